@@ -1,0 +1,60 @@
+"""Exit codes, and the one error that a user can cause."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a script or program of this toolkit ends with; ``make`` turns every failure into its own 2."""
+
+    OK = 0
+    REGRESSION = 1
+    USAGE = 2
+    """Usage, configuration, or a service that is not there."""
+    INVALID = 3
+    """At least one case's work did not happen."""
+    INCONCLUSIVE = 4
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class UserError(Exception):
+    """Something a user can cause and mend.
+
+    The message is one line that says what is wrong, where, and what to do. Everything else that is raised is a bug of
+    the toolkit and shows its traceback.
+    """
+
+    def __init__(self, message: str, exit_code: ExitCode = ExitCode.USAGE) -> None:
+        super().__init__(" ".join(message.split()))
+        self.exit_code = exit_code
+
+
+def os_reason(error: OSError) -> str:
+    """The operating system's words for an error (``No space left on device``), without number and path."""
+    return error.strerror or str(error) or type(error).__name__
+
+
+def run_program(main: Callable[[], int | ExitCode]) -> None:
+    """Run a program's ``main`` and leave the process with its exit code.
+
+    A :class:`UserError` becomes one line on stderr; an interrupt becomes 130; a reader that went away (``| head``) is
+    not an error.
+    """
+    try:
+        code = int(main())
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = int(error.exit_code)
+    except KeyboardInterrupt:
+        code = int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # Whatever is still buffered has no reader; without this the interpreter complains about it while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)

@@ -1,0 +1,476 @@
+"""What is passed between the rooms: the metric table and the documents.
+
+Every document carries a ``schema_version``; :func:`benchkit.store.load` refuses any other than its own. Units stand in
+the names or in :data:`METRICS`. A figure that was not measured is absent (``None``, not written), never zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Metrics
+
+
+class Worse(StrEnum):
+    """In which direction a metric gets worse."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One row of the metric table.
+
+    ``percentile`` is set for latency percentiles (0-100): below ``10 / (1 - p)`` samples such a figure is advisory.
+    ``absolute`` metrics are compared by difference and not by ratio.
+    """
+
+    name: str
+    label: str
+    unit: str
+    worse: Worse
+    decimals: int
+    percentile: float | None = None
+    absolute: bool = False
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("p50_latency", "p50", "ms", Worse.HIGHER, 1, percentile=50.0),
+        Metric("p95_latency", "p95", "ms", Worse.HIGHER, 1, percentile=95.0),
+        Metric("p99_latency", "p99", "ms", Worse.HIGHER, 1, percentile=99.0),
+        Metric("mean_latency", "mean", "ms", Worse.HIGHER, 1),
+        Metric("min_latency", "min", "ms", Worse.HIGHER, 1),
+        Metric("max_latency", "max", "ms", Worse.HIGHER, 1),
+        Metric("requests_per_sec", "req/s", "1/s", Worse.LOWER, 1),
+        Metric("total_time", "total", "s", Worse.HIGHER, 2),
+        Metric("error_rate", "errors", "share", Worse.HIGHER, 4, absolute=True),
+        # The gateway's own share of a call: measured through it, less measured direct.
+        Metric("added_p50_latency", "added p50", "ms", Worse.HIGHER, 1),
+        Metric("added_p95_latency", "added p95", "ms", Worse.HIGHER, 1),
+        Metric("added_p99_latency", "added p99", "ms", Worse.HIGHER, 1),
+        Metric("throughput_ratio", "of direct", "share", Worse.LOWER, 3),
+    )
+}
+"""Every figure that a case can have. Latencies are over successes, ``requests_per_sec`` is successes per second of wall
+time, ``error_rate`` is failures divided by requests sent (0-1)."""
+
+MIN_SAMPLES_BEYOND = 10
+"""A percentile with fewer samples beyond it than this is advisory: P95 below n = 200, P99 below n = 1000."""
+
+
+def needed_samples(metric: Metric) -> int:
+    """How many successes a percentile needs so that :data:`MIN_SAMPLES_BEYOND` of them lie beyond it; 1 for others."""
+    if metric.percentile is None:
+        return 1
+    # Integer arithmetic in tenths of a percent: 10 / (1 - 0.95) is 199.99999999999983 in floating point.
+    beyond_per_mille = round((100.0 - metric.percentile) * 10)
+    return -(-MIN_SAMPLES_BEYOND * 1000 // beyond_per_mille)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Documents
+
+
+class Model(BaseModel):
+    """Base of all documents and their parts: immutable, and a key that nobody knows is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Validity(StrEnum):
+    """Whether the work that a case stands for happened."""
+
+    VALID = "valid"
+    INVALID = "invalid"
+    INTERRUPTED = "interrupted"
+    SKIPPED = "skipped"
+
+
+class Machine(Model):
+    """Where the load was generated. ``control_score`` is the time in ms of a fixed piece of work, lower is faster."""
+
+    cpu_model: str
+    cores: int
+    memory_mib: int
+    kernel: str
+    python: str
+    hey: str
+    toolkit: str
+    control_score: float | None = None
+
+
+class Target(Model):
+    """The gateway under test, as far as it tells. ``settings`` are those that matter, of the toolkit's own stack only.
+
+    ``uptime_s`` is the gateway's age when the run began, absent where it does not say.
+    """
+
+    base_url: str
+    prefix: str
+    origin: Literal["local", "docker", "external"]
+    release: str | None = None
+    database: str | None = None
+    database_version: str | None = None
+    cache: str | None = None
+    workers: int | None = None
+    uptime_s: float | None = None
+    servers: int = 0
+    tools: int = 0
+    resources: int = 0
+    prompts: int = 0
+    settings: dict[str, str] = Field(default_factory=dict)
+
+
+class Load(Model):
+    """A profile's values, resolved. Two runs with a different load are not comparable."""
+
+    profile: str
+    requests: int
+    concurrency: int
+    timeout_s: int
+    iterations: int
+    warmup_requests: int
+
+
+class Environment(Model):
+    """What has to be known about a run to compare it with another."""
+
+    machine: Machine
+    target: Target
+    load: Load
+
+
+Figures = dict[str, float]
+"""Metric name (a key of :data:`METRICS`) to value, in the table's unit. Absent means not measured."""
+
+
+class Histogram(Model):
+    """Latencies of a case's successes, all iterations. ``edges_ms`` has one entry more than ``counts``."""
+
+    edges_ms: list[float]
+    counts: list[int]
+
+
+class TimelinePoint(Model):
+    """What ended within one bucket of time: ``at_s`` is the bucket's start, counted from the iteration's start."""
+
+    at_s: float
+    ok: int
+    failed: int
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    max_ms: float | None = None
+
+
+class Timeline(Model):
+    """Latency and throughput over time; one list of points per iteration."""
+
+    bucket_s: float
+    iterations: list[list[TimelinePoint]]
+
+
+class GatewayCount(Model):
+    """What the gateway's own metrics counted, for all cases of one kind together: they are not kept per case.
+
+    ``expected`` is what this toolkit sent of that kind, probes and warm-up included. ``settled`` is false when the
+    numbers were still moving (the gateway writes them with a delay) at the end of the time that was waited.
+    """
+
+    kind: Literal["tools", "resources", "prompts", "servers"]
+    expected: int
+    succeeded: int
+    failed: int
+    settled: bool
+    cases: list[str]
+
+
+class Counts(Model):
+    """How often a case's work was counted, by those who saw it.
+
+    ``sent``: requests that hey was told to send, over all measured iterations; ``ok``: answers as expected;
+    ``server``: calls that the simulated MCP servers counted during the measured iterations (absent where the case does
+    not reach one, or the servers are not ours); ``server_failed``: those of them that the server answered
+    with an error. ``cached``: a cache of the gateway explains that ``server`` is smaller than ``sent``.
+    """
+
+    sent: int
+    ok: int
+    server: int | None = None
+    server_failed: int | None = None
+    cached: bool = False
+
+    @property
+    def hit_ratio(self) -> float | None:
+        """Share of requests (0-1) that a cache answered, where one may."""
+        if not self.cached or self.server is None or self.sent == 0:
+            return None
+        return max(0.0, 1.0 - self.server / self.sent)
+
+
+class Iteration(Model):
+    """One repetition of a case's load. ``metrics`` is empty when nothing succeeded.
+
+    ``errors`` counts failures by kind: ``http 429``, ``transport`` (no answer at all: refused, reset, timed out).
+    """
+
+    metrics: Figures
+    sent: int
+    ok: int
+    errors: dict[str, int]
+    started: datetime
+    finished: datetime
+
+
+class Case(Model):
+    """One kind of request that was measured, or the reason why it was not."""
+
+    id: str
+    scenario: str
+    name: str
+    description: str = ""
+    validity: Validity
+    reason: str = ""
+    metrics: Figures = Field(default_factory=dict)
+    """Pooled over the iterations' samples; empty unless the case is valid."""
+    advisory: list[str] = Field(default_factory=list)
+    """Metrics whose percentile has too few samples beyond it."""
+    notes: list[str] = Field(default_factory=list)
+    """What a reader has to know beside the figures: rounded counts, resolution, a release that ignores a limit."""
+    iterations: list[Iteration] = Field(default_factory=list)
+    counts: Counts | None = None
+    histogram: Histogram | None = None
+    timeline: Timeline | None = None
+
+
+class RunStatus(StrEnum):
+    """Whether a run came to its end."""
+
+    COMPLETE = "complete"
+    INTERRUPTED = "interrupted"
+
+
+class Run(Model):
+    """``run.json``: everything that one run measured. The last document that is made from ``raw/``."""
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    profile: str
+    status: RunStatus
+    started: datetime
+    finished: datetime
+    exit_code: int
+    exit_reason: str
+    environment: Environment
+    scenarios: list[str]
+    commands: list[str]
+    """What was typed, and one hey command per case, without the token."""
+    cases: list[Case]
+    gateway_counts: list[GatewayCount] = Field(default_factory=list)
+    load_seconds: float = 0.0
+    """Wall time during which measured load ran, in seconds."""
+    warnings: list[str] = Field(default_factory=list)
+
+
+class BaselineRun(Model):
+    """One run's figures in a baseline: per case and metric the median over its iterations."""
+
+    run_id: str
+    finished: datetime
+    cases: dict[str, Figures]
+
+
+class Baseline(Model):
+    """``baselines/baseline_<profile>.json``: what earlier runs of a profile measured."""
+
+    schema_version: Literal[1] = 1
+    profile: str
+    version: int
+    created: datetime
+    environment: Environment
+    runs: list[BaselineRun]
+
+
+class Verdict(StrEnum):
+    """The verdict of a metric, a case or a run (STATISTICS says when each is given)."""
+
+    REGRESSION = "regression"
+    CRITICAL = "critical"
+    SLOWER = "slower"
+    IMPROVEMENT = "improvement"
+    UNCHANGED = "unchanged"
+    INCONCLUSIVE = "inconclusive"
+    MISSING = "missing"
+    NEW = "new"
+    INVALID = "invalid"
+    NOT_COMPARABLE = "not comparable"
+
+
+class MetricComparison(Model):
+    """One metric held against its reference.
+
+    ``change_percent`` is positive when the metric got better, negative when worse, for every metric; for an absolute
+    metric (error rate) it is the difference in percentage points. ``threshold_percent`` is the limit that applied.
+    ``advisory`` metrics are shown and decide nothing.
+    """
+
+    verdict: Verdict
+    current: float | None = None
+    reference: float | None = None
+    change_percent: float | None = None
+    threshold_percent: float | None = None
+    interval: tuple[float, float] | None = None
+    detectable_percent: float | None = None
+    advisory: bool = False
+    reason: str = ""
+
+
+class CaseComparison(Model):
+    """One case held against its reference; ``verdict`` is its worst metric's."""
+
+    id: str
+    verdict: Verdict
+    reason: str = ""
+    metrics: dict[str, MetricComparison] = Field(default_factory=dict)
+
+
+class BaselineReference(Model):
+    """Which baseline a run was held against."""
+
+    profile: str
+    version: int
+    runs: list[str]
+
+
+class Comparison(Model):
+    """``comparison.json``: a run held against a baseline."""
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    baseline: BaselineReference
+    verdict: Verdict
+    reason: str
+    exit_code: int
+    warnings: list[str] = Field(default_factory=list)
+    """What makes the comparison weaker: another machine, another target."""
+    cases: list[CaseComparison]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The plan, and what the driver leaves in raw/
+
+
+class Expectation(Model):
+    """What an answer must be, so that the request counts as work that happened.
+
+    ``rows``: exactly that many entries in the list at ``rows_at`` (dots separate keys; empty: the body itself).
+    ``rpc``: the body is a JSON-RPC answer with a ``result`` and without ``error`` or a true ``isError``.
+    ``rpc_error``: the body is a JSON-RPC answer whose *expected* outcome is an error (either form).
+    ``contains``: a text that stands in the body. ``min_bytes``: the body's least size.
+    """
+
+    status: int = 200
+    rows: int | None = None
+    rows_at: str = ""
+    rpc: bool = False
+    rpc_error: bool = False
+    contains: list[str] = Field(default_factory=list)
+    min_bytes: int = 1
+
+
+class ServerCounter(Model):
+    """Where the simulated servers count a case's calls: the URLs of their ``/counters``, and the counter's key."""
+
+    urls: list[str]
+    key: str
+
+
+class PlannedCase(Model):
+    """A case, resolved: everything but the token is here. ``body`` is sent as it is; ``tool`` says what sends it.
+
+    ``requests`` is rounded to a multiple of ``concurrency``, for hey sends ``requests // concurrency`` per worker and
+    drops the rest. ``group`` names a set of cases that run at the same time (mixed load).
+    """
+
+    id: str
+    scenario: str
+    name: str
+    description: str = ""
+    tool: Literal["hey", "sse"] = "hey"
+    method: str = "GET"
+    url: str
+    headers: dict[str, str] = Field(default_factory=dict)
+    authenticated: bool = True
+    body: str | None = None
+    expect: Expectation = Expectation()
+    requests: int
+    concurrency: int
+    timeout_s: int
+    iterations: int
+    warmup_requests: int
+    group: str = ""
+    gateway_kind: Literal["tools", "resources", "prompts"] | None = None
+    gateway_succeeds: bool = True
+    """False for a case whose expected answer is an error that the gateway counts as a failure of its own."""
+    virtual_server: bool = False
+    server_counter: ServerCounter | None = None
+    cached: bool = False
+    overhead: Literal["direct", "rpc", "mcp"] | None = None
+    """The route of one and the same call, for the gateway's overhead."""
+    notes: list[str] = Field(default_factory=list)
+    skipped: str = ""
+    """Why the case can't be measured on this target; empty when it can."""
+
+
+class Plan(Model):
+    """``plan.json``: the resolved cases of a run."""
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    created: datetime
+    environment: Environment
+    scenarios: list[str]
+    command: str
+    cases: list[PlannedCase]
+
+
+class Probe(Model):
+    """One verified request beside a case's load. ``problem`` is empty when the answer was as expected."""
+
+    at: datetime
+    latency_ms: float
+    status: int | None = None
+    bytes: int = 0
+    problem: str = ""
+
+
+class RawIteration(Model):
+    """``raw/<scenario>/<case>.<iteration>.json``: what surrounds the CSV of the same name.
+
+    ``argv`` holds no token. ``wall_s`` is the load process's lifetime. ``server_calls`` and ``server_failures`` are the
+    differences of the simulated servers' counters around the load (absent: not counted, or the server was restarted).
+    """
+
+    schema_version: Literal[1] = 1
+    case: str
+    iteration: int
+    argv: list[str]
+    sent: int
+    started: datetime
+    finished: datetime
+    wall_s: float
+    exit_status: int
+    before: Probe | None = None
+    after: Probe | None = None
+    server_calls: int | None = None
+    server_failures: int | None = None
+    server_problem: str = ""
+    interrupted: bool = False

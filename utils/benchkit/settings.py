@@ -1,0 +1,538 @@
+"""Settings: ``config.yaml``, a profile, the environment and flags, validated once.
+
+This is the only place that knows where a value comes from: flag > environment > profile > ``config.yaml``. Every error
+names the source, the key, the value, and what would be right.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from benchkit.errors import UserError, os_reason
+from benchkit.model import METRICS
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout: relative paths in ``config.yaml`` start here."""
+
+Percent = Annotated[float, Field(ge=0, le=1000)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]
+
+
+class Section(BaseModel):
+    """Base of the sections of ``config.yaml``: immutable, strict about types, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Service(Section):
+    """Where the gateway is."""
+
+    base_url: str = "http://127.0.0.1:4444"
+    mode: Literal["auto", "local", "docker", "external"] = "auto"
+    health_check_timeout: int = Field(60, ge=1, le=3600)
+    auth_required: bool = True
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_http_url(cls, value: str) -> str:
+        if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+            raise ValueError("must be an http:// or https:// address without query, like http://127.0.0.1:4444")
+        return value.rstrip("/")
+
+
+class Auth(Section):
+    """Who logs in. ``token`` is used as it is when it is set; ``token_cache`` is a file of mode 0600."""
+
+    email: str = "admin@example.com"
+    password: str = "changeme"  # noqa: S105 - the specification's default, a placeholder
+    token: str = ""
+    # Owner, mode and links are checked before each use.
+    token_cache: str = "/tmp/perf_test_token.txt"  # noqa: S105, S108
+
+
+class Performance(Section):
+    """The load. Times in seconds, rates in percent."""
+
+    hey_binary: str = Field("hey", min_length=1)
+    default_requests: int = Field(1000, ge=1, le=999_999)
+    default_concurrency: int = Field(50, ge=1, le=10_000)
+    default_timeout: int = Field(30, ge=1, le=3600)
+    iterations: int = Field(3, ge=1, le=1000)
+    warmup: bool = True
+    warmup_requests: int = Field(20, ge=0, le=100_000)
+    max_error_rate: Percent = 1.0
+    metrics_wait: int = Field(15, ge=0, le=600)
+
+
+class Baselines(Section):
+    """Where baselines lie, and what counts as a change. Thresholds in percent."""
+
+    storage_dir: str = Field("baselines", min_length=1)
+    profile: str = ""
+    keep_runs: int = Field(10, ge=1, le=1000)
+    regression_threshold: Percent = 10.0
+    improvement_threshold: Percent = 5.0
+    error_rate_threshold: Percent = 0.1
+    metrics: list[str] = ["p50_latency", "requests_per_sec", "p95_latency", "p99_latency", "total_time"]
+    gate: list[str] = ["p50_latency", "requests_per_sec"]
+    thresholds: dict[str, Percent] = {}
+
+    @field_validator("metrics", "gate", "thresholds")
+    @classmethod
+    def _metrics_exist(cls, value: Any) -> Any:
+        for name in value:
+            if name not in METRICS:
+                raise ValueError(f"there is no metric {name!r}; known: {', '.join(METRICS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _gate_is_compared(self) -> Baselines:
+        for name in self.gate:
+            if name not in self.metrics:
+                raise ValueError(f"gate names {name!r}, which is not among metrics")
+        return self
+
+    def threshold(self, metric: str) -> float:
+        """The change in percent (percentage points for the error rate) from which a metric's worsening counts."""
+        if METRICS[metric].absolute:
+            return self.thresholds.get(metric, self.error_rate_threshold)
+        return self.thresholds.get(metric, self.regression_threshold)
+
+
+class Expect(Section):
+    """What a case's answers must be; see :class:`benchkit.model.Expectation`."""
+
+    status: int = Field(200, ge=100, le=599)
+    rows_at: str = ""
+    rpc_error: bool = False
+    contains: list[str] = []
+    min_bytes: int = Field(1, ge=0)
+
+
+class CaseSettings(Section):
+    """One kind of request.
+
+    ``route``: ``rest`` (a path), ``rpc`` (JSON-RPC on ``/rpc``), ``mcp`` (streamable HTTP of a virtual server),
+    ``direct`` (the MCP server itself), ``sse`` (time to the first event). ``arguments`` replaces the payload's
+    own. ``lists`` names what a REST listing lists, so that its rows can be counted. ``versioned`` paths get the
+    release's prefix (``/v1``). ``weight`` is the share of a concurrent scenario's requests.
+    """
+
+    description: str = ""
+    route: Literal["rest", "rpc", "mcp", "direct", "sse"] = "rest"
+    method: Literal["GET", "POST"] | None = None
+    path: str = ""
+    query: dict[str, str | int] = {}
+    versioned: bool = True
+    authenticated: bool = True
+    payload: str = ""
+    arguments: dict[str, Any] | None = None
+    lists: Literal["tools", "resources", "prompts", "servers", "gateways"] | None = None
+    share_of_requests: float = Field(1.0, gt=0, le=1)
+    weight: int = Field(1, ge=1, le=1000)
+    expect: Expect = Expect()
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> CaseSettings:
+        if self.route in ("rest", "sse"):
+            if not self.path.startswith("/"):
+                raise ValueError(f"route {self.route} needs a path that starts with /")
+            if self.method == "POST" and not self.payload:
+                raise ValueError("a POST needs a payload")
+        elif not self.payload:
+            raise ValueError(f"route {self.route} needs a payload")
+        elif self.path or self.method or self.query:
+            raise ValueError(f"route {self.route} posts its payload: path, method and query do not apply")
+        return self
+
+
+class Difference(Section):
+    """A result of its own: what case ``of`` takes more than case ``minus``."""
+
+    description: str = ""
+    of: Name
+    minus: Name
+
+
+class Scenario(Section):
+    """A group of cases with one purpose. ``concurrent`` runs them at the same time, weighted."""
+
+    description: str = ""
+    endpoint: str = ""
+    methods: list[Literal["GET", "POST"]] = ["GET"]
+    payloads_dir: str = "payloads"
+    concurrent: bool = False
+    cases: dict[Name, CaseSettings] = Field(min_length=1)
+    differences: dict[Name, Difference] = {}
+
+    @model_validator(mode="after")
+    def _differences_have_cases(self) -> Scenario:
+        for name, difference in self.differences.items():
+            if name in self.cases:
+                raise ValueError(f"differences.{name} has the name of a case")
+            for case in (difference.of, difference.minus):
+                if case not in self.cases:
+                    raise ValueError(f"differences.{name} names the case {case!r}, which is not there")
+        return self
+
+
+class GatewayStack(Section):
+    """The gateway that the local stack runs. ``dependencies``: release to the date that its dependencies are of."""
+
+    version: str = Field("1.0.7", pattern=r"^\d+(\.\w+)*$")
+    workers: int = Field(1, ge=1, le=64)
+    settings: dict[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], str | int | float | bool] = {}
+    dependencies: dict[str, Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]] = {}
+
+
+class Stack(Section):
+    """What the toolkit starts itself."""
+
+    database: Literal["sqlite", "postgresql"] = "sqlite"
+    servers: int = Field(4, ge=1, le=100)
+    server_tools: int = Field(24, ge=0, le=1000)
+    first_server_port: Port = 9101
+    seed: int = Field(1203, ge=0)
+    gateway: GatewayStack = GatewayStack()
+
+    @model_validator(mode="after")
+    def _ports_fit(self) -> Stack:
+        if self.first_server_port + self.servers - 1 > 65535:
+            raise ValueError(f"{self.servers} servers from port {self.first_server_port} on end above 65535")
+        return self
+
+
+class Reporting(Section):
+    """What is written after a run."""
+
+    output_dir: str = Field("results", min_length=1)
+    generate: bool = True
+    html_template: str = "utils/report_template.html"
+    open_browser: bool = True
+    include_charts: bool = True
+    chart_types: list[Literal["latency_distribution", "throughput_timeline"]] = [
+        "latency_distribution",
+        "throughput_timeline",
+    ]
+
+
+class Config(Section):
+    """Everything that ``config.yaml`` can say."""
+
+    service: Service = Service()
+    auth: Auth = Auth()
+    performance: Performance = Performance()
+    baselines: Baselines = Baselines()
+    scenarios: dict[Name, Scenario] = Field(min_length=1)
+    stack: Stack = Stack()
+    reporting: Reporting = Reporting()
+
+    @model_validator(mode="after")
+    def _requests_reach_every_worker(self) -> Config:
+        # hey gives each of its workers n // c requests, and exits when that is none.
+        load = self.performance
+        if load.default_requests < load.default_concurrency:
+            raise ValueError(
+                f"performance.default_requests ({load.default_requests}) is below performance.default_concurrency "
+                f"({load.default_concurrency}): each worker needs at least one request"
+            )
+        return self
+
+
+class Settings(Section):
+    """The resolved settings of one call.
+
+    ``scenarios`` are the names of those to run, in the order of ``config.yaml``. ``sources`` says for each dotted key
+    that ``config.yaml`` does not decide where its value comes from.
+    """
+
+    config: Config
+    profile: str
+    scenarios: list[str]
+    sources: dict[str, str]
+
+    def path(self, value: str) -> Path:
+        """A path of the configuration: relative ones start at the checkout."""
+        return ROOT / value
+
+    @property
+    def results_dir(self) -> Path:
+        """Where runs are written."""
+        return self.path(self.config.reporting.output_dir)
+
+    @property
+    def baselines_dir(self) -> Path:
+        """Where baselines lie."""
+        return self.path(self.config.baselines.storage_dir)
+
+    @property
+    def baseline_profile(self) -> str:
+        """The name of the baseline that a run of this profile is held against."""
+        return self.config.baselines.profile or self.profile
+
+
+ENVIRONMENT: dict[str, str] = {
+    "GATEWAY": "service.mode",
+    "GATEWAY_URL": "service.base_url",
+    "GATEWAY_EMAIL": "auth.email",
+    "GATEWAY_PASSWORD": "auth.password",
+    "GATEWAY_TOKEN": "auth.token",
+    "GATEWAY_VERSION": "stack.gateway.version",
+    "RESULTS_DIR": "reporting.output_dir",
+    "BASELINES_DIR": "baselines.storage_dir",
+    "SCENARIOS": "scenarios",
+    "PERF_TOKEN_CACHE": "auth.token_cache",
+    "PERF_HEY": "performance.hey_binary",
+    "PERF_REQUESTS": "performance.default_requests",
+    "PERF_CONCURRENCY": "performance.default_concurrency",
+    "PERF_TIMEOUT": "performance.default_timeout",
+    "PERF_ITERATIONS": "performance.iterations",
+    "PERF_WARMUP": "performance.warmup",
+    "PERF_WARMUP_REQUESTS": "performance.warmup_requests",
+    "PERF_MAX_ERROR_RATE": "performance.max_error_rate",
+    "PERF_SCENARIOS": "scenarios",
+    "PERF_DB_BACKEND": "stack.database",
+    "PERF_SERVERS_COUNT": "stack.servers",
+    "PERF_FIRST_SERVER_PORT": "stack.first_server_port",
+    "PERF_BASELINE_PROFILE": "baselines.profile",
+    "PERF_REGRESSION_THRESHOLD": "baselines.regression_threshold",
+    "PERF_IMPROVEMENT_THRESHOLD": "baselines.improvement_threshold",
+    "PERF_GENERATE_REPORT": "reporting.generate",
+    "PERF_OPEN_BROWSER": "reporting.open_browser",
+}
+"""Environment variable (also in profiles) to the key of ``config.yaml`` that it sets."""
+
+FLAGS: dict[str, str] = {
+    "--scenarios": "scenarios",
+    "--requests": "performance.default_requests",
+    "--concurrency": "performance.default_concurrency",
+    "--timeout": "performance.default_timeout",
+    "--iterations": "performance.iterations",
+    "--url": "service.base_url",
+    "--results-dir": "reporting.output_dir",
+}
+"""Flag of the runners to the key that it sets."""
+
+SECRET_KEYS = frozenset({"auth.password", "auth.token"})
+"""Keys whose values are never printed."""
+
+_SELECTION = "scenarios"
+"""The one key that selects (which scenarios run) instead of setting a value of ``config.yaml``."""
+
+_PROFILE_LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
+
+
+def read_profile(name: str, directory: Path) -> dict[str, tuple[str, str]]:
+    """The variables of a profile: name to (value, ``file:line``). The file is read, never executed.
+
+    Raises:
+        UserError: there is no such profile, or a line is not ``export NAME=VALUE`` with a variable of the toolkit.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise UserError(f"profile {name!r}: not a profile's name; there are: {_profiles(directory)}")
+    path = directory / f"{name}.env"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(f"profile {name!r}: there is no {_shown(path)}; there are: {_profiles(directory)}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = os_reason(error) if isinstance(error, OSError) else "not UTF-8"
+        raise UserError(f"{_shown(path)}: cannot be read: {reason}") from error
+    values: dict[str, tuple[str, str]] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        where = f"{_shown(path)}:{number}"
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            raise UserError(f"{where}: a quotation mark is not closed: {line.strip()!r}") from error
+        if not words:
+            continue
+        match = _PROFILE_LINE.fullmatch(" ".join(words[-2:]) if words[0] == "export" else words[0])
+        if match is None or len(words) > (2 if words[0] == "export" else 1) or "$" in line or "`" in line:
+            raise UserError(f"{where}: {line.strip()!r} is not a value; a profile has lines like PERF_REQUESTS=100")
+        variable = match.group(1)
+        if not variable.startswith("PERF_") or variable not in ENVIRONMENT:
+            known = ", ".join(sorted(key for key in ENVIRONMENT if key.startswith("PERF_")))
+            raise UserError(f"{where}: {variable}: there is no such variable; a profile may set {known}")
+        values[variable] = (match.group(2), where)
+    return values
+
+
+def load_settings(
+    *,
+    flags: Mapping[str, str] | None = None,
+    profile: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    config_file: Path | None = None,
+    profiles_dir: Path | None = None,
+) -> Settings:
+    """Resolve all settings.
+
+    Args:
+        flags: flag (a key of :data:`FLAGS`) to the text given on the command line.
+        profile: the profile's name; without it ``PROFILE`` of the environment, then ``light``.
+        environ: the environment (default: the process's own). Empty variables count as not set.
+        config_file: default: ``PERF_CONFIG`` of the environment, then ``config.yaml`` of the checkout.
+        profiles_dir: default: ``profiles/`` of the checkout.
+
+    Raises:
+        UserError: anything is wrong; the line names source, key, value, and what would be right.
+    """
+    environ = os.environ if environ is None else environ
+    config_file = config_file or Path(environ.get("PERF_CONFIG") or ROOT / "config.yaml")
+    profile = profile or environ.get("PROFILE") or "light"
+    data = _read_config(config_file)
+    sources: dict[str, str] = {}
+    selection: tuple[str, str] | None = None
+
+    layers: list[tuple[str, str, str]] = []
+    for variable, (value, where) in read_profile(profile, profiles_dir or ROOT / "profiles").items():
+        layers.append((ENVIRONMENT[variable], value, f"{where}: {variable}"))
+    # SCENARIOS is the shorter name of PERF_SCENARIOS, so it is laid over it.
+    variables = sorted(ENVIRONMENT, key=lambda name: name == "SCENARIOS")
+    layers += [
+        (ENVIRONMENT[name], environ[name], f"environment variable {name}") for name in variables if environ.get(name)
+    ]
+    layers += [(FLAGS[flag], value, flag) for flag, value in (flags or {}).items()]
+
+    for key, text, source in layers:
+        sources[key] = source
+        if key == _SELECTION:
+            selection = (text, source)
+        else:
+            _set(data, key, _typed(key, text, source), source)
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        raise _explain(error, config_file, sources) from error
+    return Settings(config=config, profile=profile, scenarios=_select(selection, config), sources=sources)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+    except FileNotFoundError as error:
+        raise UserError(f"{_shown(path)}: there is no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = os_reason(error) if isinstance(error, OSError) else "not UTF-8"
+        raise UserError(f"{_shown(path)}: cannot be read: {reason}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f":{mark.line + 1}" if mark else ""
+        raise UserError(f"{_shown(path)}{where}: not YAML: {getattr(error, 'problem', None) or error}") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{_shown(path)}: must hold sections (service, auth, …), not a {type(data).__name__}")
+    return data
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML lets a later key silently replace an earlier one of the same name; here that is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+def _typed(key: str, text: str, source: str) -> object:
+    """Text of a flag, a variable or a profile as the type that its key has."""
+    kind = _annotation(key)
+    try:
+        if kind is bool:
+            return _BOOLEANS[text.strip().lower()]
+        if kind in (int, float):
+            return kind(text)
+    except (KeyError, ValueError) as error:
+        right = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
+        raise UserError(f"{source}={text!r} (sets {key}): must be {right}") from error
+    return text
+
+
+def _annotation(key: str) -> Any:
+    model: Any = Config
+    *sections, last = key.split(".")
+    for section in sections:
+        model = model.model_fields[section].annotation
+    return model.model_fields[last].annotation
+
+
+def _set(data: dict[str, Any], key: str, value: object, source: str) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        data = data.setdefault(section, {})
+        if not isinstance(data, dict):
+            raise UserError(f"{source}: {section} of config.yaml must be a section with keys")
+    data[last] = value
+
+
+def _select(selection: tuple[str, str] | None, config: Config) -> list[str]:
+    text, source = selection or ("all", "default")
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if names == ["all"]:
+        return list(config.scenarios)
+    known = ", ".join(["all", *config.scenarios])
+    for name in names:
+        if name not in config.scenarios:
+            raise UserError(
+                f"{source}={text!r}: there is no scenario {name!r}; use all or: {', '.join(config.scenarios)}"
+            )
+    if not names:
+        raise UserError(f"{source}={text!r}: names no scenario; there are {known}")
+    return [name for name in config.scenarios if name in names]
+
+
+def _explain(error: ValidationError, config_file: Path, sources: Mapping[str, str]) -> UserError:
+    """The first problem that pydantic found, as one line with its source."""
+    problem = error.errors(include_url=False)[0]
+    parts = [str(part) for part in problem["loc"] if part not in ("function-after", "[key]")]
+    key = ".".join(parts)
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        message = f"there is no such key; known here: {', '.join(_known_keys(parts[:-1]))}"
+        return UserError(f"{_shown(config_file)}: {key}: {message}")
+    culprits = [key] if key in sources else [name for name in sources if re.search(rf"\b{re.escape(name)}\b", message)]
+    source = " and ".join(sources[name] for name in culprits) or _shown(config_file)
+    value = problem["input"]
+    shown = "" if isinstance(value, dict | BaseModel) or key in SECRET_KEYS else f" = {value!r}"
+    return UserError(f"{source}: {key or 'configuration'}{shown}: {message}")
+
+
+def _known_keys(parts: list[str]) -> list[str]:
+    model: Any = Config
+    for part in parts:
+        field = getattr(model, "model_fields", {}).get(part)
+        model = field.annotation if field is not None else _value_type(model)
+    return list(getattr(model, "model_fields", {}))
+
+
+def _value_type(annotation: Any) -> Any:
+    """``Scenario`` of ``dict[Name, Scenario]``."""
+    arguments = getattr(annotation, "__args__", ())
+    return arguments[-1] if arguments else None
+
+
+def _profiles(directory: Path) -> str:
+    return ", ".join(sorted(path.stem for path in directory.glob("*.env"))) or "none"
+
+
+def _shown(path: Path) -> str:
+    """A path as the user knows it: relative to the checkout where it lies inside."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

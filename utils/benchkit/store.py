@@ -1,0 +1,108 @@
+"""The only reader and writer of this toolkit's JSON documents.
+
+A document is written to a temporary name beside its own, flushed to the disk and renamed, so a reader sees the old
+document or the new one and never a part. A document that is read is checked against its model before anything uses it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from benchkit.errors import UserError, os_reason
+
+Document = TypeVar("Document", bound=BaseModel)
+
+
+def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace ``path`` by ``data`` in one step.
+
+    Raises:
+        UserError: the directory does not exist, may not be written, or the disk is full. ``path`` is as it was.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {os_reason(error)}") from error
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(mode)
+        Path(name).replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {os_reason(error)}; nothing was changed") from error
+    finally:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+
+
+def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """As :func:`write_bytes`, for text in UTF-8."""
+    write_bytes(path, text.encode("utf-8"), mode=mode)
+
+
+def dump(document: BaseModel) -> str:
+    """A document's JSON: keys in the model's order, two spaces, a newline at the end.
+
+    NaN and infinity are not JSON; a document that holds one is a bug, so it raises ``ValueError``.
+    """
+    data = document.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def save(path: Path, document: BaseModel, *, mode: int = 0o644) -> None:
+    """Write a document in one step; see :func:`write_bytes` for what is raised."""
+    write_text(path, dump(document), mode=mode)
+
+
+def read_json(path: Path, what: str) -> Any:
+    """The parsed JSON of a file; ``what`` names it in an error (``baseline``, ``run``).
+
+    Raises:
+        UserError: the file is not there, cannot be read, is empty, or is not JSON.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such {what}") from error
+    except OSError as error:
+        raise UserError(f"{path}: the {what} cannot be read: {os_reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: the {what} is damaged: not UTF-8 at byte {error.start}") from error
+    if not text.strip():
+        raise UserError(f"{path}: the {what} is empty; delete it or restore it from a copy")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise UserError(f"{path}: the {what} is damaged: not JSON at {where} ({error.msg})") from error
+
+
+def load(path: Path, model: type[Document], what: str) -> Document:
+    """Read a document and check it against its model.
+
+    Raises:
+        UserError: as :func:`read_json`; also when its ``schema_version`` is not the model's, or a field is missing or
+            wrong. Nothing is written.
+    """
+    data = read_json(path, what)
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: the {what} is damaged: it holds a {type(data).__name__}, not an object")
+    known = model.model_fields["schema_version"].default
+    if data.get("schema_version") != known:
+        found = json.dumps(data.get("schema_version"))
+        raise UserError(f"{path}: the {what} has schema_version {found}; this toolkit reads version {known}")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise UserError(f"{path}: the {what} is damaged: {where}: {first['msg']}") from error
