@@ -387,17 +387,33 @@ class Expectation(Model):
 
 
 class ServerCounter(Model):
-    """Where the simulated servers count a case's calls: the URLs of their ``/counters``, and the counter's key."""
+    """Where a simulated server counts a case's calls: the URL of its ``/counters``, and the counter's key."""
 
-    urls: list[str]
+    url: str
     key: str
 
 
-class PlannedCase(Model):
-    """A case, resolved: everything but the token is here. ``body`` is sent as it is; ``tool`` says what sends it.
+class Part(Model):
+    """One load process of a case: hey sends one request again and again to one address.
 
-    ``requests`` is rounded to a multiple of ``concurrency``, for hey sends ``requests // concurrency`` per worker and
-    drops the rest. ``group`` names a set of cases that run at the same time (mixed load).
+    ``body`` is sent as it is (its file is ``body_file``, relative to the run's directory). ``requests`` is a multiple of
+    ``concurrency``, for hey sends ``requests // concurrency`` per worker and drops the rest.
+    """
+
+    url: str
+    body: str | None = None
+    body_file: str | None = None
+    requests: int
+    concurrency: int
+    server: str = ""
+    server_counter: ServerCounter | None = None
+
+
+class PlannedCase(Model):
+    """A case, resolved: everything but the token is here.
+
+    An ordinary case has one part; a case that is spread over several servers has one for each, run at the same time.
+    ``group`` names a set of cases that run at the same time (mixed load).
     """
 
     id: str
@@ -406,32 +422,38 @@ class PlannedCase(Model):
     description: str = ""
     tool: Literal["hey", "sse"] = "hey"
     method: str = "GET"
-    url: str
     headers: dict[str, str] = Field(default_factory=dict)
     authenticated: bool = True
-    body: str | None = None
     expect: Expectation = Expectation()
-    requests: int
-    concurrency: int
     timeout_s: int
     iterations: int
     warmup_requests: int
+    parts: list[Part]
     group: str = ""
     gateway_kind: Literal["tools", "resources", "prompts"] | None = None
-    gateway_succeeds: bool = True
-    """False for a case whose expected answer is an error that the gateway counts as a failure of its own."""
-    virtual_server: bool = False
-    server_counter: ServerCounter | None = None
+    """As what the gateway's own metrics count a request of this case; absent when they do not."""
+    gateway_fails: bool = False
+    """True where the expected answer is an error, which the gateway counts as a failure."""
     cached: bool = False
-    overhead: Literal["direct", "rpc", "mcp"] | None = None
-    """The route of one and the same call, for the gateway's overhead."""
+    """True where a cache of the gateway may answer, so that the server may see fewer calls than were sent."""
     notes: list[str] = Field(default_factory=list)
     skipped: str = ""
     """Why the case can't be measured on this target; empty when it can."""
 
 
+class PlannedDifference(Model):
+    """A result of its own: what case ``of`` takes more than case ``minus`` (ids of cases)."""
+
+    id: str
+    scenario: str
+    name: str
+    description: str = ""
+    of: str
+    minus: str
+
+
 class Plan(Model):
-    """``plan.json``: the resolved cases of a run."""
+    """``plan.json``: the resolved cases of a run. ``max_error_rate`` in percent, ``metrics_wait_s`` in seconds."""
 
     schema_version: Literal[1] = 1
     run_id: str
@@ -439,7 +461,11 @@ class Plan(Model):
     environment: Environment
     scenarios: list[str]
     command: str
+    max_error_rate: float
+    metrics_wait_s: int
     cases: list[PlannedCase]
+    differences: list[PlannedDifference] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
 
 
 class Probe(Model):
@@ -452,25 +478,63 @@ class Probe(Model):
     problem: str = ""
 
 
-class RawIteration(Model):
-    """``raw/<scenario>/<case>.<iteration>.json``: what surrounds the CSV of the same name.
+class RawPart(Model):
+    """One load process: ``argv`` holds no token, ``wall_s`` is the process's lifetime.
 
-    ``argv`` holds no token. ``wall_s`` is the load process's lifetime. ``server_calls`` and ``server_failures`` are the
-    differences of the simulated servers' counters around the load (absent: not counted, or the server was restarted).
+    ``server_calls`` and ``server_failures`` are the differences of the simulated server's counter around the load;
+    absent when it is not counted or the server was restarted meanwhile (then ``server_problem`` says so).
+    """
+
+    argv: list[str]
+    sent: int
+    started: datetime
+    wall_s: float
+    exit_status: int
+    server_calls: int | None = None
+    server_failures: int | None = None
+    server_problem: str = ""
+
+
+class RawIteration(Model):
+    """``raw/<scenario>/<case>.<iteration>.json``: what surrounds the rows of one iteration (counted from 1).
+
+    The rows themselves are hey's CSV: ``<case>.<iteration>.csv``, or ``<case>.<iteration>.<part>.csv`` (counted from 1)
+    where the case has several parts. ``probes`` are those before and after the load, in this order.
     """
 
     schema_version: Literal[1] = 1
     case: str
     iteration: int
-    argv: list[str]
-    sent: int
     started: datetime
     finished: datetime
-    wall_s: float
-    exit_status: int
-    before: Probe | None = None
-    after: Probe | None = None
-    server_calls: int | None = None
-    server_failures: int | None = None
-    server_problem: str = ""
+    parts: list[RawPart]
+    probes: list[Probe] = Field(default_factory=list)
     interrupted: bool = False
+
+
+class ExecutionCount(Model):
+    """Executions of one kind since the gateway began to count."""
+
+    succeeded: int
+    failed: int
+
+
+class RawGatewayCounts(Model):
+    """``raw/gateway_counts.json``: the gateway's own metrics around the whole run.
+
+    ``sent`` is what this toolkit sent of each kind between the two readings, probes and warm-up included, as
+    ``succeeded`` and ``failed`` by the outcome that was expected. ``settled``: the second reading had stopped moving.
+    """
+
+    schema_version: Literal[1] = 1
+    before: dict[str, ExecutionCount]
+    after: dict[str, ExecutionCount]
+    sent: dict[str, ExecutionCount]
+    settled: bool
+
+
+def part_files(case: PlannedCase, iteration: int) -> list[str]:
+    """File names of an iteration's CSVs below ``raw/<scenario>/``, one for each part of the case."""
+    if len(case.parts) == 1:
+        return [f"{case.name}.{iteration}.csv"]
+    return [f"{case.name}.{iteration}.{part}.csv" for part in range(1, len(case.parts) + 1)]
