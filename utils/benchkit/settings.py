@@ -6,6 +6,7 @@ names the source, the key, the value, and what would be right.
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shlex
@@ -392,6 +393,8 @@ def load_settings(
     profile = profile or environ.get("PROFILE") or "light"
     data = _read_config(config_file)
     sources: dict[str, str] = {}
+    # Also by itself, so that a mistake in it shows although this call's profile or environment covers it.
+    _validate(data, config_file, sources)
     selection: tuple[str, str] | None = None
 
     layers: list[tuple[str, str, str]] = []
@@ -410,11 +413,30 @@ def load_settings(
             selection = (text, source)
         else:
             _set(data, key, _typed(key, text, source), source)
+    config = _validate(data, config_file, sources)
+    return Settings(config=config, profile=profile, scenarios=_select(selection, config), sources=sources)
+
+
+def _validate(data: dict[str, Any], config_file: Path, sources: Mapping[str, str]) -> Config:
     try:
-        config = Config.model_validate(data)
+        return Config.model_validate(data)
     except ValidationError as error:
         raise _explain(error, config_file, sources) from error
-    return Settings(config=config, profile=profile, scenarios=_select(selection, config), sources=sources)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give a program the flags of the runners, so that the shell can pass them on: ``--profile`` and :data:`FLAGS`."""
+    group = parser.add_argument_group("settings (a flag wins over the environment, the profile and config.yaml)")
+    group.add_argument("--profile", metavar="NAME", help="load profile, a file of profiles/ (default: light)")
+    for flag, key in FLAGS.items():
+        group.add_argument(flag, metavar="VALUE", help=f"instead of {key} of config.yaml")
+
+
+def from_arguments(arguments: argparse.Namespace) -> Settings:
+    """The settings for a command line that was read with :func:`add_arguments`; raises as :func:`load_settings`."""
+    given = {flag: getattr(arguments, flag.removeprefix("--").replace("-", "_")) for flag in FLAGS}
+    flags = {flag: value for flag, value in given.items() if value is not None}
+    return load_settings(flags=flags, profile=arguments.profile)
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -1,0 +1,206 @@
+# Every entry point of the toolkit. `make` alone explains them.
+#
+# A setting goes behind the target: make test PROFILE=medium GATEWAY_URL=http://127.0.0.1:4444
+# make itself turns every failure into its own 2; the run's own exit code stands in its last line and in run.json.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+PROFILE ?= light
+RUN ?= results/latest
+BASELINE ?= $(PROFILE)
+export PROFILE
+
+PYTHON := .venv/bin/python
+SHELL_FILES := run-configurable.sh $(wildcard scenarios/*.sh utils/*.sh utils/lib/*.sh) .ci/run
+PYTHON_FILES := utils servers benchmarks tests
+PROFILES := $(basename $(notdir $(wildcard profiles/*.env)))
+SCENARIOS_HERE := $(patsubst %-workload,%,$(patsubst %-benchmark,%,$(basename $(notdir $(wildcard scenarios/*.sh)))))
+scenario-script = $(firstword $(wildcard scenarios/$(1)-benchmark.sh scenarios/$(1)-workload.sh))
+
+##@ Measure
+
+.PHONY: test
+test: setup ## Measure a gateway under PROFILE (light) and compare with its baseline
+	@./run-configurable.sh
+
+.PHONY: test-all
+test-all: setup ## Measure all scenarios under PROFILE
+	@./run-configurable.sh --scenarios all
+
+SCENARIO_TESTS := $(addprefix test-,$(SCENARIOS_HERE))
+.PHONY: $(SCENARIO_TESTS)
+$(SCENARIO_TESTS): test-%: setup ## test-tools, test-resources, test-prompts, test-mixed, test-gateway-core: one scenario
+	@$(call scenario-script,$*)
+
+PROFILE_TESTS := $(addprefix test-,$(PROFILES))
+.PHONY: $(PROFILE_TESTS)
+$(PROFILE_TESTS): test-%: setup ## test-light, test-medium, test-heavy: the profile's scenarios
+	@./run-configurable.sh --profile $*
+
+.PHONY: report
+report: setup ## Write the HTML report of RUN (results/latest) again
+	@$(PYTHON) utils/report_generator.py "$(RUN)"
+
+##@ Baselines
+
+.PHONY: baseline-save
+baseline-save: setup ## Make RUN (results/latest) part of its profile's baseline
+	@$(PYTHON) utils/baseline_manager.py save "$(RUN)"
+
+.PHONY: baseline-compare
+baseline-compare: setup ## Hold RUN (results/latest) against its baseline again
+	@$(PYTHON) utils/compare_results.py "$(RUN)"
+
+.PHONY: baseline-list
+baseline-list: setup ## List the baselines
+	@$(PYTHON) utils/baseline_manager.py list
+
+.PHONY: baseline-show
+baseline-show: setup ## Show BASELINE (PROFILE)
+	@$(PYTHON) utils/baseline_manager.py load "$(BASELINE)"
+
+.PHONY: baseline-delete
+baseline-delete: setup ## Delete BASELINE (PROFILE)
+	@$(PYTHON) utils/baseline_manager.py delete "$(BASELINE)"
+
+##@ Local stack
+
+.PHONY: up
+up: setup ## Start the gateway, databases, cache and simulated MCP servers
+	@$(PYTHON) utils/stack.py up
+
+.PHONY: down
+down: ## Stop what `make up` started
+	@$(PYTHON) utils/stack.py down
+
+.PHONY: restart
+restart: down up ## down, then up
+
+.PHONY: status
+status: ## Show the stack's programs
+	@$(PYTHON) utils/stack.py status
+
+.PHONY: logs
+logs: ## Show the last lines of the stack's logs; NAME=gateway for one of them
+	@$(PYTHON) utils/stack.py logs $(NAME)
+
+##@ Gateway
+
+.PHONY: auth
+auth: setup ## Log in at the gateway and cache the token
+	@utils/setup-auth.sh
+
+.PHONY: check-services
+check-services: setup ## Say whether gateway, database, cache and servers are fit for a run
+	@utils/check-services.sh
+
+.PHONY: env
+env: ## For eval "$(make -s env)": GATEWAY_URL and GATEWAY_TOKEN of the running gateway
+	@$(PYTHON) utils/gateway.py env
+
+.PHONY: info
+info: ## Show what the gateway says of itself
+	@$(PYTHON) utils/gateway.py info
+
+.PHONY: register
+register: setup ## Register the simulated MCP servers with the gateway
+	@$(PYTHON) utils/gateway.py register --from-stack
+
+.PHONY: unregister
+unregister: setup ## Take the simulated MCP servers out of the gateway
+	@$(PYTHON) utils/gateway.py unregister --from-stack
+
+##@ Set-up
+
+.PHONY: setup
+setup: ## Install what is missing, below this directory only
+	@LOG_LEVEL="$${LOG_LEVEL:-warn}" utils/setup.sh runtime gateway
+
+.PHONY: setup-dev
+setup-dev: ## The same, with what `make check` needs
+	@utils/setup.sh all
+
+.PHONY: doctor
+doctor: ## Say what is there, what is missing, and how to get it
+	@utils/doctor.sh
+
+.PHONY: settings
+settings: setup ## Show every setting and where its value comes from
+	@$(PYTHON) utils/show_settings.py
+
+.PHONY: lock
+lock: ## Resolve pyproject.toml into the lock files again
+	@utils/lock.sh
+
+##@ Quality
+
+.PHONY: check
+check: check-setup lint test-unit test-shell test-e2e ## Everything that CI checks: format, lint, tests
+
+.PHONY: check-setup
+check-setup:
+	@LOG_LEVEL="$${LOG_LEVEL:-warn}" utils/setup.sh all
+	@utils/lock.sh --check
+
+.PHONY: lint
+lint: lint-shell lint-python ## Format and lint, nothing is changed
+
+.PHONY: lint-shell
+lint-shell: ## shellcheck and shfmt over every script
+	@shellcheck -x $(SHELL_FILES) $(wildcard tests/shell/*.bash)
+	@shfmt -i 2 -ci -bn -d $(SHELL_FILES) $(wildcard tests/shell/*.bash)
+
+.PHONY: lint-python
+lint-python: ## ruff, mypy --strict and pylint (10.00)
+	@.venv/bin/ruff format --check --quiet $(PYTHON_FILES)
+	@.venv/bin/ruff check --quiet $(PYTHON_FILES)
+	@.venv/bin/mypy $(PYTHON_FILES)
+	@.venv/bin/pylint --fail-under=10 utils servers benchmarks
+
+.PHONY: format
+format: ## Format all sources
+	@shfmt -i 2 -ci -bn -w $(SHELL_FILES)
+	@.venv/bin/ruff format $(PYTHON_FILES)
+
+.PHONY: test-unit
+test-unit: ## Tests of the Python side
+	@.venv/bin/pytest -q tests/unit
+
+.PHONY: test-shell
+test-shell: ## Tests of the shell side
+	@bats tests/shell
+
+.PHONY: test-e2e
+test-e2e: ## Tests with the real gateway, real databases and a real browser
+	@.venv/bin/pytest -q tests/e2e
+
+##@ Clean
+
+.PHONY: clean
+clean: ## Remove caches of the tools
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find utils servers benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: clean-results
+clean-results: ## Remove all runs
+	@utils/clean.sh results
+
+.PHONY: clean-baselines
+clean-baselines: ## Remove all baselines (asks first)
+	@utils/clean.sh baselines
+
+.PHONY: clean-stack
+clean-stack: down ## Stop the stack and remove its databases and logs
+	@rm -rf .stack
+
+.PHONY: clean-all
+clean-all: clean clean-results clean-stack ## Remove everything but the baselines and your changes
+	@rm -rf .venv .tools
+
+##@ Help
+
+.PHONY: help
+help: ## Show this
+	@awk -f utils/help.awk $(MAKEFILE_LIST)

@@ -1,0 +1,243 @@
+"""The plan: what is sent, to whom, how often, and what must come back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchkit.errors import UserError
+from benchkit.load.plan import (
+    Entity,
+    Server,
+    Target,
+    divide_workers,
+    plan_cases,
+    plan_differences,
+    read_payload,
+    round_requests,
+)
+from benchkit.model import PlannedCase
+from benchkit.settings import ROOT, load_settings
+
+SERVERS = [Server(f"time{n}", f"http://127.0.0.1:910{n}/mcp", f"http://127.0.0.1:910{n}/counters") for n in range(1, 5)]
+
+
+@dataclass
+class FakeCatalogue:
+    """A gateway with four simulated servers and 104 tools."""
+
+    tools: int = 104
+    honours_limit: bool = True
+    missing: set[str] = field(default_factory=set)
+    refuses: str = ""
+
+    def tool(self, original: str, server: str) -> Entity | None:
+        slug = original.replace("_", "-")
+        return None if original in self.missing else Entity(f"{server}-{slug}", original, f"id-{slug}")
+
+    def resource(self, uri: str, server: str) -> Entity | None:
+        return None if "{server}" in uri else Entity(uri, uri.rsplit("/", 1)[-1], f"id-{server}")
+
+    def prompt(self, original: str, server: str) -> Entity | None:
+        if original.startswith("perf_"):
+            return Entity(original.replace("_", "-"), original, "id-own") if server == "" else None
+        return Entity(f"{server}-{original}", original, f"id-{server}-prompt")
+
+    def check_arguments(self, original: str, server: str, arguments: Mapping[str, Any]) -> str:
+        return self.refuses
+
+    def total(self, kind: str) -> int:
+        return {"tools": self.tools}.get(kind, 4)
+
+    def listed(self, kind: str, limit: int | None) -> int:
+        total = self.total(kind)
+        return min(total, limit) if limit and self.honours_limit else total
+
+    def rpc_listed(self, kind: str) -> int:
+        return self.total(kind)
+
+
+def planned(
+    catalogue: FakeCatalogue | None = None, servers: list[Server] | None = None, **environ: str
+) -> dict[str, PlannedCase]:
+    settings = load_settings(environ={"SCENARIOS": "all", **environ})
+    target = Target("http://127.0.0.1:4444", "/v1", SERVERS if servers is None else servers, "virtual", True)
+    return {case.id: case for case in plan_cases(settings, target, catalogue or FakeCatalogue())}
+
+
+def test_every_case_of_the_configuration_is_planned_and_measurable_on_the_own_stack() -> None:
+    cases = planned()
+    assert [case.id for case in cases.values() if case.skipped] == []
+    assert len(cases) == sum(len(scenario.cases) for scenario in load_settings(environ={}).config.scenarios.values())
+
+
+def test_paths_get_the_prefix_but_health_and_rpc_do_not() -> None:
+    cases = planned()
+    assert cases["tools/list_limit_50"].parts[0].url == "http://127.0.0.1:4444/v1/tools?limit=50"
+    assert cases["gateway-core/health"].parts[0].url == "http://127.0.0.1:4444/health"
+    assert cases["tools/rpc_list"].parts[0].url == "http://127.0.0.1:4444/rpc"
+    assert cases["resources/mcp_read_world_times"].parts[0].url == "http://127.0.0.1:4444/servers/virtual/mcp"
+
+
+def test_the_name_that_the_gateway_lists_is_sent_and_the_original_is_counted() -> None:
+    part = planned()["tools/call_get_system_time"].parts[0]
+    body = json.loads(part.body or "")
+    assert body["params"] == {"name": "time1-get-system-time", "arguments": {"timezone": "UTC"}}
+    assert part.server_counter is not None
+    assert part.server_counter.key == "tools/call:get_system_time"
+
+
+def test_arguments_of_a_case_replace_those_of_its_payload() -> None:
+    body = json.loads(planned()["tools/call_get_system_time_tokyo"].parts[0].body or "")
+    assert body["params"]["arguments"] == {"timezone": "Asia/Tokyo"}
+
+
+def test_the_direct_route_speaks_the_servers_own_names_without_a_token() -> None:
+    case = planned()["gateway-core/call_direct"]
+    assert json.loads(case.parts[0].body or "")["params"]["name"] == "get_system_time"
+    assert case.parts[0].url == "http://127.0.0.1:9101/mcp"
+    assert not case.authenticated
+    assert case.gateway_kind is None
+    assert "text/event-stream" in case.headers["Accept"]
+
+
+def test_rest_paths_take_ids_and_a_posted_prompt_takes_its_arguments_only() -> None:
+    cases = planned()
+    read = cases["resources/rest_read_world_times"]
+    assert (read.method, read.parts[0].url, read.parts[0].body) == (
+        "GET",
+        "http://127.0.0.1:4444/v1/resources/id-time1",
+        None,
+    )
+    get = cases["prompts/rest_get_compare_timezones"]
+    assert get.method == "POST"
+    assert get.parts[0].url.endswith("/v1/prompts/id-time1-prompt")
+    assert json.loads(get.parts[0].body or "") == {"timezones": "Asia/Tokyo, Europe/London", "reference_time": "12:00"}
+    assert get.headers["Content-Type"] == "application/json"
+    assert "Content-Type" not in read.headers
+
+
+def test_rows_are_expected_as_the_catalogue_has_them() -> None:
+    cases = planned()
+    assert cases["tools/list_limit_10"].expect.rows == 10
+    assert cases["tools/list_limit_100"].expect.rows == 100
+    assert (cases["tools/rpc_list"].expect.rows, cases["tools/rpc_list"].expect.rows_at) == (104, "result.tools")
+
+
+def test_two_limits_that_answer_the_same_rows_are_not_measured_twice() -> None:
+    cases = planned(FakeCatalogue(tools=8))
+    assert cases["tools/list_limit_10"].skipped == ""
+    assert "the gateway has 8 tools" in cases["tools/list_limit_50"].skipped
+    assert "tools/list_limit_10" in cases["tools/list_limit_100"].skipped
+
+
+def test_a_release_that_ignores_limits_is_not_measured_with_them() -> None:
+    cases = planned(FakeCatalogue(honours_limit=False))
+    assert "ignores ?limit=10" in cases["tools/list_limit_10"].skipped
+
+
+def test_what_the_gateway_does_not_have_is_skipped_with_the_reason() -> None:
+    cases = planned(FakeCatalogue(missing={"convert_time"}))
+    assert "no tool convert_time" in cases["tools/call_convert_time"].skipped
+    assert cases["tools/call_get_system_time"].skipped == ""
+
+
+def test_without_servers_direct_calls_and_resources_are_skipped_but_listings_are_not() -> None:
+    cases = planned(servers=[])
+    assert "no MCP server" in cases["gateway-core/call_direct"].skipped
+    assert "no resource time://{server}/current/world" in cases["resources/rpc_read_world_times"].skipped
+    assert cases["tools/list_limit_10"].skipped == ""
+
+
+def test_arguments_that_the_schema_refuses_are_an_error_before_the_load() -> None:
+    with pytest.raises(
+        UserError, match=r"payloads/tools/get_system_time\.json: arguments of get_system_time: 7 is not"
+    ):
+        planned(FakeCatalogue(refuses="7 is not a string"))
+
+
+def test_the_expected_error_is_expected() -> None:
+    case = planned()["prompts/rpc_get_missing_argument"]
+    assert case.expect.rpc_error
+    assert not case.expect.rpc
+    assert case.gateway_fails
+
+
+def test_mixed_kinds_share_the_load_and_reach_every_server() -> None:
+    cases = [case for case in planned(PERF_REQUESTS="1000", PERF_CONCURRENCY="50").values() if case.scenario == "mixed"]
+    assert {case.group for case in cases} == {"mixed"}
+    assert sum(part.concurrency for case in cases for part in case.parts) == 50
+    calls = next(case for case in cases if case.name == "tools_call")
+    assert [part.server for part in calls.parts] == ["time1", "time2", "time3", "time4"]
+    assert 0.35 <= sum(part.requests for part in calls.parts) / 1000 <= 0.41
+    assert all(part.requests % part.concurrency == 0 for case in cases for part in case.parts)
+
+
+def test_a_mix_without_a_worker_for_each_kind_is_skipped() -> None:
+    cases = planned(PERF_CONCURRENCY="3")
+    assert "need a worker each; the concurrency is 3" in cases["mixed/tools_list"].skipped
+
+
+def test_dropped_requests_are_said() -> None:
+    case = planned(PERF_REQUESTS="1000", PERF_CONCURRENCY="300")["tools/list_limit_10"]
+    assert case.parts[0].requests == 900
+    assert case.notes == ["900 requests per iteration instead of 1000: the same number for each of 300 workers"]
+
+
+def test_differences_name_cases_by_id() -> None:
+    found = {one.id: one for one in plan_differences(load_settings(environ={"SCENARIOS": "gateway-core"}))}
+    assert found["gateway-core/overhead_rpc"].of == "gateway-core/call_rpc"
+    assert found["gateway-core/overhead_rpc"].minus == "gateway-core/call_direct"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not a JSON-RPC request"),
+        ('{"jsonrpc": "2.0", "params": {}}', "not a JSON-RPC request"),
+        ('{"jsonrpc": "2.0", "method": "tools/call", "params": {}}', "params.name"),
+        ('{"jsonrpc": "2.0", "method": "resources/read", "params": {"uri": 1}}', "params.uri"),
+    ],
+)
+def test_a_payload_that_is_none(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "payload.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=words) as caught:
+        read_payload(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_payload_that_is_not_there(tmp_path: Path) -> None:
+    data = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    data["scenarios"]["tools"]["cases"]["call_get_system_time"]["payload"] = "nope.json"
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+    with pytest.raises(UserError, match=r"payloads/tools/nope\.json: there is no such payload"):
+        planned(PERF_CONFIG=str(path))
+
+
+@given(st.lists(st.integers(1, 100), min_size=1, max_size=20), st.integers(0, 500))
+def test_workers_are_divided_completely_and_nobody_gets_none(weights: list[int], spare: int) -> None:
+    total = len(weights) + spare
+    workers = divide_workers(total, weights)
+    assert sum(workers) == total
+    assert min(workers) >= 1
+    exact = [1 + spare * weight / sum(weights) for weight in weights]
+    assert all(abs(got - share) <= 1 for got, share in zip(workers, exact, strict=True))
+
+
+@given(st.integers(1, 100_000), st.integers(1, 500))
+def test_requests_are_a_multiple_of_the_workers_and_not_more_than_asked(requests: int, workers: int) -> None:
+    rounded = round_requests(requests, workers)
+    assert rounded % workers == 0
+    assert rounded <= max(requests, workers)
+    assert rounded > requests - workers

@@ -1,0 +1,361 @@
+"""The measuring side of a run: which load comes next, what stands around it, and what is written about it.
+
+The shell starts and stops processes (``utils/lib/load.sh``); this module says which, checks the target before and after
+each, and writes ``raw/``. The order is in rounds: every case once, then every case again, so that a drift of the machine
+or of the gateway hits all cases alike and shows between the iterations of each.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import requests
+
+from benchkit.errors import UserError
+from benchkit.load.probe import probe, request_headers
+from benchkit.model import (
+    ExecutionCount,
+    Part,
+    Plan,
+    PlannedCase,
+    Probe,
+    RawIteration,
+    RawPart,
+    ServerCounter,
+    part_files,
+)
+from benchkit.store import save, write_text
+
+WARM_UP = 0
+"""The round before the first: same requests, same path, same token, nothing counted."""
+
+_GIVE_UP_AFTER = 3
+"""So many cases in a row without any answer, and the gateway is asked whether it is still there."""
+
+_MIN_FREE_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class CounterReading:
+    """What a simulated server counted of one kind of call, and which process counted it."""
+
+    instance: str
+    ok: int
+    failed: int
+
+
+class ServerCounters(Protocol):
+    """Reads the counters of simulated MCP servers; answered by the gateway room."""
+
+    def read(self, counter: ServerCounter) -> CounterReading | None:
+        """The counter's present value; ``None`` when the server does not answer."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Load that runs at the same time: one case, or the cases of a group. ``round`` counts from 1; 0 is the warm-up."""
+
+    round: int
+    cases: tuple[PlannedCase, ...]
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: the case, or the group."""
+        return self.cases[0].id if len(self.cases) == 1 else f"{self.cases[0].group} ({len(self.cases)} kinds at once)"
+
+
+@dataclass(frozen=True)
+class LoadProcess:
+    """A process for the shell to start: its argument vector, and the file that takes its standard output."""
+
+    argv: list[str]
+    output: Path
+
+
+@dataclass
+class _Running:
+    """A part whose load runs now."""
+
+    case: PlannedCase
+    part: Part
+    sent: int
+    argv: list[str]
+    counted: CounterReading | None
+
+
+@dataclass
+class _Open:
+    """The step that runs now."""
+
+    step: Step
+    started: datetime
+    clock: float
+    running: list[_Running]
+    before: dict[str, list[Probe]]
+    raw: dict[str, Path] = field(default_factory=dict)
+
+
+def steps(plan: Plan) -> Iterator[Step]:
+    """All steps of a run in order: the warm-up of every case, then the rounds."""
+    measured = [case for case in plan.cases if not case.skipped]
+    groups: dict[str, list[PlannedCase]] = {}
+    for case in measured:
+        groups.setdefault(case.group or case.id, []).append(case)
+    rounds = max((case.iterations for case in measured), default=0)
+    first = WARM_UP if any(case.warmup_requests for case in measured) else WARM_UP + 1
+    for number in range(first, rounds + 1):
+        for cases in groups.values():
+            yield Step(number, tuple(cases))
+
+
+class Driver:
+    """Leads one run.
+
+    Args:
+        plan: what is to be measured.
+        run_dir: the run's directory; ``raw/`` is written below.
+        hey: the load generator's program.
+        token: answers a token that stays valid for at least so many seconds.
+        counters: reads the simulated servers' counters.
+        gateway_answers: whether the gateway still answers its health check.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        run_dir: Path,
+        *,
+        hey: str,
+        token: Callable[[float], str],
+        counters: ServerCounters,
+        gateway_answers: Callable[[], bool],
+    ) -> None:
+        self._plan = plan
+        self._dir = run_dir
+        self._hey = hey
+        self._token = token
+        self._counters = counters
+        self._gateway_answers = gateway_answers
+        self._session = requests.Session()
+        self._session.trust_env = False  # a proxy of the environment is not the way to the gateway; hey ignores it too
+        self._open: _Open | None = None
+        self._failed: set[str] = set()
+        self._silent_cases = 0
+        self._gateway_gone = ""
+        self.sent: dict[str, ExecutionCount] = {}
+        """What was sent of each kind that the gateway's own metrics count, by the outcome that was expected."""
+
+    def first_probes(self) -> dict[str, Probe]:
+        """Probe every case once before anything is measured: case id to the probe of its first part."""
+        token = self._token(60.0)
+        return {case.id: self._probe(case, case.parts[0], token) for case in self._plan.cases if not case.skipped}
+
+    def begin(self, step: Step, expected_s: float) -> list[LoadProcess]:
+        """Prepare a step and answer the processes to start; empty when there is nothing to load.
+
+        Args:
+            step: the next step.
+            expected_s: how long its load may take, in seconds; the token must live as long.
+
+        Raises:
+            UserError: the disk is full, or no token can be had.
+        """
+        self._check_disk()
+        token = self._token(expected_s)
+        cases = [case for case in step.cases if case.id not in self._failed and self._has_round(case, step)]
+        before = {case.id: self._probes_before(case, token) for case in cases}
+        self._note_silence(step, before)
+        running = []
+        processes = []
+        for case in cases:
+            if any(one.problem for one in before[case.id]):
+                self._failed.add(case.id)
+                continue
+            for part, name in zip(case.parts, part_files(case, step.round), strict=True):
+                sent = self._requests(case, part, step)
+                argv = self._argv(case, part, sent)
+                counted = self._read_counter(part) if step.round != WARM_UP else None
+                running.append(_Running(case, part, sent, argv, counted))
+                output = self._raw(case, name) if step.round != WARM_UP else Path("/dev/null")
+                processes.append(LoadProcess([*argv[:1], *_secret_arguments(case, token), *argv[1:]], output))
+        self._open = _Open(step, datetime.now(UTC), time.monotonic(), running, before)
+        if step.round != WARM_UP:
+            for case in cases:
+                if case.id in self._failed:
+                    self._write(case, step.round, [], before[case.id], datetime.now(UTC))
+        return processes
+
+    def end(self, statuses: list[tuple[int, float]]) -> None:
+        """Close the step whose processes ended.
+
+        Args:
+            statuses: exit status and lifetime in seconds of each process that :meth:`begin` answered, in its order.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        opened, self._open = self._open, None
+        assert opened is not None, "end without begin"
+        finished = datetime.now(UTC)
+        for running in opened.running:
+            self._count(running.case, running.sent)
+        if opened.step.round == WARM_UP:
+            return
+        parts: dict[str, list[RawPart]] = {}
+        for running, (status, wall_s) in zip(opened.running, statuses, strict=True):
+            calls, failures, problem = self._counted(running)
+            parts.setdefault(running.case.id, []).append(
+                RawPart(
+                    argv=running.argv,
+                    sent=running.sent,
+                    started=opened.started,
+                    wall_s=round(wall_s, 6),
+                    exit_status=status,
+                    server_calls=calls,
+                    server_failures=failures,
+                    server_problem=problem,
+                )
+            )
+        token = self._token(60.0)
+        for case in opened.step.cases:
+            if case.id in parts:
+                after = [self._probe(case, part, token) for part in case.parts]
+                self._write(
+                    case, opened.step.round, parts[case.id], _same_size(opened.before[case.id], after), finished
+                )
+        self._check_disk()
+
+    def _write(
+        self, case: PlannedCase, iteration: int, parts: list[RawPart], probes: list[Probe], finished: datetime
+    ) -> None:
+        started = parts[0].started if parts else finished
+        raw = RawIteration(
+            case=case.id, iteration=iteration, started=started, finished=finished, parts=parts, probes=probes
+        )
+        save(self._raw(case, f"{case.name}.{iteration}.json"), raw)
+
+    def _raw(self, case: PlannedCase, name: str) -> Path:
+        directory = self._dir / "raw" / case.scenario
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory / name
+
+    @staticmethod
+    def _has_round(case: PlannedCase, step: Step) -> bool:
+        return case.warmup_requests > 0 if step.round == WARM_UP else step.round <= case.iterations
+
+    @staticmethod
+    def _requests(case: PlannedCase, part: Part, step: Step) -> int:
+        if step.round != WARM_UP:
+            return part.requests
+        workers = sum(other.concurrency for other in case.parts)
+        return min(part.requests, max(1, case.warmup_requests // workers) * part.concurrency)
+
+    def _argv(self, case: PlannedCase, part: Part, sent: int) -> list[str]:
+        """The load generator's arguments, without the token: these are printed and stored."""
+        if case.tool == "sse":
+            argv = ["sse", "-n", str(sent), "-c", str(part.concurrency), "-t", str(case.timeout_s)]
+            argv += [word for text in case.expect.contains[:1] for word in ("--expect", text)]
+        else:
+            argv = [self._hey, "-n", str(sent), "-c", str(part.concurrency), "-t", str(case.timeout_s)]
+            argv += ["-o", "csv", "-m", case.method]
+        for name, value in case.headers.items():
+            # hey sends text/html unless its own option says otherwise, whatever header is given.
+            argv += ["-T", value] if name == "Content-Type" else ["-H", f"{name}: {value}"]
+        if part.body_file is not None:
+            argv += ["-D", str(self._dir / part.body_file)]
+        return [*argv, part.url]
+
+    def _probe(self, case: PlannedCase, part: Part, token: str) -> Probe:
+        result = probe(self._session, case, part, token)
+        self._count(case, 1)
+        return result
+
+    def _probes_before(self, case: PlannedCase, token: str) -> list[Probe]:
+        if self._gateway_gone:
+            return [Probe(at=datetime.now(UTC), latency_ms=0.0, problem=self._gateway_gone)]
+        return [self._probe(case, part, token) for part in case.parts]
+
+    def _note_silence(self, step: Step, before: dict[str, list[Probe]]) -> None:
+        """Without this a gateway that hangs would cost a whole timeout for every case that is left."""
+        if not before or self._gateway_gone:
+            return
+        silent = all(one.status is None for probes in before.values() for one in probes)
+        self._silent_cases = self._silent_cases + 1 if silent else 0
+        if self._silent_cases >= _GIVE_UP_AFTER and not self._gateway_answers():
+            self._gateway_gone = f"not run: the gateway stopped answering before {step.name}, round {step.round}"
+
+    def _count(self, case: PlannedCase, number: int) -> None:
+        if case.gateway_kind is None:
+            return
+        known = self.sent.get(case.gateway_kind, ExecutionCount(succeeded=0, failed=0))
+        key = "failed" if case.gateway_fails else "succeeded"
+        self.sent[case.gateway_kind] = known.model_copy(update={key: getattr(known, key) + number})
+
+    def _read_counter(self, part: Part) -> CounterReading | None:
+        return self._counters.read(part.server_counter) if part.server_counter is not None else None
+
+    def _counted(self, running: _Running) -> tuple[int | None, int | None, str]:
+        """Calls and failures that the simulated server counted around a load, or why they are not known."""
+        before = running.counted
+        if running.part.server_counter is None:
+            return None, None, ""
+        after = self._counters.read(running.part.server_counter)
+        if before is None or after is None:
+            return None, None, f"the MCP server {running.part.server} did not answer when its calls were to be counted"
+        if before.instance != after.instance:
+            return None, None, f"the MCP server {running.part.server} was restarted during the load"
+        failures = after.failed - before.failed
+        return after.ok - before.ok + failures, failures, ""
+
+    def _check_disk(self) -> None:
+        # hey's own writes fail silently: a full disk would look like requests without an answer.
+        if shutil.disk_usage(self._dir).free < _MIN_FREE_BYTES:
+            raise UserError(f"{self._dir}: the disk is full; free some space or set RESULTS_DIR to another disk")
+
+
+def write_bodies(plan: Plan, run_dir: Path) -> Plan:
+    """Write each part's body to a file of its own, for the load generator to send; answers the plan that names them.
+
+    Raises:
+        UserError: the run's directory cannot be written.
+    """
+    cases = []
+    for case in plan.cases:
+        parts = []
+        for number, part in enumerate(case.parts, start=1):
+            if part.body is None:
+                parts.append(part)
+                continue
+            name = Path("bodies") / case.scenario / f"{case.name}.{number}.json"
+            (run_dir / name).parent.mkdir(parents=True, exist_ok=True)
+            write_text(run_dir / name, part.body)
+            parts.append(part.model_copy(update={"body_file": str(name)}))
+        cases.append(case.model_copy(update={"parts": parts}))
+    return plan.model_copy(update={"cases": cases})
+
+
+def _secret_arguments(case: PlannedCase, token: str) -> list[str]:
+    """The token's header. It stands in the process's arguments, for hey takes it no other way, and nowhere else."""
+    value = request_headers(case, token).get("Authorization")
+    return ["-H", f"Authorization: {value}"] if value else []
+
+
+def _same_size(before: list[Probe], after: list[Probe]) -> list[Probe]:
+    """Both lists together; an answer much smaller than before the load was cut off.
+
+    Bodies with a time in them differ by a few bytes; a body that lost a tenth of its size is not the same answer.
+    """
+    checked = []
+    for first, second in zip(before, after, strict=True):
+        if not second.problem and second.bytes < 0.9 * first.bytes:
+            problem = f"the body had {first.bytes} bytes before the load and {second.bytes} after it"
+            checked.append(second.model_copy(update={"problem": problem}))
+        else:
+            checked.append(second)
+    return [*before, *checked]

@@ -1,0 +1,422 @@
+"""From settings and what the gateway has to the resolved cases of a run. Pure: nothing is sent from here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from benchkit.errors import UserError, os_reason
+from benchkit.model import Expectation, Part, PlannedCase, PlannedDifference, ServerCounter
+from benchkit.settings import CaseSettings, Scenario, Settings
+
+Kind = Literal["tools", "resources", "prompts"]
+
+MCP_ACCEPT = "application/json, text/event-stream"
+"""What a client of MCP's streamable HTTP has to accept (specification 2025-03-26, "Sending Messages to the Server")."""
+
+_KINDS: dict[str, Kind] = {"tools/call": "tools", "resources/read": "resources", "prompts/get": "prompts"}
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A tool, resource or prompt as the gateway lists it: the name or URI to send, its id, and its counter's name.
+
+    ``original`` is how the MCP server itself calls it, and how that server counts it.
+    """
+
+    name: str
+    original: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Server:
+    """An MCP server behind the gateway. ``counters_url`` is empty where it is not one of the toolkit's own."""
+
+    name: str
+    url: str
+    counters_url: str = ""
+
+
+class Catalogue(Protocol):
+    """What the target offers; answered by the gateway room.
+
+    The look-ups return ``None`` when there is nothing of that name. ``server`` is a server's name; empty: any.
+    """
+
+    def tool(self, original: str, server: str) -> Entity | None:
+        """The tool that an MCP server calls ``original``."""
+
+    def resource(self, uri: str, server: str) -> Entity | None:
+        """The resource of that URI, or the template that it matches (then ``name`` is the URI itself)."""
+
+    def prompt(self, original: str, server: str) -> Entity | None:
+        """The prompt that an MCP server, or the gateway itself, calls ``original``."""
+
+    def check_arguments(self, original: str, server: str, arguments: Mapping[str, Any]) -> str:
+        """Why a tool's input schema refuses arguments, in words; empty when it takes them."""
+
+    def total(self, kind: str) -> int:
+        """How many tools, resources, prompts, servers or gateways there are."""
+
+    def listed(self, kind: str, limit: int | None) -> int:
+        """How many rows a REST listing answers with this limit (``None``: without)."""
+
+    def rpc_listed(self, kind: str) -> int:
+        """How many rows ``tools/list``, ``resources/list`` or ``prompts/list`` answers."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where requests go: the gateway's address and prefix, its MCP servers, and the toolkit's virtual server on it."""
+
+    base_url: str
+    prefix: str
+    servers: list[Server]
+    virtual_server_id: str
+    auth_required: bool
+
+
+class _CannotMeasureError(Exception):
+    """This target does not have what a case needs: the case is skipped, with these words."""
+
+
+@dataclass(frozen=True)
+class _Message:
+    """A payload, resolved for one server: the JSON-RPC message to the gateway, and who counts it.
+
+    ``entity`` is what it addresses (absent for lists); ``direct`` is the same message as the MCP server takes it.
+    """
+
+    gateway: dict[str, Any]
+    direct: dict[str, Any]
+    entity: Entity | None
+    kind: Kind | None
+    counter: str
+
+
+def plan_cases(settings: Settings, target: Target, catalogue: Catalogue) -> list[PlannedCase]:
+    """The cases of the selected scenarios, in order.
+
+    Raises:
+        UserError: a payload is missing, not JSON, not JSON-RPC, or its arguments do not fit the tool's input schema.
+    """
+    return [
+        case
+        for name in settings.scenarios
+        for case in _Planner(settings, target, catalogue).scenario(name, settings.config.scenarios[name])
+    ]
+
+
+def plan_differences(settings: Settings) -> list[PlannedDifference]:
+    """The results that come from two cases each."""
+    return [
+        PlannedDifference(
+            id=f"{scenario}/{name}",
+            scenario=scenario,
+            name=name,
+            description=difference.description,
+            of=f"{scenario}/{difference.of}",
+            minus=f"{scenario}/{difference.minus}",
+        )
+        for scenario in settings.scenarios
+        for name, difference in settings.config.scenarios[scenario].differences.items()
+    ]
+
+
+def divide_workers(total: int, weights: list[int]) -> list[int]:
+    """Divide ``total`` workers by weight (largest remainder), each part at least one.
+
+    Raises:
+        ValueError: there are fewer workers than parts.
+    """
+    if total < len(weights):
+        raise ValueError(f"{total} workers for {len(weights)} parts")
+    spare = total - len(weights)
+    shares = [spare * weight / sum(weights) for weight in weights]
+    workers = [1 + int(share) for share in shares]
+    by_remainder = sorted(range(len(weights)), key=lambda index: (int(shares[index]) - shares[index], index))
+    for index in by_remainder[: total - sum(workers)]:
+        workers[index] += 1
+    return workers
+
+
+def round_requests(requests: float, concurrency: int) -> int:
+    """The largest multiple of ``concurrency`` that is not above ``requests``, at least one for each worker."""
+    return max(1, int(requests) // concurrency) * concurrency
+
+
+class _Planner:
+    """Resolves the cases of a scenario for one target."""
+
+    def __init__(self, settings: Settings, target: Target, catalogue: Catalogue) -> None:
+        self._settings = settings
+        self._target = target
+        self._catalogue = catalogue
+        self._load = settings.config.performance
+
+    def scenario(self, scenario_name: str, scenario: Scenario) -> Iterable[PlannedCase]:
+        """Plan all cases of a scenario; what the target cannot do comes out as skipped."""
+        rows_seen: dict[tuple[str, int], str] = {}
+        workers = self._workers(scenario)
+        for (name, case), concurrency in zip(scenario.cases.items(), workers, strict=True):
+            requests = self._load.default_requests * case.share_of_requests
+            if scenario.concurrent:
+                requests *= case.weight / sum(other.weight for other in scenario.cases.values())
+            base = PlannedCase(
+                id=f"{scenario_name}/{name}",
+                scenario=scenario_name,
+                name=name,
+                description=case.description,
+                tool="sse" if case.route == "sse" else "hey",
+                method=case.method or ("GET" if case.route in ("rest", "sse") else "POST"),
+                headers=_headers(case),
+                authenticated=case.authenticated and case.route != "direct" and self._target.auth_required,
+                timeout_s=self._load.default_timeout,
+                iterations=self._load.iterations,
+                warmup_requests=max(self._load.warmup_requests, concurrency) if self._load.warmup else 0,
+                parts=[],
+                group=scenario_name if scenario.concurrent else "",
+            )
+            try:
+                if concurrency == 0:
+                    raise _CannotMeasureError(
+                        f"its {len(scenario.cases)} kinds of request run at once and need a worker each; "
+                        f"the concurrency is {self._load.default_concurrency}"
+                    )
+                planned = self._case(base, scenario, case, requests, concurrency)
+                yield _skip_repeated_listing(planned, case, rows_seen)
+            except _CannotMeasureError as reason:
+                yield base.model_copy(update={"skipped": str(reason)})
+
+    def _workers(self, scenario: Scenario) -> list[int]:
+        concurrency = self._load.default_concurrency
+        if not scenario.concurrent:
+            return [concurrency] * len(scenario.cases)
+        if concurrency < len(scenario.cases):
+            return [0] * len(scenario.cases)
+        return divide_workers(concurrency, [case.weight for case in scenario.cases.values()])
+
+    def _case(
+        self, base: PlannedCase, scenario: Scenario, case: CaseSettings, requests: float, concurrency: int
+    ) -> PlannedCase:
+        payload = self._payload(scenario, case)
+        if payload is None:
+            parts = [self._plain_part(case, requests, concurrency)]
+            expect = self._expectation(case, None)
+            return base.model_copy(update={"parts": parts, "expect": expect, "notes": _notes(requests, parts)})
+        servers: list[Server | None] = list(self._servers_for(payload, scenario, concurrency))
+        parts = []
+        messages = []
+        for server, workers in zip(servers, divide_workers(concurrency, [1] * len(servers)), strict=True):
+            message = self._message(scenario, case, payload, server)
+            messages.append(message)
+            parts.append(self._part(case, message, server, requests * workers / concurrency, workers))
+        first = messages[0]
+        return base.model_copy(
+            update={
+                "parts": parts,
+                "expect": self._expectation(case, first),
+                "gateway_kind": None if case.route == "direct" else first.kind,
+                "gateway_fails": case.expect.rpc_error,
+                "cached": first.kind == "resources",
+                "notes": _notes(requests, parts),
+            }
+        )
+
+    def _servers_for(self, payload: Mapping[str, Any], scenario: Scenario, concurrency: int) -> list[Server | None]:
+        """Which servers a payload goes to: the first that has what it names, or in a concurrent scenario all of them."""
+        if payload["method"] not in _KINDS:
+            return [None]
+        fitting: list[Server | None] = [
+            server for server in self._target.servers if self._entity(_fill(payload, server), server) is not None
+        ]
+        if not fitting:
+            return [None]
+        return fitting[:concurrency] if scenario.concurrent else fitting[:1]
+
+    def _payload(self, scenario: Scenario, case: CaseSettings) -> dict[str, Any] | None:
+        if not case.payload:
+            return None
+        path = self._settings.path(scenario.payloads_dir) / case.payload
+        data = read_payload(path)
+        if case.arguments is not None:
+            data["params"] = {**data["params"], "arguments": case.arguments}
+        return data
+
+    def _message(
+        self, scenario: Scenario, case: CaseSettings, payload: Mapping[str, Any], server: Server | None
+    ) -> _Message:
+        direct = _fill(payload, server)
+        method = direct["method"]
+        kind = _KINDS.get(method)
+        if kind is None:
+            return _Message(gateway=direct, direct=direct, entity=None, kind=None, counter="")
+        entity = self._entity(direct, server)
+        params = direct["params"]
+        asked = params.get("uri") or params.get("name")
+        if entity is None:
+            raise _CannotMeasureError(
+                f"the gateway has no {kind.removesuffix('s')} {asked}: make register puts the simulated MCP servers in"
+            )
+        if kind == "tools":
+            problem = self._catalogue.check_arguments(
+                params["name"], server.name if server else "", params.get("arguments") or {}
+            )
+            if problem:
+                raise UserError(f"{scenario.payloads_dir}/{case.payload}: arguments of {params['name']}: {problem}")
+        key = "uri" if kind == "resources" else "name"
+        return _Message(
+            gateway={**direct, "params": {**params, key: entity.name}},
+            direct=direct,
+            entity=entity,
+            kind=kind,
+            counter=f"{method}:{entity.original}",
+        )
+
+    def _entity(self, message: Mapping[str, Any], server: Server | None) -> Entity | None:
+        params = message["params"]
+        name = server.name if server else ""
+        match message["method"]:
+            case "tools/call":
+                return self._catalogue.tool(params["name"], name)
+            case "resources/read":
+                return self._catalogue.resource(params["uri"], name)
+            case _:
+                return self._catalogue.prompt(params["name"], name)
+
+    def _plain_part(self, case: CaseSettings, requests: float, concurrency: int) -> Part:
+        """A GET of a path, without payload."""
+        query = "&".join(f"{key}={value}" for key, value in case.query.items())
+        url = self._address(case) + (f"?{query}" if query else "")
+        return Part(url=url, requests=round_requests(requests, concurrency), concurrency=concurrency)
+
+    def _address(self, case: CaseSettings) -> str:
+        return f"{self._target.base_url}{self._target.prefix if case.versioned else ''}{case.path}"
+
+    def _part(
+        self, case: CaseSettings, message: _Message, server: Server | None, requests: float, workers: int
+    ) -> Part:
+        body: str | None = json.dumps(message.gateway)
+        match case.route:
+            case "rpc":
+                url = f"{self._target.base_url}/rpc"
+            case "mcp":
+                if not self._target.virtual_server_id:
+                    raise _CannotMeasureError("the toolkit could not create its virtual server on this gateway")
+                url = f"{self._target.base_url}/servers/{self._target.virtual_server_id}/mcp"
+            case "direct":
+                if server is None:
+                    raise _CannotMeasureError("no MCP server of this gateway is known by address")
+                url, body = server.url, json.dumps(message.direct)
+            case _:
+                if message.entity is None:
+                    raise _CannotMeasureError("a REST path takes a payload that reads a resource or gets a prompt")
+                url = (
+                    self._address(case).replace("{resource}", message.entity.id).replace("{prompt}", message.entity.id)
+                )
+                arguments = message.gateway["params"].get("arguments") or {}
+                body = json.dumps(arguments) if case.method == "POST" else None
+        counter = None
+        if server is not None and server.counters_url and message.counter:
+            counter = ServerCounter(url=server.counters_url, key=message.counter)
+        return Part(
+            url=url,
+            body=body,
+            requests=round_requests(requests, workers),
+            concurrency=workers,
+            server=server.name if server else "",
+            server_counter=counter,
+        )
+
+    def _expectation(self, case: CaseSettings, message: _Message | None) -> Expectation:
+        rows = None
+        if case.lists is not None:
+            limit = case.query.get("limit")
+            rows = self._catalogue.listed(case.lists, int(limit) if limit is not None else None)
+            if limit is not None and rows > int(limit):
+                raise _CannotMeasureError(f"this release ignores ?limit={limit} and answers all {rows} rows")
+        elif message is not None and message.kind is None:
+            rows = self._catalogue.rpc_listed(message.gateway["method"].split("/")[0])
+        if rows == 0:
+            raise _CannotMeasureError("the gateway lists none of them, so there is nothing to measure")
+        is_rpc = case.route in ("rpc", "mcp", "direct")
+        return Expectation(
+            status=case.expect.status,
+            rows=rows,
+            rows_at=case.expect.rows_at,
+            rpc=is_rpc and not case.expect.rpc_error,
+            rpc_error=case.expect.rpc_error,
+            contains=case.expect.contains,
+            min_bytes=case.expect.min_bytes,
+        )
+
+
+def read_payload(path: Path) -> dict[str, Any]:
+    """A JSON-RPC message of ``payloads/``; ``params`` is there afterwards.
+
+    Raises:
+        UserError: the file is not there, not JSON, or not a JSON-RPC request with a method and an object as params.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such payload; config.yaml names it") from error
+    except OSError as error:
+        raise UserError(f"{path}: the payload cannot be read: {os_reason(error)}") from error
+    except ValueError as error:
+        raise UserError(f"{path}: the payload is not JSON: {error}") from error
+    params = data.get("params", {}) if isinstance(data, dict) else None
+    if not isinstance(params, dict) or data.get("jsonrpc") != "2.0" or not isinstance(data.get("method"), str):
+        raise UserError(
+            f'{path}: not a JSON-RPC request: it needs "jsonrpc": "2.0", a "method" and an object as "params"'
+        )
+    needed = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}.get(data["method"])
+    if needed and not isinstance(params.get(needed), str):
+        raise UserError(f"{path}: {data['method']} needs a text as params.{needed}")
+    return {**data, "params": params}
+
+
+def _fill(payload: Mapping[str, Any], server: Server | None) -> dict[str, Any]:
+    """The payload with ``{server}`` in its URI replaced: the simulated servers carry their name in their URIs."""
+    params = dict(payload["params"])
+    if "uri" in params and server is not None:
+        params["uri"] = params["uri"].replace("{server}", server.name)
+    return {**payload, "params": params}
+
+
+def _headers(case: CaseSettings) -> dict[str, str]:
+    if case.route == "sse":
+        return {"Accept": "text/event-stream"}
+    headers = {"Accept": MCP_ACCEPT if case.route in ("mcp", "direct") else "application/json"}
+    if case.payload and case.method != "GET" and not (case.route == "rest" and case.method is None):
+        headers["Content-Type"] = "application/json"
+    return headers
+
+
+def _notes(requests: float, parts: list[Part]) -> list[str]:
+    """What was rounded: hey gives each worker the same number of requests."""
+    planned = sum(part.requests for part in parts)
+    if planned == int(requests):
+        return []
+    workers = sum(part.concurrency for part in parts)
+    return [
+        f"{planned} requests per iteration instead of {int(requests)}: the same number for each of {workers} workers"
+    ]
+
+
+def _skip_repeated_listing(
+    planned: PlannedCase, case: CaseSettings, rows_seen: dict[tuple[str, int], str]
+) -> PlannedCase:
+    """Two limits that answer the same rows would be one measurement under two names: the second is skipped."""
+    rows = planned.expect.rows
+    if case.lists is None or rows is None or "limit" not in case.query:
+        return planned
+    earlier = rows_seen.setdefault((case.path, rows), planned.id)
+    if earlier == planned.id:
+        return planned
+    reason = f"the gateway has {rows} {case.lists}, so this would measure the same answer as {earlier}"
+    return planned.model_copy(update={"skipped": reason})

@@ -1,0 +1,115 @@
+"""What a person sees while load runs: what runs now, what is left, and how long that will take."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import TextIO
+
+from benchkit.load.driver import WARM_UP, Step
+from benchkit.model import Plan, PlannedCase, Probe
+
+
+def duration(seconds: float) -> str:
+    """``42 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    total = round(max(0.0, seconds))
+    if total < 60:
+        return f"{total} s"
+    if total < 3600:
+        return f"{total // 60} min {total % 60:02d} s"
+    return f"{total // 3600} h {total % 3600 // 60:02d} min"
+
+
+class Estimate:
+    """How long the steps that are left will take.
+
+    Before anything ran, a single request's latency bounds it: with ``c`` workers ``n`` requests take between ``n/c``
+    and ``n`` times as long as one (a gateway that works on one request at a time is at the upper end). What a case
+    really took in its last round replaces that.
+    """
+
+    def __init__(self, plan: Plan, first: dict[str, Probe]) -> None:
+        self._per_request: dict[str, tuple[float, float]] = {}
+        for case in plan.cases:
+            if case.id in first:
+                latency_s = first[case.id].latency_ms / 1000
+                workers = sum(part.concurrency for part in case.parts)
+                self._per_request[case.id] = (latency_s / workers, latency_s)
+
+    def learn(self, step: Step, seconds: float) -> None:
+        """Take over what a step really took."""
+        for case in step.cases:
+            sent = _requests(case, step.round)
+            if sent and seconds > 0:
+                self._per_request[case.id] = (seconds / sent, seconds / sent)
+
+    def of(self, step: Step) -> tuple[float, float]:
+        """Least and most seconds that a step may take; the cases of a group run at the same time."""
+        bounds = [
+            (low * _requests(case, step.round), high * _requests(case, step.round))
+            for case in step.cases
+            for low, high in [self._per_request.get(case.id, (0.0, 0.0))]
+        ]
+        return max((low for low, _ in bounds), default=0.0), max((high for _, high in bounds), default=0.0)
+
+    def left(self, steps: list[Step]) -> str:
+        """The time for all these steps, in words: ``about 4 min``, or ``2 min to 9 min`` while little is known."""
+        low = sum(self.of(step)[0] for step in steps)
+        high = sum(self.of(step)[1] for step in steps)
+        if high <= 1.2 * low or high < 10:
+            return f"about {duration(high)}"
+        return f"{duration(low)} to {duration(high)}"
+
+
+def _requests(case: PlannedCase, round_number: int) -> int:
+    planned = sum(part.requests for part in case.parts)
+    return min(planned, case.warmup_requests) if round_number == WARM_UP else planned
+
+
+class Progress:
+    """Prints progress: one line that is rewritten each second on a terminal, a line for each step elsewhere."""
+
+    def __init__(self, total: int, stream: TextIO | None = None) -> None:
+        self._total = total
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty()
+        self._done = 0
+        self._stop = threading.Event()
+        self._ticker: threading.Thread | None = None
+
+    def begin(self, step: Step, rounds: int, expected_s: float, left: str) -> None:
+        """Say what runs now."""
+        self._done += 1
+        what = "warm-up" if step.round == WARM_UP else f"round {step.round}/{rounds}"
+        text = f"[{self._done}/{self._total}] {what}  {step.name}"
+        if not self._live:
+            return self._print(f"{text}  (left: {left})")
+        self._stop.clear()
+        self._ticker = threading.Thread(target=self._tick, args=(text, expected_s, left), daemon=True)
+        self._ticker.start()
+        return None
+
+    def end(self) -> None:
+        """Take the line away again."""
+        if self._ticker is not None:
+            self._stop.set()
+            self._ticker.join()
+            self._ticker = None
+            self._print("\r\033[K", end="")
+
+    def _tick(self, text: str, expected_s: float, left: str) -> None:
+        started = time.monotonic()
+        while True:
+            elapsed = time.monotonic() - started
+            of = f" of about {duration(expected_s)}" if expected_s >= 2 else ""
+            self._print(f"\r\033[K{text}  {duration(elapsed)}{of}  (left: {left})", end="")
+            if self._stop.wait(1.0):
+                return
+
+    def _print(self, text: str, end: str = "\n") -> None:
+        # A terminal that was closed is no reason to stop measuring; the shell is told by a signal of its own.
+        try:
+            print(text, end=end, file=self._stream, flush=True)
+        except OSError:
+            self._live = False

@@ -1,0 +1,74 @@
+# shellcheck shell=bash
+# cleanup.sh - what has to be undone when a program ends, however it ends. A library: functions only.
+#
+# Register first, then start:
+#
+#   cleanup::install                  once, before anything is started
+#   cleanup::push stop_the_server     a function; the last one registered runs first
+#
+# INT (Ctrl-C) ends with 130; TERM, and a terminal or a reader that went away, with 143. Bash delays a trap until a
+# program in the foreground has ended, so whatever may take longer than a moment is started by cleanup::child.
+
+CLEANUP_STEPS=()
+CLEANUP_CHILD=''
+CLEANUP_CODE=0
+
+# cleanup::install: from now on cleanup runs at every way out.
+cleanup::install() {
+  trap 'cleanup::run $?' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP PIPE
+}
+
+# cleanup::push FUNCTION: it is called without arguments; CLEANUP_CODE holds the exit code of the program.
+cleanup::push() {
+  CLEANUP_STEPS+=("$1")
+}
+
+# cleanup::run CODE: everything registered, last first; nothing interrupts it and no failure stops it.
+cleanup::run() {
+  local index
+  CLEANUP_CODE=$1
+  trap '' INT TERM HUP PIPE
+  trap - EXIT
+  set +e
+  cleanup::stop_child
+  for ((index = ${#CLEANUP_STEPS[@]} - 1; index >= 0; index--)); do
+    "${CLEANUP_STEPS[index]}"
+  done
+  exit "$CLEANUP_CODE"
+}
+
+# cleanup::child COMMAND...: run it and wait for it; a signal stops it and ends this program. Answers its exit code.
+cleanup::child() {
+  local code=0
+  "$@" &
+  CLEANUP_CHILD=$!
+  wait "$CLEANUP_CHILD" || code=$?
+  CLEANUP_CHILD=''
+  return "$code"
+}
+
+# cleanup::stop_child: the command of cleanup::child cleans up behind itself when it is told to end.
+cleanup::stop_child() {
+  [ -n "$CLEANUP_CHILD" ] || return 0
+  cleanup::stop_pid "$CLEANUP_CHILD" 90 TERM
+  CLEANUP_CHILD=''
+}
+
+# cleanup::stop_pid PID TENTHS SIGNAL...: send each signal and wait so many tenths of a second for the end; then KILL.
+# PID is a child of this shell, so the number cannot have gone to another process.
+cleanup::stop_pid() {
+  local pid=$1 tenths=$2 signal waited
+  shift 2
+  for signal in "$@"; do
+    kill -s "$signal" "$pid" 2>/dev/null || break
+    for ((waited = 0; waited < tenths; waited++)); do
+      kill -0 "$pid" 2>/dev/null || break 2
+      sleep 0.1
+    done
+  done
+  kill -s KILL "$pid" 2>/dev/null
+  wait "$pid" 2>/dev/null
+  return 0
+}

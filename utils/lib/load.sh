@@ -1,0 +1,308 @@
+# shellcheck shell=bash
+# load.sh - run scenarios: what is started, waited for and stopped, and which exit code comes out. The only place that
+# starts hey. A library: functions only; run-configurable.sh and scenarios/*.sh call load::main.
+#
+# The measuring side is utils/measure.py, which runs beside this shell for the whole run: it says which load comes next
+# and looks at the target before and after it. Both talk over two pipes: this shell sends a line (plan, next, done …),
+# the answer comes in fields that end with a NUL, since arguments may hold anything else.
+
+LOAD_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+# shellcheck source=utils/lib/log.sh
+. "$LOAD_ROOT/utils/lib/log.sh"
+# shellcheck source=utils/lib/cleanup.sh
+. "$LOAD_ROOT/utils/lib/cleanup.sh"
+
+# The interpreter of the toolkit's environment.
+: "${PERF_PYTHON:=$LOAD_ROOT/.venv/bin/python}"
+
+LOAD_FLAGS=()         # flags that every program takes: --profile, --scenarios, --requests …
+LOAD_BASELINE=compare # save, compare or skip
+LOAD_REPORT=true
+LOAD_DIR='' # directory of the run, once there is one
+LOAD_TMP=''
+LOAD_PIDS=()        # load processes that run now
+LOAD_SESSION=''     # pid of utils/measure.py
+LOAD_FINISHED=false # run.json holds its last word
+LOAD_REASON=''
+LOAD_FIELD=''
+
+# load::usage FILE: the header comment of a program is its help.
+load::usage() {
+  sed -n '2,/^set /s/^# \{0,1\}//p' "$1"
+}
+
+# load::flags PROGRAM ARGUMENT...: read the command line into LOAD_*.
+load::flags() {
+  local program=$1 flag
+  shift
+  while [ $# -gt 0 ]; do
+    flag=$1
+    case $flag in
+      -h | --help)
+        load::usage "$program"
+        exit 0
+        ;;
+      --no-report) LOAD_REPORT=false ;;
+      --baseline | --baseline=*)
+        load::value "$@"
+        LOAD_BASELINE=$LOAD_FIELD
+        case $LOAD_BASELINE in
+          save | compare | skip) ;;
+          *) log::die 2 "--baseline $LOAD_BASELINE: must be save, compare or skip" ;;
+        esac
+        [ "$flag" != --baseline ] || shift
+        ;;
+      --profile | --profile=* | --scenarios | --scenarios=* | --requests | --requests=* | --concurrency | \
+        --concurrency=* | --iterations | --iterations=* | --timeout | --timeout=* | --url | --url=* | \
+        --results-dir | --results-dir=*)
+        load::value "$@"
+        LOAD_FLAGS+=("${flag%%=*}" "$LOAD_FIELD")
+        case $flag in *=*) ;; *) shift ;; esac
+        ;;
+      *) log::die 2 "$flag: there is no such option; see $(basename "$program") --help" ;;
+    esac
+    shift
+  done
+}
+
+# load::value FLAG [VALUE...]: the value of --flag=value or --flag value, in LOAD_FIELD.
+load::value() {
+  case $1 in
+    *=*) LOAD_FIELD=${1#*=} ;;
+    *)
+      [ $# -ge 2 ] || log::die 2 "$1: needs a value"
+      LOAD_FIELD=$2
+      ;;
+  esac
+  [ -n "$LOAD_FIELD" ] || log::die 2 "${1%%=*}: needs a value"
+}
+
+# load::python PROGRAM ARGUMENT...: one of utils/*.py, in the toolkit's environment.
+load::python() {
+  local program=$1
+  shift
+  "$PERF_PYTHON" "$LOAD_ROOT/utils/$program" "$@"
+}
+
+# load::main PROGRAM ARGUMENT...: a whole run, from the command line to the exit code.
+load::main() {
+  local code=0
+  load::flags "$@"
+  [ -x "$PERF_PYTHON" ] || log::die 2 "$PERF_PYTHON: the toolkit's environment is not there; run make setup"
+  cleanup::install
+  # The last one registered runs first: load, session, results, stack.
+  cleanup::push load::remove_tmp
+  cleanup::push load::release_target
+  cleanup::push load::mark_interrupted
+  cleanup::push load::close_session
+  cleanup::push load::stop_load
+  LOAD_TMP=$(mktemp -d)
+  load::open_session
+  load::ensure_target
+  load::measure
+  load::judge || code=$?
+  exit "$code"
+}
+
+# --- the session with utils/measure.py -------------------------------------------------------------------------------
+
+# load::open_session: start it. It checks the settings, and takes the lock that keeps two runs from measuring each other.
+# The lock lies on file descriptor 5, which is this shell's, so it is held until the shell has cleaned up.
+load::open_session() {
+  mkfifo "$LOAD_TMP/ask" "$LOAD_TMP/answer"
+  exec 5>>"${TMPDIR:-/tmp}/perf_test_$(id -u).lock"
+  load::python measure.py --command "$(load::command)" ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} \
+    <"$LOAD_TMP/ask" >"$LOAD_TMP/answer" &
+  LOAD_SESSION=$!
+  exec 3>"$LOAD_TMP/ask" 4<"$LOAD_TMP/answer"
+  load::ask open
+}
+
+# load::command: what was typed, for run.json.
+load::command() {
+  printf '%s' "$(basename "$0")"
+  [ ${#LOAD_FLAGS[@]} -eq 0 ] || printf ' %q' "${LOAD_FLAGS[@]}"
+}
+
+# load::ask WORD...: send a line; exits with the session's code when it answers with a failure or not at all.
+load::ask() {
+  local verdict=''
+  printf '%s\n' "$*" >&3 || true
+  load::read || load::session_died
+  verdict=$LOAD_FIELD
+  if [ "$verdict" = fail ]; then
+    load::read || load::session_died
+    LOAD_REASON='see the error above'
+    exit "$LOAD_FIELD"
+  fi
+  LOAD_FIELD=$verdict
+}
+
+# load::read: the next field of the answer, in LOAD_FIELD.
+load::read() {
+  LOAD_FIELD=''
+  IFS= read -r -d '' LOAD_FIELD <&4
+}
+
+# load::session_died: it ended without an answer: its own exit code tells why.
+load::session_died() {
+  local code=0
+  wait "$LOAD_SESSION" || code=$?
+  LOAD_SESSION=''
+  [ "$code" -ne 0 ] || code=2
+  exit "$code"
+}
+
+# load::close_session: let it put the target back as it was, and end.
+load::close_session() {
+  [ -n "$LOAD_SESSION" ] || return 0
+  exec 3>&-
+  cleanup::stop_pid "$LOAD_SESSION" 40 TERM
+  LOAD_SESSION=''
+}
+
+# --- the target ------------------------------------------------------------------------------------------------------
+
+# load::ensure_target: use the gateway that answers, or start the local stack.
+load::ensure_target() {
+  cleanup::child load::python stack.py ensure ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} >"$LOAD_TMP/target.json" || exit $?
+}
+
+# load::release_target: stop the stack if this run started it.
+load::release_target() {
+  grep -qs '"started": true' "$LOAD_TMP/target.json" || return 0
+  log::info 'stopping the stack that this run started'
+  load::python stack.py down ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} >/dev/null
+}
+
+# --- load ------------------------------------------------------------------------------------------------------------
+
+# load::measure: all steps of the plan, one after the other.
+load::measure() {
+  load::ask plan
+  load::read
+  LOAD_DIR=$LOAD_FIELD
+  while load::ask next && [ "$LOAD_FIELD" = run ]; do
+    load::run_step
+  done
+  load::ask close
+  exec 3>&-
+  wait "$LOAD_SESSION" || true
+  LOAD_SESSION=''
+}
+
+# load::run_step: start the processes that the session names, wait for all of them, and report their exit codes.
+load::run_step() {
+  local count processes output pid code codes=()
+  load::read && processes=$LOAD_FIELD
+  for ((count = 0; count < processes; count++)); do
+    load::read && output=$LOAD_FIELD
+    load::start "$output"
+  done
+  for pid in ${LOAD_PIDS[@]+"${LOAD_PIDS[@]}"}; do
+    code=0
+    wait "$pid" || code=$?
+    codes+=("$code")
+  done
+  LOAD_PIDS=()
+  load::ask "done ${codes[*]-}"
+}
+
+# load::start OUTPUT: one load process; its arguments are the next fields. The token is among them, so they are not
+# shown here; run.json holds the command without it.
+load::start() {
+  local output=$1 count words argv=()
+  load::read && words=$LOAD_FIELD
+  for ((count = 0; count < words; count++)); do
+    load::read
+    argv+=("$LOAD_FIELD")
+  done
+  if [ "${argv[0]}" = sse ]; then
+    argv=("$PERF_PYTHON" "$LOAD_ROOT/utils/sse_load.py" "${argv[@]:1}")
+  fi
+  "${argv[@]}" >"$output" 2>>"$LOAD_DIR/raw/load.err" 3>&- 4<&- 5>&- &
+  LOAD_PIDS+=("$!")
+}
+
+# load::stop_load: hey ends on INT; a case that was cut short has no document beside its rows, so it does not count.
+load::stop_load() {
+  local pid
+  for pid in ${LOAD_PIDS[@]+"${LOAD_PIDS[@]}"}; do
+    kill -s INT "$pid" 2>/dev/null
+  done
+  for pid in ${LOAD_PIDS[@]+"${LOAD_PIDS[@]}"}; do
+    cleanup::stop_pid "$pid" 10 INT TERM
+  done
+  LOAD_PIDS=()
+}
+
+# --- results ---------------------------------------------------------------------------------------------------------
+
+# load::judge: raw/ to run.json, baseline, report; answers the exit code of the run.
+load::judge() {
+  local code=0
+  load::python collect_results.py "$LOAD_DIR" || code=$?
+  [ "$code" -eq 0 ] || [ "$code" -eq 3 ] || return "$code"
+  LOAD_REASON='measured'
+  [ "$code" -eq 0 ] || LOAD_REASON='at least one case is invalid'
+  case $LOAD_BASELINE in
+    save) load::save_baseline "$code" || code=$? ;;
+    compare) load::compare "$code" || code=$? ;;
+  esac
+  load::finish "$code"
+  if [ "$LOAD_REPORT" = true ]; then
+    load::python report_generator.py "$LOAD_DIR" --if-enabled >/dev/null || log::warn 'the report could not be written'
+  fi
+  load::last_line "$code"
+  return "$code"
+}
+
+# load::save_baseline CODE: the run becomes part of its profile's baseline, if all of it can be trusted.
+load::save_baseline() {
+  local code=$1
+  if [ "$code" -ne 0 ]; then
+    log::warn 'not saved as baseline: at least one case is invalid'
+    return "$code"
+  fi
+  load::python baseline_manager.py save "$LOAD_DIR" ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} >&2 || return $?
+  LOAD_REASON='saved as baseline'
+}
+
+# load::compare CODE: hold the run against the baseline; the first run becomes it, and one without regression joins it.
+load::compare() {
+  local code=$1 verdict=0
+  load::python compare_results.py "$LOAD_DIR" --save-initial --join ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} || verdict=$?
+  case $verdict in
+    0) LOAD_REASON='no regression' ;;
+    1) LOAD_REASON='regression' ;;
+    3) LOAD_REASON='at least one case is invalid or missing' ;;
+    *) LOAD_REASON='the comparison failed' ;;
+  esac
+  [ "$verdict" -ne 0 ] || verdict=$code
+  return "$verdict"
+}
+
+# load::finish CODE: the code of the whole run goes into run.json.
+load::finish() {
+  load::python collect_results.py --finish "$LOAD_DIR" --exit-code "$1" --reason "$LOAD_REASON" || return 0
+  LOAD_FINISHED=true
+}
+
+# load::mark_interrupted: whatever ends a run early, its run.json is whole and says so.
+load::mark_interrupted() {
+  [ -n "$LOAD_DIR" ] && [ "$LOAD_FINISHED" = false ] && [ -d "$LOAD_DIR" ] || return 0
+  case $CLEANUP_CODE in
+    130 | 143) LOAD_REASON='interrupted; what was measured is kept and marked' ;;
+  esac
+  load::python collect_results.py "$LOAD_DIR" --interrupted "$CLEANUP_CODE" >/dev/null
+  load::last_line "$CLEANUP_CODE"
+}
+
+# load::last_line CODE: make hides the code of a run behind its own 2, so it stands in the last line.
+load::last_line() {
+  log::info "$(basename "$LOAD_DIR"): $LOAD_REASON; results in $LOAD_DIR (exit $1)"
+}
+
+load::remove_tmp() {
+  [ -z "$LOAD_TMP" ] || rm -rf "$LOAD_TMP"
+}
