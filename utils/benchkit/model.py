@@ -237,6 +237,8 @@ class Case(Model):
     scenario: str
     name: str
     description: str = ""
+    kind: Literal["measured", "aggregate", "difference"] = "measured"
+    """``aggregate``: a group's cases together; ``difference``: what one case takes more than another."""
     validity: Validity
     reason: str = ""
     metrics: Figures = Field(default_factory=dict)
@@ -396,8 +398,8 @@ class ServerCounter(Model):
 class Part(Model):
     """One load process of a case: hey sends one request again and again to one address.
 
-    ``body`` is sent as it is (its file is ``body_file``, relative to the run's directory). ``requests`` is a multiple of
-    ``concurrency``, for hey sends ``requests // concurrency`` per worker and drops the rest.
+    ``body`` is sent as it is (its file is ``body_file``, relative to the run's directory). ``requests`` is a multiple
+    of ``concurrency``, for hey sends ``requests // concurrency`` per worker and drops the rest.
     """
 
     url: str

@@ -1,8 +1,8 @@
 """The measuring side of a run: which load comes next, what stands around it, and what is written about it.
 
 The shell starts and stops processes (``utils/lib/load.sh``); this module says which, checks the target before and after
-each, and writes ``raw/``. The order is in rounds: every case once, then every case again, so that a drift of the machine
-or of the gateway hits all cases alike and shows between the iterations of each.
+each, and writes ``raw/``. The order is in rounds: every case once, then every case again, so that a drift of the
+machine or of the gateway hits all cases alike and shows between the iterations of each.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -98,7 +98,6 @@ class _Open:
     clock: float
     running: list[_Running]
     before: dict[str, list[Probe]]
-    raw: dict[str, Path] = field(default_factory=dict)
 
 
 def steps(plan: Plan) -> Iterator[Step]:
@@ -191,11 +190,11 @@ class Driver:
                     self._write(case, step.round, [], before[case.id], datetime.now(UTC))
         return processes
 
-    def end(self, statuses: list[tuple[int, float]]) -> None:
+    def end(self, statuses: list[int]) -> None:
         """Close the step whose processes ended.
 
         Args:
-            statuses: exit status and lifetime in seconds of each process that :meth:`begin` answered, in its order.
+            statuses: exit status of each process that :meth:`begin` answered, in its order.
 
         Raises:
             UserError: the disk is full.
@@ -203,19 +202,21 @@ class Driver:
         opened, self._open = self._open, None
         assert opened is not None, "end without begin"
         finished = datetime.now(UTC)
+        # Where requests left no row this is the time that they are divided by, so it may be too long, never too short.
+        wall_s = round(time.monotonic() - opened.clock, 6)
         for running in opened.running:
             self._count(running.case, running.sent)
         if opened.step.round == WARM_UP:
             return
         parts: dict[str, list[RawPart]] = {}
-        for running, (status, wall_s) in zip(opened.running, statuses, strict=True):
+        for running, status in zip(opened.running, statuses, strict=True):
             calls, failures, problem = self._counted(running)
             parts.setdefault(running.case.id, []).append(
                 RawPart(
                     argv=running.argv,
                     sent=running.sent,
                     started=opened.started,
-                    wall_s=round(wall_s, 6),
+                    wall_s=wall_s,
                     exit_status=status,
                     server_calls=calls,
                     server_failures=failures,

@@ -228,7 +228,7 @@ class _Planner:
         )
 
     def _servers_for(self, payload: Mapping[str, Any], scenario: Scenario, concurrency: int) -> list[Server | None]:
-        """Which servers a payload goes to: the first that has what it names, or in a concurrent scenario all of them."""
+        """Which servers a payload goes to: the first that has what it names, in a concurrent scenario all of them."""
         if payload["method"] not in _KINDS:
             return [None]
         fitting: list[Server | None] = [
