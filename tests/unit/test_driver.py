@@ -16,8 +16,9 @@ import pytest
 from benchkit import store
 from benchkit.errors import UserError
 from benchkit.load import driver as driver_module
-from benchkit.load.driver import WARM_UP, CounterReading, Driver, LoadProcess, steps, write_bodies
+from benchkit.load.driver import WARM_UP, Driver, LoadProcess, steps, write_bodies
 from benchkit.model import (
+    CounterReading,
     Environment,
     Expectation,
     Load,

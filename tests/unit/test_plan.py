@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from benchkit.errors import UserError
 from benchkit.load.plan import (
-    Entity,
     Server,
     Target,
     divide_workers,
@@ -24,7 +23,7 @@ from benchkit.load.plan import (
     read_payload,
     round_requests,
 )
-from benchkit.model import PlannedCase
+from benchkit.model import Entity, PlannedCase
 from benchkit.settings import ROOT, load_settings
 
 SERVERS = [Server(f"time{n}", f"http://127.0.0.1:910{n}/mcp", f"http://127.0.0.1:910{n}/counters") for n in range(1, 5)]

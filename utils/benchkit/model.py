@@ -367,6 +367,32 @@ class Comparison(Model):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Between the rooms that plan and measure, and the one that speaks to the gateway
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A tool, resource or prompt as the gateway lists it: the name or URI to send, its id, and its counter's name.
+
+    ``original`` is how the MCP server itself calls it, and how that server counts it; for a resource its URI, or the
+    template that its URI belongs to.
+    """
+
+    name: str
+    original: str
+    id: str
+
+
+@dataclass(frozen=True)
+class CounterReading:
+    """What a simulated server counted of one kind of call, and which process counted it."""
+
+    instance: str
+    ok: int
+    failed: int
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # The plan, and what the driver leaves in raw/
 
 

@@ -20,6 +20,7 @@ import requests
 from benchkit.errors import UserError
 from benchkit.load.probe import probe, request_headers
 from benchkit.model import (
+    CounterReading,
     ExecutionCount,
     Part,
     Plan,
@@ -39,15 +40,6 @@ _GIVE_UP_AFTER = 3
 """So many cases in a row without any answer, and the gateway is asked whether it is still there."""
 
 _MIN_FREE_BYTES = 2**20
-
-
-@dataclass(frozen=True)
-class CounterReading:
-    """What a simulated server counted of one kind of call, and which process counted it."""
-
-    instance: str
-    ok: int
-    failed: int
 
 
 class ServerCounters(Protocol):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from benchkit.errors import UserError, os_reason
-from benchkit.model import Expectation, Part, PlannedCase, PlannedDifference, ServerCounter
+from benchkit.model import Entity, Expectation, Part, PlannedCase, PlannedDifference, ServerCounter
 from benchkit.settings import CaseSettings, Scenario, Settings
 
 Kind = Literal["tools", "resources", "prompts"]
@@ -18,18 +18,6 @@ MCP_ACCEPT = "application/json, text/event-stream"
 """What a client of MCP's streamable HTTP has to accept (specification 2025-03-26, "Sending Messages to the Server")."""
 
 _KINDS: dict[str, Kind] = {"tools/call": "tools", "resources/read": "resources", "prompts/get": "prompts"}
-
-
-@dataclass(frozen=True)
-class Entity:
-    """A tool, resource or prompt as the gateway lists it: the name or URI to send, its id, and its counter's name.
-
-    ``original`` is how the MCP server itself calls it, and how that server counts it.
-    """
-
-    name: str
-    original: str
-    id: str
 
 
 @dataclass(frozen=True)

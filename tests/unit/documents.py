@@ -1,0 +1,379 @@
+"""Documents for tests: runs and comparisons that look like real ones, the same at every call.
+
+``run()`` is a light run of a few cases; every part can be replaced by naming it. Nothing here is measured.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from benchkit.model import (
+    METRICS,
+    BaselineReference,
+    Case,
+    CaseComparison,
+    Comparison,
+    Counts,
+    Environment,
+    Figures,
+    GatewayCount,
+    Histogram,
+    Iteration,
+    Load,
+    Machine,
+    MetricComparison,
+    Run,
+    RunStatus,
+    Target,
+    Timeline,
+    TimelinePoint,
+    Validity,
+    Verdict,
+    needed_samples,
+)
+
+STARTED = datetime(2026, 3, 2, 9, 30, 0, tzinfo=UTC)
+RUN_ID = "light_2026-03-02-093000"
+
+HOSTILE_NAMES = (
+    "<script>window.hurt=1</script>",
+    "</script><img src=x onerror=window.hurt=2>",
+    "\"><svg onload='window.hurt=3'>",
+    "{{ 7 * 7 }}{% raw %}",
+    "emoji 🚀 & <b>bold</b>",
+    "‮שלום عالم",
+    "line\u2028separator\u2029]]>-->",
+)
+"""Names that would do something if any of them reached the page unescaped."""
+
+COMPARED = ("p50_latency", "requests_per_sec", "p95_latency", "p99_latency", "total_time")
+
+
+def environment(**load: Any) -> Environment:
+    """An ordinary environment: 2 cores, the toolkit's own gateway on SQLite; ``load`` replaces values of the load."""
+    values: dict[str, Any] = {
+        "profile": "light",
+        "requests": 100,
+        "concurrency": 10,
+        "timeout_s": 30,
+        "iterations": 3,
+        "warmup_requests": 20,
+    }
+    return Environment(
+        machine=Machine(
+            cpu_model="Example CPU @ 2.60GHz",
+            cores=2,
+            memory_mib=7940,
+            kernel="Linux 6.1.0",
+            python="3.11.2",
+            hey="0.1.4",
+            toolkit="0.1.0",
+            control_score=41.8,
+        ),
+        target=Target(
+            base_url="http://127.0.0.1:4444",
+            prefix="/v1",
+            origin="local",
+            release="1.0.7",
+            database="sqlite",
+            database_version="3.40.1",
+            cache="memory",
+            workers=1,
+            uptime_s=12.5,
+            servers=4,
+            tools=104,
+            resources=16,
+            prompts=6,
+            settings={"LOG_LEVEL": "ERROR", "RATE_LIMITING_ENABLED": "false"},
+        ),
+        load=Load(**(values | load)),
+    )
+
+
+def latencies(seed: int, count: int, median_ms: float = 80.0) -> list[float]:
+    """``count`` latencies in ms: log-normal, with a stall of about 300 ms every hundred requests."""
+    chance = random.Random(seed)
+    return [
+        round(chance.lognormvariate(math.log(median_ms), 0.25) + (300.0 if number % 100 == 57 else 0.0), 1)
+        for number in range(count)
+    ]
+
+
+def percentile(values: list[float], percent: float) -> float:
+    """The nearest-rank percentile."""
+    return sorted(values)[max(0, math.ceil(percent / 100 * len(values)) - 1)]
+
+
+def figures(values: list[float], sent: int, seconds: float) -> Figures:
+    """All ordinary metrics of successes with these latencies (ms)."""
+    return {
+        "p50_latency": percentile(values, 50),
+        "p95_latency": percentile(values, 95),
+        "p99_latency": percentile(values, 99),
+        "mean_latency": round(sum(values) / len(values), 2),
+        "min_latency": min(values),
+        "max_latency": max(values),
+        "requests_per_sec": round(len(values) / seconds, 2),
+        "total_time": round(seconds, 3),
+        "error_rate": round((sent - len(values)) / sent, 6),
+    }
+
+
+def histogram(values: list[float], per_decade: int = 20) -> Histogram:
+    """Counts in bins of equal width on a logarithmic scale."""
+    low = math.floor(math.log10(min(values)) * per_decade)
+    high = math.floor(math.log10(max(values)) * per_decade) + 1
+    edges = [round(10 ** (step / per_decade), 4) for step in range(low, high + 1)]
+    counts = [sum(lower <= value < upper for value in values) for lower, upper in zip(edges, edges[1:], strict=False)]
+    return Histogram(edges_ms=edges, counts=counts)
+
+
+def points(values: list[float], seconds: float, bucket_s: float, failures: int = 0) -> list[TimelinePoint]:
+    """The successes spread evenly over ``seconds``; ``failures`` fall into the last bucket but one."""
+    buckets = max(1, math.ceil(seconds / bucket_s))
+    made = []
+    for bucket in range(buckets):
+        inside = values[bucket * len(values) // buckets : (bucket + 1) * len(values) // buckets]
+        made.append(
+            TimelinePoint(
+                at_s=round(bucket * bucket_s, 3),
+                ok=len(inside),
+                failed=failures if bucket == max(0, buckets - 2) else 0,
+                p50_ms=percentile(inside, 50) if inside else None,
+                p95_ms=percentile(inside, 95) if inside else None,
+                max_ms=max(inside) if inside else None,
+            )
+        )
+    return made
+
+
+def case(
+    identity: str = "tools/list_limit_50",
+    *,
+    seed: int = 1,
+    requests: int = 100,
+    iterations: int = 3,
+    median_ms: float = 80.0,
+    failures: int = 0,
+    bucket_s: float = 0.1,
+    **changes: Any,
+) -> Case:
+    """A valid case, measured with 10 concurrent requests; ``failures`` of each iteration are ``http 500``."""
+    scenario, _, name = identity.partition("/")
+    rounds, pooled, timeline, clock = [], [], [], STARTED
+    for number in range(iterations):
+        values = latencies(seed * 100 + number, requests - failures, median_ms)
+        seconds = sum(values) / 10 / 1000
+        finished = clock + timedelta(seconds=seconds)
+        rounds.append(
+            Iteration(
+                metrics=figures(values, requests, seconds),
+                sent=requests,
+                ok=len(values),
+                errors={"http 500": failures} if failures else {},
+                started=clock,
+                finished=finished,
+            )
+        )
+        pooled += values
+        timeline.append(points(values, seconds, bucket_s, failures))
+        clock = finished + timedelta(seconds=30)
+    total = sum((one.finished - one.started).total_seconds() for one in rounds)
+    values = figures(pooled, requests * iterations, total)
+    parts: dict[str, Any] = {
+        "id": identity,
+        "scenario": scenario,
+        "name": name,
+        "description": f"What {name} measures",
+        "validity": Validity.VALID,
+        "metrics": values,
+        "advisory": [metric for metric in values if len(pooled) < needed_samples(METRICS[metric])],
+        "iterations": rounds,
+        "counts": Counts(sent=requests * iterations, ok=len(pooled)),
+        "histogram": histogram(pooled),
+        "timeline": Timeline(bucket_s=bucket_s, iterations=timeline),
+    }
+    return Case(**(parts | changes))
+
+
+def failed_case(
+    identity: str,
+    reason: str,
+    validity: Validity = Validity.INVALID,
+    errors: dict[str, int] | None = None,
+    sent: int = 300,
+) -> Case:
+    """A case without figures: its requests were sent (unless ``sent`` is 0), its work did not happen."""
+    scenario, _, name = identity.partition("/")
+    failed = sum((errors or {}).values())
+    rounds = [
+        Iteration(
+            metrics={},
+            sent=sent,
+            ok=sent - failed,
+            errors=errors or {},
+            started=STARTED,
+            finished=STARTED + timedelta(seconds=2),
+        )
+    ]
+    return Case(
+        id=identity,
+        scenario=scenario,
+        name=name,
+        description=f"What {name} measures",
+        validity=validity,
+        reason=reason,
+        iterations=rounds if sent else [],
+        counts=Counts(sent=sent, ok=sent - failed) if sent else None,
+    )
+
+
+def derived_case(identity: str, p50: float, p95: float, p99: float, ratio: float) -> Case:
+    """What a call through the gateway takes more than the same call straight to the server (ms, share)."""
+    scenario, _, name = identity.partition("/")
+    return Case(
+        id=identity,
+        scenario=scenario,
+        name=name,
+        description="What the gateway adds to a tool call",
+        validity=Validity.VALID,
+        metrics={
+            "added_p50_latency": p50,
+            "added_p95_latency": p95,
+            "added_p99_latency": p99,
+            "throughput_ratio": ratio,
+        },
+        advisory=["added_p99_latency"],
+    )
+
+
+def gateway_cases() -> list[Case]:
+    """The same call direct and through the gateway, and what the gateway adds."""
+    return [
+        case("gateway-core/call_direct", seed=5, median_ms=9.0, bucket_s=0.02),
+        case("gateway-core/call_rpc", seed=6, median_ms=61.0),
+        derived_case("gateway-core/overhead_rpc", 52.4, 71.9, 96.0, 0.147),
+        derived_case("gateway-core/token_cost", -0.04, 3.1, 0.0, 0.973),
+    ]
+
+
+def run(cases: list[Case] | None = None, **changes: Any) -> Run:
+    """A complete run; without ``cases`` one with valid, invalid, skipped and derived cases."""
+    if cases is None:
+        cases = [
+            case("tools/list_limit_50", counts=Counts(sent=300, ok=300)),
+            case(
+                "tools/call_get_system_time",
+                seed=2,
+                median_ms=61.0,
+                failures=1,
+                counts=Counts(sent=300, ok=297, server=297, server_failed=0),
+            ),
+            failed_case(
+                "tools/call_convert_time",
+                "298 of 300 requests failed: http 429; the gateway limits the rate: start it with "
+                "RATE_LIMITING_ENABLED=false",
+                errors={"http 429": 290, "transport": 8},
+            ),
+            case(
+                "resources/read_world_times",
+                seed=3,
+                counts=Counts(sent=300, ok=300, server=12, server_failed=0, cached=True),
+                notes=["A cache of the gateway may answer"],
+            ),
+            failed_case("resources/mcp_read", "release 0.7.0 has no streamable HTTP", Validity.SKIPPED, sent=0),
+            *gateway_cases(),
+        ]
+    invalid = sum(one.validity is Validity.INVALID for one in cases)
+    measured = sum(one.validity is not Validity.SKIPPED for one in cases)
+    values: dict[str, Any] = {
+        "run_id": RUN_ID,
+        "profile": "light",
+        "status": RunStatus.COMPLETE,
+        "started": STARTED,
+        "finished": STARTED + timedelta(minutes=3, seconds=12),
+        "exit_code": 3 if invalid else 0,
+        "exit_reason": f"{invalid} of {measured} cases are invalid" if invalid else "first run, saved as baseline",
+        "environment": environment(),
+        "scenarios": list(dict.fromkeys(one.scenario for one in cases)),
+        "commands": [
+            "./run-configurable.sh --profile light --scenarios all",
+            *(f"hey -n 100 -c 10 -t 30 -o csv 'http://127.0.0.1:4444/v1/{one.id}?a=1&b=2'" for one in cases),
+        ],
+        "cases": cases,
+        "gateway_counts": [
+            GatewayCount(
+                kind="tools",
+                expected=342,
+                succeeded=339,
+                failed=3,
+                settled=True,
+                cases=["tools/call_get_system_time"],
+            ),
+            GatewayCount(
+                kind="resources",
+                expected=342,
+                succeeded=330,
+                failed=0,
+                settled=False,
+                cases=["resources/read_world_times"],
+            ),
+        ],
+        "load_seconds": 164.2,
+        "warnings": ["the gateway's own metrics were still moving after 15 s"],
+    }
+    return Run(**(values | changes))
+
+
+def comparison(document: Run, changes_percent: dict[str, float] | None = None, **changes: Any) -> Comparison:
+    """The run held against a baseline; ``changes_percent`` (case id to percent, positive is better) moves a case."""
+    moved = changes_percent or {}
+    cases = [_compared(one, moved.get(one.id, 1.3)) for one in document.cases]
+    order = [Verdict.INVALID, Verdict.CRITICAL, Verdict.REGRESSION, Verdict.IMPROVEMENT]
+    found = [verdict for verdict in order if any(one.verdict is verdict for one in cases)]
+    verdict = found[0] if found else Verdict.UNCHANGED
+    values: dict[str, Any] = {
+        "run_id": document.run_id,
+        "baseline": BaselineReference(profile=document.profile, version=3, runs=["light_2026-03-01-080000"]),
+        "verdict": verdict,
+        "reason": f"the worst of {len(cases)} cases is: {verdict}",
+        "exit_code": {Verdict.INVALID: 3, Verdict.CRITICAL: 1, Verdict.REGRESSION: 1}.get(verdict, 0),
+        "cases": cases,
+    }
+    return Comparison(**(values | changes))
+
+
+def _compared(one: Case, percent: float) -> CaseComparison:
+    if one.validity is not Validity.VALID:
+        verdict = Verdict.MISSING if one.validity is Validity.SKIPPED else Verdict.INVALID
+        return CaseComparison(id=one.id, verdict=verdict, reason=one.reason)
+    verdict = _verdict(percent)
+    metrics = {}
+    for name in COMPARED:
+        if name not in one.metrics:
+            continue
+        current = one.metrics[name]
+        better_is_lower = METRICS[name].worse == "higher"
+        reference = current * (1 + percent / 100) if better_is_lower else current / (1 + percent / 100)
+        advisory = name in one.advisory
+        metrics[name] = MetricComparison(
+            verdict=Verdict.INCONCLUSIVE if advisory else verdict,
+            current=current,
+            reference=round(reference, 4),
+            change_percent=percent,
+            threshold_percent=10.0,
+            advisory=advisory,
+            reason="too few samples beyond the percentile" if advisory else "",
+        )
+    return CaseComparison(id=one.id, verdict=verdict if metrics else Verdict.NEW, metrics=metrics)
+
+
+def _verdict(percent: float) -> Verdict:
+    if percent <= -25:
+        return Verdict.CRITICAL
+    if percent <= -10:
+        return Verdict.REGRESSION
+    return Verdict.IMPROVEMENT if percent >= 5 else Verdict.UNCHANGED

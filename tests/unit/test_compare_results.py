@@ -1,0 +1,253 @@
+"""``utils/compare_results.py`` at its border: exit codes, output, files."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from documents import environment
+from verdicts import case_of, elsewhere, measured, program, run_of, write_run
+
+from benchkit.model import Run, RunStatus, Validity
+from benchkit.settings import ROOT
+
+FILES = {"comparison.json", "comparison_report.txt"}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A baseline of one run: tools/list and tools/call, p50 21 ms."""
+    path = tmp_path_factory.mktemp("prepared")
+    run = write_run(path / "first", run_of(measured(), measured("tools/call"), number=1))
+    done = program("baseline_manager.py", "save", run, "--baselines-dir", path / "base lines")
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.fixture
+def place(prepared: Path, tmp_path: Path) -> Path:
+    """A copy of ``prepared``, in a directory whose name has spaces."""
+    return shutil.copytree(prepared, tmp_path / "a path with spaces")
+
+
+def hold(place: Path, document: Run, *flags: object, directory: str = "base lines") -> subprocess.CompletedProcess[str]:
+    """Write the run as ``place/run`` and compare it."""
+    run = write_run(place / "run", document)
+    return program("compare_results.py", run, "--baselines-dir", place / directory, *flags)
+
+
+def written(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()} - {"run.json"}
+
+
+BAD = case_of("tools/call", validity=Validity.INVALID, reason="Tool not found")
+SKIPPED = case_of("tools/call", validity=Validity.SKIPPED, reason="release 0.7.0 has none")
+ROWS: dict[str, tuple[Run, int, str]] = {
+    "unchanged": (run_of(measured(), measured("tools/call"), number=2), 0, "Passed: no regression in 2 compared"),
+    "improvement": (run_of(measured(rounds=(15.0,)), measured("tools/call"), number=2), 0, "1 better"),
+    "new case": (run_of(measured(), measured("tools/call"), measured("tools/new"), number=2), 0, "1 without a ref"),
+    "other target": (
+        run_of(
+            measured(),
+            measured("tools/call"),
+            number=2,
+            environment=elsewhere(environment(), target={"release": "2.0"}),
+        ),
+        0,
+        "gateway release 1.0.7 → 2.0",
+    ),
+    "not selected": (
+        run_of(measured("mixed/a"), measured(), measured("tools/call"), number=2, scenarios=["mixed", "tools"]),
+        0,
+        "1 without a reference",
+    ),
+    "regression": (run_of(measured(rounds=(24.0,)), measured("tools/call"), number=2), 1, "Regression: 1 of 2"),
+    "critical": (run_of(measured(rounds=(60.0,)), measured("tools/call"), number=2), 1, "(1 critical)"),
+    "errors": (run_of(measured(errors=15), measured("tools/call"), number=2), 1, "errors 0.00 → 5.00 % (-5.00 pp)"),
+    "regression and invalid": (run_of(measured(rounds=(60.0,)), BAD, number=2), 1, "1 invalid"),
+    "another load": (
+        run_of(measured(), number=2, environment=environment(concurrency=20)),
+        2,
+        "Not comparable: the load differs from the baseline's (concurrency 10 → 20)",
+    ),
+    "only new cases": (run_of(measured("mixed/a"), number=2), 2, "Nothing to compare"),
+    "invalid": (run_of(measured(), BAD, number=2), 3, "Tool not found"),
+    "missing": (run_of(measured(), number=2), 3, "the baseline has it, this run does not"),
+    "skipped": (run_of(measured(), SKIPPED, number=2), 3, "skipped: release 0.7.0 has none"),
+    "no valid case": (run_of(BAD, number=2), 3, "Invalid: the run has no valid case"),
+    "empty": (run_of(number=2), 3, "Invalid: the run has no valid case"),
+    "interrupted": (
+        run_of(measured(), measured("tools/call"), number=2, status=RunStatus.INTERRUPTED),
+        3,
+        "Invalid: the run was interrupted",
+    ),
+}
+
+
+@pytest.mark.parametrize(("document", "exit_code", "words"), ROWS.values(), ids=ROWS.keys())
+def test_exit_code_report_and_document_agree(place, document, exit_code, words):
+    done = hold(place, document)
+    assert (done.returncode, done.stderr) == (exit_code, "")
+    assert words in done.stdout
+    assert written(place / "run") == FILES
+    assert (place / "run" / "comparison_report.txt").read_text() == done.stdout
+    comparison = json.loads((place / "run" / "comparison.json").read_text())
+    assert (comparison["run_id"], comparison["exit_code"]) == ("light_run2", exit_code)
+    assert "NaN" not in (place / "run" / "comparison.json").read_text()
+
+
+def test_the_same_comparison_twice_gives_the_same_bytes(place):
+    document = run_of(measured(rounds=(24.0,)), BAD, number=2)
+    contents = []
+    for _ in range(2):
+        assert hold(place, document).returncode == 1
+        contents.append([(place / "run" / name).read_bytes() for name in sorted(FILES)])
+    assert contents[0] == contents[1]
+
+
+def test_the_threshold_comes_from_the_settings(place):
+    run = write_run(place / "run", run_of(measured(rounds=(24.0,)), measured("tools/call"), number=2))
+    environ = {"PERF_REGRESSION_THRESHOLD": "20", "BASELINES_DIR": str(place / "base lines")}
+    assert program("compare_results.py", run, environ=environ).returncode == 0
+
+
+def test_output_goes_elsewhere_when_asked(place):
+    document = run_of(measured(), measured("tools/call"), number=2)
+    assert hold(place, document, "--output-dir", place / "out" / "deep").returncode == 0
+    assert (written(place / "run"), written(place / "out" / "deep")) == (set(), FILES)
+
+
+def test_a_baseline_can_be_a_file_or_another_profile(place):
+    document = run_of(measured(rounds=(24.0,)), measured("tools/call"), number=2)
+    (place / "copy").mkdir()
+    file = (place / "base lines" / "baseline_light.json").rename(place / "copy" / "kept.json")
+    assert hold(place, document, "--baseline", file).returncode == 1
+    run = write_run(place / "other", run_of(measured(rounds=(24.0,)), measured("tools/call"), number=1))
+    program("baseline_manager.py", "save", run, "--profile", "slow", "--baselines-dir", place / "base lines")
+    assert hold(place, document, "--baseline", "slow").returncode == 0
+
+
+def test_without_a_baseline_it_says_how_to_save_one(place):
+    done = hold(place, run_of(measured(), number=2), directory="none here")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"baseline_manager.py save {place / 'run'}" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert written(place / "run") == set()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"schema_version": 7}', b"[1]"])
+def test_a_damaged_baseline_is_told_and_not_touched(place, content):
+    path = place / "base lines" / "baseline_light.json"
+    path.write_bytes(content)
+    for flags in ([], ["--save-initial"]):
+        done = hold(place, run_of(measured(), number=2), *flags)
+        assert done.returncode == 2
+        assert "baseline_light.json: the baseline " in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        assert path.read_bytes() == content
+
+
+def test_a_damaged_run_is_told(place):
+    (place / "run").mkdir()
+    (place / "run" / "run.json").write_text("{")
+    done = program("compare_results.py", place / "run", "--baselines-dir", place / "base lines")
+    assert done.returncode == 2
+    assert "the run is damaged" in done.stderr
+
+
+def test_a_result_that_cannot_be_written_is_told(place):
+    (place / "in the way").write_text("a file")
+    done = hold(place, run_of(measured(), number=2), "--output-dir", place / "in the way")
+    assert done.returncode == 2
+    assert "in the way: cannot be made: File exists" in done.stderr
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The first run
+
+
+def test_the_first_run_becomes_the_baseline_and_passes(place):
+    first = hold(place, run_of(measured(), SKIPPED, number=2), "--save-initial", directory="new")
+    assert first.returncode == 0
+    assert first.stdout.startswith("Initial baseline saved: light, version 1, run light_run2: ")
+    assert written(place / "run") == set()
+    second = hold(place, run_of(measured(), SKIPPED, number=3), "--save-initial", directory="new")
+    assert second.returncode == 0
+    assert second.stdout.startswith("Passed: ")
+    assert "version 1 (1 run)" in second.stdout
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (run_of(measured(), BAD, number=2), "not saved as the initial baseline, 1 of its 2 cases did not happen"),
+        (run_of(measured(), number=2, status=RunStatus.INTERRUPTED), "was interrupted"),
+        (run_of(SKIPPED, number=2), "none of its 1 cases is valid"),
+        (run_of(number=2), "none of its 0 cases is valid"),
+    ],
+)
+def test_a_first_run_whose_work_did_not_happen_is_no_baseline(place, document, words):
+    done = hold(place, document, "--save-initial", directory="new")
+    assert done.returncode == 3
+    assert words in done.stderr
+    assert not (place / "new").exists()
+
+
+def test_a_run_of_nothing_but_new_cases_joins_as_their_first(place):
+    done = hold(place, run_of(measured("mixed/a"), number=2), "--save-initial")
+    assert done.returncode == 0
+    assert "Initial baseline saved: light, version 2" in done.stdout
+    done = hold(place, run_of(measured("mixed/a"), number=3), "--save-initial")
+    assert done.stdout.startswith("Passed: no regression in 1 compared case")
+
+
+def test_saving_into_a_file_is_refused(place):
+    done = hold(place, run_of(measured(), number=2), "--save-initial", "--baseline", place / "some.json")
+    assert done.returncode == 2
+    assert "--save-initial" in done.stderr
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# On a terminal
+
+
+def on_terminal(run: Path, directory: Path, **environ: str) -> str:
+    """What the program writes to a terminal."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, str(ROOT / "utils" / "compare_results.py"), str(run), "--baselines-dir", str(directory)]
+    env = {"PATH": os.environ["PATH"], "TERM": "xterm", **environ}
+    with subprocess.Popen(command, stdout=theirs, env=env) as process:
+        os.close(theirs)
+        chunks = []
+        while True:
+            try:
+                chunk = os.read(ours, 65536)
+            except OSError:  # Linux ends a terminal without writers by EIO, others by an empty read.
+                break
+            if not chunk:
+                break
+            chunks.append(chunk)
+        os.close(ours)
+    assert process.returncode == 1
+    return b"".join(chunks).decode().replace("\r\n", "\n")
+
+
+def test_a_terminal_gets_colours_and_the_same_words(place):
+    run = write_run(place / "run", run_of(measured(rounds=(24.0,)), BAD, number=2))
+    text = on_terminal(run, place / "base lines")
+    assert "\x1b[31mRegression: 1 of 1 compared case got worse" in text
+    assert "\x1b" not in (run / "comparison_report.txt").read_text()
+    without = on_terminal(run, place / "base lines", NO_COLOR="1")
+    assert "\x1b[3" not in without
+    assert "Regression: 1 of 1 compared case got worse" in without
+
+
+@pytest.mark.parametrize("arguments", [[], ["a", "b"], ["--what"]])
+def test_wrong_usage_ends_with_2(arguments):
+    assert program("compare_results.py", *arguments).returncode == 2
