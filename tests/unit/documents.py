@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import random
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from benchkit.model import (
@@ -127,7 +128,7 @@ def histogram(values: list[float], per_decade: int = 20) -> Histogram:
     low = math.floor(math.log10(min(values)) * per_decade)
     high = math.floor(math.log10(max(values)) * per_decade) + 1
     edges = [round(10 ** (step / per_decade), 4) for step in range(low, high + 1)]
-    counts = [sum(lower <= value < upper for value in values) for lower, upper in zip(edges, edges[1:], strict=False)]
+    counts = [sum(lower <= value < upper for value in values) for lower, upper in pairwise(edges)]
     return Histogram(edges_ms=edges, counts=counts)
 
 
@@ -182,15 +183,15 @@ def case(
         timeline.append(points(values, seconds, bucket_s, failures))
         clock = finished + timedelta(seconds=30)
     total = sum((one.finished - one.started).total_seconds() for one in rounds)
-    values = figures(pooled, requests * iterations, total)
+    metrics = figures(pooled, requests * iterations, total)
     parts: dict[str, Any] = {
         "id": identity,
         "scenario": scenario,
         "name": name,
         "description": f"What {name} measures",
         "validity": Validity.VALID,
-        "metrics": values,
-        "advisory": [metric for metric in values if len(pooled) < needed_samples(METRICS[metric])],
+        "metrics": metrics,
+        "advisory": [metric for metric in metrics if len(pooled) < needed_samples(METRICS[metric])],
         "iterations": rounds,
         "counts": Counts(sent=requests * iterations, ok=len(pooled)),
         "histogram": histogram(pooled),
@@ -231,13 +232,14 @@ def failed_case(
     )
 
 
-def derived_case(identity: str, p50: float, p95: float, p99: float, ratio: float) -> Case:
+def difference_case(identity: str, p50: float, p95: float, p99: float, ratio: float) -> Case:
     """What a call through the gateway takes more than the same call straight to the server (ms, share)."""
     scenario, _, name = identity.partition("/")
     return Case(
         id=identity,
         scenario=scenario,
         name=name,
+        kind="difference",
         description="What the gateway adds to a tool call",
         validity=Validity.VALID,
         metrics={
@@ -247,6 +249,18 @@ def derived_case(identity: str, p50: float, p95: float, p99: float, ratio: float
             "throughput_ratio": ratio,
         },
         advisory=["added_p99_latency"],
+        notes=["one minus the other"],
+        iterations=[
+            Iteration(
+                metrics={"added_p50_latency": p50 + moved},
+                sent=0,
+                ok=0,
+                errors={},
+                started=STARTED,
+                finished=STARTED + timedelta(seconds=2),
+            )
+            for moved in (-1.5, 0.2, 1.1)
+        ],
     )
 
 
@@ -255,13 +269,13 @@ def gateway_cases() -> list[Case]:
     return [
         case("gateway-core/call_direct", seed=5, median_ms=9.0, bucket_s=0.02),
         case("gateway-core/call_rpc", seed=6, median_ms=61.0),
-        derived_case("gateway-core/overhead_rpc", 52.4, 71.9, 96.0, 0.147),
-        derived_case("gateway-core/token_cost", -0.04, 3.1, 0.0, 0.973),
+        difference_case("gateway-core/overhead_rpc", 52.4, 71.9, 96.0, 0.147),
+        difference_case("gateway-core/token_cost", -0.04, 3.1, 0.0, 0.973),
     ]
 
 
 def run(cases: list[Case] | None = None, **changes: Any) -> Run:
-    """A complete run; without ``cases`` one with valid, invalid, skipped and derived cases."""
+    """A complete run; without ``cases`` one with valid, invalid and skipped cases, an aggregate, and differences."""
     if cases is None:
         cases = [
             case("tools/list_limit_50", counts=Counts(sent=300, ok=300)),
@@ -286,9 +300,12 @@ def run(cases: list[Case] | None = None, **changes: Any) -> Run:
             ),
             failed_case("resources/mcp_read", "release 0.7.0 has no streamable HTTP", Validity.SKIPPED, sent=0),
             *gateway_cases(),
+            case("mixed/tools_call", seed=7, requests=40, median_ms=66.0),
+            case("mixed/prompts_get", seed=8, requests=60, median_ms=72.0),
+            case("mixed/all", seed=9, median_ms=70.0, kind="aggregate"),
         ]
-    invalid = sum(one.validity is Validity.INVALID for one in cases)
-    measured = sum(one.validity is not Validity.SKIPPED for one in cases)
+    measured = [one for one in cases if one.kind == "measured" and one.validity is not Validity.SKIPPED]
+    invalid = sum(one.validity is Validity.INVALID for one in measured)
     values: dict[str, Any] = {
         "run_id": RUN_ID,
         "profile": "light",
@@ -296,7 +313,7 @@ def run(cases: list[Case] | None = None, **changes: Any) -> Run:
         "started": STARTED,
         "finished": STARTED + timedelta(minutes=3, seconds=12),
         "exit_code": 3 if invalid else 0,
-        "exit_reason": f"{invalid} of {measured} cases are invalid" if invalid else "first run, saved as baseline",
+        "exit_reason": f"{invalid} of {len(measured)} cases are invalid" if invalid else "first run, saved as baseline",
         "environment": environment(),
         "scenarios": list(dict.fromkeys(one.scenario for one in cases)),
         "commands": [

@@ -116,6 +116,8 @@ load::open_session() {
   LOAD_SESSION=$!
   exec 3>"$LOAD_TMP/ask" 4<"$LOAD_TMP/answer"
   load::ask open
+  load::read
+  [ "$LOAD_FIELD" = true ] || LOAD_REPORT=false
 }
 
 # load::command: what was typed, for run.json.
@@ -165,14 +167,14 @@ load::close_session() {
 
 # load::ensure_target: use the gateway that answers, or start the local stack.
 load::ensure_target() {
-  cleanup::child load::python stack.py ensure ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} >"$LOAD_TMP/target.json" || exit $?
+  cleanup::child load::python stack.py ensure --owner-file "$LOAD_TMP/owner" ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} \
+    >/dev/null || exit $?
 }
 
 # load::release_target: stop the stack if this run started it.
 load::release_target() {
-  grep -qs '"started": true' "$LOAD_TMP/target.json" || return 0
-  log::info 'stopping the stack that this run started'
-  load::python stack.py down ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} >/dev/null
+  [ -n "$LOAD_TMP" ] && [ -e "$LOAD_TMP/owner" ] || return 0
+  load::python stack.py down --owner-file "$LOAD_TMP/owner"
 }
 
 # --- load ------------------------------------------------------------------------------------------------------------
@@ -251,7 +253,7 @@ load::judge() {
   esac
   load::finish "$code"
   if [ "$LOAD_REPORT" = true ]; then
-    load::python report_generator.py "$LOAD_DIR" --if-enabled >/dev/null || log::warn 'the report could not be written'
+    load::python report_generator.py "$LOAD_DIR" >/dev/null || log::warn 'the report could not be written'
   fi
   load::last_line "$code"
   return "$code"
@@ -264,16 +266,16 @@ load::save_baseline() {
     log::warn 'not saved as baseline: at least one case is invalid'
     return "$code"
   fi
-  load::python baseline_manager.py save "$LOAD_DIR" ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} >&2 || return $?
+  load::python baseline_manager.py save "$LOAD_DIR" >&2 || return $?
   LOAD_REASON='saved as baseline'
 }
 
 # load::compare CODE: hold the run against the baseline; the first run becomes it, and one without regression joins it.
 load::compare() {
   local code=$1 verdict=0
-  load::python compare_results.py "$LOAD_DIR" --save-initial --join ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} || verdict=$?
+  load::python compare_results.py "$LOAD_DIR" --join || verdict=$?
   case $verdict in
-    0) LOAD_REASON='no regression' ;;
+    0) LOAD_REASON='passed' ;;
     1) LOAD_REASON='regression' ;;
     3) LOAD_REASON='at least one case is invalid or missing' ;;
     *) LOAD_REASON='the comparison failed' ;;

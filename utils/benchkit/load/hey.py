@@ -1,0 +1,252 @@
+"""hey's output: one reader for the rows of ``-o csv`` and for the text summary.
+
+The formats are those of hey 0.1.4 (``requester/print.go`` in its source): a row is ``%4.4f`` seconds six times, the
+status as ``%d``, and the request's offset from hey's start as ``%4.4f`` seconds, so everything is a multiple of 0.1 ms.
+Rows come in the order of completion. A request that got no answer (refused, reset, timed out) has no row.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchkit.errors import UserError, os_reason
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+HEADER = b"response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset\n"
+
+MAX_ROWS = 1_000_000
+"""hey keeps at most this many results, so a file that has as many has probably lost some."""
+
+_ROW = re.compile(rb"(?:[0-9]{1,9}\.[0-9]{4},){6}[0-9]{1,3},[0-9]{1,9}\.[0-9]{4}")
+_DECIMALS = 4
+# The same as _ROW: what stands between a row's digits, and how many digits may stand before each.
+_MARKS = np.frombuffer(b".,.,.,.,.,.,,.\n", np.uint8)
+_MIN_DIGITS = np.array([1, _DECIMALS] * 6 + [1] + [1, _DECIMALS])
+_MAX_DIGITS = np.array([9, _DECIMALS] * 6 + [3] + [9, _DECIMALS])
+_STATUS_END = 12
+_MIN_ROW_BYTES = int(_MIN_DIGITS.sum()) + len(_MARKS)
+_TICKS_PER_SECOND = 10**_DECIMALS
+_TICKS_PER_MS = 10
+
+# Large enough that numpy's overhead per call vanishes, small enough that a block's arrays stay in cache.
+_BLOCK_BYTES = 1 << 17
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The answers of one load process, in order of completion: three arrays of one length.
+
+    ``latency_ms``: from the request to the end of its answer, in milliseconds, in steps of 0.1.
+    ``status``: HTTP status. ``offset_s``: start of the request in seconds after the process's own start.
+    """
+
+    latency_ms: Floats
+    status: NDArray[np.int16]
+    offset_s: Floats
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+    def statuses(self) -> Counter[int]:
+        """Answers by status."""
+        counts = np.bincount(self.status)
+        return Counter({int(status): int(counts[status]) for status in np.flatnonzero(counts)})
+
+
+@dataclass(frozen=True)
+class Summary:  # pylint: disable=too-many-instance-attributes  # as many as hey prints
+    """hey's text summary. Times in seconds; what hey did not know is ``None`` or not there.
+
+    ``hey_requests_per_sec`` is hey's own figure: it counts requests that failed, so it is not a throughput.
+    ``percentiles`` maps 10 … 99 to seconds, without the false zeros that hey prints below 100 samples. ``statuses``
+    maps an HTTP status to its answers, ``errors`` a text of hey's to how often it occurred.
+    """
+
+    total_s: float
+    slowest_s: float | None
+    fastest_s: float | None
+    average_s: float | None
+    hey_requests_per_sec: float
+    percentiles: dict[int, float] = field(default_factory=dict)
+    statuses: dict[int, int] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+
+
+def read(path: Path) -> Rows | Summary:
+    """Read one of hey's outputs, whichever format it is in.
+
+    An empty file is no rows: that is what hey leaves when it is killed.
+
+    Raises:
+        UserError: the file can't be read, is in neither format, has a damaged row, or as many rows as hey can keep.
+    """
+    try:
+        with path.open("rb") as stream:
+            first = stream.readline(len(HEADER))
+            if first in (b"", HEADER):
+                return _read_rows(path, stream)
+            return parse_summary((first + stream.read()).decode("utf-8", "replace"), str(path))
+    except OSError as error:
+        raise UserError(f"{path}: hey's output cannot be read: {os_reason(error)}") from error
+
+
+def read_rows(path: Path) -> Rows:
+    """Read the rows of ``hey -o csv``; see :func:`read`.
+
+    Raises:
+        UserError: as :func:`read`; also when the file holds hey's text summary.
+    """
+    output = read(path)
+    if isinstance(output, Summary):
+        raise UserError(f"{path}: line 1: hey's text summary, where rows are needed: run hey with -o csv")
+    return output
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Rows
+
+
+def _read_rows(path: Path, stream: BinaryIO) -> Rows:
+    """The rows behind the header."""
+    # As many as the file can hold at most. What is not used is never touched, so it costs no memory.
+    room = os.fstat(stream.fileno()).st_size // _MIN_ROW_BYTES + 1
+    rows = Rows(np.empty(room), np.empty(room, np.int16), np.empty(room))
+    count = 0
+    rest = b""
+    while data := stream.read(_BLOCK_BYTES):
+        data = rest + data
+        end = data.rfind(b"\n") + 1
+        rest = data[end:]
+        if len(rest) >= _BLOCK_BYTES:
+            raise _damaged(path, count, rest)
+        if end:
+            count = _add_block(rows, count, data[:end], path)
+    if rest:
+        # The last line may lack its newline and be whole; a line that was cut short fails the check.
+        count = _add_block(rows, count, rest + b"\n", path)
+    return Rows(rows.latency_ms[:count], rows.status[:count], rows.offset_s[:count])
+
+
+def _add_block(rows: Rows, count: int, data: bytes, path: Path) -> int:
+    """Parse whole lines, add them behind the first ``count`` rows, and return how many rows there are now."""
+    block = _parse_block(data)
+    if block is None:
+        raise _damaged(path, count, data)
+    response, status, offset = block
+    end = count + len(status)
+    if end >= MAX_ROWS:
+        raise UserError(
+            f"{path}: line {MAX_ROWS + 1}: hey keeps at most {MAX_ROWS:,} results, so some may be missing: use fewer "
+            "requests per iteration and more iterations"
+        )
+    rows.latency_ms[count:end] = response / _TICKS_PER_MS
+    rows.status[count:end] = status
+    rows.offset_s[count:end] = offset / _TICKS_PER_SECOND
+    return end
+
+
+def _parse_block(data: bytes) -> tuple[Integers, Integers, Integers] | None:
+    """Response time in 0.1 ms, status and offset in 0.1 ms of each line; ``None`` when a line is damaged.
+
+    The whole block is checked at once: which characters stand between the digits, and how many digits stand before each
+    of them. That says as much as a pattern for each line, and is many times quicker.
+    """
+    text = np.frombuffer(data, np.uint8)
+    # Unsigned, so whatever stands before "0" wraps around to a large number.
+    marks = np.flatnonzero(text - np.uint8(ord("0")) > 9)
+    rows = len(marks) // len(_MARKS)
+    if len(marks) != rows * len(_MARKS):
+        return None
+    places = marks.reshape(rows, len(_MARKS))
+    if not (text[places] == _MARKS).all():
+        return None
+    digits = np.diff(marks, prepend=-1).reshape(rows, len(_MARKS)) - 1
+    if (digits.min(axis=0) < _MIN_DIGITS).any() or (digits.max(axis=0) > _MAX_DIGITS).any():
+        return None
+    starts = places - digits
+    return (
+        _number(text, starts[:, 0], places[:, 0]) * _TICKS_PER_SECOND + _decimals(text, places[:, 1]),
+        _number(text, starts[:, _STATUS_END], places[:, _STATUS_END]),
+        _number(text, starts[:, -2], places[:, -2]) * _TICKS_PER_SECOND + _decimals(text, places[:, -1]),
+    )
+
+
+def _number(text: NDArray[np.uint8], starts: Integers, ends: Integers) -> Integers:
+    """Integers whose digits lie in ``text[start:end]``, one for each pair."""
+    values = np.zeros(len(starts), np.int64)
+    for place in range(int((ends - starts).max()), 0, -1):
+        at = ends - place
+        values = values * 10 + np.where(at >= starts, text[at] - ord("0"), 0)
+    return values
+
+
+def _decimals(text: NDArray[np.uint8], ends: Integers) -> Integers:
+    """Integers of the four digits before each end."""
+    values = np.zeros(len(ends), np.int64)
+    for place in range(_DECIMALS, 0, -1):
+        values = values * 10 + (text[ends - place] - ord("0"))
+    return values
+
+
+def _damaged(path: Path, rows_before: int, data: bytes) -> UserError:
+    """The error for the first damaged line of a block that begins after the header and ``rows_before`` rows."""
+    lines = data.removesuffix(b"\n").split(b"\n")
+    index = next(index for index, line in enumerate(lines) if _ROW.fullmatch(line) is None)
+    shown = lines[index][:40].decode("latin-1")
+    return UserError(
+        f"{path}: line {rows_before + index + 2}: not a row of hey's ({shown!r}); the file is damaged (was the disk "
+        "full?): measure again"
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Summary
+
+_SECONDS = re.compile(r"^  (Total|Slowest|Fastest|Average):\s+(NaN|[0-9.]+) secs$", re.MULTILINE)
+_RATE = re.compile(r"^  Requests/sec:\s+([0-9.]+)$", re.MULTILINE)
+_PERCENTILE = re.compile(r"^  ([0-9]+)%+ in ([0-9.]+) secs$", re.MULTILINE)
+_STATUS_COUNT = re.compile(r"^  \[([0-9]+)\]\t([0-9]+) responses$", re.MULTILINE)
+_ERROR_COUNT = re.compile(r"^  \[([0-9]+)\]\t(.*)$", re.MULTILINE)
+
+
+def parse_summary(text: str, where: str) -> Summary:
+    """Parse hey's text summary; ``where`` names it in an error.
+
+    Raises:
+        UserError: it is not hey's summary, or was cut short before its status codes.
+    """
+    head, status_title, tail = text.partition("\nStatus code distribution:\n")
+    seconds = dict(_SECONDS.findall(head))
+    rate = _RATE.search(head)
+    if not text.lstrip().startswith("Summary:") or "Total" not in seconds or rate is None:
+        raise UserError(f"{where}: line 1: neither the header of hey -o csv nor hey's summary")
+    if not status_title:
+        raise UserError(f"{where}: line {text.count(chr(10)) + 1}: hey's summary ends before its status codes")
+    statuses, _, errors = tail.partition("\nError distribution:\n")
+    answered = _STATUS_COUNT.findall(statuses)
+    percentiles = [(int(percent), float(value)) for percent, value in _PERCENTILE.findall(head)]
+    return Summary(
+        total_s=float(seconds["Total"]),
+        slowest_s=_measured(seconds.get("Slowest"), answered=bool(answered)),
+        fastest_s=_measured(seconds.get("Fastest"), answered=bool(answered)),
+        average_s=_measured(seconds.get("Average"), answered=bool(answered)),
+        hey_requests_per_sec=float(rate.group(1)),
+        percentiles={percent: value for percent, value in percentiles if percent > 0},
+        statuses={int(status): int(count) for status, count in answered},
+        errors={message: int(count) for count, message in _ERROR_COUNT.findall(errors)},
+    )
+
+
+def _measured(value: str | None, *, answered: bool) -> float | None:
+    """A time of the summary; without any answer hey prints ``NaN`` or a zero that means nothing."""
+    return float(value) if answered and value not in (None, "NaN") else None

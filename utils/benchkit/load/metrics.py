@@ -1,0 +1,230 @@
+"""Figures from rows: pure arithmetic, no files.
+
+Percentiles are numpy's ``method="linear"`` (type 7 of Hyndman and Fan, 1996): the order statistic at ``(n - 1) * p``,
+interpolated between its neighbours. It is the default of numpy, pandas, R and spreadsheets, so a reader who checks a
+figure against the rows finds the same number; where a percentile is not advisory the types differ by less than the
+distance of two neighbouring samples.
+
+Latencies are those of successes only: answers with the expected status. Throughput is successes per second of wall
+time, never hey's own Requests/sec, which counts failures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchkit.load.hey import Floats, Rows
+from benchkit.model import METRICS, Figures, Histogram, Timeline, TimelinePoint, needed_samples
+
+RESOLUTION_MS = 0.1
+"""hey's step; a figure below ten of them is worth a note."""
+
+MAX_TIMELINE_POINTS = 60
+
+DISTRIBUTION = (10, 25, 50, 75, 90, 95, 99)
+"""The percentiles of hey's own summary."""
+
+_PERCENTILES = {name: metric.percentile for name, metric in METRICS.items() if metric.percentile is not None}
+
+
+@dataclass(frozen=True)
+class PartSamples:
+    """One load process of an iteration.
+
+    ``start_s``: when it started, in seconds after the iteration's first process. ``wall_s``: its lifetime in seconds.
+    ``expected_status``: the HTTP status of a success.
+    """
+
+    rows: Rows
+    expected_status: int
+    sent: int
+    start_s: float
+    wall_s: float
+
+    @cached_property
+    def ok(self) -> NDArray[np.bool_]:
+        """Which rows are successes."""
+        return np.equal(self.rows.status, self.expected_status)
+
+    @cached_property
+    def completed_s(self) -> Floats:
+        """When each answer was complete, in seconds on the iteration's clock."""
+        return self.start_s + self.rows.offset_s + self.rows.latency_ms / 1000
+
+    @property
+    def end_s(self) -> float:
+        """When the load was over, in seconds on the iteration's clock.
+
+        When every request has its row, that is the last answer by hey's own clock. Requests without a row (refused,
+        reset, timed out) took time as well, of which only the process's lifetime tells.
+        """
+        last = float(self.completed_s.max(initial=self.start_s))
+        complete = len(self.rows) == self.sent and last > self.start_s
+        return last if complete else self.start_s + self.wall_s
+
+
+@dataclass(frozen=True)
+class IterationSamples:
+    """One iteration: the processes that ran at the same time, on one clock that starts with the first of them."""
+
+    parts: tuple[PartSamples, ...]
+
+    @property
+    def sent(self) -> int:
+        """Requests that were to be sent."""
+        return sum(part.sent for part in self.parts)
+
+    @property
+    def ok(self) -> int:
+        """Answers as expected."""
+        return sum(int(np.count_nonzero(part.ok)) for part in self.parts)
+
+    @property
+    def wall_s(self) -> float:
+        """From the start of the first process to the end of the last, in seconds."""
+        return max(part.end_s for part in self.parts)
+
+    @cached_property
+    def latency_ms(self) -> Floats:
+        """Latencies of the successes in milliseconds, sorted."""
+        return np.sort(np.concatenate([part.rows.latency_ms[part.ok] for part in self.parts]))
+
+
+@dataclass(frozen=True)
+class CaseSamples:
+    """Some iterations of one case, at least one."""
+
+    iterations: tuple[IterationSamples, ...]
+
+    @cached_property
+    def latency_ms(self) -> Floats:
+        """Latencies of the successes of all iterations in milliseconds, sorted."""
+        if len(self.iterations) == 1:
+            return self.iterations[0].latency_ms
+        return np.sort(np.concatenate([one.latency_ms for one in self.iterations]))
+
+
+def figures(samples: CaseSamples) -> Figures:
+    """All metrics over the samples of these iterations together; empty when nothing succeeded.
+
+    ``total_time`` is the sum of the iterations' wall times, ``requests_per_sec`` all successes divided by it.
+    """
+    sent = sum(one.sent for one in samples.iterations)
+    latency = samples.latency_ms
+    ok = len(latency)
+    if ok == 0:
+        return {}
+    wall_s = sum(one.wall_s for one in samples.iterations)
+    points = np.percentile(latency, list(_PERCENTILES.values()), method="linear")
+    values = dict(zip(_PERCENTILES, points.tolist(), strict=True)) | {
+        "mean_latency": float(latency.mean()),
+        "min_latency": float(latency[0]),
+        "max_latency": float(latency[-1]),
+        "requests_per_sec": ok / wall_s,
+        "total_time": wall_s,
+        "error_rate": (sent - ok) / sent,
+    }
+    # Six decimals are far below the resolution; they keep floating point's dust out of the documents.
+    return {name: round(value, 6) for name, value in values.items()}
+
+
+def advisory(samples: int) -> list[str]:
+    """The metrics whose percentile has too few of so many samples beyond it."""
+    return [name for name in _PERCENTILES if samples < needed_samples(METRICS[name])]
+
+
+def percentiles(latency_ms: Floats) -> dict[int, float]:
+    """The percentiles of :data:`DISTRIBUTION` in milliseconds; empty when there is no sample."""
+    if latency_ms.size == 0:
+        return {}
+    return dict(zip(DISTRIBUTION, np.percentile(latency_ms, DISTRIBUTION, method="linear").tolist(), strict=True))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Histogram
+
+
+def histogram_edges(max_ms: float) -> list[float]:
+    """Edges in milliseconds up to beyond ``max_ms``; every histogram uses the same, so two can be laid over each other.
+
+    Steps of 0.1 ms below 1 ms; above, five equal steps from each power of two (times 1 ms) to the next, so a bin is 11
+    to 20 % wide. Every edge is a multiple of hey's 0.1 ms: with purely logarithmic edges one bin would hold two
+    possible values and its neighbour one, and the histogram of fast answers would be a comb.
+    """
+    tenths = list(range(10))
+    octave = 10
+    while tenths[-1] <= round(max_ms * 10):
+        tenths += range(octave, 2 * octave, octave // 5)
+        octave *= 2
+    return [value / 10 for value in tenths]
+
+
+def histogram(samples: CaseSamples) -> Histogram | None:
+    """How often which latency occurred, from the first used bin to the last; ``None`` when nothing succeeded.
+
+    A bin holds its lower edge and not its upper one.
+    """
+    latency = samples.latency_ms
+    if latency.size == 0:
+        return None
+    edges = histogram_edges(float(latency[-1]))
+    counts = np.diff(np.searchsorted(latency, edges, side="left"))
+    used = np.flatnonzero(counts)
+    first, end = int(used[0]), int(used[-1]) + 1
+    return Histogram(edges_ms=edges[first : end + 1], counts=counts[first:end].tolist())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Timeline
+
+
+def bucket_seconds(longest_s: float) -> float:
+    """The least of 1, 2, 5, 10, 20, 50 … ms that divides so many seconds into at most 60 buckets."""
+    for exponent in range(-3, 7):
+        for mantissa in (1, 2, 5):
+            bucket = float(f"{mantissa}e{exponent}")
+            if longest_s < bucket * MAX_TIMELINE_POINTS:
+                return bucket
+    raise AssertionError(f"an iteration of {longest_s} s")
+
+
+def timeline(samples: CaseSamples) -> Timeline:
+    """Throughput and latency by the time when an answer was complete, on each iteration's own clock.
+
+    A bucket in which nothing ended is there, with zeros: a stall has to show. Failures are answers with another status
+    than the expected; requests without any answer have no time, so they are not in it.
+    """
+    longest = max(float(part.completed_s.max(initial=0.0)) for one in samples.iterations for part in one.parts)
+    bucket_s = bucket_seconds(longest)
+    return Timeline(bucket_s=bucket_s, iterations=[_points(one, bucket_s) for one in samples.iterations])
+
+
+def _points(iteration: IterationSamples, bucket_s: float) -> list[TimelinePoint]:
+    buckets = np.concatenate([(part.completed_s / bucket_s).astype(np.int64) for part in iteration.parts])
+    if buckets.size == 0:
+        return []
+    succeeded = np.concatenate([part.ok for part in iteration.parts])
+    latency = np.concatenate([part.rows.latency_ms for part in iteration.parts])
+    used = int(buckets.max()) + 1
+    failed = np.bincount(buckets[~succeeded], minlength=used).tolist()
+    order = np.argsort(buckets[succeeded], kind="stable")
+    sorted_latency = latency[succeeded][order]
+    ends = np.cumsum(np.bincount(buckets[succeeded], minlength=used)).tolist()
+    return [
+        _point(round(number * bucket_s, 3), sorted_latency[start:end], failed[number])
+        for number, (start, end) in enumerate(pairwise([0, *ends]))
+    ]
+
+
+def _point(at_s: float, latency: Floats, failed: int) -> TimelinePoint:
+    if latency.size == 0:
+        return TimelinePoint(at_s=at_s, ok=0, failed=failed)
+    p50, p95 = np.percentile(latency, (50, 95), method="linear").round(3).tolist()
+    return TimelinePoint(
+        at_s=at_s, ok=len(latency), failed=failed, p50_ms=p50, p95_ms=p95, max_ms=round(float(latency.max()), 3)
+    )

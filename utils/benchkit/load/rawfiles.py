@@ -1,0 +1,101 @@
+"""Reading ``raw/``: what the driver and the load processes left of a case."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from benchkit.errors import UserError
+from benchkit.load import hey, validity
+from benchkit.load.metrics import PartSamples
+from benchkit.load.validity import IterationFacts
+from benchkit.model import PlannedCase, RawIteration, RawPart, ServerCounter, part_files
+from benchkit.store import load
+
+
+@dataclass(frozen=True)
+class CaseData:
+    """A case's raw files: facts of every iteration there is, rows of those that ran to their end."""
+
+    planned: PlannedCase
+    facts: list[IterationFacts]
+    samples: list[list[PartSamples]]
+    notes: list[str]
+
+    @property
+    def complete(self) -> list[IterationFacts]:
+        """The iterations that ran to their end; ``samples`` has one entry for each."""
+        return validity.complete(self.facts)
+
+
+def shared_counters(cases: Sequence[PlannedCase]) -> set[tuple[str, str]]:
+    """The MCP servers' counters that more than one load process moves at the same time."""
+    users = Counter(_key(part.server_counter) for case in cases for part in case.parts if part.server_counter)
+    return {key for key, number in users.items() if number > 1}
+
+
+def _key(counter: ServerCounter) -> tuple[str, str]:
+    return (counter.url, counter.key)
+
+
+def read_case(run_dir: Path, case: PlannedCase, shared: set[tuple[str, str]]) -> CaseData:
+    """Read everything that is there of a case.
+
+    Args:
+        run_dir: the run's directory.
+        case: as planned.
+        shared: counters whose calls can't be told apart, as :func:`shared_counters` answers them.
+
+    Raises:
+        UserError: the record of an iteration is damaged. Damaged rows are no error here: the facts tell them.
+    """
+    facts: list[IterationFacts] = []
+    samples: list[list[PartSamples]] = []
+    notes: list[str] = []
+    directory = run_dir / "raw" / case.scenario
+    if any(part.server_counter and _key(part.server_counter) in shared for part in case.parts):
+        notes.append("calls at the MCP servers are not shown: another load at the same time moves the same counters")
+    for number in range(1, case.iterations + 1):
+        document = directory / f"{case.name}.{number}.json"
+        if case.skipped or not document.exists():
+            continue
+        raw = load(document, RawIteration, "record of an iteration")
+        if notes:
+            parts = [part.model_copy(update={"server_calls": None}) for part in raw.parts]
+            raw = raw.model_copy(update={"parts": parts})
+        one = IterationFacts(raw)
+        if raw.parts and not raw.interrupted:
+            one, rows = _read_rows(one, case, [directory / name for name in part_files(case, number)])
+            samples.append(rows)
+        facts.append(one)
+    return CaseData(case, facts, samples, notes)
+
+
+def _read_rows(
+    facts: IterationFacts, case: PlannedCase, files: Sequence[Path]
+) -> tuple[IterationFacts, list[PartSamples]]:
+    """The rows of an iteration; damaged rows become the facts' ``problem``, for the other cases are not to blame."""
+    start = min(part.started for part in facts.raw.parts)
+    samples = []
+    statuses: Counter[int] = Counter()
+    try:
+        for part, file in zip(facts.raw.parts, files, strict=True):
+            rows = hey.read_rows(file)
+            statuses += rows.statuses()
+            samples.append(_part_samples(rows, case, part, start))
+    except UserError as error:
+        return replace(facts, problem=str(error)), []
+    return replace(facts, statuses=statuses), samples
+
+
+def _part_samples(rows: hey.Rows, case: PlannedCase, part: RawPart, start: datetime) -> PartSamples:
+    return PartSamples(
+        rows=rows,
+        expected_status=case.expect.status,
+        sent=part.sent,
+        start_s=(part.started - start).total_seconds(),
+        wall_s=part.wall_s,
+    )

@@ -1,0 +1,232 @@
+"""A run for people: a text summary per scenario in hey's style, and a table of all cases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TextIO
+
+from benchkit.load import metrics
+from benchkit.load.cases import Detail
+from benchkit.load.hey import Rows, Summary
+from benchkit.load.validity import TRANSPORT
+from benchkit.model import METRICS, Case, Histogram, Run, Validity
+
+_MAX_BARS = 14
+_BAR_WIDTH = 40
+_STAMP = re.compile(r"\d{4}-\d{2}-\d{2}-\d{6}")
+
+_SHOWN = ("requests_per_sec", "p50_latency", "p95_latency", "p99_latency")
+_SHOWN_DIFFERENCE = ("added_p50_latency", "added_p95_latency", "added_p99_latency", "throughput_ratio")
+
+ABSENT = "-"
+ADVISORY_MARK = "~"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Text summary of a scenario
+
+
+def summary_name(run: Run, scenario: str) -> str:
+    """``tools_2025-10-10-143000.txt``: the stamp is the run's."""
+    stamp = _STAMP.search(run.run_id)
+    return f"{scenario}_{stamp.group() if stamp else run.started.strftime('%Y-%m-%d-%H%M%S')}.txt"
+
+
+def scenario_summary(run: Run, scenario: str, details: dict[str, Detail]) -> str:
+    """All cases of a scenario, one block each."""
+    load, target = run.environment.load, run.environment.target
+    gateway = f"{target.base_url}{target.prefix}" + (f", release {target.release}" if target.release else "")
+    lines = [
+        f"{scenario}: run {run.run_id} ({run.status})",
+        f"Gateway: {gateway}",
+        f"Load: profile {load.profile}, closed loop, {load.requests} requests, {load.concurrency} at a time, "
+        f"{load.iterations} iterations",
+        "Latencies are of successes, percentiles interpolated between samples; Requests/sec are successes per second.",
+    ]
+    for case in run.cases:
+        if case.scenario == scenario:
+            lines += ["", "", *_block(case, details.get(case.id, Detail()))]
+    return "\n".join(lines) + "\n"
+
+
+def _block(case: Case, detail: Detail) -> Iterator[str]:
+    yield f"=== {case.id}" + (f": {case.description}" if case.description else "")
+    if detail.command:
+        yield f"    {detail.command}"
+    yield from (f"    note: {note}" for note in case.notes)
+    if case.validity is not Validity.VALID:
+        yield ""
+        yield f"{case.validity.upper()}: {case.reason}"
+        return
+    if case.kind == "difference" or case.counts is None:
+        yield from _difference_lines(case)
+        return
+    yield from _summary_lines(case)
+    if case.histogram:
+        yield from ["", "Response time histogram (ms):", *_bars(case.histogram)]
+    yield from ["", "Latency distribution:"]
+    yield from (f"  {percent}% in {_seconds(value)}" for percent, value in detail.distribution.items())
+    yield from ["", "Status code distribution:"]
+    yield from (f"  [{status}]\t{number} responses" for status, number in sorted(detail.statuses.items()))
+    silent = sum(one.errors.get(TRANSPORT, 0) for one in case.iterations)
+    if silent:
+        yield from ["", "Error distribution:", f"  [{silent}]\tno answer (refused, reset or timed out)"]
+    yield from ["", "Counts:", f"  sent {case.counts.sent}, answered as expected {case.counts.ok}"]
+    if case.counts.server is not None:
+        yield f"  calls at the MCP servers {case.counts.server}, of which failed {case.counts.server_failed}"
+
+
+def _summary_lines(case: Case) -> Iterator[str]:
+    values = case.metrics
+    yield from ["", "Summary:"]
+    iterations = f" in {len(case.iterations)} iterations" if len(case.iterations) > 1 else ""
+    yield f"  Total:\t{values['total_time']:.4f} secs{iterations}"
+    yield f"  Slowest:\t{_seconds(values['max_latency'])}"
+    yield f"  Fastest:\t{_seconds(values['min_latency'])}"
+    yield f"  Average:\t{_seconds(values['mean_latency'])}"
+    yield f"  Requests/sec:\t{values['requests_per_sec']:.4f}"
+    if case.advisory:
+        labels = ", ".join(METRICS[name].label for name in case.advisory)
+        yield f"  Advisory:\t{labels} (fewer than 10 samples beyond)"
+
+
+def _difference_lines(case: Case) -> Iterator[str]:
+    yield from ["", "Difference:"]
+    for name, value in case.metrics.items():
+        metric = METRICS[name]
+        yield f"  {metric.label}:\t{value:.{metric.decimals}f} {metric.unit}"
+
+
+def _seconds(milliseconds: float) -> str:
+    return f"{milliseconds / 1000:.4f} secs"
+
+
+def _bars(histogram: Histogram) -> Iterator[str]:
+    """One line for each bin; neighbours are put together where there would be too many lines."""
+    width = -(-len(histogram.counts) // _MAX_BARS)
+    edges = [*histogram.edges_ms[:-1:width], histogram.edges_ms[-1]]
+    counts = [sum(histogram.counts[start : start + width]) for start in range(0, len(histogram.counts), width)]
+    longest = max(counts)
+    for (low, high), number in zip(pairwise(edges), counts, strict=True):
+        squares = "■" * round(_BAR_WIDTH * number / longest)
+        yield f"  {low:8.1f} - {high:8.1f} [{number}]\t|{squares}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Table of all cases
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text; the first and the last column are words, those between are numbers."""
+
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+def tables(run: Run) -> list[Table]:
+    """The measured cases with the aggregates, and where there are any the differences between cases."""
+    measured = [case for case in run.cases if case.kind != "difference"]
+    differences = [case for case in run.cases if case.kind == "difference"]
+    rows = [(case.id, *_share(case), *_values(case, _SHOWN), case.validity) for case in measured]
+    result = [Table(("case", "requests", "ok %", "req/s", "p50 ms", "p95 ms", "p99 ms", "validity"), rows)]
+    if differences:
+        added = [(case.id, *_values(case, _SHOWN_DIFFERENCE), case.validity) for case in differences]
+        result.append(Table(("difference", "p50 ms", "p95 ms", "p99 ms", "req/s ratio", "validity"), added))
+    return result
+
+
+def _share(case: Case) -> tuple[str, str]:
+    """Requests that were sent, and the percentage of them that was answered as expected."""
+    if case.counts is None or not case.counts.sent:
+        return ABSENT, ABSENT
+    percent = 100 * case.counts.ok / case.counts.sent
+    # 99.97 must not look like 100: rounded down to a tenth.
+    return str(case.counts.sent), f"{int(percent * 10) / 10:.1f}"
+
+
+def _values(case: Case, names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        value = case.metrics.get(name)
+        mark = ADVISORY_MARK if name in case.advisory else ""
+        sign = "+" if case.kind == "difference" and METRICS[name].unit == "ms" else ""
+        yield ABSENT if value is None else f"{mark}{value:{sign}.{METRICS[name].decimals}f}"
+
+
+def remarks(run: Run) -> list[str]:
+    """What stands below the table: the legend where it is needed, reasons, warnings, and how the run ended."""
+    lines = []
+    if any(case.advisory for case in run.cases):
+        lines.append(f"{ADVISORY_MARK} advisory: fewer than 10 samples lie beyond the percentile")
+    lines += [f"{case.validity} {case.id}: {case.reason}" for case in run.cases if case.reason]
+    lines += [f"warning: {warning}" for warning in run.warnings]
+    return [*lines, f"{run.run_id}: {run.exit_reason} (exit {run.exit_code})"]
+
+
+def print_run(run: Run, stream: TextIO) -> None:
+    """Print the table of all cases: with colours and lines on a terminal, else aligned plain text."""
+    if stream.isatty():
+        _print_rich(run, stream)
+        return
+    for table in tables(run):
+        stream.write(_plain(table) + "\n")
+    stream.write("\n".join(remarks(run)) + "\n")
+
+
+def _plain(table: Table) -> str:
+    widths = [max(len(row[column]) for row in (table.head, *table.rows)) for column in range(len(table.head))]
+    lines = []
+    for row in (table.head, *table.rows):
+        first, *numbers, last = (
+            cell.rjust(width) if 0 < column < len(row) - 1 else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join((first, *numbers, last)).rstrip() + "\n")
+    return "".join(lines)
+
+
+def _print_rich(run: Run, stream: TextIO) -> None:
+    # pylint: disable=import-outside-toplevel  # a fifth of a second that only a terminal needs
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table as RichTable
+
+    console = Console(file=stream, highlight=False)
+    colours = {"valid": "green", "invalid": "bold red", "interrupted": "yellow", "skipped": "dim"}
+    for table in tables(run):
+        rich_table = RichTable()
+        for column, title in enumerate(table.head):
+            words = column in (0, len(table.head) - 1)
+            rich_table.add_column(title, justify="left" if words else "right", no_wrap=not words, overflow="fold")
+        for *cells, state in table.rows:
+            rich_table.add_row(*map(escape, cells), f"[{colours[state]}]{state}[/]")
+        console.print(rich_table)
+    for line in remarks(run):
+        console.print(line, markup=False)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One output of hey
+
+
+def hey_output(output: Rows | Summary) -> str:
+    """What one output of hey says, in milliseconds; hey's own rate is named as such and is not a throughput."""
+    if isinstance(output, Rows):
+        percentiles = metrics.percentiles(output.latency_ms)
+        statuses: dict[int, int] = output.statuses()
+        lines = [f"rows: {len(output)} (a request without an answer has none; all statuses are in the latencies)"]
+    else:
+        percentiles = {percent: 1000 * value for percent, value in output.percentiles.items()}
+        statuses = output.statuses
+        lines = [
+            f"total: {output.total_s} s",
+            f"hey's own Requests/sec, failures included: {output.hey_requests_per_sec}",
+        ]
+    lines += [f"p{percent}: {value:.1f} ms" for percent, value in percentiles.items()]
+    lines += [f"status {status}: {number}" for status, number in sorted(statuses.items())]
+    if isinstance(output, Summary):
+        lines += [f"error: {number} times {message}" for message, number in output.errors.items()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,106 @@
+"""From the view to one HTML file that loads nothing: styles, scripts and data are inside it.
+
+The page's policy (a CSP meta tag) names each inline script and style by its digest, so nothing else can run, whatever
+a name in a document holds. Text reaches the tables through Jinja's escaping, and the charts through one JSON block.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+from markupsafe import Markup
+
+from benchkit.errors import UserError, os_reason
+from benchkit.report.view import Page
+
+PARTS = Path(__file__).parent / "templates"
+
+_UNSAFE_IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+
+
+def render(page: Page, template: Path, chart_library: str | None) -> str:
+    """The page's HTML.
+
+    Args:
+        page: what it shows.
+        template: the page's frame (``reporting.html_template``); it includes the parts beside this module.
+        chart_library: the source of Chart.js; ``None`` for a page without charts.
+
+    Raises:
+        UserError: the template is not there, cannot be read, or is not a template.
+    """
+    environment = Environment(
+        loader=FileSystemLoader([template.parent, PARTS]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["breakable"] = _breakable
+    style = (PARTS / "report.css").read_text(encoding="utf-8")
+    scripts = [_script((PARTS / "report.js").read_text(encoding="utf-8"))]
+    if chart_library is not None:
+        scripts.insert(0, _script(chart_library))
+    try:
+        source = template.read_text(encoding="utf-8")
+        return environment.from_string(source).render(
+            page=page,
+            policy=_policy([style], scripts),
+            style=Markup(style),  # noqa: S704 - a file of the toolkit
+            scripts=[Markup(script) for script in scripts],  # noqa: S704 - files of the toolkit, and Chart.js
+            data=Markup(_json_block(series(page))),  # noqa: S704 - escaped there
+        )
+    except OSError as error:
+        raise UserError(f"{template}: the report's template cannot be read: {os_reason(error)}") from error
+    except TemplateError as error:
+        raise UserError(f"{template}: the report's template does not work: {error}") from error
+
+
+def series(page: Page) -> dict[str, Any]:
+    """What the page's script gets: ``cases`` (one entry for each case with details, in order) and ``differences``."""
+    return {
+        "cases": [dataclasses.asdict(one) for one in page.series],
+        "differences": dataclasses.asdict(page.difference_bars) if page.difference_bars else None,
+    }
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may be broken where its words end: ``call_<wbr>get_<wbr>system_<wbr>time``."""
+    return Markup("<wbr>").join(re.split(r"(?<=[_/])", name))
+
+
+def _json_block(data: object) -> str:
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return re.sub("[<>&\u2028\u2029]", lambda match: _UNSAFE_IN_SCRIPT[match.group()], text)
+
+
+def _script(source: str) -> str:
+    """JavaScript that can stand between script tags: nothing ends the tag early, no source map is asked for."""
+    source = re.sub(r"^//# sourceMappingURL=.*$", "", source.replace("\r\n", "\n"), flags=re.MULTILINE)
+    # Both forms can only stand in strings, templates, expressions or comments, where the backslash changes nothing.
+    return re.sub(r"<(/script|!--)", r"<\\\1", source, flags=re.IGNORECASE)
+
+
+def _policy(styles: list[str], scripts: list[str]) -> str:
+    """The content security policy: nothing is loaded, and only these styles and scripts apply (CSP 3, 2.3.1)."""
+    return "; ".join(
+        [
+            "default-src 'none'",
+            f"style-src {' '.join(map(_digest, styles))}",
+            f"script-src {' '.join(map(_digest, scripts))}",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"

@@ -1,0 +1,674 @@
+"""From documents to the view: everything that the page shows, worded and formatted, and nothing that it does not.
+
+Pure: no file is read here. Figures of a case that is not valid never get past this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from benchkit.model import (
+    METRICS,
+    Case,
+    CaseComparison,
+    Comparison,
+    Environment,
+    Figures,
+    GatewayCount,
+    Iteration,
+    MetricComparison,
+    Run,
+    Validity,
+    Verdict,
+    needed_samples,
+)
+from benchkit.report import charts, figures
+from benchkit.report.figures import TIMES, Cell, absent, count
+from benchkit.report.headline import VALIDITY_TONES, VERDICT_TONES, Headline, Tone, headline, limitations, sentence
+
+TABLE_METRICS = ("requests_per_sec", "p50_latency", "p95_latency", "p99_latency")
+"""The columns of the table of all cases, beside counts and verdicts."""
+
+DIFFERENCE_METRICS = (*charts.OVERHEAD_METRICS, "throughput_ratio")
+"""The columns of the table of differences."""
+
+ITERATION_METRICS = (
+    "requests_per_sec",
+    "p50_latency",
+    "p95_latency",
+    "p99_latency",
+    "mean_latency",
+    "min_latency",
+    "max_latency",
+    "total_time",
+)
+
+ERROR_WORDS = {"transport": "no answer: refused, reset or timed out"}
+
+
+@dataclass(frozen=True)
+class Badge:
+    """A state: its word and the colour that goes with it."""
+
+    word: str
+    tone: Tone
+
+
+@dataclass(frozen=True)
+class Change:
+    """A metric (or, without ``text``, a case) against the baseline."""
+
+    badge: Badge
+    text: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure with its change against the baseline."""
+
+    cell: Cell
+    change: Change | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A case without a result, and why."""
+
+    id: str
+    badge: Badge
+    reason: str
+
+
+@dataclass(frozen=True)
+class Row:  # pylint: disable=too-many-instance-attributes # one for each column
+    """One case in the table of all cases. ``has_details``: there is something to open further down."""
+
+    id: str
+    name: str
+    description: str
+    validity: Badge
+    has_details: bool
+    sent: Cell
+    success: Cell
+    measures: list[Measure]
+    verdict: Change | None
+
+
+@dataclass(frozen=True)
+class Group:
+    """A scenario's rows."""
+
+    scenario: str
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class DifferenceRow:
+    """What one case takes more than another. ``iterations``: the same for the median, iteration by iteration."""
+
+    id: str
+    name: str
+    description: str
+    notes: list[str]
+    measures: list[Measure]
+    iterations: list[Cell]
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """One metric of a case against its reference."""
+
+    label: str
+    reference: Cell
+    current: Cell
+    threshold: Cell
+    change: Change
+    note: str
+
+
+@dataclass(frozen=True)
+class IterationTable:
+    """Iterations side by side: one column each after the first, which is all of them together."""
+
+    heads: list[str]
+    rows: list[tuple[str, list[Cell]]]
+
+
+@dataclass(frozen=True)
+class ErrorRow:
+    """Failures of one kind."""
+
+    kind: str
+    meaning: str
+    count: str
+    share: str
+
+
+@dataclass(frozen=True)
+class CountRow:
+    """How often one witness counted a case's work."""
+
+    witness: str
+    count: Cell
+    remark: str
+
+
+@dataclass(frozen=True)
+class Details:  # pylint: disable=too-many-instance-attributes # one for each part of what opens
+    """Everything about one case. ``index`` is its place in :attr:`Page.series`."""
+
+    index: int
+    id: str
+    name: str
+    description: str
+    validity: Badge
+    verdict: Change | None
+    summary: str
+    caution: str
+    notes: list[str]
+    distribution: bool
+    bucket: str
+    courses: list[int]
+    compared: list[ComparedRow]
+    iterations: IterationTable
+    errors: list[ErrorRow]
+    counts: list[CountRow]
+
+
+@dataclass(frozen=True)
+class ScenarioDetails:
+    """The details of a scenario's cases."""
+
+    scenario: str
+    cases: list[Details]
+
+
+@dataclass(frozen=True)
+class GatewayRow:
+    """The gateway's own count of one kind of work, over the whole run."""
+
+    kind: str
+    expected: str
+    succeeded: str
+    failed: str
+    badge: Badge
+    remark: str
+    cases: list[str]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A titled list of name and value."""
+
+    title: str
+    rows: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Page:  # pylint: disable=too-many-instance-attributes # one for each part of the page
+    """The report. ``charts_off`` says why there are no charts; empty when there are."""
+
+    run_id: str
+    title: str
+    started: str
+    started_iso: str
+    target: str
+    headline: Headline
+    facts: list[tuple[str, str]]
+    problems: list[Problem]
+    baseline: str
+    heads: list[str]
+    groups: list[Group]
+    advisory: bool
+    difference_heads: list[str]
+    differences: list[DifferenceRow]
+    difference_bars: charts.Bars | None
+    scenarios: list[ScenarioDetails]
+    series: list[charts.CaseCharts]
+    gateway_counts: list[GatewayRow]
+    environment: list[Facts]
+    commands: list[str]
+    warnings: list[str]
+    limitations: list[str]
+    charts_off: str
+
+
+def build_page(run: Run, comparison: Comparison | None, chart_types: Sequence[str], charts_off: str) -> Page:
+    """The view of a run.
+
+    Args:
+        run: what was measured.
+        comparison: the same run held against a baseline, where it was.
+        chart_types: which charts each case gets, as ``reporting.chart_types`` names them.
+        charts_off: why there are no charts at all; empty when there are.
+    """
+    compared = {case.id: case for case in comparison.cases} if comparison else {}
+    differences = [case for case in run.cases if case.kind == "difference"]
+    ordinary = [case for case in run.cases if case.kind != "difference"]
+    detailed = [case for case in ordinary if case.iterations]
+    target = run.environment.target
+    return Page(
+        run_id=run.run_id,
+        title=f"{run.profile} profile",
+        started=_moment(run.started),
+        started_iso=run.started.isoformat(),
+        target=_target_name(run.environment),
+        headline=headline(run, comparison),
+        facts=_key_facts(run),
+        problems=_problems(run, comparison),
+        baseline=_baseline_name(comparison),
+        heads=[figures.heading(name) for name in TABLE_METRICS],
+        groups=[
+            Group(name, [_row(case, compared.get(case.id)) for case in cases])
+            for name, cases in _by_scenario(ordinary).items()
+        ],
+        advisory=any(case.advisory for case in run.cases if case.validity is Validity.VALID),
+        difference_heads=[*(figures.heading(name) for name in charts.OVERHEAD_METRICS), "throughput %"],
+        differences=[_difference_row(case, compared.get(case.id)) for case in differences],
+        difference_bars=None if charts_off else charts.overhead([case for case in differences if case.metrics]),
+        scenarios=_scenario_details(detailed, compared, [] if charts_off else chart_types),
+        series=[_series(case, [] if charts_off else chart_types) for case in detailed],
+        gateway_counts=[_gateway_row(one) for one in run.gateway_counts],
+        environment=_environment(run.environment, target.settings),
+        commands=run.commands,
+        warnings=[sentence(text) for text in run.warnings],
+        limitations=limitations(run),
+        charts_off=charts_off,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The head of the page
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _target_name(environment: Environment) -> str:
+    target = environment.target
+    release = f"MCP Gateway {target.release}" if target.release else "MCP Gateway, release not told"
+    database = " ".join(part for part in (target.database, target.database_version) if part)
+    return " · ".join(part for part in (release, database, target.base_url) if part)
+
+
+def _key_facts(run: Run) -> list[tuple[str, str]]:
+    load = run.environment.load
+    measured = [case for case in run.cases if case.kind == "measured"]
+    valid = sum(case.validity is Validity.VALID for case in measured)
+    sent = sum(_sent(case) for case in measured)
+    lasted = (run.finished - run.started).total_seconds()
+    return [
+        ("Cases valid", f"{valid} of {len(measured)}"),
+        ("Requests sent", count(sent)),
+        (f"Requests {TIMES} iterations", f"{count(load.requests)} {TIMES} {count(load.iterations)}"),
+        ("Concurrency", count(load.concurrency)),
+        ("Duration", figures.seconds(lasted)),
+        ("Of it under load", f"{run.load_seconds / lasted:.0%}".replace("%", " %") if lasted > 0 else figures.ABSENT),
+    ]
+
+
+def _baseline_name(comparison: Comparison | None) -> str:
+    if comparison is None:
+        return ""
+    baseline = comparison.baseline
+    runs = f"{len(baseline.runs)} run{'' if len(baseline.runs) == 1 else 's'}"
+    return f"baseline “{baseline.profile}”, version {baseline.version}, {runs}"
+
+
+def _problems(run: Run, comparison: Comparison | None) -> list[Problem]:
+    order = [Validity.INVALID, Validity.INTERRUPTED, Validity.SKIPPED]
+    found = [
+        Problem(case.id, _validity(case), sentence(case.reason) or "No reason was recorded.")
+        for validity in order
+        for case in run.cases
+        if case.validity is validity
+    ]
+    known = {case.id for case in run.cases}
+    for case in comparison.cases if comparison else []:
+        if case.verdict is Verdict.MISSING and case.id not in known:
+            reason = sentence(case.reason) or "It is in the baseline and was not part of this run."
+            found.append(Problem(case.id, _verdict(case.verdict), reason))
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Tables
+
+
+def _by_scenario(cases: list[Case]) -> dict[str, list[Case]]:
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(case.scenario, []).append(case)
+    return groups
+
+
+def _validity(case: Case) -> Badge:
+    return Badge(case.validity.value, VALIDITY_TONES[case.validity])
+
+
+def _verdict(verdict: Verdict) -> Badge:
+    return Badge(verdict.value, VERDICT_TONES[verdict])
+
+
+def _sent(case: Case) -> int:
+    return case.counts.sent if case.counts else sum(one.sent for one in case.iterations)
+
+
+def _ok(case: Case) -> int:
+    return case.counts.ok if case.counts else sum(one.ok for one in case.iterations)
+
+
+def _row(case: Case, compared: CaseComparison | None) -> Row:
+    sent = _sent(case)
+    success = Cell(figures.success(_ok(case), sent)) if sent else absent("nothing was sent")
+    if case.validity is not Validity.VALID:
+        success = absent(_why_absent(case))
+    return Row(
+        id=case.id,
+        name=case.name,
+        description=case.description,
+        validity=_validity(case),
+        has_details=bool(case.iterations),
+        sent=Cell(count(sent)) if sent else absent("nothing was sent"),
+        success=success,
+        measures=[_measure(case, name, compared) for name in TABLE_METRICS],
+        verdict=_case_verdict(compared),
+    )
+
+
+def _difference_row(case: Case, compared: CaseComparison | None) -> DifferenceRow:
+    return DifferenceRow(
+        id=case.id,
+        name=case.name,
+        description=case.description,
+        notes=[sentence(note) for note in case.notes],
+        measures=[_measure(case, name, compared) for name in DIFFERENCE_METRICS],
+        iterations=[_metric_cell(one.metrics, "added_p50_latency", 0, advisory=False) for one in case.iterations],
+    )
+
+
+def _measure(case: Case, name: str, compared: CaseComparison | None) -> Measure:
+    cell = _figure(case, name)
+    entry = compared.metrics.get(name) if compared else None
+    if cell.absent or entry is None:
+        return Measure(cell)
+    return Measure(cell, _change(name, entry))
+
+
+def _figure(case: Case, name: str) -> Cell:
+    if case.validity is not Validity.VALID:
+        return absent(_why_absent(case))
+    if name not in case.metrics:
+        return absent("not measured")
+    return _metric_cell(case.metrics, name, _ok(case), advisory=name in case.advisory)
+
+
+def _metric_cell(values: Figures, name: str, successes: int, *, advisory: bool) -> Cell:
+    if name not in values:
+        return absent("nothing succeeded")
+    text = figures.metric(name, values[name])
+    if not advisory:
+        return Cell(text)
+    needed = needed_samples(METRICS[name])
+    why = f": {METRICS[name].label} needs {needed} successes, here are {successes}" if needed > 1 and successes else ""
+    return Cell(text, f"advisory{why}", advisory=True)
+
+
+def _why_absent(case: Case) -> str:
+    return f"{case.validity.value}: {case.reason}" if case.reason else case.validity.value
+
+
+def _case_verdict(compared: CaseComparison | None) -> Change | None:
+    if compared is None:
+        return None
+    return Change(_verdict(compared.verdict), title=compared.reason)
+
+
+def _change(name: str, entry: MetricComparison) -> Change:
+    return Change(_verdict(entry.verdict), _change_text(name, entry.change_percent), entry.reason)
+
+
+def _change_text(name: str, percent: float | None) -> str:
+    """``change_percent`` is positive when the metric got better, whichever direction that is for its values."""
+    if percent is None:
+        return ""
+    amount = figures.significant(abs(percent), 1)
+    unit = f" point{'' if amount == '1' else 's'}" if METRICS[name].absolute else " %"
+    if float(f"{percent:.1f}") == 0:
+        return "no change"
+    return f"{amount}{unit} {'better' if percent > 0 else 'worse'}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A case's details
+
+
+def _scenario_details(
+    cases: list[Case], compared: dict[str, CaseComparison], chart_types: Sequence[str]
+) -> list[ScenarioDetails]:
+    places = {case.id: index for index, case in enumerate(cases)}
+    return [
+        ScenarioDetails(name, [_details(places[case.id], case, compared.get(case.id), chart_types) for case in group])
+        for name, group in _by_scenario(cases).items()
+    ]
+
+
+def _details(index: int, case: Case, compared: CaseComparison | None, chart_types: Sequence[str]) -> Details:
+    series = _series(case, chart_types)
+    return Details(
+        index=index,
+        id=case.id,
+        name=case.name,
+        description=case.description,
+        validity=_validity(case),
+        verdict=_case_verdict(compared),
+        summary=_summary(case),
+        caution=_caution(case),
+        notes=[sentence(note) for note in case.notes],
+        distribution=series.distribution is not None,
+        bucket=figures.seconds(series.course.bucket) if series.course else "",
+        courses=[one.number for one in series.course.iterations] if series.course else [],
+        compared=_compared_rows(case, compared),
+        iterations=_iteration_table(case),
+        errors=_error_rows(case),
+        counts=_count_rows(case),
+    )
+
+
+def _series(case: Case, chart_types: Sequence[str]) -> charts.CaseCharts:
+    if not _has_figures(case):
+        return charts.CaseCharts(None, None)
+    wants_distribution = case.histogram and "latency_distribution" in chart_types
+    wants_course = case.timeline and "throughput_timeline" in chart_types
+    return charts.CaseCharts(
+        charts.distribution(case.histogram, case.metrics) if case.histogram and wants_distribution else None,
+        charts.course(case.timeline) if case.timeline and wants_course else None,
+    )
+
+
+def _has_figures(case: Case) -> bool:
+    """An interrupted case keeps what its iterations measured; an invalid one has no latency and no throughput."""
+    return case.validity in (Validity.VALID, Validity.INTERRUPTED)
+
+
+def _summary(case: Case) -> str:
+    if case.validity is not Validity.VALID:
+        return ""
+    parts = [
+        f"{figures.metric(name, case.metrics[name])} {unit}"
+        for name, unit in (("requests_per_sec", "req/s"), ("p50_latency", "ms p50"), ("p95_latency", "ms p95"))
+        if name in case.metrics
+    ]
+    return " · ".join(parts)
+
+
+def _caution(case: Case) -> str:
+    reason = sentence(case.reason)
+    if case.validity is Validity.INVALID:
+        return (
+            f"{reason} An invalid case has no latency and no throughput; the counts below go by HTTP status alone."
+        ).strip()
+    if case.validity is Validity.INTERRUPTED:
+        return f"{reason} The case was cut short: what follows is what was seen until then, not a result.".strip()
+    return reason
+
+
+def _compared_rows(case: Case, compared: CaseComparison | None) -> list[ComparedRow]:
+    if compared is None or case.validity is not Validity.VALID:
+        return []
+    rows = []
+    for name, entry in compared.metrics.items():
+        threshold = absent("no threshold applied")
+        if entry.threshold_percent is not None:
+            threshold = Cell(f"{entry.threshold_percent:g}")
+        rows.append(
+            ComparedRow(
+                label=figures.heading(name),
+                reference=_value(name, entry.reference, "not in the baseline"),
+                current=_value(name, entry.current, "not measured"),
+                threshold=threshold,
+                change=_change(name, entry),
+                note="; ".join(part for part in ("advisory" if entry.advisory else "", entry.reason) if part),
+            )
+        )
+    return rows
+
+
+def _value(name: str, value: float | None, why: str) -> Cell:
+    return absent(why) if value is None else Cell(figures.metric(name, value))
+
+
+def _iteration_table(case: Case) -> IterationTable:
+    pooled = case.validity is Validity.VALID
+    columns = ["all"] if pooled else []
+    rows: list[tuple[str, list[Cell]]] = [
+        ("requests sent", [Cell(count(one.sent)) for one in case.iterations]),
+        ("successes" if pooled else "good statuses", [Cell(count(one.ok)) for one in case.iterations]),
+    ]
+    if pooled:
+        rows = [
+            (label, [Cell(count(total)), *cells])
+            for (label, cells), total in zip(rows, (_sent(case), _ok(case)), strict=True)
+        ]
+    if _has_figures(case):
+        for name in ITERATION_METRICS:
+            cells = [_iteration_cell(one, name) for one in case.iterations]
+            rows.append((figures.heading(name), [_figure(case, name), *cells] if pooled else cells))
+    return IterationTable([*columns, *(str(number) for number in range(1, len(case.iterations) + 1))], rows)
+
+
+def _iteration_cell(one: Iteration, name: str) -> Cell:
+    return _metric_cell(one.metrics, name, one.ok, advisory=one.ok < needed_samples(METRICS[name]))
+
+
+def _error_rows(case: Case) -> list[ErrorRow]:
+    kinds: dict[str, int] = {}
+    for one in case.iterations:
+        for kind, number in one.errors.items():
+            kinds[kind] = kinds.get(kind, 0) + number
+    sent = _sent(case)
+    return [
+        ErrorRow(kind, ERROR_WORDS.get(kind, ""), count(number), figures.percent_of(number / sent) if sent else "")
+        for kind, number in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _count_rows(case: Case) -> list[CountRow]:
+    counts = case.counts
+    if counts is None:
+        return []
+    failed = counts.sent - counts.ok
+    rows = [
+        CountRow("sent by the load generator", Cell(count(counts.sent)), ""),
+        CountRow(
+            "answered as expected" if case.validity is Validity.VALID else "answered with the expected status",
+            Cell(count(counts.ok)),
+            f"{count(failed)} failed" if failed else "none failed",
+        ),
+    ]
+    if counts.server is None:
+        rows.append(CountRow("seen by the MCP servers", absent("not counted"), "not counted for this case"))
+        return rows
+    missing = counts.sent - counts.server
+    remark = "as many as were sent"
+    if counts.hit_ratio:
+        remark = f"a cache answered the rest: {figures.percent_of(counts.hit_ratio)} % hits"
+    elif missing:
+        remark = f"{count(abs(missing))} {'fewer' if missing > 0 else 'more'} than were sent"
+    rows.append(CountRow("seen by the MCP servers", Cell(count(counts.server)), remark))
+    if counts.server_failed:
+        rows.append(CountRow("answered with an error by them", Cell(count(counts.server_failed)), ""))
+    return rows
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The run's surroundings
+
+
+def _gateway_row(one: GatewayCount) -> GatewayRow:
+    more = one.succeeded + one.failed - one.expected
+    badge, remark = Badge("agrees", Tone.GOOD), ""
+    if more:
+        badge = Badge("differs", Tone.WARN)
+        remark = f"{count(abs(more))} {'more' if more > 0 else 'fewer'} than expected"
+    if not one.settled:
+        badge = Badge("not settled", Tone.WARN)
+        remark = "; ".join(part for part in (remark, "the numbers were still moving") if part)
+    return GatewayRow(one.kind, count(one.expected), count(one.succeeded), count(one.failed), badge, remark, one.cases)
+
+
+def _environment(environment: Environment, settings: dict[str, str]) -> list[Facts]:
+    machine, target, load = environment.machine, environment.target, environment.load
+    origin = {"local": "started by this toolkit", "docker": "started by this toolkit, in Docker"}
+    control = machine.control_score
+    database = " ".join(part for part in (target.database, target.database_version) if part)
+    found = [
+        Facts(
+            "Machine of the load",
+            [
+                ("CPU", machine.cpu_model),
+                ("cores", str(machine.cores)),
+                ("memory", f"{count(machine.memory_mib)} MiB"),
+                ("kernel", machine.kernel),
+                ("Python", machine.python),
+                ("hey", machine.hey),
+                ("toolkit", machine.toolkit),
+                ("control score", f"{figures.significant(control, 1)} ms" if control else "not taken"),
+            ],
+        ),
+        Facts(
+            "Gateway under test",
+            [
+                ("address", target.base_url),
+                ("path prefix", target.prefix or "none"),
+                ("origin", origin.get(target.origin, "not started by this toolkit")),
+                ("release", target.release or "not told"),
+                ("database", database or "not told"),
+                ("cache", target.cache or "not told"),
+                ("workers", "not told" if target.workers is None else str(target.workers)),
+                ("age at start", "not told" if target.uptime_s is None else figures.seconds(target.uptime_s)),
+                ("MCP servers", count(target.servers)),
+                ("tools", count(target.tools)),
+                ("resources", count(target.resources)),
+                ("prompts", count(target.prompts)),
+            ],
+        ),
+        Facts(
+            "Load",
+            [
+                ("profile", load.profile),
+                ("requests per case", count(load.requests)),
+                ("concurrency", count(load.concurrency)),
+                ("iterations", count(load.iterations)),
+                ("warm-up requests", count(load.warmup_requests)),
+                ("timeout", f"{load.timeout_s} s"),
+            ],
+        ),
+    ]
+    if settings:
+        found.append(Facts("Gateway settings", sorted(settings.items())))
+    return found

@@ -1,0 +1,1 @@
+"""The stack that the toolkit starts itself: topology, its rendering to local processes, readiness, state."""

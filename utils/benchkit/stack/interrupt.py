@@ -1,0 +1,37 @@
+"""INT, TERM and HUP: remembered, and acted on where it is safe."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+from benchkit.errors import ExitCode, UserError
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupt:
+    """Remembers the first signal that asked to stop.
+
+    A handler that raises could do so between the start of a process and the note of its pid, and nobody would stop it.
+    """
+
+    def __init__(self) -> None:
+        self._received: signal.Signals | None = None
+
+    def watch(self) -> None:
+        """From now on remember the signals instead of dying of them."""
+        for number in _SIGNALS:
+            # nohup and its like decided that HUP is to be ignored.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._remember)
+
+    def check(self) -> None:
+        """Raise the error that ends the program, if a signal came: exit 130 for INT, 143 for TERM and HUP."""
+        if self._received is None:
+            return
+        code = ExitCode.INTERRUPTED if self._received is signal.SIGINT else ExitCode.TERMINATED
+        raise UserError(f"interrupted ({self._received.name}): everything that was started is stopped", code)
+
+    def _remember(self, number: int, _frame: FrameType | None) -> None:
+        self._received = self._received or signal.Signals(number)

@@ -1,0 +1,161 @@
+"""Processes and ports: whose they are, and ending them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import psutil
+
+LOOPBACK = "127.0.0.1"
+
+_SAME_START_S = 0.05
+"""Two readings of one process's start time differ by less than this."""
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who listens on a port. Both are absent where the system does not tell (another user's process)."""
+
+    pid: int | None
+    command: str | None
+
+    def __str__(self) -> str:
+        if self.pid is None:
+            return "a process of another user"
+        return f"pid {self.pid} ({self.command or 'unknown command'})"
+
+
+def start_time(pid: int) -> float | None:
+    """When a process started; ``None`` when there is none, or only its exit status is left.
+
+    Only for telling processes of one pid apart: seconds since boot on Linux, where the time since the epoch is made up
+    from the clock and moves with it; seconds since the epoch elsewhere.
+    """
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return process.create_time() - (psutil.boot_time() if psutil.LINUX else 0.0)
+    except psutil.Error:
+        return None
+
+
+def is_same(pid: int, started: float) -> bool:
+    """Is this still the process that started then, and not another one that got its pid?"""
+    now = start_time(pid)
+    return now is not None and abs(now - started) < _SAME_START_S
+
+
+def session_members(leader: int, started: float) -> list[psutil.Process]:
+    """Live processes of the session that a process opened, whether or not its leader lives.
+
+    A pid is not given again while a session of that number has members, so a leader that started at another time means
+    that none of the old session's processes is left.
+    """
+    now = start_time(leader)
+    if now is not None and not is_same(leader, started):
+        return []
+    members = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process)
+        except (OSError, psutil.Error):
+            continue
+    return members
+
+
+def end(processes: Iterable[psutil.Process], *, terminate_s: float) -> list[psutil.Process]:
+    """TERM, after ``terminate_s`` seconds KILL; returns those that live on nevertheless."""
+    waiting = list(processes)
+    for process in waiting:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _, waiting = psutil.wait_procs(waiting, timeout=terminate_s)
+    for process in waiting:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    _, waiting = psutil.wait_procs(waiting, timeout=1.0)
+    return [process for process in waiting if start_time(process.pid) is not None]
+
+
+def wait_until_gone(leader: int, started: float, timeout_s: float) -> bool:
+    """Wait until no process of a session is left; false when the time is over."""
+    deadline = time.monotonic() + timeout_s
+    while session_members(leader, started):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
+
+
+def port_owner(port: int) -> Owner | None:
+    """Who listens on a TCP port of this machine's loopback address; ``None`` when it is free."""
+    if not _is_taken(port):
+        return None
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except psutil.Error:
+        # macOS tells only root.
+        return Owner(None, None)
+    for connection in connections:
+        # The local address is a pair of host and port.
+        if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,) and connection.pid:
+            return Owner(connection.pid, _command(connection.pid))
+    return Owner(None, None)
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        if probe.connect_ex((LOOPBACK, port)) == 0:
+            return True
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As servers do: connections that wait for their end don't keep a port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            # A port that may not be had for another reason is for the program itself to complain about.
+            return error.errno == errno.EADDRINUSE
+    return False
+
+
+def _command(pid: int) -> str | None:
+    try:
+        return psutil.Process(pid).name()
+    except psutil.Error:
+        return None
+
+
+def memory_bytes(process: psutil.Process) -> int:
+    """Memory of a process and its children, shared pages divided among their users where the system tells."""
+    total = 0
+    for each in _family(process):
+        try:
+            total += _memory_bytes(each)
+        except psutil.Error:
+            continue
+    return total
+
+
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _memory_bytes(process: psutil.Process) -> int:
+    try:
+        full = process.memory_full_info()
+    except (psutil.AccessDenied, PermissionError):
+        return int(process.memory_info().rss)
+    return int(getattr(full, "pss", 0) or full.rss)

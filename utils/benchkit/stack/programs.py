@@ -1,0 +1,180 @@
+"""The topology as local processes: one shell script for each program.
+
+A script says all that a program is started with, and can be run by hand from anywhere. Nothing in it but the gateway's
+environment, which is read from a file of mode 0600, is secret; nothing secret stands in an argument list.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchkit.stack.postgres import SUPERUSER, PostgresInstallation
+from benchkit.stack.processes import LOOPBACK
+from benchkit.stack.state import Place
+from benchkit.stack.supervisor import Program
+from benchkit.stack.topology import GATEWAY_DATABASE, GatewayNode, PostgresNode, ServerNode, Topology
+
+GATEWAY = "gateway"
+MIGRATION = "gateway-database"
+POSTGRES = "postgres"
+REDIS = "redis"
+
+PREPARING_DATABASE = "preparing"
+"""The gateway's database while its first migration runs."""
+
+_HEADER = "#!/bin/sh\n# Written by utils/stack.py at each start.\numask 077\n"
+# What the supervisor adds to its children's environment is not the gateway's business.
+_UNSET = "unset SUPERVISOR_ENABLED SUPERVISOR_SERVER_URL SUPERVISOR_PROCESS_NAME SUPERVISOR_GROUP_NAME\n"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What the programs are started from. ``redis_server`` and ``postgres`` are absent where they are not needed."""
+
+    python: Path
+    server_script: Path
+    gateway: Path
+    """The gateway's environment, ``.tools/gateway/VERSION``."""
+    postgres: PostgresInstallation | None = None
+    redis_server: str | None = None
+
+    @property
+    def gateway_python(self) -> Path:
+        """The interpreter of the gateway's environment."""
+        return self.gateway / "bin" / "python"
+
+
+@dataclass(frozen=True)
+class Sockets:
+    """The directory of the Unix sockets: short, since their paths may have at most 107 bytes (103 on macOS)."""
+
+    root: Path
+
+    @property
+    def gateway(self) -> Path:
+        """A link to the gateway's environment: its migrations fail where their path has a ``%``."""
+        return self.root / "gateway"
+
+    @property
+    def supervisor(self) -> str:
+        """Where the supervisor answers."""
+        return str(self.root / "supervisor.sock")
+
+    @property
+    def redis(self) -> str:
+        """Where Redis answers."""
+        return str(self.root / "redis.sock")
+
+    @property
+    def postgres(self) -> str:
+        """The directory of PostgreSQL's socket."""
+        return str(self.root / "postgres")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A topology on this machine: where it is written, where it is reached, and what it is started from.
+
+    ``environment``: the gateway's.
+    """
+
+    topology: Topology
+    place: Place
+    sockets: Sockets
+    installation: Installation
+    environment: Mapping[str, str]
+
+
+def render_programs(layout: Layout) -> list[Program]:
+    """All programs of a topology; services first."""
+    topology, place, sockets, installation = layout.topology, layout.place, layout.sockets, layout.installation
+    programs = []
+    if topology.redis:
+        assert installation.redis_server is not None
+        programs.append(_redis(installation.redis_server, place, sockets))
+    if topology.postgres is not None:
+        assert installation.postgres is not None
+        programs.append(_postgres(topology.postgres, installation.postgres, place, sockets))
+    programs += [_server(server, installation, place, sockets) for server in topology.servers]
+    programs.append(_migration(topology.gateway, place, sockets))
+    programs.append(_gateway(topology.gateway, place, sockets))
+    return programs
+
+
+def gateway_database_url(gateway: GatewayNode, sockets: Sockets, *, name: str = GATEWAY_DATABASE) -> str:
+    """The URL of one of the gateway's databases, as the gateway takes it in its working directory."""
+    # Relative, so that no character of the checkout's path can mean something in a URL.
+    return _database_url(name, "sqlite" if gateway.database == "sqlite" else "postgresql", sockets)
+
+
+def redis_url(topology: Topology, sockets: Sockets) -> str | None:
+    """The cache's URL, where there is one."""
+    return f"unix://{sockets.redis}" if topology.redis else None
+
+
+def render_environment(variables: Mapping[str, str]) -> str:
+    """Variables as shell text that exports them."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+
+
+def _redis(redis_server: str, place: Place, sockets: Sockets) -> Program:
+    command = [redis_server, "--port", "0", "--unixsocket", sockets.redis, "--unixsocketperm", "700"]
+    command += ["--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning"]
+    return Program(REDIS, "services", _script(place.temporary, command))
+
+
+def _postgres(node: PostgresNode, postgres: PostgresInstallation, place: Place, sockets: Sockets) -> Program:
+    # Trusting everybody who can reach the socket is safe: its directory is the user's alone.
+    initdb = [*postgres.prefix, str(postgres.programs / "initdb"), "--pgdata=data.new", f"--username={SUPERUSER}"]
+    initdb += ["--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "--no-instructions"]
+    server = [*postgres.prefix, str(postgres.programs / "postgres"), "-D", "data", "-k", sockets.postgres]
+    for setting in ("listen_addresses=", "unix_socket_permissions=0700", f"max_connections={node.connections}"):
+        server += ["-c", setting]
+    before = (
+        f"if [ ! -d data ]; then\n  rm -rf data.new\n  {shlex.join(initdb)} || exit\n  mv data.new data || exit\nfi\n"
+    )
+    # INT is PostgreSQL's fast shutdown; TERM would wait for every client.
+    return Program(POSTGRES, "services", _script(place.postgres, server, before), stop_signal="INT")
+
+
+def _server(server: ServerNode, installation: Installation, place: Place, sockets: Sockets) -> Program:
+    url = _database_url(server.name, server.database, sockets)
+    command = [str(installation.python), str(installation.server_script), "--name", server.name]
+    command += ["--host", LOOPBACK, "--port", str(server.port), "--database", url]
+    command += ["--seed", str(server.seed), "--tools", str(server.tools)]
+    return Program(server.name, "clients", _script(place.servers, command), port=server.port)
+
+
+def _database_url(name: str, kind: str, sockets: Sockets) -> str:
+    if kind == "sqlite":
+        return f"sqlite:///./{name}.db"
+    return f"postgresql+psycopg://{SUPERUSER}@/{name}?host={sockets.postgres}"
+
+
+def _migration(gateway: GatewayNode, place: Place, sockets: Sockets) -> Program:
+    url = gateway_database_url(gateway, sockets, name=PREPARING_DATABASE)
+    before = _gateway_surroundings(place) + f"export DATABASE_URL={shlex.quote(url)}\n"
+    if gateway.database == "sqlite":
+        before += f"rm -f {PREPARING_DATABASE}.db*\n"
+    command = [str(sockets.gateway / "bin" / "python"), "-m", "mcpgateway.bootstrap_db"]
+    return Program(MIGRATION, "clients", _script(place.gateway, command, before), one_shot=True)
+
+
+def _gateway(gateway: GatewayNode, place: Place, sockets: Sockets) -> Program:
+    # Not python -m mcpgateway: in some releases that one takes no flags.
+    command = [str(sockets.gateway / "bin" / "python"), str(sockets.gateway / "bin" / "mcpgateway")]
+    command += ["--host", LOOPBACK, "--port", str(gateway.port)]
+    if gateway.workers > 1:
+        command += ["--workers", str(gateway.workers)]
+    return Program(GATEWAY, "clients", _script(place.gateway, command, _gateway_surroundings(place)), port=gateway.port)
+
+
+def _gateway_surroundings(place: Place) -> str:
+    return _UNSET + f". {shlex.quote(str(place.gateway_environment))}\n"
+
+
+def _script(directory: Path, command: list[str], before: str = "") -> str:
+    return f"{_HEADER}cd {shlex.quote(str(directory))} || exit\n{before}exec {shlex.join(command)}\n"

@@ -1,0 +1,181 @@
+"""Where a stack's files lie, and ``stack.json``: what others have to know about the stack that runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from benchkit import store
+from benchkit.errors import UserError, os_reason
+from benchkit.model import Model
+from benchkit.settings import ROOT
+from benchkit.stack.processes import is_same
+from benchkit.stack.topology import Database, Topology
+
+PRIVATE_DIRECTORY = 0o700
+PRIVATE_FILE = 0o600
+
+
+class SupervisorProcess(Model):
+    """The process that all others belong to. ``started``: see :func:`benchkit.stack.processes.start_time`."""
+
+    pid: int
+    started: float
+    socket: str
+
+
+class GatewayAccess(Model):
+    """How to reach the stack's gateway, as its administrator.
+
+    ``python`` is the interpreter of its environment, ``env_file`` (shell syntax, ``export NAME=value``) what it was
+    started with.
+    """
+
+    url: str
+    email: str
+    password: str
+    python: str
+    env_file: str
+    version: str
+
+
+class ServerAccess(Model):
+    """How to reach a simulated server: ``url`` speaks MCP, ``counters_url`` tells its counters."""
+
+    name: str
+    url: str
+    counters_url: str
+    database: Database
+
+
+class StackState(Model):
+    """``stack.json``. It is written before the first program starts; ``ready`` once all of them were."""
+
+    schema_version: Literal[1] = 1
+    created: datetime
+    ready: bool
+    supervisor: SupervisorProcess
+    runtime_dir: str
+    topology: Topology
+    gateway: GatewayAccess
+    servers: list[ServerAccess]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A stack's directory: everything that the stack writes, but its sockets."""
+
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        """The document that :func:`read_state` reads."""
+        return self.root / "stack.json"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by whoever starts or stops the stack."""
+        return self.root / "lock"
+
+    @property
+    def secrets(self) -> Path:
+        """The gateway's secrets, kept from one start to the next with its database."""
+        return self.root / "secrets.json"
+
+    @property
+    def logs(self) -> Path:
+        """One log for each program, ``NAME.log``."""
+        return self.root / "logs"
+
+    @property
+    def programs(self) -> Path:
+        """One shell script for each program: what the supervisor runs."""
+        return self.root / "programs"
+
+    @property
+    def gateway(self) -> Path:
+        """The gateway's working directory and home."""
+        return self.root / "gateway"
+
+    @property
+    def gateway_environment(self) -> Path:
+        """The gateway's environment; beside its working directory, since it would read a ``.env`` in there."""
+        return self.root / "gateway.env"
+
+    @property
+    def servers(self) -> Path:
+        """The simulated servers' working directory, with their SQLite databases."""
+        return self.root / "servers"
+
+    @property
+    def postgres(self) -> Path:
+        """Holds PostgreSQL's data directory."""
+        return self.root / "postgres"
+
+    @property
+    def temporary(self) -> Path:
+        """``TMPDIR`` of all programs."""
+        return self.root / "tmp"
+
+    @property
+    def supervisor_config(self) -> Path:
+        """The supervisor's configuration."""
+        return self.root / "supervisord.conf"
+
+    def make(self) -> None:
+        """Create the directories, for the user only.
+
+        Raises:
+            UserError: one cannot be written, or belongs to somebody else.
+        """
+        directories = (self.logs, self.programs, self.gateway, self.servers, self.postgres, self.temporary)
+        for directory in (self.root, *directories):
+            try:
+                directory.mkdir(mode=PRIVATE_DIRECTORY, parents=directory == self.root, exist_ok=True)
+                self._check_owner()
+                directory.chmod(PRIVATE_DIRECTORY)
+            except OSError as error:
+                raise UserError(f"{directory}: the stack's directory cannot be made: {os_reason(error)}") from error
+
+    def _check_owner(self) -> None:
+        owner = self.root.stat().st_uid
+        if owner != os.geteuid():
+            raise UserError(
+                f"{self.root}: belongs to the user with id {owner}: run as that user, or remove it (sudo rm -rf)"
+            )
+
+
+def default_place(environ: Mapping[str, str] | None = None) -> Place:
+    """The stack's directory: ``PERF_STACK_DIR`` of the environment, else ``.stack`` of the checkout."""
+    chosen = (os.environ if environ is None else environ).get("PERF_STACK_DIR")
+    return Place(Path(chosen).resolve() if chosen else ROOT / ".stack")
+
+
+def load_state(place: Place) -> StackState | None:
+    """What ``stack.json`` says, whether or not it is still so; ``None`` when there is none.
+
+    Raises:
+        UserError: it is damaged or of another version.
+    """
+    if not place.state.exists():
+        return None
+    return store.load(place.state, StackState, "stack's state")
+
+
+def is_running(state: StackState) -> bool:
+    """Is the supervisor of this state alive?"""
+    return is_same(state.supervisor.pid, state.supervisor.started)
+
+
+def read_state(place: Place | None = None) -> StackState | None:
+    """The stack that runs and was ready, or ``None``; what an ended stack left behind counts as none.
+
+    Raises:
+        UserError: ``stack.json`` is damaged or of another version.
+    """
+    state = load_state(place or default_place())
+    return state if state is not None and state.ready and is_running(state) else None

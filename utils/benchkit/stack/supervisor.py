@@ -1,0 +1,175 @@
+"""The supervisor: its configuration, and how it is spoken to (XML-RPC over a Unix socket)."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import xmlrpc.client
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from benchkit.errors import UserError
+
+_RPC_TIMEOUT_S = 5.0
+_LOG_BYTES = 5_000_000
+_LOG_BACKUPS = 1
+
+Group = Literal["services", "clients"]
+"""Services are what others need (databases, cache), and stopped last; clients are the gateway and the servers."""
+
+# The group with the highest number is stopped first.
+_PRIORITIES: dict[Group, int] = {"services": 1, "clients": 2}
+
+
+@dataclass(frozen=True)
+class Program:
+    """One process of the stack.
+
+    ``script`` is the text of a shell script that ends in ``exec``. ``one_shot``: it does something and ends.
+    """
+
+    name: str
+    group: Group
+    script: str
+    port: int | None = None
+    stop_signal: Literal["TERM", "INT"] = "TERM"
+    one_shot: bool = False
+
+
+@dataclass(frozen=True)
+class ProgramStatus:
+    """What the supervisor says of a program: ``state`` in its words, ``pid`` 0 when it does not run."""
+
+    name: str
+    state: str
+    pid: int
+    uptime_s: int
+    exit_status: int
+
+    @property
+    def runs(self) -> bool:
+        """Is there a process?"""
+        return self.pid != 0
+
+    @property
+    def has_ended(self) -> bool:
+        """Was it started, and has ended?"""
+        return self.state in ("EXITED", "FATAL", "UNKNOWN")
+
+
+def render_config(programs: Sequence[Program], socket_path: str) -> str:
+    """The supervisor's configuration. Its working directory is the stack's: no path of it needs quoting.
+
+    Nothing starts by itself (what a program needs has to be ready first) and nothing starts again: a gateway that dies
+    while it is measured has to stay dead to be noticed.
+    """
+    lines = [
+        "; Written by utils/stack.py at each start.",
+        "[supervisord]",
+        "nodaemon=true",
+        "silent=true",
+        "logfile=logs/supervisord.log",
+        "logfile_maxbytes=1000000",
+        "logfile_backups=1",
+        "pidfile=supervisord.pid",
+        "childlogdir=logs",
+        "",
+        "[unix_http_server]",
+        f"file={socket_path}",
+        "chmod=0600",
+        "",
+        "[rpcinterface:supervisor]",
+        "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
+    ]
+    for group, priority in _PRIORITIES.items():
+        members = [program for program in programs if program.group == group]
+        if members:
+            names = ",".join(program.name for program in members)
+            lines += ["", f"[group:{group}]", f"programs={names}", f"priority={priority}"]
+    for program in programs:
+        lines += [
+            "",
+            f"[program:{program.name}]",
+            f"command=/bin/sh programs/{program.name}",
+            "autostart=false",
+            "autorestart=false",
+            "startsecs=0",
+            f"stopsignal={program.stop_signal}",
+            "stopwaitsecs=4",
+            "stopasgroup=true",
+            "killasgroup=true",
+            "redirect_stderr=true",
+            f"stdout_logfile=logs/{program.name}.log",
+            f"stdout_logfile_maxbytes={_LOG_BYTES}",
+            f"stdout_logfile_backups={_LOG_BACKUPS}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=_RPC_TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class _Transport(xmlrpc.client.Transport):
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        if self._connection[1] is None:
+            self._connection = (host, _Connection(self._path))
+        connection = self._connection[1]
+        assert isinstance(connection, http.client.HTTPConnection)
+        return connection
+
+
+class Supervisor:
+    """A running supervisor. Every method raises ``UserError`` when it does not answer.
+
+    ``seen`` is what :meth:`statuses` found last, by the programs' names.
+    """
+
+    def __init__(self, socket_path: str) -> None:
+        self.seen: dict[str, ProgramStatus] = {}
+        self._proxy = xmlrpc.client.ServerProxy("http://localhost/RPC2", transport=_Transport(socket_path))
+
+    def answers(self) -> bool:
+        """Is it there, and ready to start programs?"""
+        try:
+            return bool(self._call("getState")["statename"] == "RUNNING")
+        except UserError:
+            return False
+
+    def start(self, program: Program) -> None:
+        """Start a program; whether it lives is seen in :meth:`statuses`."""
+        self._call("startProcess", f"{program.group}:{program.name}", False)
+
+    def statuses(self) -> list[ProgramStatus]:
+        """All programs, in the order of their names."""
+        found = [
+            ProgramStatus(
+                name=info["name"],
+                state=info["statename"],
+                pid=info["pid"],
+                uptime_s=max(0, info["now"] - info["start"]) if info["pid"] else 0,
+                exit_status=info["exitstatus"],
+            )
+            for info in self._call("getAllProcessInfo")
+        ]
+        self.seen = {status.name: status for status in found}
+        return found
+
+    def _call(self, method: str, *arguments: object) -> Any:
+        try:
+            return getattr(self._proxy.supervisor, method)(*arguments)
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
+            detail = error.faultString if isinstance(error, xmlrpc.client.Fault) else str(error) or type(error).__name__
+            raise UserError(f"the stack's supervisor does not do {method}: {detail}") from error

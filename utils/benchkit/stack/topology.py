@@ -1,0 +1,146 @@
+"""What the stack consists of, whatever runs it: the same topology is rendered to local processes and to containers."""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import urlsplit
+
+from benchkit.errors import UserError
+from benchkit.model import Model
+from benchkit.settings import Settings
+
+Database = Literal["sqlite", "postgresql"]
+
+_LOOPBACK_NAMES = ("127.0.0.1", "localhost")
+
+# A gateway worker may open DB_POOL_SIZE + DB_MAX_OVERFLOW connections (200 + 10 unless it is told otherwise), a
+# simulated server 4, and PostgreSQL keeps 3 for the superuser; the rest is for whoever looks on.
+_CONNECTIONS_PER_WORKER = 210
+_CONNECTIONS_PER_SERVER = 5
+_CONNECTIONS_SPARE = 20
+
+
+class GatewayNode(Model):
+    """The gateway under test. ``settings``: further environment variables, which win over the toolkit's own."""
+
+    version: str
+    port: int
+    workers: int
+    database: Database
+    settings: dict[str, str]
+
+
+class ServerNode(Model):
+    """One simulated MCP server. ``tools``: further tools that it lists; ``seed``: of its generated content."""
+
+    name: str
+    port: int
+    database: Database
+    seed: int
+    tools: int
+
+
+class PostgresNode(Model):
+    """The PostgreSQL server: its databases, and how many connections it takes."""
+
+    databases: list[str]
+    connections: int
+
+
+class Topology(Model):
+    """The whole stack. ``postgres`` is absent when nothing needs it; ``redis`` says whether there is a cache."""
+
+    gateway: GatewayNode
+    servers: list[ServerNode]
+    postgres: PostgresNode | None
+    redis: bool
+
+
+GATEWAY_DATABASE = "gateway"
+"""Name of the gateway's database; a simulated server's has the server's name."""
+
+
+def topology_of(settings: Settings, *, redis: bool) -> Topology:
+    """The topology that the settings ask for; ``redis``: whether a Redis server can be had.
+
+    Raises:
+        UserError: ``service.base_url`` is not an address where the stack could listen, or two programs would have the
+            same port.
+    """
+    stack = settings.config.stack
+    gateway = GatewayNode(
+        version=stack.gateway.version,
+        port=_gateway_port(settings),
+        workers=stack.gateway.workers,
+        database=stack.database,
+        settings={name: _text(value) for name, value in sorted(stack.gateway.settings.items())},
+    )
+    servers = [
+        ServerNode(
+            name=f"time{number}",
+            port=stack.first_server_port + number - 1,
+            database="sqlite" if number % 2 else "postgresql",
+            seed=stack.seed,
+            tools=stack.server_tools,
+        )
+        for number in range(1, stack.servers + 1)
+    ]
+    for server in servers:
+        if server.port == gateway.port:
+            raise UserError(
+                f"{_source(settings, 'stack.first_server_port')}: {server.name} would have port {server.port}, the "
+                f"gateway's ({_source(settings, 'service.base_url')}): choose another stack.first_server_port"
+            )
+    return Topology(gateway=gateway, servers=servers, postgres=_postgres(gateway, servers), redis=redis)
+
+
+def differences(running: Topology, wanted: Topology) -> list[str]:
+    """What would have to change, one sentence for each; empty when the running stack is the wanted one."""
+    found = []
+    for name in ("version", "port", "workers", "database"):
+        now, then = getattr(running.gateway, name), getattr(wanted.gateway, name)
+        if now != then:
+            found.append(f"gateway {name} is {now}, wanted {then}")
+    if running.gateway.settings != wanted.gateway.settings:
+        names = sorted(set(running.gateway.settings.items()) ^ set(wanted.gateway.settings.items()))
+        found.append(f"gateway settings differ in {', '.join(dict(names))}")
+    if len(running.servers) != len(wanted.servers):
+        found.append(f"simulated servers are {len(running.servers)}, wanted {len(wanted.servers)}")
+    elif running.servers != wanted.servers:
+        found.append("simulated servers differ in port, seed or number of tools")
+    if running.redis != wanted.redis:
+        found.append("Redis runs, but redis-server is gone" if running.redis else "Redis does not run, wanted")
+    return found
+
+
+def _gateway_port(settings: Settings) -> int:
+    url = settings.config.service.base_url
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if parts.scheme != "http" or parts.hostname not in _LOOPBACK_NAMES or parts.path or port is None:
+        raise UserError(
+            f"{_source(settings, 'service.base_url')}: the own stack cannot listen at {url}: set an address like "
+            "http://127.0.0.1:4444, or GATEWAY=external for a gateway that runs elsewhere"
+        )
+    return port
+
+
+def _postgres(gateway: GatewayNode, servers: list[ServerNode]) -> PostgresNode | None:
+    databases = [server.name for server in servers if server.database == "postgresql"]
+    connections = _CONNECTIONS_SPARE + _CONNECTIONS_PER_SERVER * len(databases)
+    if gateway.database == "postgresql":
+        databases = [GATEWAY_DATABASE, *databases]
+        connections += _CONNECTIONS_PER_WORKER * gateway.workers
+    return PostgresNode(databases=databases, connections=connections) if databases else None
+
+
+def _text(value: str | float | bool) -> str:
+    """An environment variable's text for a value of ``config.yaml``."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _source(settings: Settings, key: str) -> str:
+    return settings.sources.get(key, "config.yaml") + f": {key}"

@@ -1,0 +1,95 @@
+"""What differs between the surroundings of two runs, in words: ``requests 100 → 200`` (reference → current).
+
+Different load: not comparable. Different machine: a warning in the verdict. Different target: shown, for it is what is
+being tested.
+"""
+
+from __future__ import annotations
+
+from benchkit.model import Environment, Load, Machine, Target
+
+MEMORY_TOLERANCE = 0.05
+"""The same machine reports slightly different memory under another kernel; share of the larger value."""
+
+CONTROL_TOLERANCE = 0.10
+"""How much the control score (the same work, timed) may differ before it is worth a line; share of the reference."""
+
+UPTIME_FACTOR = 2.0
+UPTIME_FLOOR_S = 600.0
+"""Ages of a gateway that differ by more than the factor are shown, once one of them is beyond the floor: what a process
+that is seconds old loses with age does not show yet."""
+
+_TARGET_FIELDS = {
+    "origin": "started as",
+    "release": "gateway release",
+    "database": "database",
+    "database_version": "database version",
+    "cache": "cache",
+    "workers": "workers",
+    "servers": "MCP servers",
+}
+
+
+def load_differences(reference: Load, current: Load) -> list[str]:
+    """What makes two loads incomparable; empty when they are the same. The profile's name alone is no difference."""
+    values = current.model_dump(exclude={"profile"})
+    return [line for name, value in values.items() if (line := _differing(name, getattr(reference, name), value))]
+
+
+def machine_differences(reference: Machine, current: Machine) -> list[str]:
+    """What makes the current machine another one than the reference's; empty when it is the same."""
+    lines = [
+        _differing("CPU", reference.cpu_model, current.cpu_model),
+        _differing("cores", reference.cores, current.cores),
+    ]
+    larger = max(reference.memory_mib, current.memory_mib)
+    if abs(reference.memory_mib - current.memory_mib) > MEMORY_TOLERANCE * larger:
+        lines.append(_differing("memory MiB", reference.memory_mib, current.memory_mib))
+    return [line for line in lines if line]
+
+
+def lesser_differences(reference: Environment, current: Environment) -> list[str]:
+    """What is worth knowing beside a comparison: versions on the same machine, its speed, and the target."""
+    lines = [
+        _differing(name, getattr(reference.machine, name), getattr(current.machine, name))
+        for name in ("kernel", "python", "hey", "toolkit")
+    ]
+    lines += [_control(reference.machine, current.machine)]
+    lines += [
+        _differing(label, getattr(reference.target, name), getattr(current.target, name))
+        for name, label in _TARGET_FIELDS.items()
+    ]
+    lines += _settings(reference.target, current.target)
+    lines += [_uptime(reference.target, current.target)]
+    return [line for line in lines if line]
+
+
+def _differing(label: str, reference: object, current: object) -> str:
+    return "" if reference == current else f"{label} {_shown(reference)} → {_shown(current)}"
+
+
+def _shown(value: object) -> str:
+    return "unknown" if value is None else str(value)
+
+
+def _control(reference: Machine, current: Machine) -> str:
+    before, now = reference.control_score, current.control_score
+    if not before or not now or abs(now / before - 1) <= CONTROL_TOLERANCE:
+        return ""
+    word = "slower" if now > before else "faster"
+    return f"this machine was {abs(now / before - 1):.0%} {word} at its control work ({before:.1f} → {now:.1f} ms)"
+
+
+def _settings(reference: Target, current: Target) -> list[str]:
+    names = sorted({*reference.settings, *current.settings})
+    return [_differing(f"setting {name}", reference.settings.get(name), current.settings.get(name)) for name in names]
+
+
+def _uptime(reference: Target, current: Target) -> str:
+    before, now = reference.uptime_s, current.uptime_s
+    if before is None or now is None:
+        return ""
+    younger, older = sorted((before, now))
+    if older <= UPTIME_FLOOR_S or older <= UPTIME_FACTOR * younger:
+        return ""
+    return f"the gateway had run for {now:.0f} s, the reference's for {before:.0f} s: age alone costs latency"

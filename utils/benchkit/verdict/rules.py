@@ -1,0 +1,125 @@
+"""The arithmetic of one figure: what a case's figure is, how it changed, and what that is called.
+
+Pure functions. The rule asks only how large a change is, not how certain: :func:`judge` gets every reference value, so
+that a rule which also weighs the noise between runs needs no other data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from benchkit.model import METRICS, Case, Figures, Metric, MetricComparison, Verdict, Worse
+from benchkit.settings import Baselines
+
+CRITICAL_PERCENT = 25.0
+"""A regression of at least this much is critical; so is every regression of the error rate."""
+
+ERROR_RATE = "error_rate"
+
+DERIVED = ("added_p50_latency", "added_p95_latency", "added_p99_latency", "throughput_ratio")
+"""Metrics of differences between two cases. They are shown and never decide: their noise is that of two cases, and
+each of those is judged itself."""
+
+BY_SEVERITY = (
+    Verdict.CRITICAL,
+    Verdict.REGRESSION,
+    Verdict.INVALID,
+    Verdict.MISSING,
+    Verdict.NOT_COMPARABLE,
+    Verdict.INCONCLUSIVE,
+    Verdict.SLOWER,
+    Verdict.IMPROVEMENT,
+    Verdict.UNCHANGED,
+    Verdict.NEW,
+)
+"""Verdicts, the worst first: a case's is its worst metric's."""
+
+WORSE = frozenset({Verdict.CRITICAL, Verdict.REGRESSION})
+"""Verdicts that are proof of a change for the worse."""
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The worst of at least one verdict."""
+    return min(verdicts, key=BY_SEVERITY.index)
+
+
+def case_figures(case: Case) -> Figures:
+    """A case's figures as they are stored and compared: per metric the median over its iterations.
+
+    Two exceptions take the pooled figure: a metric that no iteration has (a difference of two cases), and an absolute
+    one (the error rate), because the median of 0 %, 0 % and 5 % would hide that requests failed. What is not a finite
+    number was not measured and is left out.
+    """
+    figures: Figures = {}
+    for name, metric in METRICS.items():
+        values = [iteration.metrics[name] for iteration in case.iterations if name in iteration.metrics]
+        if name in case.metrics and (metric.absolute or not values):
+            values = [case.metrics[name]]
+        if values and math.isfinite(value := median(values)):
+            figures[name] = value
+    return figures
+
+
+def change_percent(metric: Metric, current: float, reference: float) -> float | None:
+    """How much better (positive) or worse (negative) a figure became.
+
+    Percent of the reference; for an absolute metric the difference in percentage points. ``None`` where the ratio has
+    no meaning: a reference of zero or below, or a value that is not a finite number. Rounded to a millionth, so that a
+    change of exactly the threshold is one in binary fractions as well.
+    """
+    if not (math.isfinite(current) and math.isfinite(reference)):
+        return None
+    if not metric.absolute and reference <= 0:
+        return None
+    gain = reference - current if metric.worse is Worse.HIGHER else current - reference
+    change = 100 * gain if metric.absolute else 100 * gain / reference
+    return round(change, 6) + 0.0 if math.isfinite(change) else None
+
+
+def verdict_of(metric: Metric, change: float, limits: Baselines) -> Verdict:
+    """What a change (in the unit of :func:`change_percent`) is called.
+
+    A metric is a regression when it got worse by at least its threshold; the error rate when it rose by more than its
+    own.
+    """
+    threshold = limits.threshold(metric.name)
+    if metric.absolute:
+        if -change > threshold:
+            return Verdict.CRITICAL
+        return Verdict.IMPROVEMENT if change > threshold else Verdict.UNCHANGED
+    if change < 0 and -change >= threshold:
+        return Verdict.CRITICAL if -change >= CRITICAL_PERCENT else Verdict.REGRESSION
+    if change > 0 and change >= limits.improvement_threshold:
+        return Verdict.IMPROVEMENT
+    return Verdict.UNCHANGED
+
+
+def judge(
+    metric: Metric, current: float | None, references: Sequence[float], limits: Baselines, *, advisory: bool
+) -> MetricComparison | None:
+    """One metric of one case held against its reference, the median of ``references`` (one value per baseline run).
+
+    ``None`` when neither side has the metric.
+    """
+    reference = median(references) if references else None
+    if current is None and reference is None:
+        return None
+    threshold = limits.threshold(metric.name)
+    if reference is None:
+        return MetricComparison(verdict=Verdict.NEW, current=current, advisory=advisory, reason="has no reference")
+    if current is None:
+        return MetricComparison(
+            verdict=Verdict.MISSING, reference=reference, advisory=advisory, reason="was not measured"
+        )
+    change = change_percent(metric, current, reference)
+    return MetricComparison(
+        verdict=Verdict.NOT_COMPARABLE if change is None else verdict_of(metric, change, limits),
+        current=current,
+        reference=reference,
+        change_percent=change,
+        threshold_percent=threshold,
+        advisory=advisory,
+        reason="" if change is not None else f"has a reference of {reference:g}, so there is no ratio",
+    )

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Say whether a run against the gateway could be trusted: a line for each thing that it needs, with its state (ok,
+# missing, wrong), its name, and what was found or what to do. Changes nothing.
+#
+# usage: utils/check-services.sh [--url URL] [--profile NAME] [--scenarios NAMES]
+#
+#   gateway         answers, and is an MCP Gateway
+#   token           can be had, and the gateway takes it
+#   database        the gateway reaches it
+#   cache           the gateway reaches it, where it has one outside
+#   MCP servers     are registered, and the gateway reaches them
+#   rate limiting   is off
+#   catalogue       has enough tools, resources and prompts for the scenarios' cases
+#
+# environment: GATEWAY_URL, GATEWAY_EMAIL, GATEWAY_PASSWORD, GATEWAY_TOKEN, PERF_TOKEN_CACHE, PROFILE, SCENARIOS,
+# PERF_PYTHON; NO_COLOR
+#
+# exit: 0 everything is ok; 2 something is not
+set -euo pipefail
+shopt -s inherit_errexit 2>/dev/null || true
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+# shellcheck source=utils/lib/log.sh
+. "$ROOT/utils/lib/log.sh"
+
+usage() {
+  sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+}
+
+main() {
+  local python=${PERF_PYTHON:-$ROOT/.venv/bin/python} arguments=()
+  while [ $# -gt 0 ]; do
+    case $1 in
+      -h | --help)
+        usage
+        exit 0
+        ;;
+      --url | --profile | --scenarios)
+        [ $# -ge 2 ] || log::die 2 "$1 needs a value: see utils/check-services.sh --help"
+        arguments+=("$1" "$2")
+        shift
+        ;;
+      *) log::die 2 "unknown argument '$1': see utils/check-services.sh --help" ;;
+    esac
+    shift
+  done
+  command -v "$python" >/dev/null || log::die 2 "$python: there is no such program; make setup installs it"
+  "$python" "$ROOT/utils/gateway.py" check ${arguments[@]+"${arguments[@]}"}
+}
+
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+  main "$@"
+fi

@@ -1,0 +1,81 @@
+"""Turn what a run left in RUN_DIR into its document: plan.json and raw/ become run.json.
+
+Beside run.json each scenario gets a text summary in hey's style, and a table of all cases goes to stdout. Nothing else
+is read, so an old run can be collected again. The exit code is the run's: 0, or 3 when a case is invalid.
+
+With --finish nothing is collected: the final code of a whole run (after its comparison, say) is put into run.json.
+With --hey the figures of one output of hey, rows or text summary, are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+# numpy's linear algebra, which is not used here, would start a thread per core: a tenth of a second, and memory.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# pylint: disable=wrong-import-position  # the line above has to stand before numpy is loaded
+from benchkit.errors import ExitCode, UserError, run_program
+from benchkit.load.collect import collect
+from benchkit.load.hey import read
+from benchkit.load.summary import hey_output, print_run, scenario_summary, summary_name
+from benchkit.model import Run
+from benchkit.store import load, save, write_text
+
+_STOPPED = (ExitCode.USAGE, ExitCode.INTERRUPTED, ExitCode.TERMINATED)
+
+
+def main() -> int:
+    """Collect, finish or show."""
+    arguments = _arguments()
+    if arguments.hey is not None:
+        sys.stdout.write(hey_output(read(arguments.hey)))
+        return ExitCode.OK
+    document: Path = arguments.run_dir / "run.json"
+    if arguments.finish:
+        run = load(document, Run, "run")
+        save(document, run.model_copy(update={"exit_code": arguments.exit_code, "exit_reason": arguments.reason}))
+        return ExitCode.OK
+    if not arguments.run_dir.is_dir():
+        raise UserError(f"{arguments.run_dir}: there is no such run directory; runs lie below results/")
+    collected = collect(arguments.run_dir, arguments.interrupted)
+    for scenario in collected.run.scenarios:
+        text = scenario_summary(collected.run, scenario, collected.details)
+        write_text(arguments.run_dir / summary_name(collected.run, scenario), text)
+    save(document, collected.run)
+    print_run(collected.run, sys.stdout)
+    return collected.run.exit_code
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, nargs="?", help="a run's directory")
+    parser.add_argument(
+        "--interrupted",
+        metavar="CODE",
+        type=lambda text: ExitCode(int(text)),
+        choices=_STOPPED,
+        help="the run was cut short with this exit code (2, 130 or 143): collect what there is",
+    )
+    parser.add_argument("--finish", action="store_true", help="set the exit code and reason of an existing run.json")
+    parser.add_argument("--exit-code", metavar="N", type=int, help="with --finish: the whole run's exit code")
+    parser.add_argument("--reason", metavar="TEXT", help="with --finish: the same in words")
+    parser.add_argument("--hey", metavar="FILE", type=Path, help="print what one output of hey says")
+    arguments = parser.parse_args()
+    if (arguments.run_dir is None) == (arguments.hey is None):
+        parser.error("give a RUN_DIR, or --hey FILE")
+    given = arguments.exit_code is not None and arguments.reason is not None
+    if arguments.finish and (arguments.run_dir is None or not given):
+        parser.error("--finish needs RUN_DIR, --exit-code and --reason")
+    if not arguments.finish and (arguments.exit_code is not None or arguments.reason is not None):
+        parser.error("--exit-code and --reason belong to --finish")
+    if arguments.exit_code is not None and arguments.exit_code not in set(ExitCode):
+        parser.error(f"--exit-code {arguments.exit_code}: one of {', '.join(str(int(code)) for code in ExitCode)}")
+    return arguments
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Hold a run against a baseline: what got worse, what got better, what could not be told.
+
+  compare_results.py results/latest                          against the baseline of the run's profile
+  compare_results.py RUN --baseline nightly                  against another baseline
+  compare_results.py RUN --baseline path/to/baseline.json    ... or any file of one
+  compare_results.py RUN --save-initial                      save the run as the baseline where there is none yet
+  compare_results.py RUN --join                              the same, and a run that passes joins its baseline
+
+RUN is a run's directory, or its run.json. Writes comparison.json and comparison_report.txt beside it (--output-dir
+elsewhere) and prints the report. Thresholds stand in config.yaml (baselines). A positive change is an improvement, for
+every metric.
+
+Exit codes: 0 passed; 1 regression; 2 usage, no baseline, or nothing that can be compared (another load); 3 work did
+not happen: a case is invalid or missing. A regression is reported before an invalid case, because it is proven.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchkit import store
+from benchkit.errors import ExitCode, UserError, os_reason, run_program
+from benchkit.model import Baseline, Run, Validity, Verdict
+from benchkit.settings import Settings, load_settings
+from benchkit.verdict.baselines import baseline_path, load_baseline, read_baseline, save_baseline
+from benchkit.verdict.compare import compare
+from benchkit.verdict.runs import load_run, run_file
+from benchkit.verdict.text import Line, comparison_report, plain
+
+
+def main(arguments: list[str] | None = None) -> ExitCode:
+    """Compare, write, print; the module's text says how it is called."""
+    options = _parser().parse_args(arguments)
+    run = load_run(options.run)
+    settings = load_settings(profile=run.profile)
+    directory = options.baselines_dir or settings.baselines_dir
+    named = options.baseline or settings.baseline_profile
+    is_file = named.endswith(".json") or "/" in named
+    may_save = options.save_initial or options.join
+    if may_save and is_file:
+        raise UserError(f"--baseline {named}: --save-initial and --join save into --baselines-dir; give a profile's name")
+    if may_save and not baseline_path(directory, named).exists():
+        return _save_initial(run, directory, named, settings)
+    baseline = read_baseline(Path(named)) if is_file else _baseline_to_compare(directory, named, options.run)
+    comparison = compare(run, baseline, settings.config.baselines)
+    if may_save and comparison.verdict is Verdict.NEW:
+        return _save_initial(run, directory, named, settings)
+    report = comparison_report(comparison, run.environment.load)
+    output = options.output_dir or run_file(options.run).parent
+    _make_directory(output)
+    store.save(output / "comparison.json", comparison)
+    store.write_text(output / "comparison_report.txt", plain(report))
+    _print(report)
+    if options.join and comparison.exit_code == ExitCode.OK:
+        _join(run, directory, named, settings)
+    return ExitCode(comparison.exit_code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run's directory, or its run.json")
+    parser.add_argument(
+        "--baseline", metavar="PROFILE|FILE", help="a profile's name, or a file (default: the run's profile)"
+    )
+    parser.add_argument(
+        "--baselines-dir", type=Path, metavar="DIR", help="where baselines lie (default: BASELINES_DIR, config.yaml)"
+    )
+    parser.add_argument("--output-dir", type=Path, metavar="DIR", help="where to write (default: beside run.json)")
+    parser.add_argument(
+        "--save-initial", action="store_true", help="where the run has no reference yet, save it as that and exit 0"
+    )
+    parser.add_argument("--join", action="store_true", help="as --save-initial; a run that passes joins its baseline")
+    return parser
+
+
+def _join(run: Run, directory: Path, profile: str, settings: Settings) -> None:
+    """The reference gets better with every run that passed; that it could not join does not make the run fail."""
+    try:
+        saved = save_baseline(run, directory, profile=profile, keep_runs=settings.config.baselines.keep_runs)
+    except UserError as error:
+        print(f"warning: the run passed, but did not join the baseline: {error}", file=sys.stderr)
+        return
+    print(f"The run joined the baseline {profile}: version {saved.baseline.version}, {len(saved.baseline.runs)} runs.")
+
+
+def _baseline_to_compare(directory: Path, profile: str, run: Path) -> Baseline:
+    path = baseline_path(directory, profile)
+    if not path.exists():
+        raise UserError(f"{path}: there is no baseline to compare with; save one: utils/baseline_manager.py save {run}")
+    return load_baseline(directory, profile)
+
+
+def _save_initial(run: Run, directory: Path, profile: str, settings: Settings) -> ExitCode:
+    """A first run passes by becoming the reference; one whose work did not happen can't."""
+    failed = [case for case in run.cases if case.validity not in (Validity.VALID, Validity.SKIPPED)]
+    if failed:
+        raise UserError(
+            f"run {run.run_id}: not saved as the initial baseline, {len(failed)} of its {len(run.cases)} cases did not "
+            f"happen; the first: {failed[0].id}, {failed[0].validity.value}: {failed[0].reason}",
+            ExitCode.INVALID,
+        )
+    saved = save_baseline(run, directory, profile=profile, keep_runs=settings.config.baselines.keep_runs)
+    print(
+        f"Initial baseline saved: {profile}, version {saved.baseline.version}, run {run.run_id}: {saved.path}. "
+        "The next run is compared with it."
+    )
+    return ExitCode.OK
+
+
+def _make_directory(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{directory}: cannot be made: {os_reason(error)}") from error
+
+
+def _print(report: list[Line]) -> None:
+    """The report on stdout: coloured on a terminal, unless NO_COLOR is set."""
+    if not sys.stdout.isatty():
+        sys.stdout.write(plain(report))
+        return
+    # Loaded here: a pipe or a CI log needs none of it.
+    from rich.console import Console  # pylint: disable=import-outside-toplevel
+    from rich.text import Text  # pylint: disable=import-outside-toplevel
+
+    console = Console(highlight=False, soft_wrap=True)
+    for line in report:
+        console.print(Text.assemble(*((span.text, span.style) for span in line)))
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,183 @@
+#!/usr/bin/env bash
+# Say what this machine has of what the toolkit needs, what is missing, and how to get it. Changes nothing.
+#
+# usage: utils/doctor.sh
+#
+# A line for each thing: its state (ok, missing, old, low), its name, what was found or what to do. Things marked
+# "optional" may be missing.
+#
+# environment: GATEWAY_VERSION, GATEWAY_DEPENDENCIES_DATE, PERF_HEY as for utils/setup.sh; NO_COLOR
+#
+# exit: 0 everything that is needed is there; 2 something is not
+set -euo pipefail
+shopt -s inherit_errexit 2>/dev/null || true
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+# shellcheck source=utils/lib/log.sh
+. "$ROOT/utils/lib/log.sh"
+# shellcheck source=utils/lib/tools.sh
+. "$ROOT/utils/lib/tools.sh"
+
+# The heavy profile opens 200 connections. A gateway holds one to each client and may hold one to an MCP server for
+# each, beside its own files.
+OPEN_FILES=600
+FREE_MEGABYTES=2000
+
+usage() {
+  sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+}
+
+complete=true
+
+# line STATE NAME TEXT
+line() {
+  local colour=31 state
+  state=$(printf '%-8s' "$1")
+  [ "$1" != ok ] || colour=32
+  if [ -t 1 ] && [ -z "${NO_COLOR:-}" ] && [ "${TERM:-dumb}" != dumb ]; then
+    state=$(printf '\033[%sm%s\033[0m' "$colour" "$state")
+  fi
+  printf '%s %-20s %s\n' "$state" "$2" "$3"
+}
+
+# needed STATE NAME TEXT: a line whose state must be ok.
+needed() {
+  [ "$1" = ok ] || complete=false
+  line "$@"
+}
+
+# optional NAME WHAT-FOR [VERSION-ARGUMENT]: a program that may be missing.
+optional() {
+  local path version=
+  if path=$(command -v "$1"); then
+    [ -z "${3:-}" ] || version=$("$path" "$3" 2>/dev/null | sed -n '1s/^[^0-9]*\([0-9][0-9.]*\).*/\1/p') || version=
+    line ok "$1" "${version:+$version }($path)"
+  else
+    line missing "$1" "optional: $2"
+  fi
+}
+
+check_shell() {
+  local version
+  needed ok bash "$BASH_VERSION"
+  if version=$(make --version 2>/dev/null | sed -n '1s/.* //p'); then
+    needed ok make "$version"
+  else
+    needed missing make "install it: apt install make, or on macOS: xcode-select --install"
+  fi
+}
+
+check_python() {
+  local path found
+  if path=$(tools::python); then
+    needed ok python "$(tools::python_version "$path") ($path)"
+  elif path=$(command -v python3) && found=$(tools::python_version "$path"); then
+    needed old python "$found ($path): $TOOLS_PYTHON_MINIMUM or newer is needed: apt install python3, or on macOS: brew install python"
+  else
+    needed missing python "$TOOLS_PYTHON_MINIMUM or newer is needed: apt install python3, or on macOS: brew install python"
+  fi
+}
+
+# Without uv of its own a machine is complete as long as nothing has to be installed.
+check_uv() {
+  local path found
+  if path=$(tools::uv); then
+    line ok uv "$(tools::uv_version "$path") ($path)"
+  elif path=$(command -v uv) && found=$(tools::uv_version "$path"); then
+    line old uv "$found ($path): optional, make setup installs $TOOLS_UV_PIN into .tools"
+  else
+    line missing uv "optional, make setup installs $TOOLS_UV_PIN into .tools"
+  fi
+}
+
+check_environment() {
+  local state
+  state=$(tools::python_state runtime)
+  case $state in
+    ok) needed ok "toolkit environment" ".venv matches requirements.lock" ;;
+    missing) needed missing "toolkit environment" "make setup" ;;
+    *) needed "$state" "toolkit environment" ".venv does not match requirements.lock: make setup" ;;
+  esac
+}
+
+check_hey() {
+  local path
+  if path=$(tools::hey); then
+    needed ok hey "$path"
+  else
+    needed missing hey "make setup; or install it: apt install hey, brew install hey; or name it in performance.hey_binary (PERF_HEY)"
+  fi
+}
+
+check_gateway() {
+  local version date state
+  version=$(tools::gateway_version)
+  date=$(tools::gateway_date)
+  state=$(tools::gateway_state "$version" "$date")
+  case $state in
+    ok) needed ok gateway "$version in .tools/gateway/$version" ;;
+    missing) needed missing gateway "$version is not installed: make setup" ;;
+    *) needed "$state" gateway "$version was installed with the packages of another day than ${date:-today}, or elsewhere: make setup" ;;
+  esac
+}
+
+check_chartjs() {
+  local state version
+  state=$(tools::chartjs_state)
+  read -r version <"$ROOT/utils/chartjs.pin"
+  if [ "$state" = ok ]; then
+    line ok Chart.js "$version in .tools/chartjs"
+  else
+    line "$state" Chart.js "optional: reports come without charts; to get $version: utils/setup.sh chartjs"
+  fi
+}
+
+check_machine() {
+  local megabytes files cores
+  megabytes=$(df -Pm "$ROOT" | awk 'NR == 2 { print $4 }')
+  if [ "$megabytes" -ge "$FREE_MEGABYTES" ]; then
+    needed ok "free disk" "$((megabytes / 1000)) GB"
+  else
+    needed low "free disk" "$megabytes MB in $ROOT, $FREE_MEGABYTES MB are needed: make room"
+  fi
+  files=$(ulimit -n)
+  if [ "$files" = unlimited ] || [ "$files" -ge "$OPEN_FILES" ]; then
+    line ok "open files" "$files"
+  else
+    line low "open files" "$files: the heavy profile's 200 connections need $OPEN_FILES: ulimit -n 4096"
+  fi
+  cores=$(getconf _NPROCESSORS_ONLN)
+  if [ "$cores" -ge 2 ]; then
+    line ok cores "$cores"
+  else
+    line low cores "$cores: load generator and gateway share it, the figures say little about the gateway; use a larger machine"
+  fi
+}
+
+main() {
+  case ${1:-} in
+    '') ;;
+    -h | --help)
+      usage
+      exit 0
+      ;;
+    *) log::die 2 "unknown argument '$1': utils/doctor.sh takes none" ;;
+  esac
+  check_shell
+  check_python
+  check_uv
+  check_environment
+  check_hey
+  check_gateway
+  check_chartjs
+  check_machine
+  optional redis-server "the gateway's cache in Redis: apt install redis-server, brew install redis" --version
+  optional docker "the stack in containers" --version
+  optional jq "to look into results by hand" --version
+  optional curl "to ask the gateway by hand" --version
+  $complete || exit 2
+}
+
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+  main "$@"
+fi

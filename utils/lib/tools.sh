@@ -1,0 +1,190 @@
+# shellcheck shell=bash
+# tools.sh - what the toolkit installs below the checkout, and whether it is there. A library: pins and functions.
+#
+# Read by setup.sh (which installs), doctor.sh (which only looks) and lock.sh. Needs ROOT, the checkout's absolute path.
+# Nothing here writes, asks the network, or takes noticeable time.
+#
+#   .tools/uv/bin/uv           uv, where there is none on PATH
+#   .tools/bin/hey             hey, where there is none on PATH
+#   .tools/chartjs/            chart.umd.js and its licence
+#   .tools/gateway/VERSION/    an environment for each gateway release
+#   .venv/                     the toolkit's own environment
+#
+# A thing counts as installed only when its stamp says so. The stamp is written last, so what an interrupted set-up left
+# behind has none.
+
+# uv: the release that is installed here, and the oldest one on PATH that will do (what setup.sh asks of it was tried
+# with both).
+TOOLS_UV_PIN=0.13.9
+TOOLS_UV_MINIMUM=0.5.0
+TOOLS_PYTHON_MINIMUM=3.11
+TOOLS_GATEWAY_PACKAGE=mcp-contextforge-gateway
+TOOLS_GATEWAY_DRIVERS=('psycopg[binary]' redis)
+TOOLS_STAMP=.setup-stamp
+
+# tools::at_least MINIMUM VERSION: compares dotted numbers; what follows a number (3.14.0a2, 1.0.7.post1) is ignored.
+tools::at_least() {
+  local minimum=$1. version=$2. wanted had
+  while [ -n "$minimum" ]; do
+    wanted=${minimum%%.*} had=${version%%.*}
+    minimum=${minimum#*.} version=${version#*.}
+    had=${had%%[!0-9]*}
+    [ "${had:-0}" -gt "$wanted" ] && return 0
+    [ "${had:-0}" -lt "$wanted" ] && return 1
+  done
+  return 0
+}
+
+# tools::digest BITS [FILE...]: SHA-2 of the files (or of stdin) as one text, in hexadecimal.
+tools::digest() {
+  local bits=$1 output
+  shift
+  if command -v "sha${bits}sum" >/dev/null 2>&1; then
+    output=$(cat -- "$@" | "sha${bits}sum") || return
+  else
+    output=$(cat -- "$@" | shasum -a "$bits") || return
+  fi
+  printf '%s\n' "${output%% *}"
+}
+
+# tools::stamped DIRECTORY TEXT: does the directory carry a stamp with this text?
+tools::stamped() {
+  [ -f "$1/$TOOLS_STAMP" ] && [ "$(cat "$1/$TOOLS_STAMP")" = "$2" ]
+}
+
+# tools::python_version PROGRAM: prints 3.12.1 for "Python 3.12.1"; fails for what is no Python or does not start.
+tools::python_version() {
+  local output
+  output=$("$1" --version 2>/dev/null) || return 1
+  case $output in
+    Python\ [0-9]*) printf '%s\n' "${output#Python }" ;;
+    *) return 1 ;;
+  esac
+}
+
+# tools::python: prints the path of a Python that is new enough.
+tools::python() {
+  local name path version
+  for name in python3 python3.13 python3.12 python3.11 python3.14 python; do
+    path=$(command -v "$name") || continue
+    version=$(tools::python_version "$path") || continue
+    tools::at_least "$TOOLS_PYTHON_MINIMUM" "$version" || continue
+    printf '%s\n' "$path"
+    return 0
+  done
+  return 1
+}
+
+# tools::uv_version PROGRAM: prints 0.13.9 for "uv 0.13.9 (x86_64-unknown-linux-gnu)".
+tools::uv_version() {
+  local output
+  output=$("$1" --version 2>/dev/null) || return 1
+  case $output in
+    uv\ [0-9]*) output=${output#uv } ;;
+    *) return 1 ;;
+  esac
+  printf '%s\n' "${output%% *}"
+}
+
+# tools::uv: prints the path of a usable uv: the one on PATH when it is new enough, else the one installed here.
+tools::uv() {
+  local path version
+  if path=$(command -v uv) && version=$(tools::uv_version "$path") && tools::at_least "$TOOLS_UV_MINIMUM" "$version"; then
+    printf '%s\n' "$path"
+  elif tools::stamped "$ROOT/.tools/uv" "uv $TOOLS_UV_PIN" && [ -x "$ROOT/.tools/uv/bin/uv" ]; then
+    printf '%s\n' "$ROOT/.tools/uv/bin/uv"
+  else
+    return 1
+  fi
+}
+
+# tools::is_hey PROGRAM: is it the load generator, and does it start? (It has no --version; its usage exits 1.)
+tools::is_hey() {
+  local output
+  output=$("$1" 2>&1 </dev/null) || true
+  case $output in
+    *'hey [options...] <url>'*) return 0 ;;
+    *) return 1 ;;
+  esac
+}
+
+# tools::hey: prints the path of hey: what PERF_HEY names, else the one on PATH, else the one installed here.
+tools::hey() {
+  local name path
+  for name in ${PERF_HEY:+"$PERF_HEY"} hey "$ROOT/.tools/bin/hey"; do
+    if path=$(command -v "$name") && tools::is_hey "$path"; then
+      printf '%s\n' "$path"
+      return 0
+    fi
+  done
+  return 1
+}
+
+# tools::npm: prints the path of an npm that starts.
+tools::npm() {
+  local path
+  path=$(command -v npm) && "$path" --version >/dev/null 2>&1 || return 1
+  printf '%s\n' "$path"
+}
+
+# tools::python_stamp runtime|dev: the stamp of the toolkit's environment. An environment cannot be moved, so the
+# checkout's place belongs to it. The development environment has everything of the other one.
+tools::python_stamp() {
+  printf '%s at %s\n' "$1" "$ROOT"
+  tools::digest 256 "$ROOT/requirements.lock"
+  [ "$1" = runtime ] || tools::digest 256 "$ROOT/requirements-dev.lock"
+}
+
+# tools::python_state runtime|dev: prints ok, missing (nothing there, or half of it), or old (from other locks, or
+# without the development tools).
+tools::python_state() {
+  local venv=$ROOT/.venv
+  if [ ! -x "$venv/bin/python" ] || [ ! -f "$venv/$TOOLS_STAMP" ] || ! grep -qxF -e "runtime at $ROOT" -e "dev at $ROOT" "$venv/$TOOLS_STAMP"; then
+    echo missing
+  elif tools::stamped "$venv" "$(tools::python_stamp dev)"; then
+    echo ok
+  elif [ "$1" = runtime ] && tools::stamped "$venv" "$(tools::python_stamp runtime)"; then
+    echo ok
+  else
+    echo old
+  fi
+}
+
+# tools::chartjs_state: prints ok, missing, or old (another release than the pinned one).
+tools::chartjs_state() {
+  local directory=$ROOT/.tools/chartjs
+  if [ ! -s "$directory/chart.umd.js" ] || [ ! -f "$directory/$TOOLS_STAMP" ]; then
+    echo missing
+  elif cmp -s "$directory/$TOOLS_STAMP" "$ROOT/utils/chartjs.pin"; then
+    echo ok
+  else
+    echo old
+  fi
+}
+
+# tools::gateway_version: prints the gateway release that is wanted.
+tools::gateway_version() {
+  printf '%s\n' "${GATEWAY_VERSION:-1.0.7}"
+}
+
+# tools::gateway_date: prints the day whose packages the release is installed with; empty: today's.
+tools::gateway_date() {
+  printf '%s\n' "${GATEWAY_DEPENDENCIES_DATE:-}"
+}
+
+# tools::gateway_stamp VERSION DATE: the stamp of a gateway's environment.
+tools::gateway_stamp() {
+  printf '%s==%s %s of %s at %s\n' "$TOOLS_GATEWAY_PACKAGE" "$1" "${TOOLS_GATEWAY_DRIVERS[*]}" "${2:-today}" "$ROOT"
+}
+
+# tools::gateway_state VERSION DATE: prints ok, missing, or old (dependencies of another date).
+tools::gateway_state() {
+  local directory=$ROOT/.tools/gateway/$1
+  if [ ! -x "$directory/bin/python" ] || [ ! -f "$directory/$TOOLS_STAMP" ]; then
+    echo missing
+  elif tools::stamped "$directory" "$(tools::gateway_stamp "$1" "$2")"; then
+    echo ok
+  else
+    echo old
+  fi
+}

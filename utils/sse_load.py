@@ -1,0 +1,218 @@
+"""Measure the time to the first event of a Server-Sent Events stream; hey can't, for it waits for the stream's end.
+
+Each of -c workers connects, sends GET, waits for the first complete event, closes, and begins again, until -n requests
+are sent (closed loop). The rows go to stdout in the columns of hey -o csv, in seconds: response time (connecting
+included), connect, DNS (0: part of connect), request write, response delay (to the headers), response read (to the
+event), status, offset. A request without an answer (refused, reset, timed out) leaves no row. An answer that begins
+with another event than --expect has status 0, which is not a success. Nothing is printed before the end, so INT and
+TERM leave no rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import os
+import signal
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+from urllib.parse import SplitResult, urlsplit
+
+from benchkit.errors import ExitCode, UserError, run_program
+
+HEADER = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset"
+"""hey's; it is repeated here so that this program need not load numpy."""
+
+UNEXPECTED_EVENT = 0
+MAX_LINE_BYTES = 65536
+_OK = 200
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to connect, what to send, what to wait for, and for how many seconds at most."""
+
+    url: SplitResult
+    headers: dict[str, str]
+    expect: str
+    timeout_s: float
+
+
+@dataclass
+class Load:
+    """What the workers share: the clock's start, and the rows in order of completion."""
+
+    target: Target
+    started: float
+    rows: list[str] = field(default_factory=list)
+
+
+def main() -> int:
+    """Run the load and print its rows."""
+    for number, code in ((signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)):
+        signal.signal(number, _stop_with(code))
+    arguments = _arguments()
+    load = Load(_target(arguments), time.perf_counter())
+    per_worker = arguments.n // arguments.c  # as hey does, which drops the rest
+    workers = [
+        threading.Thread(target=_work, args=(load, per_worker), daemon=True, name=f"worker {number}")
+        for number in range(1, arguments.c + 1)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    sys.stdout.write("\n".join([HEADER, *load.rows]) + "\n")
+    return ExitCode.OK
+
+
+def _stop_with(code: ExitCode) -> Callable[[int, FrameType | None], None]:
+    """A handler that ends the process at once: the workers wait in system calls and can't be asked to stop."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        os._exit(code)
+
+    return stop
+
+
+def _work(load: Load, requests: int) -> None:
+    for _ in range(requests):
+        row = _measure(load.target, load.started)
+        if row is not None:
+            load.rows.append(row)
+
+
+def _measure(target: Target, clock: float) -> str | None:
+    """One request: its row, or ``None`` when there was no answer."""
+    begin = time.perf_counter()
+    connection = _connection(target)
+    try:
+        connection.connect()
+        connected = time.perf_counter()
+        stream = connection.sock
+        connection.request("GET", _path(target.url), headers=target.headers)
+        sent = time.perf_counter()
+        stream.settimeout(_left(target, begin))
+        answer = connection.getresponse()
+        answered = time.perf_counter()
+        status = answer.status
+        if status == _OK:
+            event = _first_event(answer, stream, target, begin)
+            if target.expect and event != target.expect:
+                status = UNEXPECTED_EVENT
+        end = time.perf_counter()
+    except (OSError, http.client.HTTPException, EOFError):
+        return None
+    finally:
+        connection.close()
+    times = (end - begin, connected - begin, 0.0, sent - connected, answered - sent, end - answered)
+    return ",".join([*(f"{value:.4f}" for value in times), str(status), f"{begin - clock:.4f}"])
+
+
+def _connection(target: Target) -> http.client.HTTPConnection:
+    host = target.url.hostname or ""
+    if target.url.scheme == "https":
+        return http.client.HTTPSConnection(
+            host, target.url.port, timeout=target.timeout_s, context=ssl.create_default_context()
+        )
+    return http.client.HTTPConnection(host, target.url.port, timeout=target.timeout_s)
+
+
+def _path(url: SplitResult) -> str:
+    return (url.path or "/") + (f"?{url.query}" if url.query else "")
+
+
+def _left(target: Target, begin: float) -> float:
+    """Seconds that are left of the request's time.
+
+    Raises:
+        TimeoutError: none.
+    """
+    left = begin + target.timeout_s - time.perf_counter()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _first_event(answer: http.client.HTTPResponse, stream: socket.socket, target: Target, begin: float) -> str:
+    """The type of the first complete event.
+
+    Raises:
+        EOFError: the stream ended before one was complete.
+        TimeoutError: the request's time was over.
+    """
+    return first_event(_lines(answer, stream, target, begin))
+
+
+def _lines(answer: http.client.HTTPResponse, stream: socket.socket, target: Target, begin: float) -> Iterator[bytes]:
+    while True:
+        stream.settimeout(_left(target, begin))
+        line = answer.readline(MAX_LINE_BYTES)
+        if not line:
+            raise EOFError
+        yield line
+
+
+def first_event(lines: Iterator[bytes]) -> str:
+    """The type of the first event that is dispatched, ``message`` where the stream names none.
+
+    As in "Interpreting an event stream" of the HTML standard: an empty line ends an event; an event without data is not
+    dispatched; a line that begins with a colon is a comment. Lines may end in LF or CR LF; a lone CR is not understood.
+    """
+    kind, has_data = "", False
+    for line in lines:
+        name, _, value = line.rstrip(b"\r\n").partition(b":")
+        if name == b"event":
+            kind = value.removeprefix(b" ").decode("utf-8", "replace")
+        elif name == b"data":
+            has_data = True
+        elif not line.rstrip(b"\r\n"):
+            if has_data:
+                return kind or "message"
+            kind = ""
+    raise EOFError
+
+
+def _target(arguments: argparse.Namespace) -> Target:
+    url = urlsplit(arguments.url)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise UserError(f"{arguments.url}: not an http:// or https:// address")
+    headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"} | _headers(arguments.H)
+    return Target(url, headers, arguments.expect, arguments.t)
+
+
+def _headers(texts: Sequence[str]) -> dict[str, str]:
+    headers = {}
+    for text in texts:
+        name, colon, value = text.partition(":")
+        if not colon or not name.strip():
+            # Not shown: it may hold a token.
+            raise UserError("-H: a header is 'Name: value'")
+        headers[name.strip()] = value.strip()
+    return headers
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-n", type=int, default=200, metavar="N", help="requests (200)")
+    parser.add_argument("-c", type=int, default=50, metavar="C", help="workers (50); each sends N // C requests")
+    parser.add_argument("-t", type=float, default=20, metavar="SECONDS", help="time for one request (20)")
+    parser.add_argument("-H", action="append", default=[], metavar="'NAME: VALUE'", help="a header; may be repeated")
+    parser.add_argument("--expect", default="", metavar="EVENT", help="type of the first event; default: any")
+    parser.add_argument("url", metavar="URL")
+    arguments = parser.parse_args()
+    if not 1 <= arguments.c <= arguments.n:
+        parser.error(f"-n {arguments.n} -c {arguments.c}: at least one worker, and no more workers than requests")
+    if arguments.t <= 0:
+        parser.error(f"-t {arguments.t}: more than 0 seconds")
+    return arguments
+
+
+if __name__ == "__main__":
+    run_program(main)
