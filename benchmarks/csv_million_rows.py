@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="executions (3)")
     repeat = parser.parse_args().repeat
     with tempfile.TemporaryDirectory() as name:
-        run_dir = Path(name)
+        run_dir = Path(name) / "run"
         _write_run(run_dir)
         size = rows_file(run_dir, 1).stat().st_size / 1e6
         print(f"{ROWS:,} rows, {size:.1f} MB")

@@ -142,17 +142,20 @@ async def repeat(run_dir: Path, hey: str, seed: int) -> Repetition:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         write_plan(run_dir, url=url, requests=REQUESTS, concurrency=CONCURRENCY, iterations=1)
         argv = [hey, "-n", str(REQUESTS), "-c", str(CONCURRENCY), "-t", "30", "-o", "csv", "-m", "GET", url]
-        started, begin = datetime.now(UTC), time.monotonic()
-        with rows_file(run_dir, 1).open("wb") as rows:
-            process = await asyncio.create_subprocess_exec(*argv, stdout=rows)
-            await process.wait()
-        wall_s = time.monotonic() - begin
-    part = RawPart(argv=argv, sent=REQUESTS, started=started, wall_s=wall_s, exit_status=0)
-    write_iteration(run_dir, 1, part)
+        write_iteration(run_dir, 1, await _load(argv, rows_file(run_dir, 1)))
     collect(run_dir)
     run = load(run_dir / "run.json", Run, "run")
     case = next(case for case in run.cases if case.id == f"{SCENARIO}/{CASE}")
     return Repetition(case.metrics, witness)
+
+
+async def _load(argv: list[str], output: Path) -> RawPart:
+    """Run the load generator as the driver does."""
+    started, begin = datetime.now(UTC), time.monotonic()
+    with output.open("wb") as rows:
+        process = await asyncio.create_subprocess_exec(*argv, stdout=rows)
+        status = await process.wait()
+    return RawPart(argv=argv, sent=REQUESTS, started=started, wall_s=time.monotonic() - begin, exit_status=status)
 
 
 def agreements(repetitions: list[Repetition]) -> list[Agreement]:
@@ -187,7 +190,7 @@ def main() -> int:
     repetitions = []
     for number in range(arguments.repeat):
         with tempfile.TemporaryDirectory() as name, asyncio.Runner(loop_factory=_precise_loop) as runner:
-            repetitions.append(runner.run(repeat(Path(name), arguments.hey, number)))
+            repetitions.append(runner.run(repeat(Path(name) / "run", arguments.hey, number)))
     print(f"{REQUESTS} requests, {CONCURRENCY} at a time, {len(repetitions)} repetitions (medians)")
     found = agreements(repetitions)
     for one in found:

@@ -5,11 +5,10 @@ import argparse
 import errno
 import gc
 import logging
-import os
+import re
 import signal
 import socket
 import sys
-import threading
 from types import FrameType
 from typing import NoReturn
 
@@ -26,7 +25,6 @@ LOG = logging.getLogger("timesim")
 
 EXIT_USAGE = 2
 BACKLOG = 2048
-STOP_SECONDS = 1.5
 GRACE_SECONDS = 1  # for requests that are still being answered when the server is told to stop
 
 DESCRIPTION = """\
@@ -62,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--name", default="time1", help="name that the server gives to clients (default: %(default)s)")
+    parser.add_argument(
+        "--name", type=_name, default="time1", help="name of the server, also in its resources (default: %(default)s)"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
         "--port", type=_port, default=9101, help="port to listen on, 0 for any that is free (default: %(default)s)"
@@ -82,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=VERSION)
     return parser
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot stand in a URI; expected letters, digits, '.', '_' and '-'")
+    return text
 
 
 def _port(text: str) -> int:
@@ -148,19 +154,7 @@ def _serve(name: str, host: str, listener: socket.socket, store: Store, further_
     # was 60 ms with and 18 ms without. What exists by now stays for good, so it is taken out of that walk.
     gc.collect()
     gc.freeze()
-    _Server(config).run(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """A server that, told to stop, has stopped soon after, whatever it waits for."""
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop, as uvicorn does."""
-        # A query that is given up must be cancelled in the database first; one that hangs does not answer that either.
-        deadline = threading.Timer(STOP_SECONDS, os._exit, args=(0,))
-        deadline.daemon = True
-        deadline.start()
-        super().handle_exit(sig, frame)
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ With --hey the figures of one output of hey, rows or text summary, are printed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -24,8 +25,6 @@ from benchkit.load.hey import read
 from benchkit.load.summary import hey_output, print_run, scenario_summary, summary_name
 from benchkit.model import Run
 from benchkit.store import load, save, write_text
-
-_STOPPED = (ExitCode.USAGE, ExitCode.INTERRUPTED, ExitCode.TERMINATED)
 
 
 def main() -> int:
@@ -46,8 +45,28 @@ def main() -> int:
         text = scenario_summary(collected.run, scenario, collected.details)
         write_text(arguments.run_dir / summary_name(collected.run, scenario), text)
     save(document, collected.run)
+    _point_latest(arguments.run_dir)
     print_run(collected.run, sys.stdout)
     return collected.run.exit_code
+
+
+def _point_latest(run_dir: Path) -> None:
+    """Let ``latest`` beside a run point to it, unless it points to a newer one; that it cannot is no failure."""
+    run_dir = run_dir.resolve()
+    link = run_dir.parent / "latest"
+    stamp = len("YYYY-MM-DD-HHMMSS")
+    if link.is_symlink() and link.exists() and link.resolve().name[-stamp:] > run_dir.name[-stamp:]:
+        return
+    new = run_dir.parent / f".latest.{os.getpid()}"
+    with contextlib.suppress(OSError):
+        new.symlink_to(run_dir.name)
+        new.replace(link)
+
+
+def _stop_code(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 255:
+        raise argparse.ArgumentTypeError(f"{text}: an exit code from 1 to 255")
+    return int(text)
 
 
 def _arguments() -> argparse.Namespace:
@@ -56,9 +75,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--interrupted",
         metavar="CODE",
-        type=lambda text: ExitCode(int(text)),
-        choices=_STOPPED,
-        help="the run was cut short with this exit code (2, 130 or 143): collect what there is",
+        type=_stop_code,
+        help="the run ended early with this exit code (130, 143, or an error's): collect what there is",
     )
     parser.add_argument("--finish", action="store_true", help="set the exit code and reason of an existing run.json")
     parser.add_argument("--exit-code", metavar="N", type=int, help="with --finish: the whole run's exit code")
@@ -72,8 +90,8 @@ def _arguments() -> argparse.Namespace:
         parser.error("--finish needs RUN_DIR, --exit-code and --reason")
     if not arguments.finish and (arguments.exit_code is not None or arguments.reason is not None):
         parser.error("--exit-code and --reason belong to --finish")
-    if arguments.exit_code is not None and arguments.exit_code not in set(ExitCode):
-        parser.error(f"--exit-code {arguments.exit_code}: one of {', '.join(str(int(code)) for code in ExitCode)}")
+    if arguments.exit_code is not None and not 0 <= arguments.exit_code <= 255:
+        parser.error(f"--exit-code {arguments.exit_code}: 0 to 255")
     return arguments
 
 

@@ -24,20 +24,20 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
 
 from benchkit import store
-from benchkit.errors import ExitCode, UserError, os_reason, run_program
+from benchkit.connection import own_stack
+from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.gateway import checks
-from benchkit.gateway.access import OwnStack, access_for, enter, is_own
+from benchkit.gateway.access import access_for, enter, is_own
 from benchkit.gateway.catalogue import load_catalogue, upstreams
 from benchkit.gateway.checks import Check, KnownServer, State
 from benchkit.gateway.client import Gateway, NobodyThereError
-from benchkit.gateway.login import Credentials, Mint, Session
+from benchkit.gateway.login import Session
 from benchkit.gateway.registration import create_fixtures, register, remove_fixtures, unregister
 from benchkit.gateway.target import describe_target, read_version
 from benchkit.settings import Settings, load_settings
-from benchkit.stack.state import StackState, default_place, read_state
+from benchkit.stack.state import StackState, read_state
 
 _THINGS = ("gateway", "token", "database", "cache", "MCP servers", "rate limiting", "catalogue")
 
@@ -99,7 +99,7 @@ def _token(options: argparse.Namespace, settings: Settings, stack: StackState | 
 
 
 def _logged_in(options: argparse.Namespace, settings: Settings, stack: StackState | None) -> str:
-    own = _own(stack)
+    own = own_stack(stack)
     gateway, session = enter(settings, own)
     if not session.needed:
         print(f"{gateway.base_url} answers without a token", file=sys.stderr)
@@ -114,7 +114,7 @@ def _logged_in(options: argparse.Namespace, settings: Settings, stack: StackStat
 
 
 def _env(_options: argparse.Namespace, settings: Settings, stack: StackState | None) -> ExitCode:
-    gateway, session = enter(settings, _own(stack))
+    gateway, session = enter(settings, own_stack(stack))
     print(f"export GATEWAY_URL={shlex.quote(gateway.base_url)}")
     token = session.renewed_for(0)
     print(f"export GATEWAY_TOKEN={shlex.quote(token)}" if token else "unset GATEWAY_TOKEN")
@@ -133,7 +133,7 @@ def _check(_options: argparse.Namespace, settings: Settings, stack: StackState |
 
 def _checks(settings: Settings, stack: StackState | None) -> Iterator[Check]:
     """The lines, in the order of :data:`_THINGS`; they end early where nothing more can be found out."""
-    own = _own(stack)
+    own = own_stack(stack)
     try:
         gateway = Gateway.find(settings.config.service.base_url)
     except UserError as error:
@@ -169,7 +169,7 @@ def _line(check: Check) -> str:
 
 
 def _info(_options: argparse.Namespace, settings: Settings, stack: StackState | None) -> ExitCode:
-    own = _own(stack)
+    own = own_stack(stack)
     gateway, _ = enter(settings, own)
     version = read_version(gateway)
     target = describe_target(
@@ -184,7 +184,7 @@ def _info(_options: argparse.Namespace, settings: Settings, stack: StackState | 
 
 def _register(options: argparse.Namespace, settings: Settings, stack: StackState | None) -> ExitCode:
     servers = options.servers or [(server.name, server.url) for server in _running(stack).servers]
-    gateway, _ = enter(settings, _own(stack))
+    gateway, _ = enter(settings, own_stack(stack))
     done = register(gateway, servers)
     print(f"{gateway.base_url}: {len(done.added)} MCP servers registered, {len(done.kept)} were there", file=sys.stderr)
     return ExitCode.OK
@@ -192,14 +192,14 @@ def _register(options: argparse.Namespace, settings: Settings, stack: StackState
 
 def _unregister(options: argparse.Namespace, settings: Settings, stack: StackState | None) -> ExitCode:
     names = options.names or [server.name for server in _running(stack).servers]
-    gateway, _ = enter(settings, _own(stack))
+    gateway, _ = enter(settings, own_stack(stack))
     done = unregister(gateway, names)
     print(f"{gateway.base_url}: MCP servers taken out: {', '.join(done) or 'none'}", file=sys.stderr)
     return ExitCode.OK
 
 
 def _fixtures(options: argparse.Namespace, settings: Settings, stack: StackState | None) -> ExitCode:
-    gateway, _ = enter(settings, _own(stack))
+    gateway, _ = enter(settings, own_stack(stack))
     if options.action == "create":
         print(create_fixtures(gateway, _known_names(stack, gateway)))
     else:
@@ -224,30 +224,6 @@ def _running(stack: StackState | None) -> StackState:
     if stack is None:
         raise UserError("no stack of this toolkit runs: make up")
     return stack
-
-
-def _own(stack: StackState | None) -> OwnStack | None:
-    if stack is None:
-        return None
-    access = stack.gateway
-    return OwnStack(
-        url=access.url,
-        credentials=Credentials(access.email, access.password, source=str(default_place().state)),
-        token_cache=default_place().root / "token",
-        mint=Mint(Path(access.python), _variables(Path(access.env_file))),
-    )
-
-
-def _variables(path: Path) -> dict[str, str]:
-    """The variables of a file of lines like ``export NAME='value'``."""
-    try:
-        words = shlex.split(path.read_text(encoding="utf-8"), comments=True)
-    except OSError as error:
-        raise UserError(
-            f"{path}: the gateway's environment cannot be read: {os_reason(error)}; make restart"
-        ) from error
-    pairs = (word.partition("=") for word in words if "=" in word)
-    return {name: value for name, _, value in pairs}
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ LOG = logging.getLogger("timesim")
 CONNECTIONS = 4
 
 CONNECT_TIMEOUT_SECONDS = 5
-# How long a statement may take, of which in SQLite only waiting for another process's lock is counted. When the
-# database is filled, another server may be at it already; when it is read, SQLite's wait holds up all other requests.
-FILLING_SECONDS = {"sqlite": 60, "postgresql": 60}
+# How long a statement may take; in SQLite only waiting for another process's lock counts. A database that is to be
+# filled may just be filled by another server. When one is read, SQLite's wait would hold up all other requests.
+FILLING_SECONDS = 60
 READING_SECONDS = {"sqlite": 1, "postgresql": 10}
 
 URL_FORMS = "sqlite:////absolute/path.db or postgresql+psycopg://user@host/database"
@@ -41,7 +41,7 @@ def open_store(url: str, seed: int) -> Store:
     parsed = _parsed(url)
     backend = parsed.get_backend_name()
     try:
-        engine = create_engine(parsed, **_engine_settings(parsed, FILLING_SECONDS[backend]))
+        engine = create_engine(parsed, **_engine_settings(parsed, FILLING_SECONDS))
         with engine.connect() as connection:
             _fill(connection, seed)
         engine.dispose()

@@ -36,6 +36,7 @@ TOOLS = [
     for number, name in enumerate(["get_system_time", "convert_time", *(f"noop_{n}" for n in range(118))])
 ]
 ANSWER = "UTC datetime Asia/Tokyo America/New_York Europe/London Pacific/Auckland Pacific/Honolulu time_difference"
+TOKEN = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJzdHViIn0.c2lnbmF0dXJl"
 LISTINGS = {
     "resources": [],
     "prompts": [],
@@ -70,12 +71,14 @@ class Stub(http.server.BaseHTTPRequestHandler):
         if drop:
             self.close_connection = True
             return
-        if self.fault == "rate-limit" and self.seen[key] > 100:
+        if path not in ("/health", "/ready") and not path.endswith("/login") and "authorization" not in self.headers:
+            self.answer({"detail": "Not authenticated"}, 401)
+        elif self.fault == "rate-limit" and self.seen[key] > 100:
             self.answer({"detail": "Rate limit exceeded"}, 429)
         elif path == "/rpc":
             self.rpc(json.loads(body))
         elif path.endswith("/login"):
-            self.answer({"access_token": "stub"}, 401 if self.fault == "refuse-login" else 200)
+            self.answer({"access_token": TOKEN}, 401 if self.fault == "refuse-login" else 200)
         else:
             self.listing(path.removeprefix("/v1").strip("/"), query)
 

@@ -250,7 +250,7 @@ class FakeGateway:
         return Reply(body={"id": identity, "name": name})
 
     def _row(self, kind: str, original: str, server: str, identity: str) -> dict[str, Any]:
-        row: dict[str, Any] = {"id": self.new_id(), "name": f"{server}-{original.replace('_', '-')}"}
+        row: dict[str, Any] = {"id": self.new_id(), "name": f"{server}-{original.replace('_', '-')}", "_of": identity}
         if kind == "tools" or not self.old:
             row |= {"originalName": original, "gatewayId": identity}
         else:
@@ -271,13 +271,11 @@ class FakeGateway:
         return Reply(201, row)
 
     def _delete(self, kind: str, identity: str) -> Reply:
-        by = {("0.7.0", "prompts"): "name", ("0.7.0", "resources"): "uri"}.get((self.release, kind), "id")
+        by = "name" if (self.release, kind) == ("0.7.0", "prompts") else "id"
         kept = [row for row in self.rows[kind] if row.get(by) != identity]
         if len(kept) == len(self.rows[kind]):
             return Reply(404, {"detail": f"{kind} not found: {identity}"})
         self.rows[kind] = kept
         if kind == "gateways":
-            self.rows = {
-                key: [row for row in rows if row.get("gatewayId") != identity] for key, rows in self.rows.items()
-            }
+            self.rows = {key: [row for row in rows if row.get("_of") != identity] for key, rows in self.rows.items()}
         return Reply(body={"status": "success"})

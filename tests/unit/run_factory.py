@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from benchkit.model import (
     Environment,
@@ -39,7 +40,7 @@ ENVIRONMENT = Environment(
 )
 
 
-def planned(
+def planned(  # pylint: disable=too-many-arguments  # a case has as many
     name: str,
     *,
     scenario: str = "tools",
@@ -48,7 +49,7 @@ def planned(
     iterations: int = 2,
     status: int = 200,
     counter: str = "",
-    **rest: object,
+    **rest: Any,
 ) -> PlannedCase:
     """A case as the plan has it; ``counter`` is the key of the MCP servers' counters."""
     address = f"http://127.0.0.1:4444/v1/{name}"
@@ -92,7 +93,7 @@ def steady(number: int, latency_ms: float = 10.0, status: int = 200) -> list[Ans
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measured:  # pylint: disable=too-many-instance-attributes  # as much can go wrong
     """What one iteration of a case left; lists have one entry for each part."""
 
     answers: Sequence[Sequence[Answer]]
@@ -110,9 +111,9 @@ class Measured:
     delays_s: Sequence[float] = field(default_factory=lambda: (0.0,) * 9)
 
 
-def good(latency_ms: float = 10.0, number: int = 20, **changes: object) -> Measured:
+def good(latency_ms: float = 10.0, number: int = 20, **changes: Any) -> Measured:
     """An iteration of one part in which everything went well."""
-    return replace(Measured([steady(number, latency_ms)], sent=number), **changes)  # type: ignore[arg-type]
+    return replace(Measured([steady(number, latency_ms)], sent=number), **changes)
 
 
 class RunDirectory:

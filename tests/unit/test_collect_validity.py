@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from run_factory import Answer, Measured, RunDirectory, good, planned, steady
 
 from benchkit.load.collect import collect
 from benchkit.model import Case, PlannedCase, Run, Validity
+from run_factory import Answer, Measured, RunDirectory, good, planned, steady
 
 
 def run_of(tmp_path: Path, case: PlannedCase, *iterations: Measured, max_error_rate: float = 1.0) -> tuple[Run, Case]:
@@ -186,7 +187,7 @@ def test_another_event_than_expected(tmp_path: Path) -> None:
 # The MCP servers' own counts
 
 
-def counted(calls: int | None, failures: int | None = 0, **changes: object) -> Measured:
+def counted(calls: int | None, failures: int | None = 0, **changes: Any) -> Measured:
     return good(calls=(calls,), failures=(failures,), **changes)
 
 
@@ -220,7 +221,8 @@ def test_fewer_calls_than_answers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("explanation", ["cached", "gateway_fails"])
 def test_fewer_calls_that_are_explained(tmp_path: Path, explanation: str) -> None:
-    case = judged(tmp_path, planned("a", counter="k", **{explanation: True}), counted(20), counted(5))
+    changes: dict[str, Any] = {explanation: True}
+    case = judged(tmp_path, planned("a", counter="k", **changes), counted(20), counted(5))
     assert case.validity is Validity.VALID
     expected = ["a cache of the gateway answered 37.5% of the requests"] if explanation == "cached" else []
     assert case.notes == expected
@@ -261,12 +263,11 @@ def test_errors_show_even_in_a_shared_counter(tmp_path: Path) -> None:
 # The gateway's counts per kind
 
 
+Pair = tuple[int, int]
+
+
 def reconciled(
-    tmp_path: Path,
-    sent: tuple[int, int],
-    seen: tuple[int, int],
-    *cases: tuple[PlannedCase, Measured],
-    settled: bool = True,
+    tmp_path: Path, sent: Pair, seen: Pair, *cases: tuple[PlannedCase, Measured], settled: bool = True
 ) -> Run:
     directory = RunDirectory(tmp_path)
     for case, measured in cases:
@@ -275,7 +276,7 @@ def reconciled(
     return collect(directory.finish(max_error_rate=10.0)).run
 
 
-def tool(name: str = "a", **rest: object) -> PlannedCase:
+def tool(name: str = "a", **rest: Any) -> PlannedCase:
     return planned(name, iterations=1, gateway_kind="tools", **rest)
 
 

@@ -79,6 +79,14 @@ def test_what_belongs_to_a_deleted_server_is_not_offered() -> None:
         assert catalogue.total("tools") == 2
 
 
+def test_a_resource_of_a_deleted_server_is_not_offered_by_releases_that_name_its_server() -> None:
+    fake = release("0.8.0", servers=1)
+    fake.rows["resources"].append({"id": "9", "uri": "old://x", "federationSource": "gone"})
+    with catalogue_of(fake) as catalogue:
+        assert catalogue.resource("old://x", "") is None
+        assert catalogue.total("resources") == 1
+
+
 @pytest.mark.parametrize(
     ("name", "sent", "in_path"),
     [
@@ -111,19 +119,19 @@ def test_the_gateway_s_own_prompts_belong_to_every_server() -> None:
 
 def test_resources_by_uri_and_templates_that_a_uri_belongs_to() -> None:
     fake = release("1.0.7")
-    template = "time://time1/zones/{area}/{city}"
+    template = "time://time1/zones.v1/{area}/{city}"
     fake.special["GET", "/v1/resources/templates/list"] = lambda _: Reply(
         body={"resource_templates": [{"id": "t1", "uriTemplate": template, "name": "zone"}]}
     )
     with catalogue_of(fake) as catalogue:
         info = catalogue.resource("timezone://time1/info", "time1")
-        zone = catalogue.resource("time://time1/zones/Europe/Berlin", "time1")
+        zone = catalogue.resource("time://time1/zones.v1/Europe/Berlin", "time1")
         assert catalogue.resource("timezone://time1/info", "time2") is None
-        assert catalogue.resource("time://time1/zones/Berlin", "time1") is None
-        assert catalogue.resource("timeX//time1/zones/Europe/Berlin", "time1") is None
+        assert catalogue.resource("time://time1/zones.v1/Berlin", "time1") is None
+        assert catalogue.resource("time://time1/zonesXv1/Europe/Berlin", "time1") is None
     assert info is not None
     assert (info.name, info.original) == ("timezone://time1/info", "timezone://time1/info")
-    assert zone == Entity(name="time://time1/zones/Europe/Berlin", original=template, id="t1")
+    assert zone == Entity(name="time://time1/zones.v1/Europe/Berlin", original=template, id="t1")
 
 
 def test_0_9_lists_templates_among_the_resources() -> None:

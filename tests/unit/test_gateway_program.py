@@ -14,6 +14,7 @@ import pytest
 from gateway_stub import EMAIL, PASSWORD, FakeGateway, Reply, Stub, make_token, serving
 
 import gateway as program
+from benchkit.connection import own_stack
 from benchkit.errors import ExitCode, UserError
 from benchkit.gateway import registration
 from benchkit.stack.state import GatewayAccess, ServerAccess, StackState, SupervisorProcess
@@ -208,7 +209,7 @@ def test_wrong_usage(arguments: list[str]) -> None:
 def test_the_gateway_s_environment_is_read_as_the_shell_would(
     stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = program._own(stack_of(stub, tmp_path, monkeypatch))
+    own = own_stack(stack_of(stub, tmp_path, monkeypatch))
     assert own is not None
     assert dict(own.mint.environment) == {"JWT_SECRET_KEY": "a b'c", "PORT": "4444"}
 

@@ -161,7 +161,7 @@ def test_summary_of_real_output() -> None:
     assert f"Total:\t{output.total_s:.4f} secs" in text
     assert f"Average:\t{output.average_s:.4f} secs" in text
     assert output.statuses == {200: 1000}
-    assert output.errors == {}
+    assert not output.errors
 
 
 def test_the_false_p99_of_few_samples_is_absent() -> None:

@@ -67,6 +67,7 @@ def test_a_missing_directory_is_a_clear_line(tmp_path: Path) -> None:
         (b"  \n", "is empty"),
         (b"{", "not JSON at line 1, column 2"),
         (b"\xff\xfe", "not UTF-8"),
+        (b'{"schema_version": 1, "text": "x", "figure": NaN}', "holds NaN"),
         (b"[1]", "holds a list"),
         (b'{"text": "x"}', "schema_version null; this toolkit reads version 1"),
         (b'{"schema_version": 2, "text": "x"}', "schema_version 2; this toolkit reads version 1"),

@@ -42,9 +42,10 @@ def os_reason(error: OSError) -> str:
 def run_program(main: Callable[[], int | ExitCode]) -> None:
     """Run a program's ``main`` and leave the process with its exit code.
 
-    A :class:`UserError` becomes one line on stderr; an interrupt becomes 130; a reader that went away (``| head``) is
-    not an error.
+    A :class:`UserError` becomes one line on stderr; an interrupt becomes 130. A reader that went away (``| head``) is
+    no error, and does not hide one: the code that ``main`` answered stands.
     """
+    code = 0
     try:
         code = int(main())
         sys.stdout.flush()
@@ -56,5 +57,4 @@ def run_program(main: Callable[[], int | ExitCode]) -> None:
     except BrokenPipeError:
         # Whatever is still buffered has no reader; without this the interpreter complains about it while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     sys.exit(code)

@@ -69,7 +69,7 @@ class Performance(Section):
     default_timeout: int = Field(30, ge=1, le=3600)
     iterations: int = Field(3, ge=1, le=1000)
     warmup: bool = True
-    warmup_requests: int = Field(20, ge=0, le=100_000)
+    warmup_requests: int = Field(10, ge=0, le=100_000)
     max_error_rate: Percent = 1.0
     metrics_wait: int = Field(15, ge=0, le=600)
 

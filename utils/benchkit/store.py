@@ -63,6 +63,14 @@ def save(path: Path, document: BaseModel, *, mode: int = 0o644) -> None:
     write_text(path, dump(document), mode=mode)
 
 
+class _NotJSONError(Exception):
+    """A constant that Python's parser takes and JSON does not have."""
+
+
+def _refuse(constant: str) -> Any:
+    raise _NotJSONError(constant)
+
+
 def read_json(path: Path, what: str) -> Any:
     """The parsed JSON of a file; ``what`` names it in an error (``baseline``, ``run``).
 
@@ -80,7 +88,9 @@ def read_json(path: Path, what: str) -> Any:
     if not text.strip():
         raise UserError(f"{path}: the {what} is empty; delete it or restore it from a copy")
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse)
+    except _NotJSONError as error:
+        raise UserError(f"{path}: the {what} is damaged: it holds {error}, which is no figure") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise UserError(f"{path}: the {what} is damaged: not JSON at {where} ({error.msg})") from error

@@ -110,8 +110,8 @@ load::main() {
 # The lock lies on file descriptor 5, which is this shell's, so it is held until the shell has cleaned up.
 load::open_session() {
   mkfifo "$LOAD_TMP/ask" "$LOAD_TMP/answer"
-  exec 5>>"${TMPDIR:-/tmp}/perf_test_$(id -u).lock"
-  load::python measure.py --command "$(load::command)" ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} \
+  exec 5<>"${TMPDIR:-/tmp}/perf_test_$(id -u).lock"
+  load::python measure.py --owner $$ --command "$(load::command)" ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} \
     <"$LOAD_TMP/ask" >"$LOAD_TMP/answer" &
   LOAD_SESSION=$!
   exec 3>"$LOAD_TMP/ask" 4<"$LOAD_TMP/answer"

@@ -63,7 +63,7 @@ class Catalogue:
         self._gateway = gateway
         self.upstreams = tuple(_upstream(row) for row in listings["gateways"])
         names = {upstream.id: upstream.name for upstream in self.upstreams}
-        # 1.0.0 lists what belonged to a server for a while after that was deleted.
+        # Some releases list what belonged to a deleted server from a cache: 1.0.0 for 20 s, 0.7 and 0.8 for an hour.
         rows = {kind: [row for row in listings[kind] if _is_alive(row, names)] for kind in LIST_KINDS}
         self._totals = {kind: len(rows[kind]) for kind in LIST_KINDS}
         generation = _generation(release)
@@ -172,7 +172,9 @@ def _first(listed: Iterable[Listed], original: str, server: str) -> Listed | Non
 
 
 def _is_alive(row: Mapping[str, Any], names: Mapping[str, str]) -> bool:
-    return not row.get("gatewayId") or str(row["gatewayId"]) in names
+    if row.get("gatewayId"):
+        return str(row["gatewayId"]) in names
+    return not row.get("federationSource") or row["federationSource"] in names.values()
 
 
 def _generation(release: str | None) -> str:

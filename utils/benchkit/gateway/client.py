@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from http.client import RemoteDisconnected
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Literal
 from urllib.parse import urlencode
@@ -65,7 +66,7 @@ class Answer:
             text = text.get("message") or text
         if not isinstance(text, str):
             text = json.dumps(text)
-        return _one_line(text)
+        return _one_line(text).rstrip(".")
 
     @property
     def rate_limit(self) -> int | None:
@@ -231,7 +232,7 @@ class Gateway:
         body: Any,
         timeout_s: float,
     ) -> requests.Response:
-        for attempt in (1, 2):
+        for attempt in (1, 2, 3):
             try:
                 return self._session.request(
                     method,
@@ -244,7 +245,8 @@ class Gateway:
             except requests.ConnectionError as error:
                 # After an internal error the gateway closes the connection without saying so, and the next request
                 # finds it dead. It was not read, so it can be sent again.
-                if attempt == 2 or not any(isinstance(cause, ConnectionResetError) for cause in _causes(error)):
+                lost = (ConnectionResetError, RemoteDisconnected)
+                if attempt == 3 or not any(isinstance(cause, lost) for cause in _causes(error)):
                     raise
         raise AssertionError("unreachable")
 

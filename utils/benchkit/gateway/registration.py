@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 
@@ -52,7 +52,7 @@ class Registration:
 
 
 def register(gateway: Gateway, servers: Sequence[tuple[str, str]], *, wait_s: float = 60.0) -> Registration:
-    """Register MCP servers (name, URL of streamable HTTP), several at once, and wait until they are listed.
+    """Register MCP servers (name, URL of streamable HTTP), many at once, and wait until they are listed.
 
     A server that is registered with the same URL is left; one of the same name with another URL is replaced.
 
@@ -72,12 +72,15 @@ def register(gateway: Gateway, servers: Sequence[tuple[str, str]], *, wait_s: fl
             _delete(gateway, f"/gateways/{present[name].id}", f"MCP server {name}")
         _refuse_second_name(gateway, name, url, present.values())
     missing = [(name, url) for name, url in servers if name not in kept]
-    with ThreadPoolExecutor(max_workers=_PARALLEL) as pool:
-        # list() waits for all of them, so that one which fails leaves none in flight.
-        errors = list(pool.map(lambda server: _register_one(gateway, *server), missing))
-    for error in errors:
-        if error is not None:
-            raise error
+    # The first one alone: what is wrong with all of them is then said once, and where only one has room (releases
+    # before 1.0, see _registration_error) it is always the same.
+    for batch in (missing[:1], missing[1:]):
+        with ThreadPoolExecutor(max_workers=_PARALLEL) as pool:
+            # list() waits for all of them, so that one which fails leaves none in flight.
+            errors = list(pool.map(lambda server: _register_one(gateway, *server), batch))
+        for error in errors:
+            if error is not None:
+                raise error
     _wait_until_listed(gateway, servers, wait_s)
     return Registration(added=tuple(name for name, _ in missing), kept=tuple(kept))
 
@@ -95,7 +98,6 @@ def unregister(gateway: Gateway, names: Iterable[str], *, wait_s: float = 60.0) 
     doomed = [upstream for upstream in upstreams(gateway) if upstream.name in wanted]
     for upstream in doomed:
         _delete(gateway, f"/gateways/{upstream.id}", f"MCP server {upstream.name}")
-    _delete_orphans(gateway, {upstream.name for upstream in doomed})
     ids = {upstream.id for upstream in doomed}
     deadline = time.monotonic() + wait_s
     # 1.0.0 answers listings from a cache that it does not clear when a server is deleted.
@@ -290,17 +292,6 @@ def _delete(gateway: Gateway, path: str, what: str) -> None:
     answer = gateway.call("DELETE", f"{gateway.prefix}{path}", timeout_s=_REGISTRATION_TIMEOUT_S)
     if not answer.ok and answer.status != 404:
         raise gateway.error(answer, f"deleting {what}")
-
-
-def _delete_orphans(gateway: Gateway, names: set[str]) -> None:
-    """0.7 and 0.8 keep a server's resources when the server is deleted; 0.7 knows them by URI, 0.8 by id."""
-    if not names:
-        return
-    for row in gateway.rows("resources"):
-        if "gatewayId" not in row and row.get("federationSource") in names:
-            answer = gateway.call("DELETE", f"{gateway.prefix}/resources/{row['id']}")
-            if answer.status == 404:
-                _delete(gateway, f"/resources/{quote(str(row['uri']), safe=':/')}", f"resource {row['uri']}")
 
 
 def _delete_prompt(gateway: Gateway, row: Mapping[str, Any]) -> None:

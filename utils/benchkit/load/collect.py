@@ -29,12 +29,12 @@ class Collected:
     details: dict[str, Detail]
 
 
-def collect(run_dir: Path, interrupted: ExitCode | None = None) -> Collected:
+def collect(run_dir: Path, interrupted: int | None = None) -> Collected:
     """Read a run directory and compute its document.
 
     Args:
         run_dir: holds ``plan.json`` and, as far as the run came, ``raw/``.
-        interrupted: the exit code of a run that was stopped.
+        interrupted: the exit code of a run that ended early: stopped by a signal, or by an error.
 
     Raises:
         UserError: ``plan.json`` or a JSON document below ``raw/`` is missing where it has to be, or damaged. Damaged
@@ -60,7 +60,7 @@ def collect(run_dir: Path, interrupted: ExitCode | None = None) -> Collected:
 
 
 def _document(
-    plan: Plan, entries: Sequence[Entry], cases: list[Case], reconciled: Reconciled | None, interrupted: ExitCode | None
+    plan: Plan, entries: Sequence[Entry], cases: list[Case], reconciled: Reconciled | None, interrupted: int | None
 ) -> Run:
     """``run.json`` from its parts; only cases that were measured themselves decide how the run ended."""
     measured = [entry.case for entry in entries]
@@ -136,23 +136,24 @@ def _judged_again(case: Case, members: Sequence[Case]) -> Case:
     return case if judgement.validity is case.validity else without_figures(case, judgement)
 
 
-def _status(cases: Sequence[Case], interrupted: ExitCode | None) -> RunStatus:
+def _status(cases: Sequence[Case], interrupted: int | None) -> RunStatus:
     cut = interrupted is not None or any(case.validity is Validity.INTERRUPTED for case in cases)
     return RunStatus.INTERRUPTED if cut else RunStatus.COMPLETE
 
 
-def _exit_code(cases: Sequence[Case], interrupted: ExitCode | None) -> int:
+def _exit_code(cases: Sequence[Case], interrupted: int | None) -> int:
     if interrupted is not None:
-        return int(interrupted)
+        return interrupted
     states = {case.validity for case in cases}
     trusted = Validity.VALID in states and states <= {Validity.VALID, Validity.SKIPPED}
     return int(ExitCode.OK if trusted else ExitCode.INVALID)
 
 
-def _exit_reason(cases: Sequence[Case], interrupted: ExitCode | None) -> str:
+def _exit_reason(cases: Sequence[Case], interrupted: int | None) -> str:
     valid = sum(case.validity is Validity.VALID for case in cases)
     if interrupted is not None:
-        return f"interrupted by {_SIGNALS[int(interrupted)]}: {valid} of {len(cases)} cases were measured to their end"
+        cause = _SIGNALS.get(interrupted, f"an error (exit {interrupted})")
+        return f"interrupted by {cause}: {valid} of {len(cases)} cases were measured to their end"
     words = [f"{valid} of {len(cases)} cases are valid"]
     for state, phrase in (
         (Validity.INVALID, "invalid"),

@@ -328,7 +328,7 @@ class _Planner:
             if limit is not None and rows > int(limit):
                 raise _CannotMeasureError(f"this release ignores ?limit={limit} and answers all {rows} rows")
         elif message is not None and message.kind is None:
-            rows = self._catalogue.rpc_listed(message.gateway["method"].split("/")[0])
+            rows = self._rpc_rows(message.gateway["method"].split("/")[0])
         if rows == 0:
             raise _CannotMeasureError("the gateway lists none of them, so there is nothing to measure")
         is_rpc = case.route in ("rpc", "mcp", "direct")
@@ -341,6 +341,14 @@ class _Planner:
             contains=case.expect.contains,
             min_bytes=case.expect.min_bytes,
         )
+
+
+    def _rpc_rows(self, kind: str) -> int | None:
+        """How many rows to expect of a JSON-RPC listing; not known where it fails, and then its probe tells why."""
+        try:
+            return self._catalogue.rpc_listed(kind)
+        except UserError:
+            return None
 
 
 def read_payload(path: Path) -> dict[str, Any]:

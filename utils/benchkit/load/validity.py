@@ -8,8 +8,6 @@ what is seen                                                          validity
 the plan says that it can't be measured on this target                skipped
 an iteration was cut short                                            interrupted
 the check of an answer before the load failed                         invalid
-the check of an answer after the load failed                          invalid
-fewer iterations than planned                                         interrupted
 no answer was checked at all                                          invalid
 the rows can't be used (damaged, too many)                            invalid
 no rows                                                               invalid
@@ -22,10 +20,13 @@ the MCP server answered with errors, and the case expects none        invalid
 server calls < answers, no cache, and the case expects no error       invalid
 server calls < answers, a cache or an expected error explains it      valid
 server calls > requests sent                                          invalid
+the check of an answer after the load failed                          invalid
+fewer iterations than planned                                         interrupted
 anything else                                                         valid
 ====================================================================  ===========
 
-A missing iteration stands behind the failed check because the driver does not measure a case again whose check failed.
+A failed check after the load stands behind what the load itself shows, for that has counts; both are told. A missing
+iteration stands behind the failed checks because the driver does not measure a case again whose check failed.
 
 The gateway's own metrics are kept per kind (tools, resources, prompts), so they are held against all cases of a kind
 together (:func:`reconcile`). ``known`` is how many failed or missing executions are explained by what was already seen
@@ -158,12 +159,17 @@ def judge(case: PlannedCase, facts: Sequence[IterationFacts], max_error_rate: fl
     progress = f"{len(measured)} of {case.iterations} iterations were measured"
     if any(one.raw.interrupted for one in facts):
         return Judgement(Validity.INTERRUPTED, f"interrupted: {progress}")
-    if problem := _probe_problem(case, facts):
-        return Judgement(Validity.INVALID, problem, doubtful=True)
+    before, after = _probe_problems(case, facts)
+    if before:
+        return Judgement(Validity.INVALID, before, doubtful=True)
+    seen = ""
+    if measured:
+        seen = _rows_problem(case, measured) or _failures(case, measured, max_error_rate) or _servers(case, measured)
+    if problem := "; ".join(filter(None, (seen, after))):
+        return Judgement(Validity.INVALID, problem, doubtful=bool(after))
     if len(measured) < case.iterations:
         return Judgement(Validity.INTERRUPTED, f"not measured to its end: {progress}")
-    problem = _rows_problem(case, measured) or _failures(case, measured, max_error_rate) or _servers(case, measured)
-    return Judgement(Validity.INVALID, problem) if problem else Judgement(Validity.VALID)
+    return Judgement(Validity.VALID)
 
 
 def _statuses(facts: Sequence[IterationFacts]) -> Counter[int]:
@@ -174,16 +180,16 @@ def _statuses(facts: Sequence[IterationFacts]) -> Counter[int]:
 # One case
 
 
-def _probe_problem(case: PlannedCase, facts: Sequence[IterationFacts]) -> str:
-    """The first failed check of an answer, those before a load first."""
-    failed = [(probe, one.raw) for one in facts for probe in one.raw.probes if probe.problem]
-    failed.sort(key=lambda item: not _stands_before(*item))
-    if not failed:
-        return ""
-    probe, raw = failed[0]
-    when = "before" if _stands_before(probe, raw) else "after"
-    which = f" (iteration {raw.iteration} of {case.iterations})" if case.iterations > 1 else ""
-    return f"{when} its load{which}: {probe.problem}"
+def _probe_problems(case: PlannedCase, facts: Sequence[IterationFacts]) -> tuple[str, str]:
+    """The first failed check of an answer before a load, and the first after one; empty where there is none."""
+    words = {"before": "", "after": ""}
+    for raw in (one.raw for one in facts):
+        which = f" (iteration {raw.iteration} of {case.iterations})" if case.iterations > 1 else ""
+        for probe in raw.probes:
+            when = "before" if _stands_before(probe, raw) else "after"
+            if probe.problem and not words[when]:
+                words[when] = f"{when} its load{which}: {probe.problem}"
+    return words["before"], words["after"]
 
 
 def _stands_before(probe: Probe, raw: RawIteration) -> bool:

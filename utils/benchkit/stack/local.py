@@ -54,6 +54,7 @@ _SUPERVISOR_START_S = 15.0
 _SUPERVISOR_OUTPUT = "supervisord.out"
 # Together with what follows (KILL, and a second to see its effect) less than 8 s.
 _ORDERLY_STOP_S = 5.8
+_LATE_TERMINATE_S = 0.5
 _STALE_TERMINATE_S = 4.0
 _RUNTIME_PREFIX = "mcp-benchmark-"
 # Not $TMPDIR, which is longer than a socket's path may be on some systems, and not $XDG_RUNTIME_DIR, which is emptied
@@ -101,7 +102,7 @@ def up(settings: Settings, place: Place, caller: Caller) -> Outcome:
             caller.say("an earlier stack did not end properly: removing what it left")
             _sweep(state, place)
         _check_ports(topology, caller.say)
-        installation = _find_installation(topology, redis_server)
+        installation = find_installation(topology, redis_server)
         timeout_s = settings.config.service.health_check_timeout
         return Outcome(_start(topology, place, installation, timeout_s, caller), started=True)
 
@@ -131,7 +132,12 @@ def _check_ports(topology: Topology, say: Say) -> None:
         raise UserError(f"{len(problems)} ports are taken; nothing was started")
 
 
-def _find_installation(topology: Topology, redis_server: str | None) -> Installation:
+def find_installation(topology: Topology, redis_server: str | None) -> Installation:
+    """What a topology's programs are started from, on this machine.
+
+    Raises:
+        UserError: the gateway's release or PostgreSQL is not installed.
+    """
     version = topology.gateway.version
     installation = Installation(
         python=Path(sys.executable),
@@ -181,7 +187,7 @@ def _start(
     except BaseException:
         left: list[psutil.Process] = []
         if supervisor is not None:
-            left = _end_session(supervisor.pid, processes.start_time(supervisor.pid) or 0.0)
+            left = _end_session(_identity(supervisor.pid, sockets))
             supervisor.poll()
         shutil.rmtree(sockets.root, ignore_errors=True)
         if not left:
@@ -257,6 +263,11 @@ def _await_supervisor(process: subprocess.Popen[bytes], sockets: Sockets, place:
         time.sleep(_POLL_S)
 
 
+def _identity(pid: int, sockets: Sockets) -> SupervisorProcess:
+    # One that has ended already never started at 0.
+    return SupervisorProcess(pid=pid, started=processes.start_time(pid) or 0.0, socket=sockets.supervisor)
+
+
 def _initial_state(layout: Layout, own: Secrets, pid: int) -> StackState:
     topology, place, sockets = layout.topology, layout.place, layout.sockets
 
@@ -266,7 +277,7 @@ def _initial_state(layout: Layout, own: Secrets, pid: int) -> StackState:
     return StackState(
         created=datetime.now(UTC),
         ready=False,
-        supervisor=SupervisorProcess(pid=pid, started=processes.start_time(pid) or 0.0, socket=sockets.supervisor),
+        supervisor=_identity(pid, sockets),
         runtime_dir=str(sockets.root),
         topology=topology,
         gateway=GatewayAccess(
@@ -315,7 +326,7 @@ def down(place: Place, caller: Caller, *, only: SupervisorProcess | None = None)
 
 
 def _sweep(state: StackState, place: Place) -> None:
-    left = _end_session(state.supervisor.pid, state.supervisor.started)
+    left = _end_session(state.supervisor)
     if left:
         names = ", ".join(f"pid {process.pid}" for process in left)
         raise UserError(f"the stack is not stopped: {names} cannot be ended; end it by hand and run make down again")
@@ -328,15 +339,32 @@ def _sweep(state: StackState, place: Place) -> None:
         raise UserError(f"{place.state}: cannot be removed: {os_reason(error)}") from error
 
 
-def _end_session(leader: int, started: float) -> list[psutil.Process]:
+def _end_session(supervisor: SupervisorProcess) -> list[psutil.Process]:
     """End all processes of a supervisor's session, within 8 s; returns those that live on."""
-    if processes.is_same(leader, started):
+    terminate_s = _STALE_TERMINATE_S
+    if processes.is_same(supervisor.pid, supervisor.started):
         # It stops the gateway and the servers, then the databases; four seconds after TERM it takes KILL.
-        os.kill(leader, signal.SIGTERM)
-        if processes.wait_until_gone(leader, started, _ORDERLY_STOP_S):
+        if _shut_down(supervisor):
             return []
-        return processes.end(processes.session_members(leader, started), terminate_s=0.5)
-    return processes.end(processes.session_members(leader, started), terminate_s=_STALE_TERMINATE_S)
+        terminate_s = _LATE_TERMINATE_S
+    return processes.end(processes.session_members(supervisor.pid, supervisor.started), terminate_s=terminate_s)
+
+
+def _shut_down(supervisor: SupervisorProcess) -> bool:
+    """Let the supervisor stop everything; false when that takes too long."""
+    deadline = time.monotonic() + _ORDERLY_STOP_S
+    rpc = Supervisor(supervisor.socket)
+    try:
+        rpc.shut_down()
+    except UserError:
+        os.kill(supervisor.pid, signal.SIGTERM)
+    while processes.session_members(supervisor.pid, supervisor.started):
+        if time.monotonic() > deadline:
+            return False
+        # Being asked wakes it; by itself it looks once a second whether a process has ended.
+        rpc.answers()
+        time.sleep(_POLL_S)
+    return True
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import socket
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -16,7 +15,6 @@ LOOPBACK = "127.0.0.1"
 
 _SAME_START_S = 0.05
 """Two readings of one process's start time differ by less than this."""
-_POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -84,16 +82,6 @@ def end(processes: Iterable[psutil.Process], *, terminate_s: float) -> list[psut
             process.kill()
     _, waiting = psutil.wait_procs(waiting, timeout=1.0)
     return [process for process in waiting if start_time(process.pid) is not None]
-
-
-def wait_until_gone(leader: int, started: float, timeout_s: float) -> bool:
-    """Wait until no process of a session is left; false when the time is over."""
-    deadline = time.monotonic() + timeout_s
-    while session_members(leader, started):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_POLL_S)
-    return True
 
 
 def port_owner(port: int) -> Owner | None:

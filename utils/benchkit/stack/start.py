@@ -116,7 +116,7 @@ class Start:
                 self._fail_late(waiting)
             if now - said >= _SAY_EVERY_S:
                 said = now
-                whom = "; ".join(f"{name} ({what})" for name, what in waiting.items())
+                whom = "; ".join(f"{name} ({what})" for name, what in _awaited(waiting).items())
                 self.caller.say(f"waiting, {self.limit.elapsed_s:.0f} s of at most {self.limit.total_s:.0f} s: {whom}")
             time.sleep(_POLL_S)
 
@@ -233,11 +233,13 @@ class Start:
         )
 
     def _fail_late(self, waiting: dict[str, str]) -> NoReturn:
-        name, what = next(iter(waiting.items()))
-        self._show_log(name)
+        late = _awaited(waiting)
+        name, what = next(iter(late.items()))
+        log = name if name in self.programs else GATEWAY
+        self._show_log(log)
         raise UserError(
-            f"{', '.join(waiting)} not ready after {self.limit.elapsed_s:.0f} s "
-            f"(service.health_check_timeout: {self.limit.allowed_s:g}); {name}: {what}; {self._log(name)}"
+            f"{', '.join(late)} not ready after {self.limit.elapsed_s:.0f} s "
+            f"(service.health_check_timeout: {self.limit.allowed_s:g}); {name}: {what}; {self._log(log)}"
         )
 
     def _log(self, name: str) -> str:
@@ -249,6 +251,12 @@ class Start:
         for line in lines:
             self.caller.say(f"{name}.log| {line}")
         return lines[-1].strip() if lines else "its log is empty"
+
+
+def _awaited(waiting: dict[str, str]) -> dict[str, str]:
+    """Those that matter: the completion waits for all others, so it is not to blame while there is another."""
+    others = {name: what for name, what in waiting.items() if name != _COMPLETION}
+    return others or waiting
 
 
 def _until(problem: Callable[[], str | None]) -> Step:

@@ -139,7 +139,8 @@ class Supervisor:
 
     def __init__(self, socket_path: str) -> None:
         self.seen: dict[str, ProgramStatus] = {}
-        self._proxy = xmlrpc.client.ServerProxy("http://localhost/RPC2", transport=_Transport(socket_path))
+        self._transport = _Transport(socket_path)
+        self._proxy = xmlrpc.client.ServerProxy("http://localhost/RPC2", transport=self._transport)
 
     def answers(self) -> bool:
         """Is it there, and ready to start programs?"""
@@ -151,6 +152,10 @@ class Supervisor:
     def start(self, program: Program) -> None:
         """Start a program; whether it lives is seen in :meth:`statuses`."""
         self._call("startProcess", f"{program.group}:{program.name}", False)
+
+    def shut_down(self) -> None:
+        """Begin to stop: the clients, then the services, then itself."""
+        self._call("shutdown")
 
     def statuses(self) -> list[ProgramStatus]:
         """All programs, in the order of their names."""
@@ -173,3 +178,5 @@ class Supervisor:
         except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
             detail = error.faultString if isinstance(error, xmlrpc.client.Fault) else str(error) or type(error).__name__
             raise UserError(f"the stack's supervisor does not do {method}: {detail}") from error
+        finally:
+            self._transport.close()

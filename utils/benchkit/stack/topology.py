@@ -52,7 +52,7 @@ class Topology(Model):
 
     gateway: GatewayNode
     servers: list[ServerNode]
-    postgres: PostgresNode | None
+    postgres: PostgresNode | None = None
     redis: bool
 
 

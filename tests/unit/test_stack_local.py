@@ -1,0 +1,322 @@
+"""Start, stop and faults of a stack whose programs are stubs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from stack_stub import StubStack, make_stub_stack
+
+from benchkit import store
+from benchkit.errors import ExitCode, UserError
+from benchkit.stack import local, processes
+from benchkit.stack.ensure import ensure, read_owner, write_owner
+from benchkit.stack.start import Caller
+from benchkit.stack.state import StackState, load_state, read_state
+
+
+@pytest.fixture
+def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StubStack]:
+    made = make_stub_stack(tmp_path, monkeypatch)
+    yield made
+    made.interrupt = type(made.interrupt)()
+    made.down()
+
+
+def members(state: StackState) -> list[psutil.Process]:
+    return processes.session_members(state.supervisor.pid, state.supervisor.started)
+
+
+def assert_nothing_left(stack: StubStack, state: StackState | None) -> None:
+    assert not stack.place.state.exists()
+    for port in stack.ports:
+        assert processes.port_owner(port) is None
+    if state is not None:
+        assert members(state) == []
+        assert not Path(state.runtime_dir).exists()
+
+
+def body(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+        return str(answer.read().decode())
+
+
+def test_up_is_ready_and_down_leaves_nothing(stack: StubStack) -> None:
+    outcome = stack.up()
+    assert outcome.started
+    assert [report.status.name for report in local.report(outcome.state)] == ["gateway", "time1"]
+    assert all(report.status.runs and report.memory for report in local.report(outcome.state))
+    assert read_state(stack.place) == outcome.state
+    assert stack.said[-1].startswith("registration: ready")
+    assert stack.down()
+    assert_nothing_left(stack, outcome.state)
+    assert not stack.down()
+
+
+def test_only_the_user_can_read_what_it_writes(stack: StubStack) -> None:
+    stack.up()
+    place = stack.place
+    for directory in (place.root, place.logs, place.programs, place.gateway, place.servers):
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    for file in (place.state, place.secrets, place.gateway_environment, place.supervisor_config, place.lock):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_the_supervisor_is_in_a_session_of_its_own(stack: StubStack) -> None:
+    state = stack.up().state
+    assert os.getsid(state.supervisor.pid) == state.supervisor.pid != os.getsid(0)
+
+
+def test_no_secret_stands_in_an_argument_list(stack: StubStack) -> None:
+    state = stack.up().state
+    secrets = store.read_json(stack.place.secrets, "secrets")
+    arguments = " ".join(" ".join(process.cmdline()) for process in members(state))
+    assert "mcpgateway" in arguments
+    for name, value in secrets.items():
+        assert name == "schema_version" or value not in arguments
+
+
+def test_settings_of_the_gateway_may_hold_any_character(stack: StubStack) -> None:
+    value = 'it\'s 100% "odd" $HOME `id` ;\\ \n end'
+    stack.up(GREETING=value)
+    assert body(stack.ports[0]) == value
+
+
+def test_every_start_has_a_copy_of_the_same_migrated_database(stack: StubStack) -> None:
+    stack.up()
+    fresh = (stack.place.gateway / "gateway.db").read_bytes()
+    (stack.place.gateway / "gateway.db").write_bytes(b"what a run left")
+    (stack.place.gateway / "gateway.db-wal").write_bytes(b"and this")
+    stack.down()
+    stack.up()
+    assert (stack.place.gateway / "gateway.db").read_bytes() == fresh
+    assert not (stack.place.gateway / "gateway.db-wal").exists()
+    stack.down()
+    stack.up(GREETING="other settings")
+    assert (stack.place.gateway / "migrations").read_text().splitlines() == ["mcpgateway.bootstrap_db"] * 2
+
+
+def test_up_when_up_changes_nothing(stack: StubStack) -> None:
+    state = stack.up().state
+    again = stack.up()
+    assert not again.started
+    assert again.state == state
+
+
+def test_another_topology_is_refused_while_one_is_up(stack: StubStack) -> None:
+    stack.up()
+    with pytest.raises(UserError, match=r"gateway settings differ in GREETING: run make down first"):
+        stack.up(GREETING="new")
+
+
+def test_a_program_that_ended_is_named_by_the_next_up(stack: StubStack) -> None:
+    state = stack.up().state
+    pid = next(report.status.pid for report in local.report(state) if report.status.name == "time1")
+    os.kill(pid, signal.SIGKILL)
+    while any(report.status.pid == pid for report in local.report(state)):
+        time.sleep(0.05)
+    with pytest.raises(UserError, match=r"time1 ended .* make down first"):
+        stack.up()
+
+
+def test_two_ups_at_once_start_one_stack(stack: StubStack) -> None:
+    outcomes: list[local.Outcome] = []
+    threads = [threading.Thread(target=lambda: outcomes.append(stack.up())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcome.started for outcome in outcomes) == [False, True]
+    assert outcomes[0].state == outcomes[1].state
+    assert any("is under way: waiting" in line for line in stack.said)
+
+
+def test_a_taken_port_names_its_owner_and_nothing_is_started(stack: StubStack) -> None:
+    with socket.create_server(("127.0.0.1", stack.ports[0])), pytest.raises(UserError) as caught:
+        stack.up()
+    assert f"port {stack.ports[0]} (for gateway) is taken by pid {os.getpid()} (" in str(caught.value)
+    assert caught.value.exit_code == ExitCode.USAGE
+    assert_nothing_left(stack, None)
+
+
+def test_each_taken_port_has_a_line(stack: StubStack) -> None:
+    with (
+        socket.create_server(("127.0.0.1", stack.ports[0])),
+        socket.create_server(("127.0.0.1", stack.ports[1])),
+        pytest.raises(UserError, match="2 ports are taken; nothing was started"),
+    ):
+        stack.up()
+    assert [line.split(" (")[0] for line in stack.said] == [f"error: port {port}" for port in stack.ports]
+
+
+def test_a_gateway_that_dies_is_reported_with_its_last_words(stack: StubStack) -> None:
+    with pytest.raises(UserError, match=r"gateway ended with exit status 1 .*this is why it died; log: .*gateway\.log"):
+        stack.up(STUB="dies")
+    assert "gateway.log| this is why it died" in stack.said
+    assert_nothing_left(stack, None)
+
+
+def test_a_gateway_that_does_not_get_ready_is_reported_after_the_timeout(stack: StubStack) -> None:
+    with pytest.raises(UserError, match=r"gateway not ready after . s .*timeout: 3\).*/ready: HTTP 503"):
+        stack.up(STUB="unready", timeout=3)
+    assert_nothing_left(stack, None)
+
+
+def test_a_failed_migration_is_reported_and_not_taken_for_a_database(stack: StubStack) -> None:
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"gateway-database ended with exit status 1 .*no migration today"):
+            stack.up(STUB="cannot migrate")
+    assert not list(stack.place.gateway.glob("pristine*"))
+    assert_nothing_left(stack, None)
+
+
+def test_an_interrupt_during_up_stops_everything(stack: StubStack) -> None:
+    noted: list[StackState] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    stack.interrupt.watch()
+    try:
+        threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+        caller = Caller(stack.said.append, stack.interrupt, began=noted.append)
+        with pytest.raises(UserError, match="interrupted") as caught:
+            local.up(stack.settings(STUB="deaf"), stack.place, caller)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert caught.value.exit_code == ExitCode.TERMINATED
+    assert_nothing_left(stack, noted[0])
+
+
+def test_a_failed_completion_belongs_to_the_start(stack: StubStack) -> None:
+    def fail(_state: StackState) -> None:
+        raise UserError("the gateway takes no servers")
+
+    with pytest.raises(UserError, match="takes no servers"):
+        local.up(stack.settings(), stack.place, Caller(stack.said.append, stack.interrupt, complete=fail))
+    assert_nothing_left(stack, None)
+
+
+def test_down_ends_a_gateway_that_ignores_term_within_eight_seconds(stack: StubStack) -> None:
+    state = stack.up(STUB="stubborn").state
+    began = time.monotonic()
+    assert stack.down()
+    assert 3.5 < time.monotonic() - began < 8
+    assert_nothing_left(stack, state)
+
+
+def test_a_killed_supervisor_is_recognised_and_its_leftovers_are_removed(stack: StubStack) -> None:
+    state = stack.up().state
+    os.kill(state.supervisor.pid, signal.SIGKILL)
+    while processes.is_same(state.supervisor.pid, state.supervisor.started):
+        time.sleep(0.05)
+    assert read_state(stack.place) is None
+    assert len(members(state)) == 2
+    again = stack.up()
+    assert again.started
+    assert members(state) == []
+    assert not Path(state.runtime_dir).exists()
+
+
+def test_a_pid_that_was_given_again_is_not_taken_for_the_supervisor(stack: StubStack) -> None:
+    state = stack.up().state
+    stack.down()
+    recycled = state.supervisor.model_copy(update={"pid": os.getpid()})
+    store.save(stack.place.state, state.model_copy(update={"supervisor": recycled}))
+    assert read_state(stack.place) is None
+    assert stack.down()
+    assert_nothing_left(stack, state)
+
+
+def test_a_start_that_was_killed_is_cleaned_up_by_the_next(stack: StubStack) -> None:
+    state = stack.up().state
+    store.save(stack.place.state, state.model_copy(update={"ready": False}))
+    assert read_state(stack.place) is None
+    again = stack.up()
+    assert again.started
+    assert again.state.supervisor != state.supervisor
+    assert members(state) == []
+
+
+def test_a_damaged_state_is_one_line(stack: StubStack) -> None:
+    stack.place.make()
+    stack.place.state.write_text("{")
+    with pytest.raises(UserError, match=r"the stack's state is damaged"):
+        stack.up()
+    stack.place.state.unlink()
+
+
+def test_a_directory_of_somebody_else_is_refused(stack: StubStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack.place.make()
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(UserError, match=r"belongs to the user with id"):
+        stack.place.make()
+
+
+def test_only_the_stack_that_a_run_started_is_stopped(stack: StubStack, tmp_path: Path) -> None:
+    owner = tmp_path / "owner.json"
+    assert read_owner(owner) is None
+    write_owner(owner, stack.up().state)
+    stack.down()
+    second = stack.up().state
+    assert not local.down(stack.place, stack.caller, only=read_owner(owner))
+    assert read_state(stack.place) == second
+    assert local.down(stack.place, stack.caller, only=second.supervisor)
+
+
+def test_ensure_starts_a_stack_where_nobody_answers_and_uses_it_afterwards(stack: StubStack) -> None:
+    settings = stack.settings()
+    outcome = ensure(settings, stack.place, stack.caller)
+    assert outcome is not None
+    assert outcome.started
+    assert ensure(settings, stack.place, stack.caller) is None
+    other = stack.settings(GREETING="other")
+    assert ensure(other, stack.place, stack.caller) is None
+    assert "used as it is" in stack.said[-1]
+
+
+def test_ensure_does_not_trust_a_gateway_whose_supervisor_is_gone(stack: StubStack) -> None:
+    state = stack.up().state
+    os.kill(state.supervisor.pid, signal.SIGKILL)
+    while processes.is_same(state.supervisor.pid, state.supervisor.started):
+        time.sleep(0.05)
+    outcome = ensure(stack.settings(), stack.place, stack.caller)
+    assert outcome is not None
+    assert outcome.started
+
+
+@pytest.mark.parametrize(
+    ("mode", "message"), [("external", "no gateway answers at .*: Connection refused"), ("docker", "not available yet")]
+)
+def test_ensure_starts_nothing_where_it_may_not(stack: StubStack, mode: str, message: str) -> None:
+    settings = stack.settings()
+    service = settings.config.service.model_copy(update={"mode": mode})
+    settings = settings.model_copy(update={"config": settings.config.model_copy(update={"service": service})})
+    with pytest.raises(UserError, match=message):
+        ensure(settings, stack.place, stack.caller)
+    assert load_state(stack.place) is None
+
+
+def test_a_local_stack_does_not_share_its_port_with_a_foreign_gateway(stack: StubStack) -> None:
+    settings = stack.settings()
+    service = settings.config.service.model_copy(update={"mode": "local"})
+    settings = settings.model_copy(update={"config": settings.config.model_copy(update={"service": service})})
+    with socket.create_server(("127.0.0.1", stack.ports[0])), pytest.raises(UserError, match="is taken by pid"):
+        ensure(settings, stack.place, stack.caller)
+
+
+def test_a_missing_gateway_says_how_to_get_it(stack: StubStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    settings = stack.settings()
+    version = settings.config.stack.gateway.model_copy(update={"version": "0.0.1"})
+    section = settings.config.stack.model_copy(update={"gateway": version})
+    settings = settings.model_copy(update={"config": settings.config.model_copy(update={"stack": section})})
+    with pytest.raises(UserError, match=r"gateway 0\.0\.1 is not installed .* make setup"):
+        local.up(settings, stack.place, stack.caller)
