@@ -41,7 +41,9 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     is_file = named.endswith(".json") or "/" in named
     may_save = options.save_initial or options.join
     if may_save and is_file:
-        raise UserError(f"--baseline {named}: --save-initial and --join save into --baselines-dir; give a profile's name")
+        raise UserError(
+            f"--baseline {named}: --save-initial and --join save into --baselines-dir; give a profile's name"
+        )
     if may_save and not baseline_path(directory, named).exists():
         return _save_initial(run, directory, named, settings)
     baseline = read_baseline(Path(named)) if is_file else _baseline_to_compare(directory, named, options.run)
@@ -83,7 +85,7 @@ def _join(run: Run, directory: Path, profile: str, settings: Settings) -> None:
     except UserError as error:
         print(f"warning: the run passed, but did not join the baseline: {error}", file=sys.stderr)
         return
-    print(f"The run joined the baseline {profile}: version {saved.baseline.version}, {len(saved.baseline.runs)} runs.")
+    print(f"The run joined the baseline {profile}: version {saved.baseline.version}, {len(saved.baseline.runs)} runs")
 
 
 def _baseline_to_compare(directory: Path, profile: str, run: Path) -> Baseline:

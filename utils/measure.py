@@ -289,7 +289,7 @@ def main() -> ExitCode:
     """Answer the shell until it has nothing more to say."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--command", default="", help="what the user typed, for run.json")
-    parser.add_argument("--owner", type=int, default=os.getppid(), help="pid of the run, for whoever finds the lock taken")
+    parser.add_argument("--owner", type=int, default=os.getppid(), help="pid that holds the lock")
     add_arguments(parser)
     session = Session(parser.parse_args())
     # Ctrl-C reaches every process of the terminal; the shell decides what that means, and says so with TERM.

@@ -4,12 +4,13 @@
 # usage: utils/setup.sh [PART...]         (without a PART: runtime gateway)
 #
 #   runtime   python hey chartjs
-#   dev       the same, and the tools that `make check` needs
+#   dev       the same, the tools that `make check` needs, and bats
 #   all       dev gateway
 #
 #   uv        the installer: the one on PATH, else .tools/uv
 #   python    the toolkit's environment .venv, from requirements.lock
 #   hey       the load generator: the one on PATH, else .tools/bin/hey
+#   bats      runs the tests of the shell side: the one on PATH, else .tools/bats
 #   chartjs   the chart library of the reports, .tools/chartjs
 #   gateway   the gateway to measure, .tools/gateway/VERSION
 #
@@ -17,8 +18,9 @@
 # Needs Python 3.11 or newer. The machine's own settings of pip, uv, npm and apt are used as they are.
 #
 # environment:
-#   GATEWAY_VERSION             release of the gateway
-#   GATEWAY_DEPENDENCIES_DATE   install it with the packages of that day (YYYY-MM-DD); empty: today's
+#   GATEWAY_VERSION             release of the gateway (default: stack.gateway.version of config.yaml)
+#   GATEWAY_DEPENDENCIES_DATE   install it with the packages of that day (YYYY-MM-DD); default: the day that
+#                               gateway-dependencies.pin has for the release, else today
 #   PERF_HEY                    another hey than the one on PATH
 #   SETUP_PATIENCE=300          how long another set-up that runs is waited for, in seconds
 #   LOG_LEVEL=warn              only warnings and errors
@@ -70,7 +72,7 @@ read_arguments() {
         usage
         exit 0
         ;;
-      uv | python | hey | gateway) add_part "$argument" ;;
+      uv | python | hey | bats | gateway) add_part "$argument" ;;
       chartjs)
         add_part chartjs
         retry_chartjs=true
@@ -84,16 +86,18 @@ read_arguments() {
         level=dev
         add_part python
         add_part hey
+        add_part bats
         add_part chartjs
         ;;
       all)
         level=dev
         add_part python
         add_part hey
+        add_part bats
         add_part chartjs
         add_part gateway
         ;;
-      *) log::die 2 "unknown part '$argument': uv, python, hey, chartjs, gateway, runtime, dev or all (see utils/setup.sh --help)" ;;
+      *) log::die 2 "unknown part '$argument': uv, python, hey, bats, chartjs, gateway, runtime, dev or all (see utils/setup.sh --help)" ;;
     esac
   done
 }
@@ -101,10 +105,10 @@ read_arguments() {
 check_gateway_version() {
   case $(tools::gateway_version) in
     [0-9]*) ;;
-    *) log::die 2 "gateway release '$(tools::gateway_version)' is not a version: set GATEWAY_VERSION to one like 1.0.7" ;;
+    *) log::die 2 "gateway release '$(tools::gateway_version)' is not a version: set GATEWAY_VERSION, or stack.gateway.version of config.yaml, to one like 1.0.7" ;;
   esac
   case $(tools::gateway_version) in
-    *[!0-9a-z.]*) log::die 2 "gateway release '$(tools::gateway_version)' is not a version: set GATEWAY_VERSION to one like 1.0.7" ;;
+    *[!0-9a-z.]*) log::die 2 "gateway release '$(tools::gateway_version)' is not a version: set GATEWAY_VERSION, or stack.gateway.version of config.yaml, to one like 1.0.7" ;;
   esac
   case $(tools::gateway_date) in
     '' | [0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]) ;;
@@ -118,6 +122,7 @@ is_there() {
     uv) tools::uv >/dev/null ;;
     python) [ "$(tools::python_state "$level")" = ok ] ;;
     hey) tools::hey >/dev/null ;;
+    bats) tools::bats >/dev/null ;;
     chartjs) [ "$(tools::chartjs_state)" = ok ] || { chartjs_is_given_up && chartjs_warn 'it could not be had a while ago'; } ;;
     gateway) [ "$(tools::gateway_state "$(tools::gateway_version)" "$(tools::gateway_date)")" = ok ] ;;
   esac
@@ -383,6 +388,24 @@ install_hey() {
     log::die 2 "hey, the load generator, is not there, and neither is apt-get or brew: $advice"
   fi
   log::ok "hey: ready"
+}
+
+install_bats() {
+  local log unpacked=$TOOLS/tmp/bats advice="install bats and put it on PATH"
+  log=$(new_log bats)
+  if command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1; then
+    log::info "bats: unpacking the system's package into .tools"
+    apt_unpack "$log" bats "$unpacked" || fail "$log" "bats could not be downloaded" "$ASK_NETWORK, or $advice"
+    run "$log" "$unpacked/usr/bin/bats" --version || fail "$log" "the downloaded bats does not start" "$advice"
+    rm -rf "$TOOLS/bats"
+    mv "$unpacked/usr" "$TOOLS/bats"
+  elif command -v brew >/dev/null 2>&1; then
+    log::info "bats: brew install bats-core"
+    HOMEBREW_NO_AUTO_UPDATE=1 run "$log" brew install bats-core || fail "$log" "brew could not install bats" "$advice"
+  else
+    log::die 2 "bats, which runs the shell tests, is not there, and neither is apt-get or brew: $advice"
+  fi
+  log::ok "bats: ready"
 }
 
 # chartjs_is_given_up: did it fail a short while ago, and did nobody ask for it by name?

@@ -23,11 +23,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchkit import store
-from benchkit.connection import own_stack
+from benchkit.connection import register_servers
 from benchkit.errors import ExitCode, UserError, run_program
-from benchkit.gateway.client import Gateway
-from benchkit.gateway.login import Access, Session
-from benchkit.gateway.registration import register
 from benchkit.settings import Settings, add_arguments, from_arguments, load_settings
 from benchkit.stack.ensure import Ensured, ensure, read_owner, write_owner
 from benchkit.stack.interrupt import Interrupt
@@ -90,12 +87,9 @@ def _caller() -> Caller:
 
 
 def _register(state: StackState) -> None:
-    """Put the simulated servers into the gateway; a token that the environment has is for another one."""
-    own = own_stack(state)
-    assert own is not None
-    gateway = Gateway.find(own.url)
-    Session(gateway, Access(own.credentials, own.token_cache, mint=own.mint)).start()
-    register(gateway, [(server.name, server.url) for server in state.servers])
+    """Put the simulated servers into the gateway; those that are in it are left."""
+    for line in register_servers(state):
+        _say(line)
 
 
 def _up() -> ExitCode:

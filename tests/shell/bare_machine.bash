@@ -16,6 +16,8 @@ system_programs() {
   done
   mkdir "$BATS_FILE_TMPDIR/bin"
   ln -s "${found[@]}" "$BATS_FILE_TMPDIR/bin/"
+  # bats is there in any case, or these tests would not run; setup.sh only looks for it.
+  ln -s "$(type -P true)" "$BATS_FILE_TMPDIR/bin/bats"
 }
 
 bare_machine() {
@@ -29,6 +31,9 @@ bare_machine() {
   mkdir -p "$CHECKOUT/utils" "$HOME" "$STUBS" "$PARTS"
   : >"$CALLS"
   cp -R "$SOURCE/utils/setup.sh" "$SOURCE/utils/doctor.sh" "$SOURCE/utils/lock.sh" "$SOURCE/utils/lib" "$CHECKOUT/utils/"
+  cp "$SOURCE/config.yaml" "$CHECKOUT/"
+  # The stub of uv knows releases by their name only, so none has a day of its own.
+  : >"$CHECKOUT/utils/gateway-dependencies.pin"
   printf 'one==1.0\n' >"$CHECKOUT/requirements.lock"
   printf 'one==1.0\ntwo==2.0\n' >"$CHECKOUT/requirements-dev.lock"
   PATH=$STUBS:$BATS_FILE_TMPDIR/bin

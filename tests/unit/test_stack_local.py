@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 import threading
 import time
 import urllib.request
@@ -14,7 +15,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from stack_stub import StubStack, make_stub_stack
 
 from benchkit import store
 from benchkit.errors import ExitCode, UserError
@@ -22,6 +22,7 @@ from benchkit.stack import local, processes
 from benchkit.stack.ensure import ensure, read_owner, write_owner
 from benchkit.stack.start import Caller
 from benchkit.stack.state import StackState, load_state, read_state
+from stack_stub import StubStack, make_stub_stack
 
 
 @pytest.fixture
@@ -96,10 +97,12 @@ def test_every_start_has_a_copy_of_the_same_migrated_database(stack: StubStack) 
     fresh = (stack.place.gateway / "gateway.db").read_bytes()
     (stack.place.gateway / "gateway.db").write_bytes(b"what a run left")
     (stack.place.gateway / "gateway.db-wal").write_bytes(b"and this")
+    (stack.place.root / "token").write_text("of a user of that database")
     stack.down()
     stack.up()
     assert (stack.place.gateway / "gateway.db").read_bytes() == fresh
     assert not (stack.place.gateway / "gateway.db-wal").exists()
+    assert not (stack.place.root / "token").exists()
     stack.down()
     stack.up(GREETING="other settings")
     assert (stack.place.gateway / "migrations").read_text().splitlines() == ["mcpgateway.bootstrap_db"] * 2
@@ -228,10 +231,13 @@ def test_a_killed_supervisor_is_recognised_and_its_leftovers_are_removed(stack: 
 def test_a_pid_that_was_given_again_is_not_taken_for_the_supervisor(stack: StubStack) -> None:
     state = stack.up().state
     stack.down()
-    recycled = state.supervisor.model_copy(update={"pid": os.getpid()})
-    store.save(stack.place.state, state.model_copy(update={"supervisor": recycled}))
-    assert read_state(stack.place) is None
-    assert stack.down()
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as bystander:
+        recycled = state.supervisor.model_copy(update={"pid": bystander.pid})
+        store.save(stack.place.state, state.model_copy(update={"supervisor": recycled}))
+        assert read_state(stack.place) is None
+        assert stack.down()
+        assert bystander.poll() is None
+        bystander.kill()
     assert_nothing_left(stack, state)
 
 

@@ -15,9 +15,10 @@ import requests
 from benchkit.errors import UserError, os_reason
 from benchkit.gateway.access import OwnStack, enter, is_own
 from benchkit.gateway.catalogue import load_catalogue, upstreams
+from benchkit.gateway.client import Gateway
 from benchkit.gateway.counters import DEFAULT_LAG_S, OWN_LAG_S, ServerCounters, gateway_counts, settle
-from benchkit.gateway.login import Credentials, Mint
-from benchkit.gateway.registration import create_fixtures, remove_fixtures
+from benchkit.gateway.login import Access, Credentials, Mint, Session
+from benchkit.gateway.registration import create_fixtures, register, remove_fixtures
 from benchkit.gateway.target import describe_target, read_version
 from benchkit.load.plan import Server, Target
 from benchkit.model import ExecutionCount, RawGatewayCounts
@@ -137,6 +138,31 @@ def connect(settings: Settings) -> Connection:
         UserError: nobody answers, there is no way to a token, or a listing fails.
     """
     return Connection(settings, read_state())
+
+
+def register_servers(stack: StackState) -> list[str]:
+    """Register the simulated servers of the running stack with its gateway; answers what there is to say of it.
+
+    A release before 1.0 cannot hold two servers whose prompts have the same name, so it gets the first server only.
+
+    Raises:
+        UserError: a server cannot be registered.
+    """
+    own = own_stack(stack)
+    assert own is not None, "a stack that runs can be entered"
+    gateway = Gateway.find(own.url)
+    # Not through the settings: a token of the environment is for another gateway.
+    Session(gateway, Access(own.credentials, own.token_cache, mint=own.mint)).start()
+    servers = [(server.name, server.url) for server in stack.servers]
+    lines = []
+    if stack.gateway.version.startswith("0.") and len(servers) > 1:
+        lines.append(
+            f"gateway {stack.gateway.version} cannot hold two servers with a prompt of the same name (1.0 can): "
+            f"only {servers[0][0]} is registered"
+        )
+        servers = servers[:1]
+    done = register(gateway, servers)
+    return [*lines, f"{len(done.added)} MCP servers registered, {len(done.kept)} were there"]
 
 
 def own_stack(stack: StackState | None) -> OwnStack | None:

@@ -187,12 +187,11 @@ class Scenario(Section):
 
 
 class GatewayStack(Section):
-    """The gateway that the local stack runs. ``dependencies``: release to the date that its dependencies are of."""
+    """The gateway that the local stack runs; ``settings`` are further environment variables of it."""
 
     version: str = Field("1.0.7", pattern=r"^\d+(\.\w+)*$")
     workers: int = Field(1, ge=1, le=64)
     settings: dict[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], str | int | float | bool] = {}
-    dependencies: dict[str, Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]] = {}
 
 
 class Stack(Section):

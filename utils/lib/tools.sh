@@ -6,6 +6,7 @@
 #
 #   .tools/uv/bin/uv           uv, where there is none on PATH
 #   .tools/bin/hey             hey, where there is none on PATH
+#   .tools/bats/bin/bats       bats, where there is none on PATH (only for `make check`)
 #   .tools/chartjs/            chart.umd.js and its licence
 #   .tools/gateway/VERSION/    an environment for each gateway release
 #   .venv/                     the toolkit's own environment
@@ -98,6 +99,13 @@ tools::uv() {
   fi
 }
 
+# tools::bats: prints the path of bats: the one on PATH, else the one installed here.
+tools::bats() {
+  command -v bats && return 0
+  [ -x "$ROOT/.tools/bats/bin/bats" ] || return 1
+  printf '%s\n' "$ROOT/.tools/bats/bin/bats"
+}
+
 # tools::is_hey PROGRAM: is it the load generator, and does it start? (It has no --version; its usage exits 1.)
 tools::is_hey() {
   local output
@@ -162,14 +170,36 @@ tools::chartjs_state() {
   fi
 }
 
-# tools::gateway_version: prints the gateway release that is wanted.
+# tools::gateway_version: prints the gateway release that is wanted: GATEWAY_VERSION, else stack.gateway.version of
+# config.yaml. That is read line by line, since set-up runs before anything is there that reads YAML.
 tools::gateway_version() {
-  printf '%s\n' "${GATEWAY_VERSION:-1.0.7}"
+  if [ -n "${GATEWAY_VERSION:-}" ]; then
+    printf '%s\n' "$GATEWAY_VERSION"
+    return
+  fi
+  awk '
+    /^[^ #]/ { section = $1; part = "" }
+    /^  [^ #]/ { part = $1 }
+    section == "stack:" && part == "gateway:" && /^    version:/ { gsub(/["\047]/, "", $2); print $2; exit }
+  ' "${PERF_CONFIG:-$ROOT/config.yaml}"
 }
 
-# tools::gateway_date: prints the day whose packages the release is installed with; empty: today's.
+# tools::gateway_date: prints the day whose packages the release is installed with; empty: today's. A release keeps the
+# dependencies of its time (gateway-dependencies.pin): most old ones do not start with today's, and two runs of one
+# release are comparable only with the same.
 tools::gateway_date() {
-  printf '%s\n' "${GATEWAY_DEPENDENCIES_DATE:-}"
+  local wanted release date
+  if [ -n "${GATEWAY_DEPENDENCIES_DATE:-}" ]; then
+    printf '%s\n' "$GATEWAY_DEPENDENCIES_DATE"
+    return
+  fi
+  wanted=$(tools::gateway_version)
+  while read -r release date; do
+    if [ "$release" = "$wanted" ]; then
+      printf '%s\n' "$date"
+      return
+    fi
+  done <"$ROOT/utils/gateway-dependencies.pin"
 }
 
 # tools::gateway_stamp VERSION DATE: the stamp of a gateway's environment.

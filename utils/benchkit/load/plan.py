@@ -342,7 +342,6 @@ class _Planner:
             min_bytes=case.expect.min_bytes,
         )
 
-
     def _rpc_rows(self, kind: str) -> int | None:
         """How many rows to expect of a JSON-RPC listing; not known where it fails, and then its probe tells why."""
         try:

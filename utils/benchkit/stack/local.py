@@ -219,9 +219,8 @@ def _write_files(layout: Layout, programs: list[Program]) -> None:
     if postgres is not None and postgres.user is not None:
         for directory in (place.postgres, Path(layout.sockets.postgres)):
             shutil.chown(directory, postgres.user)
-    for directory in (place.logs, place.programs):
-        for old in directory.iterdir():
-            old.unlink()
+    for old in (*place.logs.iterdir(), *place.programs.iterdir(), *place.tokens):
+        old.unlink()
     for program in programs:
         store.write_text(place.programs / program.name, program.script, mode=PRIVATE_FILE)
     variables = {"HOME": str(place.gateway), **layout.environment}

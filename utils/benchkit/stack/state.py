@@ -87,6 +87,11 @@ class Place:
         return self.root / "secrets.json"
 
     @property
+    def tokens(self) -> list[Path]:
+        """Tokens that the gateway's users cached: they name users and teams of its database."""
+        return list(self.root.glob("token*"))
+
+    @property
     def logs(self) -> Path:
         """One log for each program, ``NAME.log``."""
         return self.root / "logs"

@@ -1,0 +1,97 @@
+#!/usr/bin/env bats
+# cleanup.sh: what is registered runs at every way out, last first, and the exit code says which way it was.
+
+setup() {
+  ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
+  cat >"$BATS_TEST_TMPDIR/program" <<END
+#!/usr/bin/env bash
+set -euo pipefail
+. "$ROOT/utils/lib/cleanup.sh"
+first() { echo "first \$CLEANUP_CODE"; }
+second() { echo second; false; }
+cleanup::install
+cleanup::push first
+cleanup::push second
+END
+}
+
+program() { # the rest of the program, on stdin; run in the background, its pid in $pid
+  cat >>"$BATS_TEST_TMPDIR/program"
+  bash "$BATS_TEST_TMPDIR/program" >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+  pid=$!
+}
+
+said() { # TEXT: wait until the program has said it
+  local tries
+  for ((tries = 0; tries < 50; tries++)); do
+    grep -q "$1" "$BATS_TEST_TMPDIR/out" 2>/dev/null && return 0
+    sleep 0.1
+  done
+  return 1
+}
+
+ended() { # the program's exit code, in $code
+  code=0
+  wait "$pid" || code=$?
+}
+
+@test "an ordinary end: last registered first, a failing step does not stop the others" {
+  program <<<'exit 3'
+  ended
+  [ "$code" -eq 3 ]
+  [ "$(cat "$BATS_TEST_TMPDIR/out")" = $'second\nfirst 3' ]
+}
+
+@test "a failing command is a way out as well" {
+  program <<<'false'
+  ended
+  [ "$code" -eq 1 ]
+  grep -qx 'first 1' "$BATS_TEST_TMPDIR/out"
+}
+
+@test "TERM while a child runs: the child is told at once, exit 143" {
+  program <<<'cleanup::child bash -c "trap \"echo child told; exit 0\" TERM; echo ready; while :; do sleep 0.1; done"'
+  said ready
+  kill -TERM "$pid"
+  ended
+  [ "$code" -eq 143 ]
+  grep -qx 'child told' "$BATS_TEST_TMPDIR/out"
+  grep -qx 'first 143' "$BATS_TEST_TMPDIR/out"
+}
+
+@test "HUP is a terminal that went away: exit 143" {
+  program <<<'echo ready; cleanup::child sleep 20'
+  said ready
+  kill -HUP "$pid"
+  ended
+  [ "$code" -eq 143 ]
+}
+
+@test "a child that ignores TERM is killed, and nothing of it is left" {
+  program <<<'cleanup::child bash -c "trap \"\" TERM; echo ready \$\$; while :; do sleep 0.1; done"'
+  said ready
+  child=$(sed -n 's/^ready //p' "$BATS_TEST_TMPDIR/out")
+  kill -TERM "$pid"
+  ended
+  [ "$code" -eq 143 ]
+  ! kill -0 "$child" 2>/dev/null
+}
+
+@test "a child's exit code comes through" {
+  program <<<'code=0; cleanup::child bash -c "exit 7" || code=$?; echo "child: $code"'
+  ended
+  [ "$code" -eq 0 ]
+  grep -qx 'child: 7' "$BATS_TEST_TMPDIR/out"
+}
+
+@test "a second signal does not cut the cleanup short" {
+  program <<<'slow() { echo cleaning; sleep 1; echo cleaned; }; cleanup::push slow; echo ready; cleanup::child sleep 20'
+  said ready
+  kill -TERM "$pid"
+  said cleaning
+  kill -TERM "$pid"
+  ended
+  [ "$code" -eq 143 ]
+  grep -qx cleaned "$BATS_TEST_TMPDIR/out"
+  grep -qx 'first 143' "$BATS_TEST_TMPDIR/out"
+}
