@@ -58,7 +58,9 @@ def interrupt_once(kit: Toolkit, flags: list[str], number: signal.Signals, after
         problems.append("a traceback")
     problems += [f"left behind: {command}" for command in left_behind(kit.place)]
     problems += damaged(kit.place)
-    print(f"  {number.name:<7} after {after_s:5.2f} s: gone in {took:4.1f} s, {'; '.join(problems) or 'ok'}", flush=True)
+    print(
+        f"  {number.name:<7} after {after_s:5.2f} s: gone in {took:4.1f} s, {'; '.join(problems) or 'ok'}", flush=True
+    )
     return problems
 
 
@@ -94,9 +96,10 @@ def main() -> int:
     for _ in range(options.count):
         number = moments.choice(list(_CODES))
         after_s = moments.uniform(0.3, LONGEST_WAIT_S[kind])
-        with tempfile.TemporaryDirectory(prefix="interrupt ") as place, (
-            nullcontext(f"http://127.0.0.1:{free_port()}") if options.stack else stub_gateway("none")
-        ) as url:
+        with (
+            tempfile.TemporaryDirectory(prefix="interrupt ") as place,
+            nullcontext(f"http://127.0.0.1:{free_port()}") if options.stack else stub_gateway("none") as url,
+        ):
             kit = Toolkit(Path(place), {"SCENARIOS": "tools", "PERF_REQUESTS": "2000", "GATEWAY": "external"})
             if options.stack:
                 ports = {"PERF_FIRST_SERVER_PORT": str(free_port()), "PERF_STACK_DIR": f"{place}/stack"}

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Show every setting, its value, and where that comes from: flag, environment, profile or config.yaml.
 
-  show_settings.py                                   all of them (scenarios' cases stand in config.yaml)
-  show_settings.py stack.gateway.version             only the value of one key
+show_settings.py                                   all of them (scenarios' cases stand in config.yaml)
+show_settings.py stack.gateway.version             only the value of one key
 """
 
 from __future__ import annotations

@@ -188,7 +188,7 @@ def _templates(server: str) -> list[types.ResourceTemplate]:
             uriTemplate=catalogue.public_uri(server, catalogue.ZONE_TEMPLATE),
             name="zone_details",
             description="The time now in a time zone, its next clock change and its cities",
-            mimeType=catalogue.JSON,
+            mimeType=catalogue.ZONE_TYPE,
         )
     ]
 

@@ -19,6 +19,8 @@ from timesim.seed import DOCUMENT_CHARACTERS, FIRST_YEAR, LAST_YEAR, OPEN_FUTURE
 from timesim.store import Reader, ZoneRule
 
 JSON = "application/json"
+# What the template answers is JSON too, but a gateway (ContextForge 1.0) reads templates only when they say text/*.
+ZONE_TYPE = "text/plain"
 PROMPT_ZONES_LIMIT = 50
 
 ZONE_TEMPLATE = "time://zones/{area}/{city}"
@@ -295,7 +297,7 @@ def resource_answer(server: str, uri: str) -> tuple[str, Callable[[Reader, int],
         # Zones with three parts are reached both as the template's grammar has it, 'Argentina%2FBuenos_Aires', and as
         # anybody writes it.
         zone = unquote(uri.removeprefix(_ZONE_PREFIX))
-        return JSON, lambda reader, now: zone_details(reader, zone, now)
+        return ZONE_TYPE, lambda reader, now: zone_details(reader, zone, now)
     if kind is None:
         offered = ", ".join(public_uri(server, known) for known in [*RESOURCES, ZONE_TEMPLATE])
         raise BadRequestError(f"unknown resource {quoted(asked)}; expected one of {offered}")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from toolkit import ROOT, Toolkit, left_behind, stub_gateway
 
 pytestmark = pytest.mark.e2e
@@ -104,7 +105,9 @@ def test_a_gateway_that_dies_in_the_middle_of_a_case(kit: Toolkit) -> None:
     with stub_gateway("die") as url:
         done = kit.measure("--url", url)
     assert done.returncode == 3, done.stderr
-    assert "Connection refused" in assert_no_figures(kit, "tools/call_convert_time") or "stopped answering" in done.stdout
+    assert (
+        "Connection refused" in assert_no_figures(kit, "tools/call_convert_time") or "stopped answering" in done.stdout
+    )
     assert left_behind(kit.place) == []
 
 
@@ -220,7 +223,7 @@ def test_make_hands_settings_on_and_tells_the_code(kit: Toolkit) -> None:
 
 
 def test_the_token_is_nowhere(kit: Toolkit) -> None:
-    kit.environ["GATEWAY_TOKEN"] = "aaaa.s3cr3t.bbbb"  # noqa: S105 - made up
+    kit.environ["GATEWAY_TOKEN"] = "aaaa.s3cr3t.bbbb"
     with stub_gateway("none") as url:
         done = kit.run("./run-configurable.sh", "--url", url)
     assert done.returncode == 0, done.stderr

@@ -10,6 +10,7 @@ import sys
 from datetime import UTC, datetime
 
 import pytest
+
 from toolkit import ROOT
 
 pytestmark = pytest.mark.e2e

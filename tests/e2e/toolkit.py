@@ -39,7 +39,7 @@ def stub_gateway(fault: str) -> Iterator[str]:
             deadline = time.monotonic() + 10
             while True:
                 try:
-                    urllib.request.urlopen(f"{url}/health", timeout=1)  # noqa: S310 - an address of this test
+                    urllib.request.urlopen(f"{url}/health", timeout=1)
                     break
                 except (urllib.error.URLError, ConnectionError):
                     assert time.monotonic() < deadline, "the stub did not start"

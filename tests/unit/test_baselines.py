@@ -8,10 +8,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from documents import environment
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from verdicts import case_of, elsewhere, measured, run_of
 
 from benchkit import store
 from benchkit.errors import ExitCode, UserError
@@ -26,6 +24,8 @@ from benchkit.verdict.baselines import (
     load_baseline,
     save_baseline,
 )
+from documents import environment
+from verdicts import case_of, elsewhere, measured, run_of
 
 
 def save(run: Run, directory: Path, *, keep_runs: int = 10, force: bool = False) -> SavedBaseline:

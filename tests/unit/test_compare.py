@@ -6,10 +6,8 @@ import math
 from collections.abc import Callable
 
 import pytest
-from documents import environment
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from verdicts import LIMITS, baseline_of, case_of, elsewhere, measured, run_of
 
 from benchkit import store
 from benchkit.errors import ExitCode
@@ -22,11 +20,14 @@ from benchkit.verdict.rules import (
     DERIVED,
     case_figures,
     change_percent,
+    detectable_percent,
     judge,
     verdict_of,
     worst,
 )
-from benchkit.verdict.text import WIDTH, comparison_report, noise_between, plain
+from benchkit.verdict.text import WIDTH, comparison_report, plain
+from documents import environment
+from verdicts import LIMITS, baseline_of, case_of, elsewhere, measured, run_of
 
 STEADY = {"p50_latency": 21.0, "requests_per_sec": 10_000 / 21, "error_rate": 0.0}
 """What ``measured()`` has as its medians."""
@@ -473,11 +474,6 @@ def test_the_same_documents_give_the_same_bytes():
     assert store.dump(compare(everything(), baseline, LIMITS)) == store.dump(compare(everything(), reread, LIMITS))
 
 
-def test_what_one_run_can_tell_gets_sharper_with_the_baseline():
-    assert noise_between(1, 5.0) == pytest.approx(13.859, abs=1e-3)
-    assert noise_between(10, 5.0) < noise_between(2, 5.0) < noise_between(1, 5.0)
-
-
 @settings(deadline=None)
 @given(st.lists(st.floats(0.1, 1e6), min_size=1, max_size=3), st.floats(0.1, 1e6))
 def test_the_report_keeps_its_width(rounds, reference):
@@ -486,3 +482,23 @@ def test_the_report_keeps_its_width(rounds, reference):
     text = plain(comparison_report(comparison, run.environment.load))
     assert max(map(len, text.splitlines())) <= WIDTH
     assert "nan" not in text
+
+
+@pytest.mark.parametrize(
+    ("noise", "requests", "runs", "expected"),
+    [(0.0, 100, 1, 0.0), (8.0, 100, 1, 33.9), (8.0, 100, 10, 25.2), (8.0, 1000, 1, 21.2), (4.0, 1000, 1, 17.0)],
+)
+def test_what_noise_can_explain(noise: float, requests: int, runs: int, expected: float) -> None:
+    # 3 * s * sqrt(1 + 1/m), s of 100 requests shrinking with their root to 5 % at the least (or the noise, if less)
+    assert detectable_percent(noise, requests, runs) == pytest.approx(expected, abs=0.05)
+
+
+def test_a_change_within_the_noise_is_inconclusive_and_beyond_it_a_regression() -> None:
+    limits = Baselines(noise={"p50_latency": 8.0})
+    verdicts = {now: judge(P50, now, [100.0], limits, advisory=False, requests=100) for now in (105.0, 130.0, 140.0)}
+    assert [one.verdict for one in verdicts.values() if one] == [
+        Verdict.UNCHANGED,
+        Verdict.INCONCLUSIVE,
+        Verdict.CRITICAL,
+    ]
+    assert [one.detectable_percent for one in verdicts.values() if one] == [33.9, 33.9, 33.9]

@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from documents import environment
-from verdicts import case_of, elsewhere, measured, program, run_of, write_run
 
 from benchkit.model import Run, RunStatus, Validity
 from benchkit.settings import ROOT
+from documents import environment
+from verdicts import case_of, config_without_noise, elsewhere, measured, program, run_of, write_run
 
 FILES = {"comparison.json", "comparison_report.txt"}
 
@@ -221,7 +221,7 @@ def on_terminal(run: Path, directory: Path, **environ: str) -> str:
     """What the program writes to a terminal."""
     ours, theirs = pty.openpty()
     command = [sys.executable, str(ROOT / "utils" / "compare_results.py"), str(run), "--baselines-dir", str(directory)]
-    env = {"PATH": os.environ["PATH"], "TERM": "xterm", **environ}
+    env = {"PATH": os.environ["PATH"], "TERM": "xterm", "PERF_CONFIG": config_without_noise(), **environ}
     with subprocess.Popen(command, stdout=theirs, env=env) as process:
         os.close(theirs)
         chunks = []
@@ -251,3 +251,14 @@ def test_a_terminal_gets_colours_and_the_same_words(place):
 @pytest.mark.parametrize("arguments", [[], ["a", "b"], ["--what"]])
 def test_wrong_usage_ends_with_2(arguments):
     assert program("compare_results.py", *arguments).returncode == 2
+
+
+def test_what_noise_can_explain_is_inconclusive_and_fails_nothing(place: Path) -> None:
+    run = write_run(place / "run", run_of(measured(rounds=(25.0,)), measured("tools/call"), number=2))
+    own = {"PERF_CONFIG": str(ROOT / "config.yaml")}
+    done = program("compare_results.py", run, "--baselines-dir", place / "base lines", environ=own)
+    assert done.returncode == 0, done.stdout
+    assert "inconclusive" in done.stdout
+    compared = json.loads((run / "comparison.json").read_text("utf-8"))
+    p50 = compared["cases"][0]["metrics"]["p50_latency"]
+    assert (p50["verdict"], p50["detectable_percent"] > 10) == ("inconclusive", True)

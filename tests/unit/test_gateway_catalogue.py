@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from gateway_stub import FakeGateway, Reply, serving
 
 from benchkit.errors import UserError
 from benchkit.gateway.catalogue import Catalogue, load_catalogue
 from benchkit.gateway.client import Gateway
 from benchkit.gateway.registration import register
 from benchkit.model import Entity
+from gateway_stub import FakeGateway, Reply, serving
 
 URL = "http://127.0.0.1:{}/mcp"
 SCHEMA = {
@@ -60,6 +60,7 @@ def test_a_tool_is_found_by_its_own_name_on_its_server() -> None:
             name="time2-get-system-time",
             original="get_system_time",
             id=identity(fake, "tools", name="time2-get-system-time"),
+            server="time2",
         )
         assert catalogue.tool("get_system_time", "") is not None
         assert catalogue.tool("get_system_time", "time3") is None
@@ -102,7 +103,9 @@ def test_how_a_release_identifies_prompts(name: str, sent: str, in_path: str) ->
     with catalogue_of(fake) as catalogue:
         found = catalogue.prompt("compare_timezones", "time1")
     row = fake.rows["prompts"][0]
-    assert found == Entity(name=row[sent], original="compare_timezones", id=row[in_path])
+    # Before 1.0 a prompt does not say whose it is.
+    owner = "time1" if name.startswith("1.") else ""
+    assert found == Entity(name=row[sent], original="compare_timezones", id=row[in_path], server=owner)
 
 
 def test_the_gateway_s_own_prompts_belong_to_every_server() -> None:

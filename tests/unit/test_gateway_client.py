@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from gateway_stub import FakeGateway, Reply, Request, make_token, serving
 
 from benchkit.errors import UserError
 from benchkit.gateway.client import Gateway, NobodyThereError
+from gateway_stub import FakeGateway, Reply, Request, make_token, serving
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Callable
 
 import pytest
-from gateway_stub import FakeGateway, Reply, Request, serving
 
 from benchkit.gateway.client import Gateway
 from benchkit.gateway.counters import OWN_LAG_S, ServerCounters, gateway_counts, settle
 from benchkit.model import CounterReading, ExecutionCount, ServerCounter
+from gateway_stub import FakeGateway, Reply, Request, serving
 
 
 def count(succeeded: int, failed: int = 0) -> ExecutionCount:

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from gateway_stub import EMAIL, PASSWORD, FakeGateway, Reply, Stub, make_token, serving
 
 import gateway as program
 from benchkit.connection import own_stack
@@ -19,6 +18,7 @@ from benchkit.errors import ExitCode, UserError
 from benchkit.gateway import registration
 from benchkit.stack.state import GatewayAccess, ServerAccess, StackState, SupervisorProcess
 from benchkit.stack.topology import GatewayNode, Topology
+from gateway_stub import EMAIL, PASSWORD, FakeGateway, Reply, Stub, make_token, serving
 
 TOOLS = [f"tool_{number}" for number in range(100)]
 

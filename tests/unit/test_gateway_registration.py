@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from gateway_stub import FakeGateway, Reply, Request, serving
 
 from benchkit.errors import UserError
 from benchkit.gateway import registration
@@ -20,6 +19,7 @@ from benchkit.gateway.registration import (
     same_url,
     unregister,
 )
+from gateway_stub import FakeGateway, Reply, Request, serving
 
 SERVERS = [(f"time{number}", f"http://127.0.0.1:{number}/mcp") for number in range(1, 5)]
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from gateway_stub import make_token
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchkit.errors import UserError
 from benchkit.gateway.tokens import Token, TokenCache, read_token
+from gateway_stub import make_token
 
 OWNER = "http://127.0.0.1:4444 admin@example.com"
 

@@ -40,15 +40,15 @@ class FakeCatalogue:
 
     def tool(self, original: str, server: str) -> Entity | None:
         slug = original.replace("_", "-")
-        return None if original in self.missing else Entity(f"{server}-{slug}", original, f"id-{slug}")
+        return None if original in self.missing else Entity(f"{server}-{slug}", original, f"id-{slug}", server)
 
     def resource(self, uri: str, server: str) -> Entity | None:
-        return None if "{server}" in uri else Entity(uri, uri.rsplit("/", 1)[-1], f"id-{server}")
+        return None if "{server}" in uri else Entity(uri, uri.rsplit("/", 1)[-1], f"id-{server}", server)
 
     def prompt(self, original: str, server: str) -> Entity | None:
         if original.startswith("perf_"):
-            return Entity(original.replace("_", "-"), original, "id-own") if server == "" else None
-        return Entity(f"{server}-{original}", original, f"id-{server}-prompt")
+            return Entity(original.replace("_", "-"), original, "id-own")
+        return Entity(f"{server}-{original}", original, f"id-{server}-prompt", server)
 
     def check_arguments(self, original: str, server: str, arguments: Mapping[str, Any]) -> str:
         return self.refuses
@@ -94,6 +94,13 @@ def test_the_name_that_the_gateway_lists_is_sent_and_the_original_is_counted() -
     assert part.server_counter.key == "tools/call:get_system_time"
 
 
+def test_what_is_the_gateways_own_is_counted_by_no_server() -> None:
+    cases = planned()
+    assert cases["prompts/rpc_get_validated"].parts[0].server_counter is None
+    assert cases["prompts/rpc_get_validated"].gateway_kind == "prompts"
+    assert cases["prompts/rpc_get_compare_timezones"].parts[0].server_counter is not None
+
+
 def test_arguments_of_a_case_replace_those_of_its_payload() -> None:
     body = json.loads(planned()["tools/call_get_system_time_tokyo"].parts[0].body or "")
     assert body["params"]["arguments"] == {"timezone": "Asia/Tokyo"}
@@ -119,7 +126,10 @@ def test_rest_paths_take_ids_and_a_posted_prompt_takes_its_arguments_only() -> N
     get = cases["prompts/rest_get_compare_timezones"]
     assert get.method == "POST"
     assert get.parts[0].url.endswith("/v1/prompts/id-time1-prompt")
-    assert json.loads(get.parts[0].body or "") == {"timezones": "Asia/Tokyo, Europe/London", "reference_time": "12:00"}
+    assert json.loads(get.parts[0].body or "") == {
+        "timezones": "Asia/Tokyo, Europe/London",
+        "reference_time": "2025-06-01T12:00:00+00:00",
+    }
     assert get.headers["Content-Type"] == "application/json"
     assert "Content-Type" not in read.headers
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from documents import STARTED, environment, run
+import yaml
 
 from benchkit import store
 from benchkit.model import Baseline, BaselineRun, Case, Environment, Iteration, Run, Validity
 from benchkit.settings import ROOT, Baselines
+from documents import STARTED, environment, run
 
 LIMITS = Baselines()
 """The thresholds of the specification: 10 % worse, 5 % better, 0.1 percentage points of errors."""
@@ -91,6 +94,16 @@ def elsewhere(base: Environment, **changes: Any) -> Environment:
     return base.model_copy(update=parts)
 
 
+@cache
+def config_without_noise() -> str:
+    """The path of a config.yaml for which every change is proven: these tests are about what follows from one."""
+    data = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+    data["baselines"]["noise"] = {}
+    path = Path(tempfile.mkdtemp()) / "config.yaml"
+    path.write_text(yaml.safe_dump(data), "utf-8")
+    return str(path)
+
+
 def program(
     name: str, *arguments: object, environ: Mapping[str, str] | None = None, **options: Any
 ) -> subprocess.CompletedProcess[str]:
@@ -101,7 +114,7 @@ def program(
         text=True,
         check=False,
         timeout=60,
-        env={"PATH": os.environ["PATH"], **(environ or {})},
+        env={"PATH": os.environ["PATH"], "PERF_CONFIG": config_without_noise(), **(environ or {})},
         **options,
     )
 

@@ -375,12 +375,14 @@ class Entity:
     """A tool, resource or prompt as the gateway lists it: the name or URI to send, its id, and its counter's name.
 
     ``original`` is how the MCP server itself calls it, and how that server counts it; for a resource its URI, or the
-    template that its URI belongs to.
+    template that its URI belongs to. ``server`` is that server's name; empty where it is the gateway's own, or the
+    release does not say whose it is.
     """
 
     name: str
     original: str
     id: str
+    server: str = ""
 
 
 @dataclass(frozen=True)

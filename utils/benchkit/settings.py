@@ -75,7 +75,11 @@ class Performance(Section):
 
 
 class Baselines(Section):
-    """Where baselines lie, and what counts as a change. Thresholds in percent."""
+    """Where baselines lie, and what counts as a change. Thresholds in percent.
+
+    ``noise``: metric to the standard deviation, in percent, between runs of an unchanged gateway with 100 requests per
+    case and iteration; a metric that is not named is taken to have none.
+    """
 
     storage_dir: str = Field("baselines", min_length=1)
     profile: str = ""
@@ -86,8 +90,9 @@ class Baselines(Section):
     metrics: list[str] = ["p50_latency", "requests_per_sec", "p95_latency", "p99_latency", "total_time"]
     gate: list[str] = ["p50_latency", "requests_per_sec"]
     thresholds: dict[str, Percent] = {}
+    noise: dict[str, Percent] = {}
 
-    @field_validator("metrics", "gate", "thresholds")
+    @field_validator("metrics", "gate", "thresholds", "noise")
     @classmethod
     def _metrics_exist(cls, value: Any) -> Any:
         for name in value:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from benchkit.errors import UserError
@@ -78,24 +78,22 @@ class Catalogue:
 
     def tool(self, original: str, server: str) -> Entity | None:
         """The tool that an MCP server calls ``original``."""
-        found = self._tool(original, server)
-        return found.entity if found else None
+        return _entity(self._tool(original, server))
 
     def resource(self, uri: str, server: str) -> Entity | None:
         """The resource of that URI, or the template that it matches: then ``name`` is the URI itself."""
         found = _first(self._entries["resources"], uri, server)
         if found is not None:
-            return found.entity
+            return _entity(found)
         for template in self._entries["templates"]:
             reachable = not server or template.server in ("", server)
             if reachable and _template_pattern(template.entity.original).fullmatch(uri):
-                return Entity(name=uri, original=template.entity.original, id=template.entity.id)
+                return Entity(uri, template.entity.original, template.entity.id, template.server)
         return None
 
     def prompt(self, original: str, server: str) -> Entity | None:
         """The prompt that an MCP server, or the gateway itself, calls ``original``."""
-        found = _first(self._entries["prompts"], original, server)
-        return found.entity if found else None
+        return _entity(_first(self._entries["prompts"], original, server))
 
     def check_arguments(self, original: str, server: str, arguments: Mapping[str, Any]) -> str:
         """Why a tool's input schema refuses arguments: argument and rule, in words; empty when it takes them."""
@@ -161,6 +159,10 @@ def server_of(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
     if row.get("gatewayId"):
         return names.get(str(row["gatewayId"]), "")
     return str(row.get("federationSource") or "")
+
+
+def _entity(found: Listed | None) -> Entity | None:
+    return replace(found.entity, server=found.server) if found else None
 
 
 def _first(listed: Iterable[Listed], original: str, server: str) -> Listed | None:

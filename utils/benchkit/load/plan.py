@@ -309,7 +309,9 @@ class _Planner:
                 arguments = message.gateway["params"].get("arguments") or {}
                 body = json.dumps(arguments) if case.method == "POST" else None
         counter = None
-        if server is not None and server.counters_url and message.counter:
+        owner = message.entity.server if message.entity else ""
+        # What is the gateway's own never reaches a server, so there is nobody to count it.
+        if server is not None and server.name == owner and server.counters_url:
             counter = ServerCounter(url=server.counters_url, key=message.counter)
         return Part(
             url=url,

@@ -131,11 +131,17 @@ def _compare_case(case: Case, references: _References | None, limits: Baselines)
 
 def _compare_metrics(case: Case, references: _References, limits: Baselines) -> dict[str, MetricComparison]:
     figures = case_figures(case)
+    requests = min((iteration.sent for iteration in case.iterations if iteration.sent), default=100)
     deciding = {*limits.gate, ERROR_RATE} - {*case.advisory, *DERIVED}
     metrics: dict[str, MetricComparison] = {}
     for name in dict.fromkeys([*limits.metrics, ERROR_RATE, *DERIVED]):
         compared = judge(
-            METRICS[name], figures.get(name), references.get(name, []), limits, advisory=name not in deciding
+            METRICS[name],
+            figures.get(name),
+            references.get(name, []),
+            limits,
+            advisory=name not in deciding,
+            requests=requests,
         )
         if compared is not None:
             metrics[name] = compared

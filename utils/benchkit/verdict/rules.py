@@ -1,7 +1,8 @@
 """The arithmetic of one figure: what a case's figure is, how it changed, and what that is called.
 
-Pure functions. The rule asks only how large a change is, not how certain: :func:`judge` gets every reference value, so
-that a rule which also weighs the noise between runs needs no other data.
+Pure functions. A change counts when it is larger than its threshold and larger than what the noise between runs can
+explain (:func:`detectable_percent`). That noise is a cautious default of the settings; :func:`judge` gets every
+reference value, so that a rule which estimates it from the runs needs no other data.
 """
 
 from __future__ import annotations
@@ -38,6 +39,14 @@ BY_SEVERITY = (
 
 WORSE = frozenset({Verdict.CRITICAL, Verdict.REGRESSION})
 """Verdicts that are proof of a change for the worse."""
+
+
+FALSE_ALARM_SIGMAS = 3.0
+"""How many standard deviations a change must exceed: 1 in 700 figures of an unchanged gateway gets worse by more
+(normal distribution, one side), so one suite of 70 gated figures in ten."""
+
+SMALLEST_NOISE_PERCENT = 5.0
+"""More requests do not repair the noise between runs: it stays at about this, however long they are."""
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -78,17 +87,33 @@ def change_percent(metric: Metric, current: float, reference: float) -> float | 
     return round(change, 6) + 0.0 if math.isfinite(change) else None
 
 
-def verdict_of(metric: Metric, change: float, limits: Baselines) -> Verdict:
+def detectable_percent(noise_percent: float, requests: int, runs: int) -> float:
+    """The smallest change, in percent, that is more than noise: ``z * s * sqrt(1 + 1/m)``, as of a prediction interval.
+
+    Args:
+        noise_percent: standard deviation between runs with 100 requests per iteration; 0: no noise is allowed for.
+        requests: per iteration. The deviation shrinks with their square root, down to :data:`SMALLEST_NOISE_PERCENT`.
+        runs: that the reference is made of.
+    """
+    if noise_percent <= 0:
+        return 0.0
+    deviation = max(noise_percent * math.sqrt(100 / max(requests, 1)), min(noise_percent, SMALLEST_NOISE_PERCENT))
+    return round(FALSE_ALARM_SIGMAS * deviation * math.sqrt(1 + 1 / max(runs, 1)), 1)
+
+
+def verdict_of(metric: Metric, change: float, limits: Baselines, detectable: float = 0.0) -> Verdict:
     """What a change (in the unit of :func:`change_percent`) is called.
 
-    A metric is a regression when it got worse by at least its threshold; the error rate when it rose by more than its
-    own.
+    A metric is a regression when it got worse by at least its threshold, and by more than ``detectable``: between the
+    two it is inconclusive. The error rate is a regression when it rose by more than its own threshold.
     """
     threshold = limits.threshold(metric.name)
     if metric.absolute:
         if -change > threshold:
             return Verdict.CRITICAL
         return Verdict.IMPROVEMENT if change > threshold else Verdict.UNCHANGED
+    if abs(change) < detectable:
+        return Verdict.INCONCLUSIVE if abs(change) >= threshold else Verdict.UNCHANGED
     if change < 0 and -change >= threshold:
         return Verdict.CRITICAL if -change >= CRITICAL_PERCENT else Verdict.REGRESSION
     if change > 0 and change >= limits.improvement_threshold:
@@ -97,11 +122,17 @@ def verdict_of(metric: Metric, change: float, limits: Baselines) -> Verdict:
 
 
 def judge(
-    metric: Metric, current: float | None, references: Sequence[float], limits: Baselines, *, advisory: bool
+    metric: Metric,
+    current: float | None,
+    references: Sequence[float],
+    limits: Baselines,
+    *,
+    advisory: bool,
+    requests: int = 100,
 ) -> MetricComparison | None:
     """One metric of one case held against its reference, the median of ``references`` (one value per baseline run).
 
-    ``None`` when neither side has the metric.
+    ``requests`` is the number per iteration. ``None`` when neither side has the metric.
     """
     reference = median(references) if references else None
     if current is None and reference is None:
@@ -114,12 +145,14 @@ def judge(
             verdict=Verdict.MISSING, reference=reference, advisory=advisory, reason="was not measured"
         )
     change = change_percent(metric, current, reference)
+    detectable = detectable_percent(limits.noise.get(metric.name, 0.0), requests, len(references))
     return MetricComparison(
-        verdict=Verdict.NOT_COMPARABLE if change is None else verdict_of(metric, change, limits),
+        verdict=Verdict.NOT_COMPARABLE if change is None else verdict_of(metric, change, limits, detectable),
         current=current,
         reference=reference,
         change_percent=change,
         threshold_percent=threshold,
+        detectable_percent=max(detectable, threshold) if detectable else None,
         advisory=advisory,
         reason="" if change is not None else f"has a reference of {reference:g}, so there is no ratio",
     )

@@ -6,7 +6,6 @@ also a word.
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,14 +16,6 @@ from benchkit.verdict.rules import WORSE
 
 WIDTH = 100
 """Columns that a line may take."""
-
-NOISE_PERCENT = (5.0, 10.0)
-"""What the figures of one run typically scatter by between runs of an unchanged gateway: a standard deviation in
-percent, on a machine with other things to do. Not this machine's: that needs repeated runs."""
-
-STEADY_REQUESTS = 300
-"""Requests in an iteration from which on its throughput scatters as little as its p50: measured on release 1.0.7, whose
-stalls come every few hundred requests. Blocks of 100 scattered by 12-32 % in req/s, blocks of 300 by 2-8 %."""
 
 _STYLES = {
     Verdict.CRITICAL: "bold red",
@@ -84,9 +75,10 @@ def comparison_report(comparison: Comparison, load: Load) -> list[Line]:
     if comparison.verdict is Verdict.NOT_COMPARABLE:
         return lines
     lines += _section("Got worse, the worst first", _by_change(comparison.cases, WORSE), worst_first=True)
+    lines += _section("Inconclusive, noise could explain it", _by_change(comparison.cases, {Verdict.INCONCLUSIVE}))
     lines += _section("Got better, the best first", _by_change(comparison.cases, {Verdict.IMPROVEMENT}))
     lines += _reasons("Without a verdict: work that did not happen, or figures that have no ratio", comparison.cases)
-    lines += _limits(len(baseline.runs), load)
+    lines += _limits(comparison, load)
     lines += _table(comparison.cases)
     return lines
 
@@ -142,31 +134,24 @@ def _reasons(title: str, cases: Iterable[CaseComparison]) -> list[Line]:
     return lines
 
 
-def _limits(runs: int, load: Load) -> list[Line]:
-    low, high = (noise_between(runs, noise) for noise in NOISE_PERCENT)
-    low_noise, high_noise = NOISE_PERCENT
-    text = (
-        f"One run (the median of {_number(load.iterations, 'iteration')}) is held against the median of "
-        f"{_number(runs, 'run')}, with fixed limits. Between two runs of an unchanged gateway a figure typically "
-        f"scatters by {low_noise:g}-{high_noise:g} %, so a change of less than {low:.0f}-{high:.0f} % can be noise: "
-        "measure again before acting on it. More iterations do not lessen this noise; more runs in the baseline do, "
-        "down to the noise of the one run."
-    )
-    if load.requests < STEADY_REQUESTS:
+def _limits(comparison: Comparison, load: Load) -> list[Line]:
+    """What the run could not have told, with the limits that applied."""
+    runs = _number(len(comparison.baseline.runs), "run")
+    largest: dict[str, float] = {}
+    for case in comparison.cases:
+        for name, metric in case.metrics.items():
+            if metric.detectable_percent is not None and not metric.advisory:
+                largest[name] = max(largest.get(name, 0.0), metric.detectable_percent)
+    text = f"One run (the median of {_number(load.iterations, 'iteration')}) is held against the median of {runs}. "
+    if largest:
+        limits = " and ".join(f"{percent:.0f} % of {METRICS[name].label}" for name, percent in largest.items())
         text += (
-            f" An iteration of {_number(load.requests, 'request')} holds one of the gateway's stalls or none, so its "
-            "req/s and total time scatter far more than its p50."
+            f"Two runs of an unchanged gateway differ as well: a change below {limits} can be that, and is called "
+            "inconclusive. More requests lower these limits (PROFILE=medium), and so do more runs in the baseline."
         )
+    else:
+        text += "No noise is allowed for (baselines.noise): a change that counts here can be the machine's."
     return _heading("What this can tell") + _wrapped(text)
-
-
-def noise_between(runs: int, noise_percent: float) -> float:
-    """How far one run may lie from ``runs`` others without anything having changed, in 19 of 20 figures, in percent.
-
-    The 95 % range of the difference between one value and the mean of m others, ``1.96 · s · √(1 + 1/m)``, for a known
-    standard deviation s.
-    """
-    return 1.96 * noise_percent * math.sqrt(1 + 1 / runs)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
