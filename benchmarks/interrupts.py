@@ -24,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "e2e"))
 
-from toolkit import Toolkit, free_port, left_behind, stub_gateway  # noqa: E402
+from toolkit import Toolkit, free_port, left_behind, stub_gateway
 
 WITHIN_S = 10.0
 LONGEST_WAIT_S = {"stub": 8.0, "stack": 45.0}
