@@ -92,6 +92,9 @@ class Session:
                 warmup_requests=load.warmup_requests if load.warmup else 0,
             ),
         )
+        cases = plan_cases(settings, connection.routes, connection.catalogue)
+        if all(case.skipped for case in cases):
+            raise UserError(f"nothing can be measured here: {cases[0].id}: {cases[0].skipped}")
         self._dir = _new_run_dir(settings)
         plan = Plan(
             run_id=self._dir.name,
@@ -101,14 +104,14 @@ class Session:
             command=self._arguments.command,
             max_error_rate=load.max_error_rate,
             metrics_wait_s=load.metrics_wait,
-            cases=plan_cases(settings, connection.routes, connection.catalogue),
+            cases=cases,
             differences=plan_differences(settings),
             warnings=connection.warnings,
         )
+        # The shell marks a run that ends early, and it may end before this word is answered.
+        self._arguments.dir_file.write_text(str(self._dir), encoding="utf-8")
         self._plan = plan = write_bodies(plan, self._dir)
         save(self._dir / "plan.json", plan)
-        if all(case.skipped for case in plan.cases):
-            raise UserError(f"nothing can be measured here: {plan.cases[0].id}: {plan.cases[0].skipped}")
         self._driver = Driver(
             plan,
             self._dir,
@@ -289,6 +292,9 @@ def main() -> ExitCode:
     """Answer the shell until it has nothing more to say."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--command", default="", help="what the user typed, for run.json")
+    parser.add_argument(
+        "--dir-file", type=Path, default=os.devnull, metavar="FILE", help="takes the run's directory once there is one"
+    )
     parser.add_argument("--owner", type=int, default=os.getppid(), help="pid that holds the lock")
     add_arguments(parser)
     session = Session(parser.parse_args())

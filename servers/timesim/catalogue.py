@@ -370,7 +370,7 @@ def _rule(reader: Reader, zone: str, instant: int) -> ZoneRule:
     rule = reader.rule(zone, instant) if text else None
     if rule is None:
         similar = reader.zones_named_like(zone[:64]) if text else []
-        hint = f"did you mean {' or '.join(similar)}?" if similar else "timezone://info lists all names"
+        hint = f"did you mean {' or '.join(similar)}?" if similar else "the resource timezone_info lists all names"
         raise BadRequestError(
             f"unknown time zone {quoted(zone)}; expected an IANA name such as 'Europe/Berlin'; {hint}"
         )

@@ -14,8 +14,7 @@ from timesim.store import Answer, Reader, Store
 class PostgresqlStore(Store):
     """A store in a PostgreSQL database, read through psycopg's asynchronous connections.
 
-    They were somewhat quicker than blocking ones in threads (by about a tenth in requests per second), and a query that
-    takes too long can be given up, which a thread cannot.
+    Blocking ones in threads were as quick, but a query that takes too long can be given up here, and there not.
     """
 
     backend = "postgresql"

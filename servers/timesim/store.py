@@ -194,9 +194,9 @@ class SqliteStore(Store):
     """A store in an SQLite file, which is read on the event loop itself.
 
     SQLite is no server but a library: a query is 0.05 to 0.1 ms of this process's own processor time, with nothing to
-    wait for. Handing it to a thread took longer than the query, since two threads then compete for the interpreter:
-    the server answered a third fewer requests per second with four threads and with one, and fewer still with
-    aiosqlite, which has a thread behind it. Nobody writes to the file but a server that starts with another seed.
+    wait for. Handing it to a thread takes longer than the query, since two threads then compete for the interpreter:
+    with threads, one or four, the server answered about a sixth fewer requests per second, and with aiosqlite, which
+    has a thread behind it too, half as many. Nobody writes to the file but a server that starts with another seed.
     """
 
     backend = "sqlite"

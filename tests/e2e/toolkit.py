@@ -114,13 +114,11 @@ class Toolkit:
 
 
 def left_behind(place: Path) -> list[str]:
-    """Command lines of processes that still have something to do with a test's place."""
+    """Command lines of processes that still have something to do with a test's place: by words, environment, or cwd."""
     found = []
-    for process in psutil.process_iter(["cmdline", "environ", "pid"]):
+    for process in psutil.process_iter(["cmdline", "environ", "cwd"]):
         words = process.info["cmdline"] or []
-        environ = process.info["environ"] or {}
-        if process.pid != os.getpid() and (
-            any(str(place) in word for word in words) or str(place) in environ.get("RESULTS_DIR", "")
-        ):
+        told = [*words, (process.info["environ"] or {}).get("RESULTS_DIR", ""), process.info["cwd"] or ""]
+        if process.pid != os.getpid() and any(str(place) in word for word in told):
             found.append(" ".join(words))
     return found

@@ -260,7 +260,10 @@ def test_the_official_client_can_use_everything(server: Running) -> None:
                 (content,) = (await session.read_resource(AnyUrl(uri))).contents
                 assert content.mimeType == mime_type
             (template,) = (await session.list_resource_templates()).resourceTemplates
-            assert (template.uriTemplate, template.mimeType) == ("time://time1/zones/{area}/{city}", "application/json")
+            assert (template.uriTemplate, template.mimeType) == (
+                "time://time1/zones/{area}/{city}",
+                catalogue.ZONE_TYPE,
+            )
 
             (prompt,) = (await session.list_prompts()).prompts
             assert prompt.name == "compare_timezones"
@@ -343,7 +346,7 @@ def test_world_times_are_those_of_the_cities(server: Running) -> None:
 def test_the_template_reads_any_zone(server: Running, uri: str, zone: str) -> None:
     content = server.resource(uri)
     details = json.loads(content["text"])
-    assert content["mimeType"] == "application/json"
+    assert content["mimeType"] == catalogue.ZONE_TYPE
     assert details["timezone"] == zone
     assert details["cities"] == [zone.rpartition("/")[2].replace("_", " ")]
 

@@ -111,8 +111,8 @@ load::main() {
 load::open_session() {
   mkfifo "$LOAD_TMP/ask" "$LOAD_TMP/answer"
   exec 5<>"${TMPDIR:-/tmp}/perf_test_$(id -u).lock"
-  load::python measure.py --owner $$ --command "$(load::command)" ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} \
-    <"$LOAD_TMP/ask" >"$LOAD_TMP/answer" &
+  load::python measure.py --owner $$ --dir-file "$LOAD_TMP/dir" --command "$(load::command)" \
+    ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} <"$LOAD_TMP/ask" >"$LOAD_TMP/answer" &
   LOAD_SESSION=$!
   exec 3>"$LOAD_TMP/ask" 4<"$LOAD_TMP/answer"
   load::ask open
@@ -253,7 +253,7 @@ load::judge() {
   esac
   load::finish "$code"
   if [ "$LOAD_REPORT" = true ]; then
-    load::python report_generator.py "$LOAD_DIR" >/dev/null || log::warn 'the report could not be written'
+    load::python report_generator.py "$LOAD_DIR" || log::warn 'the report could not be written'
   fi
   load::last_line "$code"
   return "$code"
@@ -292,7 +292,15 @@ load::finish() {
 
 # load::mark_interrupted: whatever ends a run early, its run.json is whole and says so.
 load::mark_interrupted() {
-  [ -n "$LOAD_DIR" ] && [ "$LOAD_FINISHED" = false ] && [ -d "$LOAD_DIR" ] || return 0
+  [ "$LOAD_FINISHED" = false ] || return 0
+  if [ -z "$LOAD_DIR" ] && [ -n "$LOAD_TMP" ] && [ -s "$LOAD_TMP/dir" ]; then
+    LOAD_DIR=$(cat "$LOAD_TMP/dir")
+  fi
+  [ -n "$LOAD_DIR" ] || return 0
+  if [ ! -e "$LOAD_DIR/plan.json" ]; then
+    rm -rf "$LOAD_DIR" # it was made a moment ago, and nothing is in it
+    return 0
+  fi
   case $CLEANUP_CODE in
     130 | 143) LOAD_REASON='interrupted; what was measured is kept and marked' ;;
   esac
