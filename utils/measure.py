@@ -22,18 +22,18 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
 from benchkit.connection import Connection, connect
 from benchkit.errors import ExitCode, UserError, os_reason, run_program
+from benchkit.gateway.counters import ServerCounters
 from benchkit.load.driver import Driver, Step, steps, write_bodies
 from benchkit.load.plan import plan_cases, plan_differences
 from benchkit.load.progress import Estimate, Progress
 from benchkit.machine import describe_machine
-from benchkit.model import Environment, ExecutionCount, Load, Plan
+from benchkit.model import Environment, ExecutionCount, Load, Plan, PlannedCase, Probe
 from benchkit.settings import ROOT, Settings, add_arguments, from_arguments
 from benchkit.store import save
 
@@ -48,6 +48,46 @@ class _TerminatedError(Exception):
     """The shell told this program to end."""
 
 
+class _Pace:
+    """The steps that are left, what is shown of them, and how long they will take."""
+
+    def __init__(self, plan: Plan, first: dict[str, Probe]) -> None:
+        self._left = list(steps(plan))
+        self._estimate = Estimate(plan, first)
+        self._progress = Progress(len(self._left), plan.environment.load.iterations)
+        self._step: Step | None = None
+        self._started = 0.0
+
+    @property
+    def time_left(self) -> str:
+        """The time for all steps that are left, in words."""
+        return self._estimate.left(self._left)
+
+    def next(self) -> tuple[Step, float] | None:
+        """The next step and the most seconds it may take; ``None`` after the last."""
+        if not self._left:
+            return None
+        time_left = self.time_left
+        self._step = self._left.pop(0)
+        longest = self._estimate.of(self._step)[1]
+        self._progress.begin(self._step, longest, time_left)
+        return self._step, longest
+
+    def load_starts(self) -> None:
+        """The step's processes are about to be started."""
+        self._started = time.monotonic()
+
+    def load_ended(self) -> None:
+        """They ended: the time that they took is the best guess for the next round."""
+        assert self._step is not None, "done before next"
+        self._estimate.learn(self._step, time.monotonic() - self._started)
+        self.hide()
+
+    def hide(self) -> None:
+        """Take the line of progress away."""
+        self._progress.end()
+
+
 class Session:
     """Answers the shell, one word at a time."""
 
@@ -56,14 +96,8 @@ class Session:
         self._settings: Settings | None = None
         self._connection: Connection | None = None
         self._driver: Driver | None = None
-        self._plan: Plan | None = None
+        self._pace: _Pace | None = None
         self._dir = Path()
-        self._steps: Iterator[Step] = iter(())
-        self._left: list[Step] = []
-        self._step: Step | None = None
-        self._step_started = 0.0
-        self._estimate: Estimate | None = None
-        self._progress: Progress | None = None
         self._counts_before: dict[str, ExecutionCount] | None = None
 
     def open(self) -> list[str]:
@@ -79,98 +113,62 @@ class Session:
         settings = self._settings
         assert settings is not None, "plan before open"
         self._connection = connection = connect(settings)
-        load = settings.config.performance
-        environment = Environment(
-            machine=describe_machine(find_hey(settings)),
-            target=connection.target,
-            load=Load(
-                profile=settings.profile,
-                requests=load.default_requests,
-                concurrency=load.default_concurrency,
-                timeout_s=load.default_timeout,
-                iterations=load.iterations,
-                warmup_requests=load.warmup_requests if load.warmup else 0,
-            ),
-        )
         cases = plan_cases(settings, connection.routes, connection.catalogue)
         if all(case.skipped for case in cases):
             raise UserError(f"nothing can be measured here: {cases[0].id}: {cases[0].skipped}")
         self._dir = _new_run_dir(settings)
-        plan = Plan(
-            run_id=self._dir.name,
-            created=datetime.now(UTC),
-            environment=environment,
-            scenarios=settings.scenarios,
-            command=self._arguments.command,
-            max_error_rate=load.max_error_rate,
-            metrics_wait_s=load.metrics_wait,
-            cases=cases,
-            differences=plan_differences(settings),
-            warnings=connection.warnings,
-        )
         # The shell marks a run that ends early, and it may end before this word is answered.
         self._arguments.dir_file.write_text(str(self._dir), encoding="utf-8")
-        self._plan = plan = write_bodies(plan, self._dir)
+        plan = write_bodies(self._plan(settings, connection, cases), self._dir)
         save(self._dir / "plan.json", plan)
         self._driver = Driver(
             plan,
             self._dir,
             hey=find_hey(settings),
             token=connection.token,
-            counters=connection.counters,
+            counters=ServerCounters(),
             gateway_answers=connection.answers,
         )
         self._counts_before = connection.gateway_counts()
-        self._estimate = Estimate(plan, self._driver.first_probes())
-        self._left = list(steps(plan))
-        self._progress = Progress(len(self._left))
-        _announce(plan, self._estimate.left(self._left))
+        self._pace = _Pace(plan, self._driver.first_probes())
+        _announce(plan, self._pace.time_left)
         return ["ok", str(self._dir)]
 
     def next(self) -> list[str]:
         """The next step's processes; a step without any is closed here and the one after it answered."""
         assert self._driver is not None, "next before plan"
-        assert self._estimate is not None
-        assert self._progress is not None
-        while self._left:
-            step = self._step = self._left.pop(0)
-            high = self._estimate.of(step)[1]
-            self._progress.begin(step, _rounds(self._plan), high, self._estimate.left([step, *self._left]))
-            processes = self._driver.begin(step, min(2 * high + 60, _MAX_TOKEN_NEED_S))
-            self._step_started = time.monotonic()
+        assert self._pace is not None
+        while (upcoming := self._pace.next()) is not None:
+            step, longest = upcoming
+            processes = self._driver.begin(step, min(2 * longest + 60, _MAX_TOKEN_NEED_S))
             if processes:
+                self._pace.load_starts()
                 fields = ["run", str(len(processes))]
                 for process in processes:
                     fields += [str(process.output), str(len(process.argv)), *process.argv]
                 return fields
             self._driver.end([])
-            self._progress.end()
+            self._pace.hide()
         return ["end"]
 
     def done(self, codes: list[int]) -> list[str]:
         """Close the step whose processes ended with these codes."""
-        seconds = time.monotonic() - self._step_started
         assert self._driver is not None, "done before next"
-        assert self._step is not None
-        assert self._estimate is not None
-        assert self._progress is not None
-        self._progress.end()
-        self._estimate.learn(self._step, seconds)
+        assert self._pace is not None
+        self._pace.load_ended()
         self._driver.end(codes)
-        self._step = None
         return ["ok"]
 
     def close(self) -> list[str]:
         """Read what the gateway itself counted, and put it back as it was."""
         assert self._driver is not None, "close before plan"
         assert self._connection is not None
-        assert self._plan is not None
+        assert self._settings is not None
         if self._counts_before is not None:
+            wait_s = self._settings.config.performance.metrics_wait
             # A gateway that died meanwhile cannot tell; its cases are invalid by what was seen of them.
             with contextlib.suppress(UserError):
-                counts = self._connection.settled_counts(
-                    self._counts_before, self._driver.sent, self._plan.metrics_wait_s
-                )
+                counts = self._connection.settled_counts(self._counts_before, self._driver.sent, wait_s)
                 save(self._dir / "raw" / "gateway_counts.json", counts)
         with contextlib.suppress(UserError):
             self.restore()
@@ -179,10 +177,36 @@ class Session:
     def restore(self) -> None:
         """Remove from the gateway what this run made on it."""
         connection, self._connection = self._connection, None
-        if self._progress is not None:
-            self._progress.end()
+        if self._pace is not None:
+            self._pace.hide()
         if connection is not None:
             connection.close()
+
+    def _plan(self, settings: Settings, connection: Connection, cases: list[PlannedCase]) -> Plan:
+        load = settings.config.performance
+        return Plan(
+            run_id=self._dir.name,
+            created=datetime.now(UTC),
+            environment=Environment(
+                machine=describe_machine(find_hey(settings)),
+                target=connection.target,
+                load=Load(
+                    profile=settings.profile,
+                    requests=load.default_requests,
+                    concurrency=load.default_concurrency,
+                    timeout_s=load.default_timeout,
+                    iterations=load.iterations,
+                    warmup_requests=load.warmup_requests if load.warmup else 0,
+                ),
+            ),
+            scenarios=settings.scenarios,
+            command=self._arguments.command,
+            max_error_rate=load.max_error_rate,
+            metrics_wait_s=load.metrics_wait,
+            cases=cases,
+            differences=plan_differences(settings),
+            warnings=connection.warnings,
+        )
 
 
 def find_hey(settings: Settings) -> str:
@@ -236,10 +260,6 @@ def _new_run_dir(settings: Settings) -> Path:
             raise UserError(f"{path}: cannot be made: {os_reason(error)}") from error
         else:
             return path
-
-
-def _rounds(plan: Plan | None) -> int:
-    return max((case.iterations for case in plan.cases if not case.skipped), default=0) if plan else 0
 
 
 def _announce(plan: Plan, time_left: str) -> None:

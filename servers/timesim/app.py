@@ -33,7 +33,10 @@ LOG = logging.getLogger("timesim")
 HEALTH_TIMEOUT_SECONDS = 2.0
 RESOURCE_NOT_FOUND = -32002  # MCP specification 2025-06-18, server/resources, "Error Handling"
 
-INSTRUCTIONS = "Time of day around the world, from a database. Time zones go by their IANA names, listed in the resource timezone_info."
+INSTRUCTIONS = (
+    "Time of day around the world, from a database. Time zones go by their IANA names, which the resource "
+    "timezone_info lists."
+)
 
 
 def application(name: str, host: str, store: Store, further_tools: int = 0) -> Starlette:

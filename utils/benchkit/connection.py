@@ -16,7 +16,7 @@ from benchkit.errors import UserError, os_reason
 from benchkit.gateway.access import OwnStack, enter, is_own
 from benchkit.gateway.catalogue import load_catalogue, upstreams
 from benchkit.gateway.client import Gateway
-from benchkit.gateway.counters import DEFAULT_LAG_S, OWN_LAG_S, ServerCounters, gateway_counts, settle
+from benchkit.gateway.counters import DEFAULT_LAG_S, OWN_LAG_S, gateway_counts, settle
 from benchkit.gateway.login import Access, Credentials, Mint, Session
 from benchkit.gateway.registration import create_fixtures, register, remove_fixtures
 from benchkit.gateway.target import describe_target, read_version
@@ -41,7 +41,6 @@ class Connection:
         target: what the gateway says of itself, for the run's environment.
         routes: its address, prefix, MCP servers and virtual server.
         catalogue: what it offers.
-        counters: reads the simulated servers' counters.
         warnings: what makes the run weaker, in words.
     """
 
@@ -56,7 +55,6 @@ class Connection:
         virtual_server_id = self._make_fixtures([server.name for server in servers if server.counters_url][:1])
         version = read_version(self._gateway)
         self.catalogue = load_catalogue(self._gateway, version.release)
-        self.counters = ServerCounters()
         origin: Literal["local", "external"] = "external" if mine is None else "local"
         self.target = describe_target(self._gateway, version, self.catalogue, origin)
         self.routes = Target(

@@ -400,18 +400,7 @@ def load_settings(
     # Also by itself, so that a mistake in it shows although this call's profile or environment covers it.
     _validate(data, config_file, sources)
     selection: tuple[str, str] | None = None
-
-    layers: list[tuple[str, str, str]] = []
-    for variable, (value, where) in read_profile(profile, profiles_dir or ROOT / "profiles").items():
-        layers.append((ENVIRONMENT[variable], value, f"{where}: {variable}"))
-    # SCENARIOS is the shorter name of PERF_SCENARIOS, so it is laid over it.
-    variables = sorted(ENVIRONMENT, key=lambda name: name == "SCENARIOS")
-    layers += [
-        (ENVIRONMENT[name], environ[name], f"environment variable {name}") for name in variables if environ.get(name)
-    ]
-    layers += [(FLAGS[flag], value, flag) for flag, value in (flags or {}).items()]
-
-    for key, text, source in layers:
+    for key, text, source in _layers(read_profile(profile, profiles_dir or ROOT / "profiles"), environ, flags or {}):
         sources[key] = source
         if key == _SELECTION:
             selection = (text, source)
@@ -419,6 +408,20 @@ def load_settings(
             _set(data, key, _typed(key, text, source), source)
     config = _validate(data, config_file, sources)
     return Settings(config=config, profile=profile, scenarios=_select(selection, config), sources=sources)
+
+
+def _layers(
+    profile: Mapping[str, tuple[str, str]], environ: Mapping[str, str], flags: Mapping[str, str]
+) -> list[tuple[str, str, str]]:
+    """Key, text and source of everything that is laid over ``config.yaml``, in this order."""
+    layers = [(ENVIRONMENT[name], value, f"{where}: {name}") for name, (value, where) in profile.items()]
+    # SCENARIOS is the shorter name of PERF_SCENARIOS, so it is laid over it.
+    variables = sorted(ENVIRONMENT, key=lambda name: name == "SCENARIOS")
+    layers += [
+        (ENVIRONMENT[name], environ[name], f"environment variable {name}") for name in variables if environ.get(name)
+    ]
+    layers += [(FLAGS[flag], value, flag) for flag, value in flags.items()]
+    return layers
 
 
 def _validate(data: dict[str, Any], config_file: Path, sources: Mapping[str, str]) -> Config:
@@ -460,7 +463,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     return data
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
+class _UniqueKeyLoader(yaml.SafeLoader):  # pylint: disable=too-many-ancestors  # all of them are the library's
     """YAML lets a later key silently replace an earlier one of the same name; here that is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -493,11 +496,11 @@ def _typed(key: str, text: str, source: str) -> object:
 
 
 def _annotation(key: str) -> Any:
-    model: Any = Config
-    *sections, last = key.split(".")
-    for section in sections:
-        model = model.model_fields[section].annotation
-    return model.model_fields[last].annotation
+    annotation: Any = Config
+    for part in key.split("."):
+        fields: dict[str, Any] = dict(annotation.model_fields)
+        annotation = fields[part].annotation
+    return annotation
 
 
 def _set(data: dict[str, Any], key: str, value: object, source: str) -> None:

@@ -275,7 +275,10 @@ load::compare() {
   local code=$1 verdict=0
   load::python compare_results.py "$LOAD_DIR" --join || verdict=$?
   case $verdict in
-    0) LOAD_REASON='passed' ;;
+    0)
+      LOAD_REASON='passed'
+      [ -e "$LOAD_DIR/comparison.json" ] || LOAD_REASON='passed: saved as the initial baseline'
+      ;;
     1) LOAD_REASON='regression' ;;
     3) LOAD_REASON='at least one case is invalid or missing' ;;
     *) LOAD_REASON='the comparison failed' ;;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import time
@@ -70,18 +71,19 @@ def _requests(case: PlannedCase, round_number: int) -> int:
 class Progress:
     """Prints progress: one line that is rewritten each second on a terminal, a line for each step elsewhere."""
 
-    def __init__(self, total: int, stream: TextIO | None = None) -> None:
+    def __init__(self, total: int, rounds: int, stream: TextIO | None = None) -> None:
         self._total = total
+        self._rounds = rounds
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
         self._done = 0
         self._stop = threading.Event()
         self._ticker: threading.Thread | None = None
 
-    def begin(self, step: Step, rounds: int, expected_s: float, left: str) -> None:
+    def begin(self, step: Step, expected_s: float, left: str) -> None:
         """Say what runs now."""
         self._done += 1
-        what = "warm-up" if step.round == WARM_UP else f"round {step.round}/{rounds}"
+        what = "warm-up" if step.round == WARM_UP else f"round {step.round}/{self._rounds}"
         text = f"[{self._done}/{self._total}] {what}  {step.name}"
         if not self._live:
             return self._print(f"{text}  (left: {left})")
@@ -103,7 +105,9 @@ class Progress:
         while True:
             elapsed = time.monotonic() - started
             of = f" of about {duration(expected_s)}" if expected_s >= 2 else ""
-            self._print(f"\r\033[K{text}  {duration(elapsed)}{of}  (left: {left})", end="")
+            line = f"{text}  {duration(elapsed)}{of}  (left: {left})"
+            # A line that wraps could not be taken back.
+            self._print(f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}", end="")
             if self._stop.wait(1.0):
                 return
 
