@@ -1,0 +1,132 @@
+#!/usr/bin/env bats
+# load.sh: the command line of the runners, and which program is started with which arguments. The programs are stubs.
+
+setup() {
+  ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
+  export PERF_PYTHON="$BATS_TEST_TMPDIR/python" CALLS="$BATS_TEST_TMPDIR/calls" TMPDIR="$BATS_TEST_TMPDIR"
+  export RUN="$BATS_TEST_TMPDIR/a run" CODES="$BATS_TEST_TMPDIR/codes"
+  mkdir -p "$RUN/raw" "$CODES"
+  : >"$CALLS"
+  : >"$RUN/plan.json"
+  # The stub answers the session like utils/measure.py: one step with one process, then the end.
+  cat >"$PERF_PYTHON" <<'END'
+#!/usr/bin/env bash
+name=$(basename "$1")
+shift
+printf '%s' "$name" >>"$CALLS"
+printf ' %s' "$@" >>"$CALLS"
+echo >>"$CALLS"
+if [ "$name" = measure.py ]; then
+  steps=1
+  while read -r word rest; do
+    echo "session $word $rest" >>"$CALLS"
+    case $word in
+      open) printf 'ok\0true\0' ;;
+      plan) printf 'ok\0%s\0' "$RUN" ;;
+      next)
+        if [ $((steps--)) -gt 0 ]; then
+          printf 'run\0001\000%s\0003\000%s\000-n\000an argument\000' "$RUN/raw/out.csv" "$BATS_TEST_TMPDIR/hey"
+        else
+          printf 'end\0'
+        fi
+        ;;
+      *) printf 'ok\0' ;;
+    esac
+  done
+fi
+if [ -e "$CODES/$name" ]; then exit "$(cat "$CODES/$name")"; fi
+END
+  cat >"$BATS_TEST_TMPDIR/hey" <<'END'
+#!/usr/bin/env bash
+echo "hey $#: $*" >>"$CALLS"
+echo row
+exit 5
+END
+  chmod +x "$PERF_PYTHON" "$BATS_TEST_TMPDIR/hey"
+}
+
+@test "a whole run: session, target, load, results, comparison, report, and the last line" {
+  run "$ROOT/run-configurable.sh" --profile heavy --scenarios=tools
+  [ "$status" -eq 0 ]
+  grep -q '^measure.py .*--profile heavy --scenarios tools$' "$CALLS"
+  grep -q '^stack.py ensure .*--profile heavy --scenarios tools$' "$CALLS"
+  grep -qx 'hey 2: -n an argument' "$CALLS"
+  [ "$(cat "$RUN/raw/out.csv")" = row ]
+  grep -qx 'session done 5' "$CALLS"
+  grep -qx "collect_results.py $RUN" "$CALLS"
+  grep -q "^compare_results.py $RUN --join" "$CALLS"
+  grep -q "^report_generator.py $RUN" "$CALLS"
+  [[ "${lines[${#lines[@]} - 1]}" == *"results in $RUN (exit 0)" ]]
+}
+
+@test "a regression is the run's exit code, and stands in run.json and the last line" {
+  echo 1 >"$CODES/compare_results.py"
+  run "$ROOT/run-configurable.sh"
+  [ "$status" -eq 1 ]
+  grep -q '^collect_results.py --finish .* --exit-code 1 --reason regression$' "$CALLS"
+  [[ "${lines[${#lines[@]} - 1]}" == *"regression"*"(exit 1)" ]]
+}
+
+@test "invalid cases: exit 3, and no baseline is saved" {
+  echo 3 >"$CODES/collect_results.py"
+  run "$ROOT/run-configurable.sh" --baseline save
+  [ "$status" -eq 3 ]
+  ! grep -q '^baseline_manager.py' "$CALLS"
+}
+
+@test "--baseline save and skip" {
+  run "$ROOT/run-configurable.sh" --baseline save
+  [ "$status" -eq 0 ]
+  grep -qx "baseline_manager.py save $RUN" "$CALLS"
+  : >"$CALLS"
+  run "$ROOT/run-configurable.sh" --baseline=skip
+  [ "$status" -eq 0 ]
+  ! grep -qE '^(baseline_manager|compare_results)' "$CALLS"
+}
+
+@test "--no-report" {
+  run "$ROOT/run-configurable.sh" --no-report
+  [ "$status" -eq 0 ]
+  ! grep -q '^report_generator.py' "$CALLS"
+}
+
+@test "a target that is not there: its exit code, nothing measured" {
+  echo 2 >"$CODES/stack.py"
+  run "$ROOT/run-configurable.sh"
+  [ "$status" -eq 2 ]
+  ! grep -q '^session plan' "$CALLS"
+}
+
+@test "every scenario runs its own cases, whatever else is said" {
+  for script in "$ROOT"/scenarios/*.sh; do
+    : >"$CALLS"
+    run "$script" --requests 20
+    [ "$status" -eq 0 ]
+    grep -qE '^measure.py .*--requests 20 --scenarios (tools|resources|prompts|gateway-core|mixed)$' "$CALLS"
+  done
+}
+
+@test "--help is the header, for every runner" {
+  for script in "$ROOT/run-configurable.sh" "$ROOT"/scenarios/*.sh; do
+    run "$script" --help
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"usage: "*"exit: 0"* ]]
+    [[ "$output" != *"set -e"* ]]
+  done
+}
+
+@test "usage errors: one line, exit 2, nothing started" {
+  for flags in "--speed 9" "--baseline perhaps" "--requests" "--requests="; do
+    # shellcheck disable=SC2086  # the flags are words
+    run "$ROOT/run-configurable.sh" $flags
+    [ "$status" -eq 2 ]
+    [ "${#lines[@]}" -eq 1 ]
+    [ ! -s "$CALLS" ]
+  done
+}
+
+@test "without the toolkit's environment: make setup" {
+  PERF_PYTHON=/nowhere/python run "$ROOT/run-configurable.sh"
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"make setup"* ]]
+}
