@@ -24,6 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "e2e"))
 
+# pylint: disable=import-error,wrong-import-position  # the line above has to stand before
 from toolkit import Toolkit, free_port, left_behind, stub_gateway
 
 WITHIN_S = 10.0

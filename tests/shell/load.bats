@@ -45,6 +45,10 @@ END
   chmod +x "$PERF_PYTHON" "$BATS_TEST_TMPDIR/hey"
 }
 
+never() { # PATTERN: no call looks like it
+  if grep -E "$1" "$CALLS"; then return 1; fi
+}
+
 @test "a whole run: session, target, load, results, comparison, report, and the last line" {
   run "$ROOT/run-configurable.sh" --profile heavy --scenarios=tools
   [ "$status" -eq 0 ]
@@ -71,7 +75,7 @@ END
   echo 3 >"$CODES/collect_results.py"
   run "$ROOT/run-configurable.sh" --baseline save
   [ "$status" -eq 3 ]
-  ! grep -q '^baseline_manager.py' "$CALLS"
+  never '^baseline_manager.py'
 }
 
 @test "--baseline save and skip" {
@@ -81,20 +85,20 @@ END
   : >"$CALLS"
   run "$ROOT/run-configurable.sh" --baseline=skip
   [ "$status" -eq 0 ]
-  ! grep -qE '^(baseline_manager|compare_results)' "$CALLS"
+  never '^(baseline_manager|compare_results)'
 }
 
 @test "--no-report" {
   run "$ROOT/run-configurable.sh" --no-report
   [ "$status" -eq 0 ]
-  ! grep -q '^report_generator.py' "$CALLS"
+  never '^report_generator.py'
 }
 
 @test "a target that is not there: its exit code, nothing measured" {
   echo 2 >"$CODES/stack.py"
   run "$ROOT/run-configurable.sh"
   [ "$status" -eq 2 ]
-  ! grep -q '^session plan' "$CALLS"
+  never '^session plan'
 }
 
 @test "every scenario runs its own cases, whatever else is said" {
