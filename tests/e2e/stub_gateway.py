@@ -6,7 +6,8 @@ It knows just enough of the real one's API for a run of the scenario ``tools``. 
 
   none            nothing
   rpc-error       every answer of /rpc is a JSON-RPC error with HTTP 200
-  rpc-error-late  the same, after 300 requests
+  bare            the same, from a gateway that knows little: no /v1, no pages, no prompts or resources
+  rpc-error-late  the same as rpc-error, after 300 requests
   rate-limit      HTTP 429 after 100 requests of each case
   drop-tenth      every tenth connection is closed without an answer
   slow            every answer of /rpc takes 3 s
@@ -90,7 +91,7 @@ class Stub(http.server.BaseHTTPRequestHandler):
         if self.fault == "slow":
             time.sleep(3)
         late = self.fault == "rpc-error-late" and self.total > 300
-        if self.fault == "rpc-error" or late:
+        if self.fault in ("rpc-error", "bare") or late:
             self.answer({"jsonrpc": "2.0", "id": 1, "error": {"code": -32601, "message": "Tool not found: x"}})
         elif message["method"] == "tools/list":
             self.answer({"jsonrpc": "2.0", "id": 1, "result": {"tools": TOOLS}})
@@ -99,16 +100,23 @@ class Stub(http.server.BaseHTTPRequestHandler):
 
     def listing(self, name: str, query: str) -> None:
         """Lists, health, and what the toolkit makes on a gateway."""
+        bare = self.fault == "bare"
         if name in ("health", "ready"):
             self.answer({"status": "healthy" if name == "health" else "ready"})
+        elif bare and (name not in ("tools", "gateways") or self.path.startswith("/v1")):
+            self.answer({"detail": "Not Found"}, 404)
         elif name == "tools":
             limit = next((int(word[6:]) for word in query.split("&") if word.startswith("limit=")), 50)
             rows = TOOLS[:limit]
-            self.answer({"tools": rows, "nextCursor": None} if "include_pagination" in query else rows)
+            self.answer({"tools": rows, "nextCursor": None} if "include_pagination" in query and not bare else rows)
         elif self.command == "POST":
             self.answer({"id": "new", "name": name})
         elif name in LISTINGS:
-            self.answer({name: LISTINGS[name], "nextCursor": None} if "include_pagination" in query else LISTINGS[name])
+            self.answer(
+                {name: LISTINGS[name], "nextCursor": None}
+                if "include_pagination" in query and not bare
+                else LISTINGS[name]
+            )
         else:
             self.answer({"detail": "Not Found"}, 404)
 

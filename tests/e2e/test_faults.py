@@ -52,8 +52,9 @@ def test_a_good_gateway_passes_and_becomes_the_baseline(kit: Toolkit) -> None:
     assert left_behind(kit.place) == []
 
 
-def test_rpc_errors_with_200_are_no_throughput(kit: Toolkit) -> None:
-    with stub_gateway("rpc-error") as url:
+@pytest.mark.parametrize("fault", ["rpc-error", "bare"])
+def test_rpc_errors_with_200_are_no_throughput(kit: Toolkit, fault: str) -> None:
+    with stub_gateway(fault) as url:
         done = kit.measure("--url", url)
     assert done.returncode == 3, done.stderr
     for case in CALLS:

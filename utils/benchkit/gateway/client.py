@@ -31,6 +31,9 @@ READ_TIMEOUT_S = 30.0
 _PAGE = 500
 """Rows asked for at once: the most that a 1.x gateway gives (its PAGINATION_MAX_PAGE_SIZE)."""
 
+_SHORT_PAGE = 50
+"""Rows that 0.9 gives whatever is asked for."""
+
 _PREFIXES = ("/v1", "")
 """Where the listings may lie. 1.0.7 serves ``/v1`` and, as deprecated, the bare paths; 0.7-1.0.0 only the latter."""
 
@@ -274,13 +277,20 @@ class Gateway:
     def _pages(self, kind: ListKind) -> Iterator[list[dict[str, Any]]]:
         query: dict[str, str | int] = {"limit": _PAGE, "include_pagination": "true"}
         while True:
-            data = self.ask(f"/{kind}?{urlencode(query)}")
+            path = f"{self.prefix}/{kind}?{urlencode(query)}"
+            answer = self.call("GET", path)
+            if answer.status == 404:  # a gateway without this kind of thing
+                return
+            data = answer.json()
+            if not answer.ok or data is None:
+                raise self.error(answer, f"GET {path}")
             rows = _rows(data, kind)
             if rows is None:
                 raise UserError(f"{self.base_url}: GET {self.prefix}/{kind}: the answer is no list of {kind}")
             yield rows
             if not isinstance(data, dict):
-                yield from self._later_rpc_pages(kind)
+                if len(rows) == _SHORT_PAGE:
+                    yield from self._later_rpc_pages(kind)
                 return
             if not data.get("nextCursor"):
                 return
@@ -293,11 +303,17 @@ class Gateway:
         """
         if kind not in ("tools", "resources", "prompts"):
             return
-        cursor = self.rpc(f"{kind}/list", {}).get("nextCursor")
-        while cursor:
-            page = self.rpc(f"{kind}/list", {"cursor": cursor})
-            yield _rows(page, kind) or []
-            cursor = page.get("nextCursor")
+        params: dict[str, str] = {}
+        while True:
+            try:
+                page = self.rpc(f"{kind}/list", params)
+            except UserError:
+                return  # that /rpc fails is for the cases that use it to find
+            if params:
+                yield _rows(page, kind) or []
+            if not page.get("nextCursor"):
+                return
+            params = {"cursor": page["nextCursor"]}
 
 
 def rows_by_name(rows: list[dict[str, Any]], names: set[str]) -> list[dict[str, Any]]:

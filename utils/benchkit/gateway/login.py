@@ -201,6 +201,10 @@ class Session:
         if answer.status == 401 and self.needed:
             token = self.renew()
             answer = self._asked()
+        if answer.status == 404 and self._gateway.prefix:
+            # Who asks for a token before looking at the path answers 401 for paths that are not there.
+            self._gateway.prefix = ""
+            answer = self._asked()
         if not answer.ok:
             if not token and answer.status in (401, 403):
                 raise UserError(f"{self._gateway.base_url} wants a token; set service.auth_required: true")
