@@ -40,6 +40,7 @@ cleanup::run() {
 }
 
 # cleanup::child COMMAND...: run it and wait for it; a signal stops it and ends this program. Answers its exit code.
+# COMMAND is a program, not a function: a function would run in a shell of its own, and only that would be stopped.
 cleanup::child() {
   local code=0
   "$@" &

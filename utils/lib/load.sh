@@ -23,7 +23,7 @@ LOAD_TMP=''
 LOAD_PIDS=()        # load processes that run now
 LOAD_SESSION=''     # pid of utils/measure.py
 LOAD_FINISHED=false # run.json holds its last word
-LOAD_REASON=''
+LOAD_REASON='see the error above'
 LOAD_FIELD=''
 
 # load::usage FILE: the header comment of a program is its help.
@@ -77,7 +77,7 @@ load::value() {
   [ -n "$LOAD_FIELD" ] || log::die 2 "${1%%=*}: needs a value"
 }
 
-# load::python PROGRAM ARGUMENT...: one of utils/*.py, in the toolkit's environment.
+# load::python PROGRAM ARGUMENT...: one of utils/*.py, in the toolkit's environment; for what ends by itself in a moment.
 load::python() {
   local program=$1
   shift
@@ -91,6 +91,7 @@ load::main() {
   [ -x "$PERF_PYTHON" ] || log::die 2 "$PERF_PYTHON: the toolkit's environment is not there; run make setup"
   cleanup::install
   # The last one registered runs first: load, session, results, stack.
+  cleanup::push load::last_line
   cleanup::push load::remove_tmp
   cleanup::push load::release_target
   cleanup::push load::mark_interrupted
@@ -111,7 +112,8 @@ load::main() {
 load::open_session() {
   mkfifo "$LOAD_TMP/ask" "$LOAD_TMP/answer"
   exec 5<>"${TMPDIR:-/tmp}/perf_test_$(id -u).lock"
-  load::python measure.py --owner $$ --dir-file "$LOAD_TMP/dir" --command "$(load::command)" \
+  # Not by load::python: a function in the background is a shell of its own, and a signal would reach only that.
+  "$PERF_PYTHON" "$LOAD_ROOT/utils/measure.py" --owner $$ --dir-file "$LOAD_TMP/dir" --command "$(load::command)" \
     ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} <"$LOAD_TMP/ask" >"$LOAD_TMP/answer" &
   LOAD_SESSION=$!
   exec 3>"$LOAD_TMP/ask" 4<"$LOAD_TMP/answer"
@@ -129,12 +131,13 @@ load::command() {
 # load::ask WORD...: send a line; exits with the session's code when it answers with a failure or not at all.
 load::ask() {
   local verdict=''
-  printf '%s\n' "$*" >&3 || true
+  # Writing to one that is gone would end this shell by a signal, and the reason would be lost.
+  kill -0 "$LOAD_SESSION" 2>/dev/null || load::session_died
+  printf '%s\n' "$*" >&3
   load::read || load::session_died
   verdict=$LOAD_FIELD
   if [ "$verdict" = fail ]; then
     load::read || load::session_died
-    LOAD_REASON='see the error above'
     exit "$LOAD_FIELD"
   fi
   LOAD_FIELD=$verdict
@@ -167,8 +170,8 @@ load::close_session() {
 
 # load::ensure_target: use the gateway that answers, or start the local stack.
 load::ensure_target() {
-  cleanup::child load::python stack.py ensure --owner-file "$LOAD_TMP/owner" ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} \
-    >/dev/null || exit $?
+  cleanup::child "$PERF_PYTHON" "$LOAD_ROOT/utils/stack.py" ensure --owner-file "$LOAD_TMP/owner" \
+    ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} >/dev/null || exit $?
 }
 
 # load::release_target: stop the stack if this run started it.
@@ -255,7 +258,6 @@ load::judge() {
   if [ "$LOAD_REPORT" = true ]; then
     load::python report_generator.py "$LOAD_DIR" || log::warn 'the report could not be written'
   fi
-  load::last_line "$code"
   return "$code"
 }
 
@@ -308,12 +310,12 @@ load::mark_interrupted() {
     130 | 143) LOAD_REASON='interrupted; what was measured is kept and marked' ;;
   esac
   load::python collect_results.py "$LOAD_DIR" --interrupted "$CLEANUP_CODE" >/dev/null
-  load::last_line "$CLEANUP_CODE"
 }
 
-# load::last_line CODE: make hides the code of a run behind its own 2, so it stands in the last line.
+# load::last_line: make hides the code of a run behind its own 2, so it stands in the last line.
 load::last_line() {
-  log::info "$(basename "$LOAD_DIR"): $LOAD_REASON; results in $LOAD_DIR (exit $1)"
+  [ -n "$LOAD_DIR" ] && [ -d "$LOAD_DIR" ] || return 0
+  log::info "$(basename "$LOAD_DIR"): $LOAD_REASON; results in $LOAD_DIR (exit $CLEANUP_CODE)"
 }
 
 load::remove_tmp() {
