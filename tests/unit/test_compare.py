@@ -21,6 +21,7 @@ from benchkit.verdict.rules import (
     case_figures,
     change_percent,
     detectable_percent,
+    explainable,
     judge,
     verdict_of,
     worst,
@@ -485,20 +486,44 @@ def test_the_report_keeps_its_width(rounds, reference):
 
 
 @pytest.mark.parametrize(
-    ("noise", "requests", "runs", "expected"),
-    [(0.0, 100, 1, 0.0), (8.0, 100, 1, 33.9), (8.0, 100, 10, 25.2), (8.0, 1000, 1, 21.2), (4.0, 1000, 1, 17.0)],
+    ("noise", "requests", "runs", "ratio", "p50", "rps"),
+    [
+        (0.0, 100, 1, 2.0, 0.0, 0.0),
+        # exp(3 * 0.08 * sqrt(2)) = 1.404, and its inverse 0.712
+        (8.0, 100, 1, 1.0, 40.4, 28.8),
+        (8.0, 100, 10, 1.0, 28.6, 22.3),
+        # the deviation shrinks with the root of the requests, to 5 % at the least, or to the noise if that is less
+        (8.0, 1000, 1, 1.0, 23.6, 19.1),
+        (4.0, 1000, 1, 1.0, 18.5, 15.6),
+        # a machine that is 1.35 times slower explains that much more, whichever side it is on
+        (8.0, 100, 1, 1.35, 89.6, 47.2),
+        (8.0, 100, 1, 1 / 1.35, 89.6, 47.2),
+    ],
 )
-def test_what_noise_can_explain(noise: float, requests: int, runs: int, expected: float) -> None:
-    # 3 * s * sqrt(1 + 1/m), s of 100 requests shrinking with their root to 5 % at the least (or the noise, if less)
-    assert detectable_percent(noise, requests, runs) == pytest.approx(expected, abs=0.05)
+def test_what_noise_and_machine_can_explain(noise, requests, runs, ratio, p50, rps) -> None:
+    limit = explainable(noise, requests, runs, ratio)
+    assert detectable_percent(P50, limit) == pytest.approx(p50, abs=0.1)
+    assert detectable_percent(RPS, limit) == pytest.approx(rps, abs=0.1)
 
 
 def test_a_change_within_the_noise_is_inconclusive_and_beyond_it_a_regression() -> None:
     limits = Baselines(noise={"p50_latency": 8.0})
-    verdicts = {now: judge(P50, now, [100.0], limits, advisory=False, requests=100) for now in (105.0, 130.0, 140.0)}
-    assert [one.verdict for one in verdicts.values() if one] == [
+    verdicts = [
+        judge(P50, now, [100.0], limits, advisory=False, requests=100) for now in (105.0, 139.0, 142.0, 72.0, 70.0)
+    ]
+    assert [one.verdict for one in verdicts if one] == [
         Verdict.UNCHANGED,
         Verdict.INCONCLUSIVE,
         Verdict.CRITICAL,
+        Verdict.INCONCLUSIVE,
+        Verdict.IMPROVEMENT,
     ]
-    assert [one.detectable_percent for one in verdicts.values() if one] == [33.9, 33.9, 33.9]
+    assert {one.detectable_percent for one in verdicts if one} == {40.4}
+
+
+def test_few_requests_let_only_the_median_decide() -> None:
+    limits = Baselines(noise={"p50_latency": 8.0, "requests_per_sec": 15.0})
+    compared = compare(run_of(measured()), baseline_of({"tools/list": STEADY}), limits)
+    metrics = the_case(compared, "tools/list").metrics
+    assert metrics["requests_per_sec"].advisory
+    assert not metrics["p50_latency"].advisory

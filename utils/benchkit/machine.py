@@ -15,7 +15,7 @@ import psutil
 from benchkit import __version__
 from benchkit.model import Machine
 
-_CONTROL_ROUNDS = 5
+_CONTROL_ROUNDS = 15
 _CONTROL_BLOCK = b"mcp-gateway-benchmark" * 512
 
 
@@ -34,7 +34,7 @@ def describe_machine(hey: str) -> Machine:
 
 
 def control_score() -> float:
-    """Milliseconds that a fixed piece of work takes on one core: median of five rounds, lower is faster.
+    """Milliseconds that a fixed piece of work takes on one core: median of fifteen rounds, lower is faster.
 
     Two runs whose scores differ were not measured on the same machine in the same state, whatever its name says.
     """

@@ -31,8 +31,23 @@ from benchkit.model import (
     Verdict,
 )
 from benchkit.settings import Baselines
-from benchkit.verdict.environments import lesser_differences, load_differences, machine_differences
-from benchkit.verdict.rules import BY_SEVERITY, DERIVED, ERROR_RATE, WORSE, case_figures, judge, worst
+from benchkit.verdict.environments import (
+    lesser_differences,
+    load_differences,
+    machine_differences,
+    machine_ratio,
+)
+from benchkit.verdict.rules import (
+    BY_SEVERITY,
+    DERIVED,
+    ERROR_RATE,
+    STALL_SENSITIVE,
+    STEADY_REQUESTS,
+    WORSE,
+    case_figures,
+    judge,
+    worst,
+)
 
 JUDGED = frozenset(
     {
@@ -64,7 +79,7 @@ def compare(run: Run, baseline: Baseline, limits: Baselines) -> Comparison:
             f"the load differs from the baseline's ({', '.join(other_load)})",
         )
     else:
-        cases = _compare_cases(run, baseline, limits)
+        cases = _compare_cases(run, baseline, limits, machine_ratio(reference.machine, current.machine))
         outcome = _outcome(run, cases)
     reason = outcome.sentence
     if other_machine:
@@ -86,10 +101,10 @@ def compare(run: Run, baseline: Baseline, limits: Baselines) -> Comparison:
 # Cases
 
 
-def _compare_cases(run: Run, baseline: Baseline, limits: Baselines) -> list[CaseComparison]:
+def _compare_cases(run: Run, baseline: Baseline, limits: Baselines, ratio: float) -> list[CaseComparison]:
     """The run's cases in their order, then those that only the baseline has and this run should have had."""
     references = _references(baseline)
-    compared = [_compare_case(case, references.get(case.id), limits) for case in run.cases]
+    compared = [_compare_case(case, references.get(case.id), limits, ratio) for case in run.cases]
     present = {case.id for case in run.cases}
     missing = [case for case in references if case not in present and _scenario(case) in run.scenarios]
     return compared + [
@@ -115,24 +130,28 @@ def _scenario(case_id: str) -> str:
     return case_id.partition("/")[0]
 
 
-def _compare_case(case: Case, references: _References | None, limits: Baselines) -> CaseComparison:
+def _compare_case(case: Case, references: _References | None, limits: Baselines, ratio: float) -> CaseComparison:
     if case.validity is Validity.SKIPPED:
         verdict = Verdict.NEW if references is None else Verdict.MISSING
         return CaseComparison(id=case.id, verdict=verdict, reason=f"skipped: {case.reason}")
     if case.validity is not Validity.VALID:
         prefix = "interrupted: " if case.validity is Validity.INTERRUPTED else ""
         return CaseComparison(id=case.id, verdict=Verdict.INVALID, reason=prefix + case.reason)
-    metrics = _compare_metrics(case, references or {}, limits)
+    metrics = _compare_metrics(case, references or {}, limits, ratio)
     if references is None:
         return CaseComparison(id=case.id, verdict=Verdict.NEW, reason="the baseline does not have it", metrics=metrics)
     verdict, reason = _case_verdict(metrics)
     return CaseComparison(id=case.id, verdict=verdict, reason=reason, metrics=metrics)
 
 
-def _compare_metrics(case: Case, references: _References, limits: Baselines) -> dict[str, MetricComparison]:
+def _compare_metrics(
+    case: Case, references: _References, limits: Baselines, ratio: float
+) -> dict[str, MetricComparison]:
     figures = case_figures(case)
     requests = min((iteration.sent for iteration in case.iterations if iteration.sent), default=100)
     deciding = {*limits.gate, ERROR_RATE} - {*case.advisory, *DERIVED}
+    if limits.noise and requests < STEADY_REQUESTS:
+        deciding -= STALL_SENSITIVE
     metrics: dict[str, MetricComparison] = {}
     for name in dict.fromkeys([*limits.metrics, ERROR_RATE, *DERIVED]):
         compared = judge(
@@ -142,6 +161,7 @@ def _compare_metrics(case: Case, references: _References, limits: Baselines) -> 
             limits,
             advisory=name not in deciding,
             requests=requests,
+            machine_ratio=ratio,
         )
         if compared is not None:
             metrics[name] = compared

@@ -48,6 +48,13 @@ def machine_differences(reference: Machine, current: Machine) -> list[str]:
     return [line for line in lines if line]
 
 
+def machine_ratio(reference: Machine, current: Machine) -> float:
+    """How many times longer the same control work took now than for the reference; 1 where it was not timed."""
+    if not reference.control_score or not current.control_score:
+        return 1.0
+    return current.control_score / reference.control_score
+
+
 def lesser_differences(reference: Environment, current: Environment) -> list[str]:
     """What is worth knowing beside a comparison: versions on the same machine, its speed, and the target."""
     lines = [

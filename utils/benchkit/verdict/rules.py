@@ -87,32 +87,50 @@ def change_percent(metric: Metric, current: float, reference: float) -> float | 
     return round(change, 6) + 0.0 if math.isfinite(change) else None
 
 
-def detectable_percent(noise_percent: float, requests: int, runs: int) -> float:
-    """The smallest change, in percent, that is more than noise: ``z * s * sqrt(1 + 1/m)``, as of a prediction interval.
+STEADY_REQUESTS = 300
+"""Requests per iteration below which throughput and tail decide nothing: the gateway (1.0.7) stalls for about 300 ms
+every few hundred requests, so an iteration of 100 holds a stall or does not, and its req/s scatters by 12-32 %."""
+
+STALL_SENSITIVE = frozenset({"requests_per_sec", "total_time", "mean_latency", "max_latency", "p95_latency"})
+"""Metrics that one stall moves."""
+
+
+def explainable(noise_percent: float, requests: int, runs: int, machine_ratio: float) -> float:
+    """The largest change, as a natural logarithm of the ratio, that noise and machine can explain.
+
+    ``z * s * sqrt(1 + 1/m)``, as of a prediction interval for one more run, plus the machine's own change of speed.
 
     Args:
-        noise_percent: standard deviation between runs with 100 requests per iteration; 0: no noise is allowed for.
+        noise_percent: standard deviation between runs with 100 requests per iteration; 0: nothing is allowed for.
         requests: per iteration. The deviation shrinks with their square root, down to :data:`SMALLEST_NOISE_PERCENT`.
         runs: that the reference is made of.
+        machine_ratio: the machine's control score of one side divided by that of the other.
     """
     if noise_percent <= 0:
         return 0.0
     deviation = max(noise_percent * math.sqrt(100 / max(requests, 1)), min(noise_percent, SMALLEST_NOISE_PERCENT))
-    return round(FALSE_ALARM_SIGMAS * deviation * math.sqrt(1 + 1 / max(runs, 1)), 1)
+    noise = FALSE_ALARM_SIGMAS * deviation / 100 * math.sqrt(1 + 1 / max(runs, 1))
+    return noise + abs(math.log(machine_ratio))
 
 
-def verdict_of(metric: Metric, change: float, limits: Baselines, detectable: float = 0.0) -> Verdict:
+def detectable_percent(metric: Metric, explained: float) -> float:
+    """The smallest change for the worse, in percent of the reference, that is more than ``explained`` (a logarithm)."""
+    worse = math.expm1(explained) if metric.worse is Worse.HIGHER else -math.expm1(-explained)
+    return round(100 * worse, 1)
+
+
+def verdict_of(metric: Metric, change: float, limits: Baselines, *, explained: bool = False) -> Verdict:
     """What a change (in the unit of :func:`change_percent`) is called.
 
-    A metric is a regression when it got worse by at least its threshold, and by more than ``detectable``: between the
-    two it is inconclusive. The error rate is a regression when it rose by more than its own threshold.
+    A metric is a regression when it got worse by at least its threshold; a change of that size that noise can explain
+    (``explained``) is inconclusive. The error rate is a regression when it rose by more than its own threshold.
     """
     threshold = limits.threshold(metric.name)
     if metric.absolute:
         if -change > threshold:
             return Verdict.CRITICAL
         return Verdict.IMPROVEMENT if change > threshold else Verdict.UNCHANGED
-    if abs(change) < detectable:
+    if explained:
         return Verdict.INCONCLUSIVE if abs(change) >= threshold else Verdict.UNCHANGED
     if change < 0 and -change >= threshold:
         return Verdict.CRITICAL if -change >= CRITICAL_PERCENT else Verdict.REGRESSION
@@ -129,10 +147,11 @@ def judge(
     *,
     advisory: bool,
     requests: int = 100,
+    machine_ratio: float = 1.0,
 ) -> MetricComparison | None:
     """One metric of one case held against its reference, the median of ``references`` (one value per baseline run).
 
-    ``requests`` is the number per iteration. ``None`` when neither side has the metric.
+    ``requests`` and ``machine_ratio`` as for :func:`explainable`. ``None`` when neither side has the metric.
     """
     reference = median(references) if references else None
     if current is None and reference is None:
@@ -145,14 +164,15 @@ def judge(
             verdict=Verdict.MISSING, reference=reference, advisory=advisory, reason="was not measured"
         )
     change = change_percent(metric, current, reference)
-    detectable = detectable_percent(limits.noise.get(metric.name, 0.0), requests, len(references))
+    limit = explainable(limits.noise.get(metric.name, 0.0), requests, len(references), machine_ratio)
+    explained = change is not None and limit > 0 and current > 0 and abs(math.log(current / reference)) <= limit
     return MetricComparison(
-        verdict=Verdict.NOT_COMPARABLE if change is None else verdict_of(metric, change, limits, detectable),
+        verdict=Verdict.NOT_COMPARABLE if change is None else verdict_of(metric, change, limits, explained=explained),
         current=current,
         reference=reference,
         change_percent=change,
         threshold_percent=threshold,
-        detectable_percent=max(detectable, threshold) if detectable else None,
+        detectable_percent=max(detectable_percent(metric, limit), threshold) if limit else None,
         advisory=advisory,
         reason="" if change is not None else f"has a reference of {reference:g}, so there is no ratio",
     )

@@ -106,7 +106,7 @@ def _section(title: str, cases: Sequence[CaseComparison], *, worst_first: bool =
 
     lines = _heading(title)
     for case in sorted(cases, key=rank):
-        lines.append((Span(f"  {case.verdict.value:<12}", _STYLES[case.verdict]), Span(case.id)))
+        lines.append((Span(f"  {case.verdict.value:<12} ", _STYLES[case.verdict]), Span(case.id)))
         moved = [
             _moved(METRICS[name], metric)
             for name, metric in case.metrics.items()
@@ -129,25 +129,31 @@ def _reasons(title: str, cases: Iterable[CaseComparison]) -> list[Line]:
         return []
     lines = _heading(title)
     for case in listed:
-        lines.append((Span(f"  {case.verdict.value:<12}", _STYLES.get(case.verdict, "")), Span(case.id)))
+        lines.append((Span(f"  {case.verdict.value:<12} ", _STYLES.get(case.verdict, "")), Span(case.id)))
         lines += _wrapped(case.reason, indent=14)
     return lines
+
+
+def _range(values: list[float]) -> str:
+    low, high = f"{min(values):.0f}", f"{max(values):.0f}"
+    return low if low == high else f"{low}-{high}"
 
 
 def _limits(comparison: Comparison, load: Load) -> list[Line]:
     """What the run could not have told, with the limits that applied."""
     runs = _number(len(comparison.baseline.runs), "run")
-    largest: dict[str, float] = {}
+    limits: dict[str, list[float]] = {}
     for case in comparison.cases:
         for name, metric in case.metrics.items():
             if metric.detectable_percent is not None and not metric.advisory:
-                largest[name] = max(largest.get(name, 0.0), metric.detectable_percent)
+                limits.setdefault(name, []).append(metric.detectable_percent)
     text = f"One run (the median of {_number(load.iterations, 'iteration')}) is held against the median of {runs}. "
-    if largest:
-        limits = " and ".join(f"{percent:.0f} % of {METRICS[name].label}" for name, percent in largest.items())
+    if limits:
+        words = " and ".join(f"{_range(values)} % of {METRICS[name].label}" for name, values in limits.items())
         text += (
-            f"Two runs of an unchanged gateway differ as well: a change below {limits} can be that, and is called "
-            "inconclusive. More requests lower these limits (PROFILE=medium), and so do more runs in the baseline."
+            "Two runs of an unchanged gateway differ as well, and so does the machine's own speed: a change below "
+            f"{words} (by the case's requests) can be that, and is called inconclusive. More requests lower these "
+            "limits (PROFILE=medium), and so do more runs in the baseline."
         )
     else:
         text += "No noise is allowed for (baselines.noise): a change that counts here can be the machine's."
