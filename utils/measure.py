@@ -44,8 +44,8 @@ _MAX_TOKEN_NEED_S = 900.0
 """Session tokens of the gateway live 20 minutes; no step can be promised a token for longer than this."""
 
 
-class _TerminatedError(Exception):
-    """The shell told this program to end."""
+class _TerminatedError(BaseException):
+    """The shell told this program to end; not to be mistaken for an error on the way."""
 
 
 class _Pace:
@@ -318,24 +318,32 @@ def main() -> ExitCode:
     parser.add_argument("--owner", type=int, default=os.getppid(), help="pid that holds the lock")
     add_arguments(parser)
     session = Session(parser.parse_args())
-    # Ctrl-C reaches every process of the terminal; the shell decides what that means, and says so with TERM.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _terminate)
     code = ExitCode.OK
     try:
-        for line in sys.stdin:
-            try:
-                _reply(_answer(session, line))
-            except UserError as error:
-                print(f"error: {error}", file=sys.stderr, flush=True)
-                code = error.exit_code
-                _reply(["fail", str(int(code))])
+        try:
+            # Ctrl-C reaches every process of the terminal; the shell decides what that means, and says so with TERM.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, _terminate)
+            code = _converse(session)
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
     except _TerminatedError:
         code = ExitCode.TERMINATED
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        with contextlib.suppress(UserError):
-            session.restore()
+    with contextlib.suppress(UserError):
+        session.restore()
+    return code
+
+
+def _converse(session: Session) -> ExitCode:
+    """Answer line by line, until the shell closes its end; the code is that of the last failure."""
+    code = ExitCode.OK
+    for line in sys.stdin:
+        try:
+            _reply(_answer(session, line))
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            code = error.exit_code
+            _reply(["fail", str(int(code))])
     return code
 
 

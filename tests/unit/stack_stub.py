@@ -48,7 +48,7 @@ if [ "$1" = -m ]; then
   [ "$STUB" != "cannot migrate" ] || { echo "no migration today" >&2; exit 1; }
   exit
 fi
-exec %s "$@"
+exec '%s' "$@"
 """
 
 
