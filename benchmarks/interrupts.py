@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "e2e"))
 
 # pylint: disable=import-error,wrong-import-position  # the line above has to stand before
-from toolkit import Toolkit, free_port, left_behind, stub_gateway
+from toolkit import Toolkit, left_behind, stack_ports, stub_gateway
 
 WITHIN_S = 10.0
 LONGEST_WAIT_S = {"stub": 8.0, "stack": 45.0}
@@ -97,14 +97,17 @@ def main() -> int:
     for _ in range(options.count):
         number = moments.choice(list(_CODES))
         after_s = moments.uniform(0.3, LONGEST_WAIT_S[kind])
-        with (
-            tempfile.TemporaryDirectory(prefix="interrupt ") as place,
-            nullcontext(f"http://127.0.0.1:{free_port()}") if options.stack else stub_gateway("none") as url,
-        ):
+        ports = stack_ports(2)
+        gateway = nullcontext(ports["GATEWAY_URL"]) if options.stack else stub_gateway("none")
+        with tempfile.TemporaryDirectory(prefix="interrupt ") as place, gateway as url:
             kit = Toolkit(Path(place), {"SCENARIOS": "tools", "PERF_REQUESTS": "2000", "GATEWAY": "external"})
             if options.stack:
-                ports = {"PERF_FIRST_SERVER_PORT": str(free_port()), "PERF_STACK_DIR": f"{place}/stack"}
-                kit.environ |= {"GATEWAY": "local", "PERF_SERVERS_COUNT": "2", **ports}
+                kit.environ |= {
+                    **ports,
+                    "GATEWAY": "local",
+                    "PERF_SERVERS_COUNT": "2",
+                    "PERF_STACK_DIR": f"{place}/stack",
+                }
             failed += bool(interrupt_once(kit, ["--url", url], number, after_s))
     print(f"{options.count} interrupts, {failed} failed")
     return 1 if failed else 0

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from toolkit import Toolkit, free_port, left_behind
+from toolkit import Toolkit, left_behind, stack_ports
 
 pytestmark = pytest.mark.e2e
 
@@ -15,8 +15,7 @@ pytestmark = pytest.mark.e2e
 def kit(tmp_path_factory: pytest.TempPathFactory) -> Toolkit:
     """A toolkit with a stack of its own, in a directory with a space."""
     place = tmp_path_factory.mktemp("light") / "a place"
-    ports = {"GATEWAY_URL": f"http://127.0.0.1:{free_port()}", "PERF_FIRST_SERVER_PORT": str(free_port())}
-    return Toolkit(place, {**ports, "PERF_STACK_DIR": str(place / "stack"), "PERF_ITERATIONS": "1"})
+    return Toolkit(place, {**stack_ports(4), "PERF_STACK_DIR": str(place / "stack"), "PERF_ITERATIONS": "1"})
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from toolkit import Toolkit, free_port, left_behind
+from toolkit import Toolkit, left_behind, stack_ports
 
 pytestmark = pytest.mark.e2e
 
@@ -17,10 +17,9 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture
 def kit(tmp_path: Path) -> Iterator[Toolkit]:
     """A toolkit whose stack (two servers) is up; it is stopped afterwards."""
-    ports = {"GATEWAY_URL": f"http://127.0.0.1:{free_port()}", "PERF_FIRST_SERVER_PORT": str(free_port())}
     place = tmp_path / "a place"
     small = {"PERF_SERVERS_COUNT": "2", "PERF_ITERATIONS": "1", "SCENARIOS": "tools"}
-    kit = Toolkit(place, {**ports, **small, "PERF_STACK_DIR": str(place / "stack")})
+    kit = Toolkit(place, {**stack_ports(2), **small, "PERF_STACK_DIR": str(place / "stack")})
     up = kit.run("make", "-s", "up", timeout=240)
     assert up.returncode == 0, up.stderr
     yield kit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -22,11 +23,27 @@ ROOT = Path(__file__).resolve().parents[2]
 STUB = Path(__file__).with_name("stub_gateway.py")
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has at this moment."""
+def free_port(count: int = 1) -> int:
+    """The first of so many ports of 127.0.0.1 in a row that nobody has; below those that outgoing connections take."""
+    while True:
+        first = random.randrange(20_000, 32_000)
+        if all(_is_free(port) for port in range(first, first + count)):
+            return first
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def stack_ports(servers: int) -> dict[str, str]:
+    """Settings that give a stack ports of its own."""
+    first = free_port(servers + 1)
+    return {"GATEWAY_URL": f"http://127.0.0.1:{first}", "PERF_FIRST_SERVER_PORT": str(first + 1)}
 
 
 @contextmanager
