@@ -42,7 +42,6 @@ def interrupt_once(kit: Toolkit, flags: list[str], number: signal.Signals, after
         time.sleep(after_s)
         if run.poll() is not None:
             return [f"was over before: exit {run.returncode}: {run.communicate()[1].strip().splitlines()[-1:]}"]
-        began = time.monotonic()
         if number is signal.SIGINT:
             os.killpg(run.pid, number)
         else:
@@ -52,16 +51,12 @@ def interrupt_once(kit: Toolkit, flags: list[str], number: signal.Signals, after
         except subprocess.TimeoutExpired:
             os.killpg(run.pid, signal.SIGKILL)
             return [f"still ran {WITHIN_S:g} s after {number.name}"]
-        took = time.monotonic() - began
     if run.returncode != _CODES[number]:
         problems.append(f"exit {run.returncode}: {err.strip().splitlines()[-1:]}")
     if "Traceback" in err:
         problems.append("a traceback")
     problems += [f"left behind: {command}" for command in left_behind(kit.place)]
     problems += damaged(kit.place)
-    print(
-        f"  {number.name:<7} after {after_s:5.2f} s: gone in {took:4.1f} s, {'; '.join(problems) or 'ok'}", flush=True
-    )
     return problems
 
 
@@ -108,7 +103,9 @@ def main() -> int:
                     "PERF_SERVERS_COUNT": "2",
                     "PERF_STACK_DIR": f"{place}/stack",
                 }
-            failed += bool(interrupt_once(kit, ["--url", url], number, after_s))
+            problems = interrupt_once(kit, ["--url", url], number, after_s)
+            print(f"  {number.name:<7} after {after_s:5.2f} s: {'; '.join(problems) or 'ok'}", flush=True)
+            failed += bool(problems)
     print(f"{options.count} interrupts, {failed} failed")
     return 1 if failed else 0
 
