@@ -73,18 +73,18 @@ up: setup ## Start the gateway, databases, cache and simulated MCP servers
 	@$(PYTHON) utils/stack.py up
 
 .PHONY: down
-down: ## Stop what `make up` started
+down: | .venv ## Stop what `make up` started
 	@$(PYTHON) utils/stack.py down
 
 .PHONY: restart
 restart: down up ## down, then up
 
 .PHONY: status
-status: ## Show the stack's programs
+status: | .venv ## Show the stack's programs
 	@$(PYTHON) utils/stack.py status
 
 .PHONY: logs
-logs: ## Show the last lines of the stack's logs; NAME=gateway for one of them
+logs: | .venv ## Show the last lines of the stack's logs; NAME=gateway for one of them
 	@$(PYTHON) utils/stack.py logs $(NAME)
 
 ##@ Gateway
@@ -98,11 +98,11 @@ check-services: setup ## Say whether gateway, database, cache and servers are fi
 	@utils/check-services.sh
 
 .PHONY: env
-env: ## For eval "$(make -s env)": GATEWAY_URL and GATEWAY_TOKEN of the running gateway
+env: | .venv ## For eval "$(make -s env)": GATEWAY_URL and GATEWAY_TOKEN of the running gateway
 	@$(PYTHON) utils/gateway.py env
 
 .PHONY: info
-info: ## Show what the gateway says of itself
+info: | .venv ## Show what the gateway says of itself
 	@$(PYTHON) utils/gateway.py info
 
 .PHONY: register
@@ -134,6 +134,10 @@ settings: setup ## Show every setting and where its value comes from
 .PHONY: lock
 lock: ## Resolve pyproject.toml into the lock files again
 	@utils/lock.sh
+
+# Targets that only look need no set-up of their own, but there has to have been one.
+.venv:
+	@echo "error: nothing is set up here yet: make setup" >&2; exit 2
 
 ##@ Quality
 
@@ -193,7 +197,8 @@ clean-baselines: ## Remove all baselines (asks first)
 	@utils/clean.sh baselines
 
 .PHONY: clean-stack
-clean-stack: down ## Stop the stack and remove its databases and logs
+clean-stack: ## Stop the stack and remove its databases and logs
+	@if [ -d .stack ]; then $(MAKE) -s down; fi
 	@rm -rf .stack
 
 .PHONY: clean-all

@@ -68,7 +68,6 @@ def write_plan(run_dir: Path, *, url: str, requests: int, concurrency: int, iter
         scenarios=[SCENARIO],
         command=" ".join(sys.argv),
         max_error_rate=1.0,
-        metrics_wait_s=0,
         cases=[case],
     )
     (run_dir / "raw" / SCENARIO).mkdir(parents=True)

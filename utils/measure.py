@@ -202,7 +202,6 @@ class Session:
             scenarios=settings.scenarios,
             command=self._arguments.command,
             max_error_rate=load.max_error_rate,
-            metrics_wait_s=load.metrics_wait,
             cases=cases,
             differences=plan_differences(settings),
             warnings=connection.warnings,

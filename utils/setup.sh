@@ -21,7 +21,7 @@
 #   GATEWAY_VERSION             release of the gateway (default: stack.gateway.version of config.yaml)
 #   GATEWAY_DEPENDENCIES_DATE   install it with the packages of that day (YYYY-MM-DD); default: the day that
 #                               gateway-dependencies.pin has for the release, else today
-#   PERF_HEY                    another hey than the one on PATH
+#   PERF_HEY                    another hey than the one on PATH (default: performance.hey_binary of config.yaml)
 #   SETUP_PATIENCE=300          how long another set-up that runs is waited for, in seconds
 #   LOG_LEVEL=warn              only warnings and errors
 #   NO_COLOR=1                  no colour

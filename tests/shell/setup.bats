@@ -346,6 +346,15 @@ was_called() { [ "$(calls "$1")" -gt 0 ]; }
   [ ! -e .tools/bin/hey ]
 }
 
+@test "performance.hey_binary of config.yaml names one" {
+  has_everything
+  mv "$STUBS/hey" "$PARTS/my hey"
+  sed "s|hey_binary: \"hey\"|hey_binary: \"$PARTS/my hey\"|" config.yaml >"$PARTS/config.yaml"
+  PERF_CONFIG="$PARTS/config.yaml" run_setup hey
+  [ "$status" -eq 0 ]
+  [ ! -e .tools/bin/hey ]
+}
+
 @test "hey cannot be downloaded: the real error; the other parts are there" {
   has_everything
   rm "$STUBS/hey"

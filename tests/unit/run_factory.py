@@ -185,7 +185,6 @@ class RunDirectory:
             scenarios=list(dict.fromkeys(case.scenario for case in self.cases)),
             command="./run-configurable.sh --profile light",
             max_error_rate=max_error_rate,
-            metrics_wait_s=15,
             cases=self.cases,
             differences=list(differences),
         )

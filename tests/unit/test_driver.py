@@ -113,7 +113,6 @@ def plan_of(*cases: PlannedCase) -> Plan:
         scenarios=["s"],
         command="x",
         max_error_rate=1.0,
-        metrics_wait_s=0,
         cases=list(cases),
     )
 

@@ -483,7 +483,7 @@ class PlannedDifference(Model):
 
 
 class Plan(Model):
-    """``plan.json``: the resolved cases of a run. ``max_error_rate`` in percent, ``metrics_wait_s`` in seconds."""
+    """``plan.json``: the resolved cases of a run. ``max_error_rate`` in percent."""
 
     schema_version: Literal[1] = 1
     run_id: str
@@ -492,7 +492,6 @@ class Plan(Model):
     scenarios: list[str]
     command: str
     max_error_rate: float
-    metrics_wait_s: int
     cases: list[PlannedCase]
     differences: list[PlannedDifference] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)

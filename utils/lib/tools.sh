@@ -116,10 +116,12 @@ tools::is_hey() {
   esac
 }
 
-# tools::hey: prints the path of hey: what PERF_HEY names, else the one on PATH, else the one installed here.
+# tools::hey: prints the path of hey: what PERF_HEY or performance.hey_binary of config.yaml names, else the one on PATH,
+# else the one installed here.
 tools::hey() {
   local name path
-  for name in ${PERF_HEY:+"$PERF_HEY"} hey "$ROOT/.tools/bin/hey"; do
+  name=${PERF_HEY:-$(tools::config_value performance.hey_binary)}
+  for name in ${name:+"$name"} hey "$ROOT/.tools/bin/hey"; do
     if path=$(command -v "$name") && tools::is_hey "$path"; then
       printf '%s\n' "$path"
       return 0
@@ -170,18 +172,37 @@ tools::chartjs_state() {
   fi
 }
 
+# tools::config_value KEY: prints the value of a key of config.yaml, like stack.gateway.version; nothing when it is not
+# there. Read line by line, since set-up runs before anything is there that reads YAML.
+tools::config_value() {
+  awk -v wanted="$1" '
+    match($0, /^ *[a-z_]+:/) {
+      depth = 0
+      while (substr($0, 2 * depth + 1, 2) == "  ") depth++
+      name[depth] = substr($0, 2 * depth + 1, RLENGTH - 2 * depth - 1)
+      path = name[0]
+      for (i = 1; i <= depth; i++) path = path "." name[i]
+      if (path == wanted) {
+        value = substr($0, RLENGTH + 1)
+        sub(/^ */, "", value)
+        quote = substr(value, 1, 1)
+        if (quote == "\"" || quote == "\047") { value = substr(value, 2); sub(quote ".*", "", value) }
+        else sub(/ *(#.*)?$/, "", value)
+        print value
+        exit
+      }
+    }
+  ' "${PERF_CONFIG:-$ROOT/config.yaml}"
+}
+
 # tools::gateway_version: prints the gateway release that is wanted: GATEWAY_VERSION, else stack.gateway.version of
-# config.yaml. That is read line by line, since set-up runs before anything is there that reads YAML.
+# config.yaml.
 tools::gateway_version() {
   if [ -n "${GATEWAY_VERSION:-}" ]; then
     printf '%s\n' "$GATEWAY_VERSION"
-    return
+  else
+    tools::config_value stack.gateway.version
   fi
-  awk '
-    /^[^ #]/ { section = $1; part = "" }
-    /^  [^ #]/ { part = $1 }
-    section == "stack:" && part == "gateway:" && /^    version:/ { gsub(/["\047]/, "", $2); print $2; exit }
-  ' "${PERF_CONFIG:-$ROOT/config.yaml}"
 }
 
 # tools::gateway_date: prints the day whose packages the release is installed with; empty: today's. A release keeps the
