@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Save, show, list and delete baselines: what earlier runs of a profile measured.
+"""Save, show and compare baselines: what earlier runs of a profile measured, in versions.
 
   baseline_manager.py save results/latest              add a run to the baseline of its profile
   baseline_manager.py save RUN --profile nightly       ... to a baseline of another name
@@ -7,6 +7,11 @@
   baseline_manager.py load light                       print a baseline (JSON)
   baseline_manager.py list [--json]                    profile, version, runs, cases, newest run, machine
   baseline_manager.py delete light [--yes]             take a baseline away
+  baseline_manager.py history light [--json]           every version: when, how many runs, why
+  baseline_manager.py diff light [A] [B]               what changed between two versions (the newest two)
+  baseline_manager.py rollback light --to 3            make version 3 the current one again, as a new version
+  baseline_manager.py export light --output FILE       one file with the baseline, its history and noise record
+  baseline_manager.py import FILE [--profile NAME]     ... and back; what is here stays in the history
 
 A baseline lies in baselines/baseline_<profile>.json. It remembers the newest runs (baselines.keep_runs of config.yaml)
 of one load on one machine; a run with another load or from another machine does not join them. Every earlier version
@@ -21,11 +26,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, run_program
-from benchkit.model import Run, Validity
+from benchkit.model import METRICS, Run, Validity
 from benchkit.settings import load_settings
 from benchkit.verdict.baselines import (
     ListedBaseline,
@@ -33,9 +39,13 @@ from benchkit.verdict.baselines import (
     delete_baseline,
     list_baselines,
     load_baseline,
+    roll_back,
     save_baseline,
 )
+from benchkit.verdict.exchange import export_baseline, import_baseline
+from benchkit.verdict.files import noise_path
 from benchkit.verdict.runs import load_run
+from benchkit.verdict.versions import Change, baseline_history, diff_versions
 
 
 def main(arguments: list[str] | None = None) -> ExitCode:
@@ -43,13 +53,9 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     options = _parser().parse_args(arguments)
     if options.command == "save":
         return _save(options)
-    directory = options.baselines_dir or load_settings().baselines_dir
-    if options.command == "load":
-        sys.stdout.write(store.dump(load_baseline(directory, options.profile)))
-        return ExitCode.OK
-    if options.command == "list":
-        return _list(directory, as_json=options.json)
-    return _delete(directory, options.profile, confirmed=options.yes)
+    directory: Path = options.baselines_dir or load_settings().baselines_dir
+    command: Callable[[Path, argparse.Namespace], ExitCode] = options.run_command
+    return command(directory, options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,19 +64,44 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--baselines-dir", type=Path, metavar="DIR", help="where baselines lie (default: BASELINES_DIR, config.yaml)"
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="save|load|list|delete")
-    save = commands.add_parser("save", parents=[common], help="add a run to a baseline")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(
+        name: str, text: str, run: Callable[[Path, argparse.Namespace], ExitCode] | None
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, parents=[common], help=text)
+        command.set_defaults(run_command=run)
+        return command
+
+    save = add("save", "add a run to a baseline", None)
     save.add_argument("run", type=Path, metavar="RUN", help="a run's directory, or its run.json")
     save.add_argument("--profile", metavar="NAME", help="the baseline's name (default: the run's profile)")
     save.add_argument("--force", action="store_true", help="start the baseline anew, with this run alone")
-    load = commands.add_parser("load", parents=[common], help="print a baseline")
-    load.add_argument("profile", metavar="PROFILE")
-    listing = commands.add_parser("list", parents=[common], help="list the baselines")
+    load = add("load", "print a baseline", _load)
+    listing = add("list", "list the baselines", _list)
     listing.add_argument("--json", action="store_true", help="machine-readable")
-    delete = commands.add_parser("delete", parents=[common], help="move a baseline to the history")
-    delete.add_argument("profile", metavar="PROFILE")
+    delete = add("delete", "move a baseline to the history", _delete)
     delete.add_argument("--yes", action="store_true", help="do not ask")
+    history = add("history", "list every version of a baseline", _history)
+    history.add_argument("--json", action="store_true", help="machine-readable")
+    diff = add("diff", "show what changed between two versions", _diff)
+    back = add("rollback", "make an earlier version the current one again", _rollback)
+    back.add_argument("--to", type=int, required=True, metavar="VERSION", help="its number, as history shows it")
+    out = add("export", "write a baseline with its history into one file", _export)
+    out.add_argument("--output", type=Path, metavar="FILE", help="where to (default: stdout)")
+    for command in (load, delete, history, diff, back, out):
+        command.add_argument("profile", metavar="PROFILE")
+    diff.add_argument("before", type=int, nargs="?", metavar="A", help="a version (default: the one before B)")
+    diff.add_argument("after", type=int, nargs="?", metavar="B", help="a version (default: the current one)")
+    back_in = add("import", "take an exported baseline over", _import)
+    back_in.add_argument("file", type=Path, metavar="FILE", help="what export wrote")
+    back_in.add_argument("--profile", metavar="NAME", help="the baseline's name here (default: as exported)")
     return parser
+
+
+def _load(directory: Path, options: argparse.Namespace) -> ExitCode:
+    sys.stdout.write(store.dump(load_baseline(directory, options.profile)))
+    return ExitCode.OK
 
 
 def _save(options: argparse.Namespace) -> ExitCode:
@@ -101,22 +132,19 @@ def _saved_words(saved: SavedBaseline, run: Run) -> str:
     )
 
 
-def _list(directory: Path, *, as_json: bool) -> ExitCode:
+def _list(directory: Path, options: argparse.Namespace) -> ExitCode:
     listed = list_baselines(directory)
-    if as_json:
+    if options.json:
         rows = [entry.model_dump(mode="json", exclude_none=True) for entry in listed]
         print(json.dumps(rows, indent=2, ensure_ascii=False))
     elif not listed:
         print(f"No baselines in {directory}; save one: utils/baseline_manager.py save RUN_DIR")
     else:
-        print(_table(listed), end="")
-    damaged = [entry for entry in listed if entry.problem]
-    for entry in damaged:
-        print(f"error: {entry.problem}", file=sys.stderr)
-    return ExitCode.USAGE if damaged else ExitCode.OK
+        print(_listing(listed), end="")
+    return _say_damaged([entry.problem for entry in listed if entry.problem])
 
 
-def _table(listed: list[ListedBaseline]) -> str:
+def _listing(listed: list[ListedBaseline]) -> str:
     rows = [("PROFILE", "VERSION", "RUNS", "CASES", "NEWEST RUN", "MACHINE")]
     for entry in listed:
         if entry.problem:
@@ -126,13 +154,24 @@ def _table(listed: list[ListedBaseline]) -> str:
             rows.append(
                 (entry.profile, str(entry.version), str(entry.runs), str(entry.cases), newest, entry.machine or "-")
             )
+    return _table(rows)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
-def _delete(directory: Path, profile: str, *, confirmed: bool) -> ExitCode:
-    if not confirmed:
+def _say_damaged(problems: list[str]) -> ExitCode:
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return ExitCode.USAGE if problems else ExitCode.OK
+
+
+def _delete(directory: Path, options: argparse.Namespace) -> ExitCode:
+    profile = options.profile
+    if not options.yes:
         if not sys.stdin.isatty():
             raise UserError(f"delete {profile}: nobody is here to ask; say --yes to delete it")
         print(f"Delete the baseline {profile} in {directory}? Its file moves to history/. [y/N] ", end="", flush=True)
@@ -140,6 +179,96 @@ def _delete(directory: Path, profile: str, *, confirmed: bool) -> ExitCode:
             print("Nothing was changed.")
             return ExitCode.OK
     print(f"Baseline {profile} deleted; its file lies in {delete_baseline(directory, profile)}")
+    return ExitCode.OK
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Versions
+
+
+def _history(directory: Path, options: argparse.Namespace) -> ExitCode:
+    history = baseline_history(directory, options.profile)
+    if options.json:
+        print(json.dumps(history.model_dump(mode="json"), indent=2, ensure_ascii=False))
+    else:
+        rows = [("VERSION", "WRITTEN", "RUNS", "CASES", "NEWEST RUN", "WHY")]
+        for one in history.versions:
+            number = f"{one.version}{' (current)' if one.current else ''}"
+            why = one.reason or "not recorded"
+            rows.append((number, f"{one.created:%Y-%m-%d %H:%M}", str(one.runs), str(one.cases), one.newest_run, why))
+        sys.stdout.write(_table(rows))
+        if not any(one.current for one in history.versions):
+            print(f"None of them is current; utils/baseline_manager.py rollback {options.profile} --to VERSION")
+    return _say_damaged([one.problem for one in history.damaged])
+
+
+def _rollback(directory: Path, options: argparse.Namespace) -> ExitCode:
+    saved = roll_back(directory, options.profile, options.to)
+    kept = f"; version before: {saved.kept}" if saved.kept else ""
+    print(
+        f"Baseline {options.profile}, version {saved.baseline.version}: holds what version {options.to} held: "
+        f"{saved.path}{kept}"
+    )
+    return ExitCode.OK
+
+
+def _diff(directory: Path, options: argparse.Namespace) -> ExitCode:
+    diff = diff_versions(directory, options.profile, options.before, options.after)
+    print(f"Baseline {options.profile}, version {diff.before.version} → version {diff.after.version}; + is better")
+    if diff.after.reason:
+        print(f"Version {diff.after.version}: {diff.after.reason}")
+    for what, names in (
+        ("runs that left", diff.runs_gone),
+        ("runs that came", diff.runs_new),
+        ("cases that left", diff.cases_gone),
+        ("cases that came", diff.cases_new),
+    ):
+        if names:
+            print(f"{what}: {', '.join(names)}")
+    if diff.changes:
+        rows = [("CASE", "METRIC", f"VERSION {diff.before.version}", f"VERSION {diff.after.version}", "CHANGE")]
+        sys.stdout.write(_table([*rows, *(_changed(change) for change in diff.changes)]))
+    print(f"{diff.same} figures are the same.")
+    return ExitCode.OK
+
+
+def _changed(change: Change) -> tuple[str, ...]:
+    metric = METRICS[change.metric]
+    unit = metric.unit if metric.unit in ("ms", "s") else ""
+    scale, decimals = (100.0, 2) if metric.absolute else (1.0, metric.decimals)
+    figures = (f"{scale * value:.{decimals}f}" for value in (change.before, change.after))
+    percent = f"{change.percent:+.{2 if metric.absolute else 1}f} {'pp' if metric.absolute else '%'}"
+    return (change.case, f"{metric.label} {unit}".rstrip(), *figures, percent)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One file
+
+
+def _export(directory: Path, options: argparse.Namespace) -> ExitCode:
+    exported = export_baseline(directory, options.profile)
+    for problem in exported.left_out:
+        print(f"warning: left out: {problem}", file=sys.stderr)
+    if options.output is None:
+        sys.stdout.write(exported.text)
+        return ExitCode.OK
+    store.write_text(options.output, exported.text)
+    versions = f"{exported.versions} version" + ("" if exported.versions == 1 else "s")
+    print(f"Baseline {options.profile} exported with {versions}: {options.output}")
+    return ExitCode.OK
+
+
+def _import(directory: Path, options: argparse.Namespace) -> ExitCode:
+    done = import_baseline(options.file, directory, profile=options.profile)
+    name = f"Baseline {done.baseline.profile}, version {done.baseline.version}"
+    if done.versions:
+        print(f"{name}: imported, {done.versions} version{'' if done.versions == 1 else 's'} came in")
+    else:
+        print(f"{name}: is what {options.file} holds; nothing was changed")
+    if done.noise == "written":
+        print("Its record of noise came in as well")
+    if done.noise == "kept":
+        print(f"The record of noise that is here stays: {noise_path(directory, done.baseline.profile)}")
     return ExitCode.OK
 
 

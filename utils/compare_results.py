@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
-"""Hold a run against a baseline: what got worse, what got better, what could not be told.
+"""Hold a run against a baseline, or a gateway against another: what got worse, what got better, what can't be told.
 
   compare_results.py results/latest                          against the baseline of the run's profile
   compare_results.py RUN --baseline nightly                  against another baseline
   compare_results.py RUN --baseline path/to/baseline.json    ... or any file of one
   compare_results.py RUN --save-initial                      save the run as the baseline where there is none yet
   compare_results.py RUN --join                              the same, and a run that passes joins its baseline
+  compare_results.py HEAD_RUN --against BASE_RUN             two gateways that were measured side by side
 
 RUN is a run's directory, or its run.json. Writes comparison.json and comparison_report.txt beside it (--output-dir
 elsewhere) and prints the report. Thresholds stand in config.yaml (baselines). A positive change is an improvement, for
-every metric.
+every metric. What `make noise` recorded of this machine is used where it is of the same load.
 
 Exit codes: 0 passed; 1 regression; 2 usage, no baseline, or nothing that can be compared (another load); 3 work did
-not happen: a case is invalid or missing. A regression is reported before an invalid case, because it is proven.
+not happen: a case is invalid or missing; 4 with --fail-on-inconclusive: something could not be decided. A regression is
+reported before an invalid case, because it is proven.
 """
 
 from __future__ import annotations
@@ -23,10 +25,12 @@ from pathlib import Path
 
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, os_reason, run_program
-from benchkit.model import Baseline, Run, Validity, Verdict
+from benchkit.model import Baseline, Comparison, Run, Validity, Verdict
 from benchkit.settings import Settings, load_settings
-from benchkit.verdict.baselines import baseline_path, load_baseline, read_baseline, save_baseline
-from benchkit.verdict.compare import compare
+from benchkit.verdict.baselines import join_baseline, load_baseline, save_baseline
+from benchkit.verdict.compare import compare, compare_paired, undecided
+from benchkit.verdict.files import baseline_path, read_baseline
+from benchkit.verdict.noise import load_noise
 from benchkit.verdict.runs import load_run, run_file
 from benchkit.verdict.text import Line, comparison_report, plain
 
@@ -36,6 +40,8 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     options = _parser().parse_args(arguments)
     run = load_run(options.run)
     settings = load_settings(profile=run.profile)
+    if options.against is not None:
+        return _side_by_side(run, options, settings)
     directory = options.baselines_dir or settings.baselines_dir
     named = options.baseline or settings.baseline_profile
     is_file = named.endswith(".json") or "/" in named
@@ -47,17 +53,37 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     if may_save and not baseline_path(directory, named).exists():
         return _save_initial(run, directory, named, settings)
     baseline = read_baseline(Path(named)) if is_file else _baseline_to_compare(directory, named, options.run)
-    comparison = compare(run, baseline, settings.config.baselines)
+    noise = load_noise(directory, baseline.profile)
+    comparison = compare(run, baseline, settings.config.baselines, noise)
     if may_save and comparison.verdict is Verdict.NEW:
         return _save_initial(run, directory, named, settings)
+    code = _write(comparison, run, options)
+    # What could not be decided has to join as well, or the reference would never get sharp enough to decide it.
+    if options.join and code in (ExitCode.OK, ExitCode.INCONCLUSIVE):
+        _join(run, comparison, directory, named, settings)
+    return code
+
+
+def _side_by_side(head: Run, options: argparse.Namespace, settings: Settings) -> ExitCode:
+    """The paired mode; it has nothing to do with baselines."""
+    given = [flag for flag in ("baseline", "baselines_dir", "join", "save_initial") if getattr(options, flag)]
+    if given:
+        flag = given[0].replace("_", "-")
+        raise UserError(f"--against and --{flag}: two gateways side by side need no baseline; leave one of them away")
+    comparison = compare_paired(load_run(options.against), head, settings.config.baselines)
+    return _write(comparison, head, options)
+
+
+def _write(comparison: Comparison, run: Run, options: argparse.Namespace) -> ExitCode:
+    """Write and print the comparison; answers its exit code."""
+    if options.fail_on_inconclusive and comparison.exit_code == ExitCode.OK and undecided(comparison):
+        comparison = comparison.model_copy(update={"exit_code": int(ExitCode.INCONCLUSIVE)})
     report = comparison_report(comparison, run.environment.load)
     output = options.output_dir or run_file(options.run).parent
     _make_directory(output)
     store.save(output / "comparison.json", comparison)
     store.write_text(output / "comparison_report.txt", plain(report))
     _print(report)
-    if options.join and comparison.exit_code == ExitCode.OK:
-        _join(run, directory, named, settings)
     return ExitCode(comparison.exit_code)
 
 
@@ -70,18 +96,33 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--baselines-dir", type=Path, metavar="DIR", help="where baselines lie (default: BASELINES_DIR, config.yaml)"
     )
+    parser.add_argument(
+        "--against", type=Path, metavar="BASE_RUN", help="the run of the gateway that was measured beside this one"
+    )
     parser.add_argument("--output-dir", type=Path, metavar="DIR", help="where to write (default: beside run.json)")
     parser.add_argument(
         "--save-initial", action="store_true", help="where the run has no reference yet, save it as that and exit 0"
     )
     parser.add_argument("--join", action="store_true", help="as --save-initial; a run that passes joins its baseline")
+    parser.add_argument(
+        "--fail-on-inconclusive", action="store_true", help="exit 4 when nothing got worse but something is undecided"
+    )
     return parser
 
 
-def _join(run: Run, directory: Path, profile: str, settings: Settings) -> None:
+def _join(run: Run, comparison: Comparison, directory: Path, profile: str, settings: Settings) -> None:
     """The reference gets better with every run that passed; that it could not join does not make the run fail."""
+    limits = settings.config.baselines
+    improved = frozenset(case.id for case in comparison.cases if case.verdict is Verdict.IMPROVEMENT)
     try:
-        saved = save_baseline(run, directory, profile=profile, keep_runs=settings.config.baselines.keep_runs)
+        saved = join_baseline(
+            run,
+            directory,
+            profile=profile,
+            keep_runs=limits.keep_runs,
+            improved=improved,
+            sustained_runs=limits.sustained_runs,
+        )
     except UserError as error:
         print(f"warning: the run passed, but did not join the baseline: {error}", file=sys.stderr)
         return

@@ -202,6 +202,95 @@ def test_delete_asks_on_a_terminal(place, answer, is_there):
     assert (place / "base lines" / "baseline_light.json").exists() is is_there
 
 
+def test_history_shows_every_version_and_which_is_current(place):
+    for number in (1, 2):
+        save(place, number)
+    save(place, 3, "--force")
+    done = manage(place, "history", "light")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["VERSION", "WRITTEN", "RUNS", "CASES", "NEWEST", "RUN", "WHY"]
+    assert [(line.split()[0], line.endswith(why)) for line, why in zip(lines[1:], WHY, strict=True)] == [
+        ("3", True),
+        ("2", True),
+        ("1", True),
+    ]
+    assert "3 (current)" in lines[1]
+    manage(place, "delete", "light", "--yes")
+    done = manage(place, "history", "light")
+    assert "rollback light --to VERSION" in done.stdout
+    found = json.loads(manage(place, "history", "light", "--json").stdout)
+    assert [(one["version"], one["current"], one["runs"]) for one in found["versions"]] == [
+        (3, False, 1),
+        (2, False, 2),
+        (1, False, 1),
+    ]
+
+
+WHY = ("replaced by force with run light_run3", "run light_run2 saved", "run light_run1 saved")
+
+
+def test_history_ends_with_2_when_a_file_of_it_is_damaged(place):
+    save(place, 1)
+    save(place, 2)
+    (place / "base lines" / "history" / "baseline_light.v1.json").write_text("{")
+    done = manage(place, "history", "light")
+    assert done.returncode == 2
+    assert done.stdout.splitlines()[1].startswith("2 (current)")
+    assert "baseline_light.v1.json: the baseline is damaged" in done.stderr
+
+
+def test_rollback_says_what_is_current_now_and_where_the_version_before_lies(place):
+    for number in (1, 2):
+        save(place, number)
+    done = manage(place, "rollback", "light", "--to", "1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Baseline light, version 3: holds what version 1 held" in done.stdout
+    assert "version before: " in done.stdout
+    assert [run.run_id for run in stored(place).runs] == ["light_run1"]
+    assert manage(place, "rollback", "light", "--to", "9").returncode == 2
+
+
+def test_diff_shows_the_worst_first(place):
+    save(place, 1)
+    run = write_run(place / "slow", run_of(measured(rounds=(42.0,)), measured("tools/new"), number=2))
+    manage(place, "save", run, "--force")
+    done = manage(place, "diff", "light")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "Baseline light, version 1 → version 2; + is better"
+    assert "cases that came: tools/new" in lines
+    rows = [line.split() for line in lines if line.startswith("tools/list")]
+    assert ["tools/list", "p50", "ms", "21.0", "42.0", "-100.0", "%"] in rows
+    assert ["tools/list", "req/s", "476.2", "238.1", "-50.0", "%"] in rows
+    changes = [float(row[-2]) for row in rows]
+    assert changes == sorted(changes)
+    assert lines[-1] == "1 figures are the same."
+    back = manage(place, "diff", "light", "2", "1").stdout.splitlines()
+    assert ["tools/list", "p50", "ms", "42.0", "21.0", "+50.0", "%"] in [line.split() for line in back]
+
+
+def test_export_and_import_move_a_baseline_with_its_history(place):
+    for number in (1, 2):
+        save(place, number)
+    archive = place / "light export.json"
+    done = manage(place, "export", "light", "--output", archive)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "exported with 2 versions" in done.stdout
+    assert manage(place, "export", "light").stdout == archive.read_text()
+    there = place / "there"
+    done = program("baseline_manager.py", "import", archive, "--baselines-dir", there)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Baseline light, version 2: imported, 2 versions came in" in done.stdout
+    assert (there / "baseline_light.json").read_bytes() == (place / "base lines" / "baseline_light.json").read_bytes()
+    done = program("baseline_manager.py", "import", archive, "--baselines-dir", there)
+    assert "nothing was changed" in done.stdout
+    archive.write_text(archive.read_text().replace("light_run1", "light_runX"))
+    done = program("baseline_manager.py", "import", archive, "--baselines-dir", there)
+    assert done.returncode == 2
+    assert "its sha256 is not that of its content" in done.stderr
+
+
 def test_writers_at_the_same_time_lose_nothing(place):
     """Eight processes save eight runs at once: all are in it, and each version is in the history."""
     runs = [write_run(place / f"run {number}", run_of(measured(), number=number)) for number in range(8)]

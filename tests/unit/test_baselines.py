@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from benchkit import store
 from benchkit.errors import ExitCode, UserError
 from benchkit.model import Run, RunStatus, Validity
-from benchkit.verdict import baselines
+from benchkit.verdict import files as baseline_files
 from benchkit.verdict.baselines import (
     SavedBaseline,
     baseline_path,
@@ -55,7 +55,7 @@ def test_the_first_run_makes_version_1_of_its_valid_cases(tmp_path):
     assert (baseline.profile, baseline.environment) == ("light", run.environment)
     assert list(baseline.runs[0].cases) == ["tools/list"]
     assert baseline.runs[0].cases["tools/list"]["p50_latency"] == 21.0
-    assert saved.path.read_text(encoding="utf-8").startswith('{\n  "schema_version": 1,\n')
+    assert saved.path.read_text(encoding="utf-8").startswith('{\n  "schema_version": 2,\n')
 
 
 def test_a_second_run_joins_and_the_version_before_is_kept_as_it_was(tmp_path):
@@ -174,7 +174,7 @@ def test_a_crash_between_history_and_baseline_loses_nothing(tmp_path, monkeypatc
     """The version before is in the history already; the next save does not trip over it."""
     save(run_of(measured(), number=1), tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(store, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(store, "write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             save(run_of(measured(), number=2), tmp_path)
     assert run_ids(tmp_path) == ["light_run1"]
@@ -194,17 +194,17 @@ def test_a_version_in_the_history_is_never_overwritten(tmp_path):
 
 
 def test_the_wait_for_another_writer_is_bounded_and_names_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(baselines, "LOCK_WAIT_S", 0.2)
+    monkeypatch.setattr(baseline_files, "LOCK_WAIT_S", 0.2)
     save(run_of(measured(), number=1), tmp_path)
     inside, leave = threading.Event(), threading.Event()
-    plain_save = store.save
+    plain_write = store.write_text
 
-    def slow(path: Path, document: object) -> None:
+    def slow(path: Path, text: str) -> None:
         inside.set()
         leave.wait(10)
-        plain_save(path, document)  # type: ignore[arg-type]
+        plain_write(path, text)
 
-    monkeypatch.setattr(store, "save", slow)
+    monkeypatch.setattr(store, "write_text", slow)
     writer = threading.Thread(target=save, args=(run_of(measured(), number=2), tmp_path))
     writer.start()
     try:

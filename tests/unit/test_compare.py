@@ -11,21 +11,25 @@ from hypothesis import strategies as st
 
 from benchkit import store
 from benchkit.errors import ExitCode
-from benchkit.model import METRICS, CaseComparison, Comparison, Run, RunStatus, Validity, Verdict, Worse
-from benchkit.settings import Baselines
-from benchkit.verdict.compare import BY_ERRORS_ALONE, compare
-from benchkit.verdict.rules import (
-    BY_SEVERITY,
-    CRITICAL_PERCENT,
-    DERIVED,
-    case_figures,
-    change_percent,
-    detectable_percent,
-    explainable,
-    judge,
-    verdict_of,
-    worst,
+from benchkit.model import (
+    METRICS,
+    CaseComparison,
+    Comparison,
+    Metric,
+    MetricComparison,
+    Run,
+    RunStatus,
+    Validity,
+    Verdict,
+    Worse,
 )
+from benchkit.settings import Baselines
+from benchkit.verdict.compare import compare, undecided
+from benchkit.verdict.judging import settle, stored_finding
+from benchkit.verdict.noise import default_prior
+from benchkit.verdict.outcome import BY_ERRORS_ALONE
+from benchkit.verdict.rules import BY_SEVERITY, DERIVED, case_figures, change_percent, effect_of, percent, worst
+from benchkit.verdict.statistics import Prior
 from benchkit.verdict.text import WIDTH, comparison_report, plain
 from documents import environment
 from verdicts import LIMITS, baseline_of, case_of, elsewhere, measured, run_of
@@ -38,11 +42,23 @@ RPS = METRICS["requests_per_sec"]
 ERRORS = METRICS["error_rate"]
 
 positive = st.floats(min_value=1e-3, max_value=1e9)
+NO_NOISE = default_prior(LIMITS, "p50_latency", 100)
+"""No noise is allowed for, so every change of more than one or two percent is proven."""
 ratio_metrics = st.sampled_from([metric for metric in METRICS.values() if not metric.absolute])
 
 
 def the_case(comparison: Comparison, identity: str) -> CaseComparison:
     return next(case for case in comparison.cases if case.id == identity)
+
+
+def judge(
+    metric: Metric, current: float, references: list[float], limits: Baselines = LIMITS, prior: Prior = NO_NOISE
+) -> MetricComparison:
+    """The verdict of one figure that is the only one of its suite."""
+    threshold = limits.threshold(metric.name)
+    finding = stored_finding(metric, current, references, threshold=threshold, advisory=False, prior=prior)
+    assert finding is not None
+    return settle({("tools/list", metric.name): finding}, limits)["tools/list", metric.name]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -57,46 +73,59 @@ def test_a_change_is_positive_exactly_when_the_metric_got_better(metric, current
     assert change >= 0 if better or current == reference else change <= 0
 
 
+@given(ratio_metrics, st.floats(-80, 400))
+def test_percent_and_effect_are_each_others_inverse(metric, change):
+    if metric.worse is Worse.HIGHER:
+        change = -change
+    assert percent(metric, effect_of(metric, change)) == pytest.approx(change, abs=2e-6)
+
+
+def test_a_change_that_no_value_can_have_is_infinitely_far():
+    assert effect_of(RPS, -100.0) == math.inf
+    assert effect_of(P50, 100.0) == -math.inf
+
+
 def test_a_change_that_rounds_to_nothing_is_no_minus_zero():
     change = change_percent(P50, 100.000_000_001, 100.0)
     assert change == 0
     assert math.copysign(1, change) == 1
 
 
-@given(ratio_metrics, positive)
+@given(ratio_metrics, st.floats(min_value=10, max_value=1e9))
 def test_the_same_figure_is_unchanged(metric, value):
-    assert judge(metric, value, [value], LIMITS, advisory=False).verdict is Verdict.UNCHANGED
+    assert judge(metric, value, [value]).verdict is Verdict.UNCHANGED
 
 
-@given(ratio_metrics, st.integers(1, 10_000), st.integers(0, 90), st.data())
+@given(ratio_metrics, st.integers(1000, 10_000), st.integers(1, 90), st.data())
 def test_the_verdict_turns_exactly_at_the_threshold(metric, reference, threshold, data):
     """Whole percents, so that what is exactly at the threshold is known without arithmetic."""
-    limits_to_hit = st.sampled_from([-threshold, -25, 0, 5])
-    percent = data.draw(limits_to_hit) + data.draw(st.integers(-1, 1))
-    limits = Baselines(regression_threshold=float(threshold), improvement_threshold=5.0)
-    current = reference * (100 - percent if metric.worse is Worse.HIGHER else 100 + percent) / 100
-    verdict = judge(metric, current, [float(reference)], limits, advisory=False).verdict
-    worse_by = -percent
-    if worse_by > 0 and worse_by >= threshold:
-        expected = Verdict.CRITICAL if worse_by >= CRITICAL_PERCENT else Verdict.REGRESSION
+    worse_by = data.draw(st.sampled_from([threshold, 25, 9])) + data.draw(st.integers(-1, 1))
+    limits = Baselines(regression_threshold=float(threshold))
+    current = reference * (100 + worse_by if metric.worse is Worse.HIGHER else 100 - worse_by) / 100
+    # So sure that a change of one percent is proven.
+    verdict = judge(metric, current, [float(reference)] * 50, limits, Prior(0.0, 1e6)).verdict
+    beyond = Verdict.CRITICAL if worse_by >= 25 else Verdict.REGRESSION
+    expected = beyond if worse_by >= threshold else Verdict.SLOWER
+    if worse_by >= 3:
+        assert verdict is expected
     else:
-        expected = Verdict.IMPROVEMENT if percent >= 5 else Verdict.UNCHANGED
-    assert verdict is expected
+        assert verdict in (expected, Verdict.UNCHANGED, Verdict.INCONCLUSIVE)
 
 
-@given(ratio_metrics, positive, positive, positive)
-def test_a_worse_figure_never_has_a_better_verdict(metric, reference, one, other):
+@given(ratio_metrics, st.floats(50, 1e6), st.floats(50, 1e6), st.floats(50, 1e6), st.floats(0.0, 0.3))
+def test_a_worse_figure_never_has_a_better_verdict(metric, reference, one, other, noise):
     low, high = sorted((one, other))
     better, worse = (low, high) if metric.worse is Worse.HIGHER else (high, low)
-    verdicts = [judge(metric, value, [reference], LIMITS, advisory=False).verdict for value in (worse, better)]
-    # Here "unchanged" lies between "improvement" and "regression".
-    order = [Verdict.CRITICAL, Verdict.REGRESSION, Verdict.UNCHANGED, Verdict.IMPROVEMENT]
-    assert order.index(verdicts[0]) <= order.index(verdicts[1])
+    prior = Prior(noise, 8.0)
+    verdicts = [judge(metric, value, [reference], prior=prior).verdict for value in (worse, better)]
+    # By what is proven: worse, nothing, better.
+    rank = {Verdict.CRITICAL: 0, Verdict.REGRESSION: 1, Verdict.SLOWER: 2, Verdict.IMPROVEMENT: 4}
+    assert rank.get(verdicts[0], 3) <= rank.get(verdicts[1], 3)
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_error_rates_are_compared_by_difference(before, now):
-    compared = judge(ERRORS, now, [before], LIMITS, advisory=False)
+    compared = judge(ERRORS, now, [before])
     assert compared.change_percent == pytest.approx(100 * (before - now), abs=1e-5)
     if 100 * (now - before) > 0.1001:
         assert compared.verdict is Verdict.CRITICAL
@@ -105,44 +134,202 @@ def test_error_rates_are_compared_by_difference(before, now):
 
 
 def test_errors_from_a_reference_of_zero_are_critical():
-    compared = judge(ERRORS, 0.05, [0.0], LIMITS, advisory=False)
+    compared = judge(ERRORS, 0.05, [0.0])
     assert (compared.verdict, compared.change_percent) == (Verdict.CRITICAL, -5.0)
+    assert compared.reason == "5.00 percentage points more"
 
 
 def test_errors_at_their_threshold_are_no_regression_and_beyond_it_are():
-    assert verdict_of(ERRORS, -0.1, LIMITS) is Verdict.UNCHANGED
-    assert verdict_of(ERRORS, -0.100001, LIMITS) is Verdict.CRITICAL
+    assert judge(ERRORS, 0.001, [0.0]).verdict is Verdict.UNCHANGED
+    assert judge(ERRORS, 0.00100001, [0.0]).verdict is Verdict.CRITICAL
 
 
 def test_a_threshold_of_its_own_replaces_the_general_one():
     limits = Baselines(thresholds={"p95_latency": 20.0})
-    assert verdict_of(METRICS["p95_latency"], -15.0, limits) is Verdict.UNCHANGED
-    assert verdict_of(P50, -15.0, limits) is Verdict.REGRESSION
+    assert judge(METRICS["p95_latency"], 115.0, [100.0], limits).verdict is Verdict.SLOWER
+    assert judge(P50, 115.0, [100.0], limits).verdict is Verdict.REGRESSION
+
+
+def test_a_case_has_a_threshold_of_its_own():
+    limits = Baselines(thresholds={"p50_latency": 12.0}, cases={"tools/list": {"p50_latency": 20.0}})
+    run = run_of(measured(rounds=(24.0,)), measured("tools/other", rounds=(24.0,)))
+    comparison = compare(run, baseline_of({"tools/list": STEADY, "tools/other": STEADY}), limits)
+    p50 = {case.id: case.metrics["p50_latency"] for case in comparison.cases}
+    assert (p50["tools/list"].verdict, p50["tools/list"].threshold_percent) == (Verdict.SLOWER, 20.0)
+    assert (p50["tools/other"].verdict, p50["tools/other"].threshold_percent) == (Verdict.REGRESSION, 12.0)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 10.0])
 def test_no_change_is_no_regression_whatever_the_threshold(threshold):
-    assert verdict_of(P50, 0.0, Baselines(regression_threshold=threshold)) is Verdict.UNCHANGED
+    assert judge(P50, 50.0, [50.0], Baselines(regression_threshold=threshold)).verdict not in (
+        Verdict.REGRESSION,
+        Verdict.CRITICAL,
+    )
 
 
 @given(ratio_metrics, st.floats(), st.floats())
 def test_no_figure_leads_to_nan(metric, current, reference):
-    compared = judge(metric, current, [reference], LIMITS, advisory=False)
+    compared = judge(metric, current, [reference])
     if compared.change_percent is None:
         assert compared.verdict is Verdict.NOT_COMPARABLE
         assert compared.reason
     else:
         assert math.isfinite(compared.change_percent)
+        assert all(map(math.isfinite, compared.interval))
+        assert math.isfinite(compared.detectable_percent)
 
 
-def test_the_reference_is_the_median_over_the_runs():
-    compared = judge(P50, 20.0, [10.0, 20.0, 90.0], LIMITS, advisory=False)
-    assert (compared.reference, compared.verdict) == (20.0, Verdict.UNCHANGED)
+def test_the_reference_is_the_geometric_mean_over_the_runs():
+    compared = judge(P50, 20.0, [10.0, 40.0], prior=Prior(0.1, 8.0))
+    assert (compared.reference, compared.change_percent) == (20.0, 0.0)
 
 
 def test_every_verdict_has_a_severity():
     assert set(BY_SEVERITY) == set(Verdict)
     assert worst([Verdict.IMPROVEMENT, Verdict.REGRESSION, Verdict.MISSING]) is Verdict.REGRESSION
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Noise
+
+
+def test_what_noise_can_explain_is_inconclusive_and_what_it_cannot_is_a_regression():
+    prior = Prior(0.08, 8.0)
+    verdicts = [judge(P50, now, [100.0], prior=prior) for now in (100.0, 130.0, 170.0, 60.0)]
+    assert [one.verdict for one in verdicts] == [
+        Verdict.INCONCLUSIVE,
+        Verdict.INCONCLUSIVE,
+        Verdict.CRITICAL,
+        Verdict.IMPROVEMENT,
+    ]
+    # The interval holds no change of 30 %, for one more run scatters by 8 % * sqrt(2).
+    assert verdicts[1].interval[0] < -50
+    assert verdicts[1].detectable_percent == verdicts[0].detectable_percent
+    assert 40 < verdicts[0].detectable_percent < 80
+
+
+def test_what_more_runs_would_decide_is_said():
+    noisy = [100.0, 106.0, 94.0]
+    # Far enough, so that more runs prove it.
+    some = judge(P50, 122.0, noisy, prior=Prior(0.06, 4.0))
+    assert some.verdict is Verdict.INCONCLUSIVE
+    assert some.decided_by is not None
+    assert f"{some.decided_by} runs would decide" in some.reason
+    assert "3 runs" in some.reason
+    # So near that the run's own noise hides it, however many there are.
+    none = judge(P50, 106.0, noisy, prior=Prior(0.06, 4.0))
+    assert (none.verdict, none.decided_by) == (Verdict.INCONCLUSIVE, None)
+    assert none.reason.endswith("no number of runs decides: ./run-advanced.sh --base/--head")
+
+
+def test_few_requests_let_only_the_median_decide() -> None:
+    limits = Baselines(noise={"p50_latency": 8.0, "requests_per_sec": 15.0})
+    metrics = the_case(compare(run_of(measured()), baseline_of({"tools/list": STEADY}), limits), "tools/list").metrics
+    assert metrics["requests_per_sec"].advisory
+    assert not metrics["p50_latency"].advisory
+
+
+def with_control(now: float | None, *before: float | None) -> Comparison:
+    """A p50 of 24 ms after 21 ms, an ordinary machine's control score being 40 ms."""
+    run = run_of(measured(rounds=(24.0,)), environment=elsewhere(environment(), machine={"control_score": now}))
+    baseline = baseline_of(*[{"tools/list": {"p50_latency": 21.0, "error_rate": 0.0}}] * len(before))
+    runs = [entry.model_copy(update={"control_score": one}) for entry, one in zip(baseline.runs, before, strict=True)]
+    base = elsewhere(environment(), machine={"control_score": 40.0})
+    return compare(run, baseline.model_copy(update={"runs": runs, "environment": base}), LIMITS)
+
+
+def test_what_the_machine_itself_became_slower_can_explain_a_change():
+    for comparison in (with_control(50.0, 40.0), with_control(50.0, 40.0, 40.0), with_control(50.0, None)):
+        p50 = the_case(comparison, "tools/list").metrics["p50_latency"]
+        # 14 % slower, while the machine is 25 % slower: anything from 14 % worse to better is possible.
+        assert (p50.verdict, p50.p_value) == (Verdict.INCONCLUSIVE, 1.0)
+        assert p50.interval[0] < -14
+        assert p50.interval[1] > 8
+        assert "the machine is 25 % slower than it was" in p50.reason
+        assert comparison.exit_code == ExitCode.OK
+
+
+@pytest.mark.parametrize(("now", "before"), [(40.0, 40.0), (None, 40.0), (32.0, 40.0), (50.0, 50.0)])
+def test_a_machine_that_did_not_become_slower_explains_nothing(now, before):
+    p50 = the_case(with_control(now, before), "tools/list").metrics["p50_latency"]
+    assert p50.verdict is Verdict.REGRESSION
+
+
+def test_a_part_of_a_change_that_the_machine_explains_does_not_count_for_the_threshold():
+    # 14 % slower, the machine 10 % slower: at least 4 % are the gateway's.
+    p50 = the_case(with_control(44.0, 40.0), "tools/list").metrics["p50_latency"]
+    assert (p50.verdict, p50.change_percent) == (Verdict.SLOWER, -14.285714)
+    assert "at least 3.9 % of it is not the machine's own speed" in p50.reason
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The suite
+
+
+def many(p50: float, count: int = 20) -> list:
+    return [measured(f"tools/case{number}", (p50,)) for number in range(count)]
+
+
+def test_the_correction_is_over_the_figures_that_decide():
+    limits = Baselines(gate=["p50_latency"], noise={"p50_latency": 8.0})
+    figures = {f"tools/case{number}": STEADY for number in range(20)}
+    alone = compare(run_of(many(21.0)[0]), baseline_of({"tools/case0": STEADY}), limits)
+    together = compare(run_of(*many(21.0)), baseline_of(figures), limits)
+    assert (alone.hypotheses, together.hypotheses, together.significance) == (1, 20, 0.01)
+    one, other = (the_case(it, "tools/case0").metrics["p50_latency"] for it in (alone, together))
+    assert other.detectable_percent > one.detectable_percent
+    assert one.p_value == other.p_value
+
+
+def test_the_suite_shows_what_all_cases_share():
+    limits = Baselines(gate=["p50_latency"], noise={"p50_latency": 8.0})
+    figures = {f"tools/case{number}": STEADY for number in range(20)}
+    comparison = compare(run_of(*many(25.2)), baseline_of(figures, figures), limits)
+    suite = comparison.suite["p50_latency"]
+    assert (suite.change_percent, suite.samples) == (-20.0, 2)
+    assert suite.interval[0] < -20 < suite.interval[1]
+    assert compare(run_of(measured()), baseline_of({"tools/list": STEADY}), limits).suite == {}
+
+
+def test_undecided_cases_are_named():
+    limits = Baselines(gate=["p50_latency"], noise={"p50_latency": 8.0})
+    comparison = compare(run_of(measured()), baseline_of({"tools/list": STEADY}), limits)
+    assert undecided(comparison) == {"tools/list"}
+    assert (comparison.verdict, comparison.exit_code) == (Verdict.INCONCLUSIVE, ExitCode.OK)
+    assert undecided(compare(run_of(measured()), baseline_of({"tools/list": STEADY}), LIMITS)) == set()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The oldest accepted runs
+
+
+def slid(*, oldest: float, newest: float, now: float, same: bool = False) -> Comparison:
+    """A p50 (ms) that was accepted when it was older, newer, and is now so."""
+    baseline = baseline_of({"tools/list": {"p50_latency": newest, "error_rate": 0.0}})
+    first = baseline_of({"tools/list": {"p50_latency": oldest, "error_rate": 0.0}}).runs[0]
+    if not same:
+        first = first.model_copy(update={"run_id": "light_the_first"})
+    return compare(run_of(measured(rounds=(now,))), baseline.model_copy(update={"oldest": [first]}), LIMITS)
+
+
+def test_a_slow_slide_is_found_against_the_oldest_accepted_run():
+    comparison = slid(oldest=20.0, newest=22.0, now=23.0)
+    case = the_case(comparison, "tools/list")
+    assert case.metrics["p50_latency"].verdict is Verdict.SLOWER
+    assert (case.verdict, comparison.exit_code) == (Verdict.REGRESSION, ExitCode.REGRESSION)
+    assert "p50 slid since light_the_first: 15.0 % worse" in case.reason
+    assert case.since_oldest["p50_latency"].reference == 20.0
+
+
+def test_what_did_not_slide_passes_and_is_shown():
+    comparison = slid(oldest=23.0, newest=22.0, now=23.0)
+    case = the_case(comparison, "tools/list")
+    assert (case.verdict, comparison.exit_code) == (Verdict.SLOWER, ExitCode.OK)
+    assert list(case.since_oldest) == ["p50_latency"]
+
+
+def test_the_oldest_runs_are_not_looked_at_twice():
+    assert the_case(slid(oldest=10.0, newest=23.0, now=23.0, same=True), "tools/list").since_oldest == {}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -483,47 +670,3 @@ def test_the_report_keeps_its_width(rounds, reference):
     text = plain(comparison_report(comparison, run.environment.load))
     assert max(map(len, text.splitlines())) <= WIDTH
     assert "nan" not in text
-
-
-@pytest.mark.parametrize(
-    ("noise", "requests", "runs", "ratio", "p50", "rps"),
-    [
-        (0.0, 100, 1, 2.0, 0.0, 0.0),
-        # exp(3 * 0.08 * sqrt(2)) = 1.404, and its inverse 0.712
-        (8.0, 100, 1, 1.0, 40.4, 28.8),
-        (8.0, 100, 10, 1.0, 28.6, 22.3),
-        # the deviation shrinks with the root of the requests, to 5 % at the least, or to the noise if that is less
-        (8.0, 1000, 1, 1.0, 23.6, 19.1),
-        (4.0, 1000, 1, 1.0, 18.5, 15.6),
-        # a machine that is 1.35 times slower explains that much more, whichever side it is on
-        (8.0, 100, 1, 1.35, 89.6, 47.2),
-        (8.0, 100, 1, 1 / 1.35, 89.6, 47.2),
-    ],
-)
-def test_what_noise_and_machine_can_explain(noise, requests, runs, ratio, p50, rps) -> None:
-    limit = explainable(noise, requests, runs, ratio)
-    assert detectable_percent(P50, limit) == pytest.approx(p50, abs=0.1)
-    assert detectable_percent(RPS, limit) == pytest.approx(rps, abs=0.1)
-
-
-def test_a_change_within_the_noise_is_inconclusive_and_beyond_it_a_regression() -> None:
-    limits = Baselines(noise={"p50_latency": 8.0})
-    verdicts = [
-        judge(P50, now, [100.0], limits, advisory=False, requests=100) for now in (105.0, 139.0, 142.0, 72.0, 70.0)
-    ]
-    assert [one.verdict for one in verdicts if one] == [
-        Verdict.UNCHANGED,
-        Verdict.INCONCLUSIVE,
-        Verdict.CRITICAL,
-        Verdict.INCONCLUSIVE,
-        Verdict.IMPROVEMENT,
-    ]
-    assert {one.detectable_percent for one in verdicts if one} == {40.4}
-
-
-def test_few_requests_let_only_the_median_decide() -> None:
-    limits = Baselines(noise={"p50_latency": 8.0, "requests_per_sec": 15.0})
-    compared = compare(run_of(measured()), baseline_of({"tools/list": STEADY}), limits)
-    metrics = the_case(compared, "tools/list").metrics
-    assert metrics["requests_per_sec"].advisory
-    assert not metrics["p50_latency"].advisory

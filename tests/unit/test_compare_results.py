@@ -15,6 +15,7 @@ import pytest
 from benchkit.model import Run, RunStatus, Validity
 from benchkit.settings import ROOT
 from documents import environment
+from test_compare_paired import blocks_of, noisy, side
 from verdicts import case_of, config_without_noise, elsewhere, measured, program, run_of, write_run
 
 FILES = {"comparison.json", "comparison_report.txt"}
@@ -69,7 +70,11 @@ ROWS: dict[str, tuple[Run, int, str]] = {
     ),
     "regression": (run_of(measured(rounds=(24.0,)), measured("tools/call"), number=2), 1, "Regression: 1 of 2"),
     "critical": (run_of(measured(rounds=(60.0,)), measured("tools/call"), number=2), 1, "(1 critical)"),
-    "errors": (run_of(measured(errors=15), measured("tools/call"), number=2), 1, "errors 0.00 → 5.00 % (-5.00 pp)"),
+    "errors": (
+        run_of(measured(errors=15), measured("tools/call"), number=2),
+        1,
+        "errors 0.00 → 5.00 %: 5.00 perc",
+    ),
     "regression and invalid": (run_of(measured(rounds=(60.0,)), BAD, number=2), 1, "1 invalid"),
     "another load": (
         run_of(measured(), number=2, environment=environment(concurrency=20)),
@@ -262,3 +267,67 @@ def test_what_noise_can_explain_is_inconclusive_and_fails_nothing(place: Path) -
     compared = json.loads((run / "comparison.json").read_text("utf-8"))
     p50 = compared["cases"][0]["metrics"]["p50_latency"]
     assert (p50["verdict"], p50["detectable_percent"] > 10) == ("inconclusive", True)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Undecided, and joining
+
+
+def test_inconclusive_exits_4_only_when_asked_and_joins_all_the_same(place: Path) -> None:
+    run = write_run(place / "run", run_of(measured(rounds=(25.0,)), measured("tools/call"), number=2))
+    own = {"PERF_CONFIG": str(ROOT / "config.yaml")}
+    arguments = ("compare_results.py", run, "--baselines-dir", place / "base lines", "--join", "--fail-on-inconclusive")
+    done = program(*arguments, environ=own)
+    assert done.returncode == 4, done.stderr
+    assert done.stdout.startswith("Inconclusive: no regression in 2 compared cases")
+    assert json.loads((run / "comparison.json").read_text("utf-8"))["exit_code"] == 4
+    assert "The run joined the baseline light: version 2, 2 runs" in done.stdout
+
+
+def test_an_improvement_is_held_back_until_it_is_sustained(place: Path) -> None:
+    versions = []
+    for number in (2, 3, 4):
+        run = run_of(measured(rounds=(15.0,)), measured("tools/call"), number=number)
+        assert hold(place, run, "--join").returncode == 0
+        baseline = json.loads((place / "base lines" / "baseline_light.json").read_text("utf-8"))
+        versions.append([entry["cases"].get("tools/list", {}).get("p50_latency") for entry in baseline["runs"]])
+    assert versions[:2] == [[21.0, None], [21.0, None, None]]
+    assert 21.0 not in versions[2]
+    assert versions[2].count(15.0) == 3
+
+
+def test_a_regression_does_not_join(place: Path) -> None:
+    done = hold(place, run_of(measured(rounds=(24.0,)), measured("tools/call"), number=2), "--join")
+    assert done.returncode == 1
+    assert json.loads((place / "base lines" / "baseline_light.json").read_text("utf-8"))["version"] == 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Side by side
+
+
+@pytest.mark.parametrize(("factor", "code", "words"), [(1.0, 0, "Passed: no regression"), (1.3, 1, "Critical regres")])
+def test_two_gateways_side_by_side(tmp_path: Path, factor: float, code: int, words: str) -> None:
+    base = write_run(tmp_path / "base", side("base", blocks_of("tools/a", noisy(1, 50.0))))
+    head = write_run(tmp_path / "head", side("head", blocks_of("tools/a", noisy(2, 50.0 * factor))))
+    done = program("compare_results.py", head, "--against", base, "--output-dir", tmp_path)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert words in done.stdout
+    assert "Head head-1.0 against base base-1.0, side by side" in done.stdout
+    assert {"comparison.json", "comparison_report.txt"} <= {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize("flags", [["--join"], ["--save-initial"], ["--baseline", "light"]])
+def test_side_by_side_needs_no_baseline(tmp_path: Path, flags: list[str]) -> None:
+    base = write_run(tmp_path / "base", side("base", blocks_of("tools/a", noisy(1, 50.0))))
+    done = program("compare_results.py", base, "--against", base, *flags)
+    assert done.returncode == 2
+    assert f"--against and {flags[0]}: two gateways side by side need no baseline" in done.stderr
+
+
+def test_an_ordinary_run_has_no_other_side(place: Path) -> None:
+    run = write_run(place / "run", run_of(measured(), number=2))
+    done = program("compare_results.py", run, "--against", run)
+    assert done.returncode == 2
+    assert "was not measured beside another gateway" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

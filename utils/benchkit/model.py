@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from statistics import median
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -260,6 +261,21 @@ class RunStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class SideOfRun(Model):
+    """Which side of a comparison of gateways a run is: several gateways were measured at the same time, block by block.
+
+    ``spec`` is what the user named it by. Iteration ``i`` of every side was measured in block ``i``, back to back, and
+    each block had gateways that were started for it (``fresh``; false for one that the toolkit cannot start). ``looks``
+    is at how many moments the figures may have been looked at to decide whether more blocks are needed: the error
+    that a verdict may make is divided by it.
+    """
+
+    label: str
+    spec: str
+    fresh: bool
+    looks: int
+
+
 class Run(Model):
     """``run.json``: everything that one run measured. The last document that is made from ``raw/``."""
 
@@ -280,25 +296,53 @@ class Run(Model):
     load_seconds: float = 0.0
     """Wall time during which measured load ran, in seconds."""
     warnings: list[str] = Field(default_factory=list)
+    side: SideOfRun | None = None
 
 
 class BaselineRun(Model):
-    """One run's figures in a baseline: per case and metric the median over its iterations."""
+    """One run's figures in a baseline: per case and metric the median over its iterations.
+
+    ``control_score``: the machine's at that run. ``held_back``: figures that were better than the reference; they are
+    not part of it until as many runs in a row say the same (``baselines.sustained_runs``).
+    """
 
     run_id: str
     finished: datetime
     cases: dict[str, Figures]
+    control_score: float | None = None
+    held_back: dict[str, Figures] = Field(default_factory=dict)
 
 
 class Baseline(Model):
-    """``baselines/baseline_<profile>.json``: what earlier runs of a profile measured."""
+    """``baselines/baseline_<profile>.json``: what earlier runs of a profile measured.
 
-    schema_version: Literal[1] = 1
+    ``oldest``: the first accepted runs since the baseline was started, rolled back or replaced by force (for a case
+    whose improvement was accepted: since then). They stay while ``runs`` moves on. ``reason`` says why this version was
+    written.
+    """
+
+    schema_version: Literal[2] = 2
     profile: str
     version: int
     created: datetime
     environment: Environment
     runs: list[BaselineRun]
+    oldest: list[BaselineRun] = Field(default_factory=list)
+    reason: str = ""
+
+
+class NoiseRecord(Model):
+    """``baselines/noise_<profile>.json``: how much runs of one unchanged gateway differ on this machine (A/A).
+
+    ``deviation``: per case and metric the standard deviation of the natural logarithm between ``runs`` runs.
+    """
+
+    schema_version: Literal[1] = 1
+    profile: str
+    created: datetime
+    environment: Environment
+    runs: list[str]
+    deviation: dict[str, Figures]
 
 
 class Verdict(StrEnum):
@@ -316,11 +360,21 @@ class Verdict(StrEnum):
     NOT_COMPARABLE = "not comparable"
 
 
+CHANGES = frozenset({Verdict.CRITICAL, Verdict.REGRESSION, Verdict.SLOWER, Verdict.IMPROVEMENT})
+"""Verdicts that say that something changed."""
+
+
 class MetricComparison(Model):
     """One metric held against its reference.
 
     ``change_percent`` is positive when the metric got better, negative when worse, for every metric; for an absolute
     metric (error rate) it is the difference in percentage points. ``threshold_percent`` is the limit that applied.
+    ``interval`` is that of the change, 95 %, in the same unit and direction, the worse end first. ``p_value`` is for no
+    change at all, ``q_value`` the same after correction over the suite, ``sign_flip_p`` the exact check of a paired
+    comparison. ``spread_percent`` is the standard deviation that was reckoned with, between runs (stored) or of the
+    paired differences; ``samples`` how many runs the reference has, or how many blocks were paired.
+    ``detectable_percent``: the smallest change for the worse that would have been found in 4 of 5 such comparisons.
+    ``decided_by``: how many runs or blocks would decide an inconclusive metric; absent where no number does.
     ``advisory`` metrics are shown and decide nothing.
     """
 
@@ -331,17 +385,28 @@ class MetricComparison(Model):
     threshold_percent: float | None = None
     interval: tuple[float, float] | None = None
     detectable_percent: float | None = None
+    p_value: float | None = None
+    q_value: float | None = None
+    sign_flip_p: float | None = None
+    spread_percent: float | None = None
+    samples: int | None = None
+    decided_by: int | None = None
     advisory: bool = False
     reason: str = ""
 
 
 class CaseComparison(Model):
-    """One case held against its reference; ``verdict`` is its worst metric's."""
+    """One case held against its reference; ``verdict`` is its worst metric's.
+
+    ``since_oldest``: the deciding metrics held against the oldest accepted runs, so that a slow slide does not hide
+    behind a reference that slid along.
+    """
 
     id: str
     verdict: Verdict
     reason: str = ""
     metrics: dict[str, MetricComparison] = Field(default_factory=dict)
+    since_oldest: dict[str, MetricComparison] = Field(default_factory=dict)
 
 
 class BaselineReference(Model):
@@ -352,18 +417,90 @@ class BaselineReference(Model):
     runs: list[str]
 
 
+class PairedReference(Model):
+    """Which gateway a run was held against, block by block: the base's run, and what both sides were named by."""
+
+    run_id: str
+    base: str
+    head: str
+
+
 class Comparison(Model):
-    """``comparison.json``: a run held against a baseline."""
+    """``comparison.json``: a run held against a baseline, or a gateway against another.
+
+    ``suite``: metric to the geometric mean of its change over all cases that decide, with its interval; the first thing
+    to look at, for what all cases share is the machine's or the gateway's doing and not one case's. ``significance`` is
+    the share of false alarms that the correction over the ``hypotheses`` allows for, over all looks.
+    """
 
     schema_version: Literal[1] = 1
     run_id: str
-    baseline: BaselineReference
+    mode: Literal["stored", "paired"] = "stored"
+    baseline: BaselineReference | None = None
+    paired: PairedReference | None = None
+    significance: float | None = None
+    hypotheses: int = 0
+    suite: dict[str, MetricComparison] = Field(default_factory=dict)
     verdict: Verdict
     reason: str
     exit_code: int
     warnings: list[str] = Field(default_factory=list)
     """What makes the comparison weaker: another machine, another target."""
     cases: list[CaseComparison]
+
+
+class MeasuredSide(Model):
+    """One of several gateways: what it was named by, what it said it is, and its cases' figures.
+
+    Figures are medians over the blocks. ``settings`` are the gateway's environment variables as far as they are not
+    secret; ``failed``: case to the reason why it has no figures.
+    """
+
+    label: str
+    spec: str
+    release: str
+    settings: dict[str, str]
+    cases: dict[str, Figures]
+    failed: dict[str, str]
+
+    def ratio_to(self, other: MeasuredSide, metric: str) -> float | None:
+        """The median, over the cases that both have, of a metric's ratio to the other's; ``None`` without any."""
+        ratios = [
+            figures[metric] / other.cases[case][metric]
+            for case, figures in self.cases.items()
+            if metric in figures and other.cases.get(case, {}).get(metric)
+        ]
+        return median(ratios) if ratios else None
+
+
+class StepComparison(Model):
+    """One gateway (``head``) held against another (``base``)."""
+
+    base: str
+    head: str
+    comparison: Comparison
+
+    def changed(self, metric: str) -> list[tuple[str, MetricComparison]]:
+        """The cases of which a deciding metric changed, beyond doubt; the largest change first."""
+        found = [
+            (case.id, case.metrics[metric])
+            for case in self.comparison.cases
+            if metric in case.metrics and case.metrics[metric].verdict in CHANGES and not case.metrics[metric].advisory
+        ]
+        return sorted(found, key=lambda pair: (-abs(pair[1].change_percent or 0.0), pair[0]))
+
+
+class SidesDocument(Model):
+    """``history.json`` or ``tune.json``. ``machine`` and ``load`` in words, for whoever reads it elsewhere."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["history", "tune"]
+    run_id: str
+    machine: str
+    load: str
+    sides: list[MeasuredSide]
+    steps: list[StepComparison]
+    """In the order of the sides; for a history with more than two the last is from the first to the newest."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -495,6 +632,7 @@ class Plan(Model):
     cases: list[PlannedCase]
     differences: list[PlannedDifference] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
+    side: SideOfRun | None = None
 
 
 class Probe(Model):

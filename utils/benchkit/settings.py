@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 Percent = Annotated[float, Field(ge=0, le=1000)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+GatewaySettings = dict[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], str | int | float | bool]
+"""Environment variables of a gateway."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]
 
 
@@ -77,19 +79,25 @@ class Performance(Section):
 class Baselines(Section):
     """Where baselines lie, and what counts as a change. Thresholds in percent.
 
-    ``noise``: metric to the standard deviation, in percent, between runs of an unchanged gateway with 100 requests per
-    case and iteration; a metric that is not named is taken to have none.
+    ``significance`` is the share (0-1) of suites without any change in which something may be found all the same.
+    ``thresholds`` are per metric, ``cases`` per case and metric; the most special one counts. ``noise``: metric to the
+    standard deviation, in percent, between runs of an unchanged gateway with 100 requests per case and iteration, as
+    long as this machine's is not recorded (``make noise``); without any, none is allowed for.
     """
 
     storage_dir: str = Field("baselines", min_length=1)
     profile: str = ""
     keep_runs: int = Field(10, ge=1, le=1000)
+    sustained_runs: int = Field(3, ge=1, le=1000)
+    significance: float = Field(0.01, gt=0, lt=0.5)
     regression_threshold: Percent = 10.0
+    critical_threshold: Percent = 25.0
     improvement_threshold: Percent = 5.0
     error_rate_threshold: Percent = 0.1
     metrics: list[str] = ["p50_latency", "requests_per_sec", "p95_latency", "p99_latency", "total_time"]
     gate: list[str] = ["p50_latency", "requests_per_sec"]
     thresholds: dict[str, Percent] = {}
+    cases: dict[str, dict[str, Percent]] = {}
     noise: dict[str, Percent] = {}
 
     @field_validator("metrics", "gate", "thresholds", "noise")
@@ -100,6 +108,13 @@ class Baselines(Section):
                 raise ValueError(f"there is no metric {name!r}; known: {', '.join(METRICS)}")
         return value
 
+    @field_validator("cases")
+    @classmethod
+    def _cases_have_metrics(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        for thresholds in value.values():
+            cls._metrics_exist(thresholds)
+        return value
+
     @model_validator(mode="after")
     def _gate_is_compared(self) -> Baselines:
         for name in self.gate:
@@ -107,11 +122,14 @@ class Baselines(Section):
                 raise ValueError(f"gate names {name!r}, which is not among metrics")
         return self
 
-    def threshold(self, metric: str) -> float:
+    def threshold(self, metric: str, case: str = "") -> float:
         """The change in percent (percentage points for the error rate) from which a metric's worsening counts."""
-        if METRICS[metric].absolute:
-            return self.thresholds.get(metric, self.error_rate_threshold)
-        return self.thresholds.get(metric, self.regression_threshold)
+        general = self.error_rate_threshold if METRICS[metric].absolute else self.regression_threshold
+        return self.cases.get(case, {}).get(metric, self.thresholds.get(metric, general))
+
+    def noise_of(self, metric: str) -> float:
+        """The noise of a metric in percent: a metric that is not named has the largest that is."""
+        return self.noise.get(metric, max(self.noise.values(), default=0.0))
 
 
 class Expect(Section):
@@ -192,11 +210,15 @@ class Scenario(Section):
 
 
 class GatewayStack(Section):
-    """The gateway that the local stack runs; ``settings`` are further environment variables of it."""
+    """The gateway that the local stack runs; ``settings`` are further environment variables of it.
+
+    ``source``: a wheel or a checkout of the gateway, which is built and run instead of the release ``version``.
+    """
 
     version: str = Field("1.0.7", pattern=r"^\d+(\.\w+)*$")
+    source: str = ""
     workers: int = Field(1, ge=1, le=64)
-    settings: dict[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], str | int | float | bool] = {}
+    settings: GatewaySettings = {}
 
 
 class Stack(Section):
@@ -214,6 +236,26 @@ class Stack(Section):
         if self.first_server_port + self.servers - 1 > 65535:
             raise ValueError(f"{self.servers} servers from port {self.first_server_port} on end above 65535")
         return self
+
+
+class Variant(Section):
+    """Settings of the gateway whose worth ``make tune`` measures."""
+
+    description: str = ""
+    settings: GatewaySettings = Field(min_length=1)
+
+
+class Paired(Section):
+    """Gateways side by side. ``blocks`` are paired measurements, ``first_port`` is where ports for them are looked for.
+
+    Undecided cases get up to twice as many blocks. ``tune``: what is measured against the toolkit's own settings.
+    """
+
+    blocks: int = Field(8, ge=5, le=100)
+    requests: int = Field(300, ge=1, le=999_999)
+    first_port: Port = 4460
+    first_server_port: Port = 9161
+    tune: dict[Name, Variant] = {}
 
 
 class Reporting(Section):
@@ -239,7 +281,18 @@ class Config(Section):
     baselines: Baselines = Baselines()
     scenarios: dict[Name, Scenario] = Field(min_length=1)
     stack: Stack = Stack()
+    paired: Paired = Paired()
     reporting: Reporting = Reporting()
+
+    @model_validator(mode="after")
+    def _thresholds_are_of_scenarios(self) -> Config:
+        for case in self.baselines.cases:
+            scenario, _, name = case.partition("/")
+            if scenario not in self.scenarios or not name:
+                raise ValueError(
+                    f"baselines.cases names {case!r}, which is no case (scenario/name) of {', '.join(self.scenarios)}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _requests_reach_every_worker(self) -> Config:
@@ -292,6 +345,7 @@ ENVIRONMENT: dict[str, str] = {
     "GATEWAY_PASSWORD": "auth.password",
     "GATEWAY_TOKEN": "auth.token",
     "GATEWAY_VERSION": "stack.gateway.version",
+    "GATEWAY_SOURCE": "stack.gateway.source",
     "RESULTS_DIR": "reporting.output_dir",
     "BASELINES_DIR": "baselines.storage_dir",
     "SCENARIOS": "scenarios",
@@ -311,6 +365,8 @@ ENVIRONMENT: dict[str, str] = {
     "PERF_BASELINE_PROFILE": "baselines.profile",
     "PERF_REGRESSION_THRESHOLD": "baselines.regression_threshold",
     "PERF_IMPROVEMENT_THRESHOLD": "baselines.improvement_threshold",
+    "PERF_BLOCKS": "paired.blocks",
+    "PERF_PAIRED_REQUESTS": "paired.requests",
     "PERF_GENERATE_REPORT": "reporting.generate",
     "PERF_OPEN_BROWSER": "reporting.open_browser",
 }
@@ -324,6 +380,7 @@ FLAGS: dict[str, str] = {
     "--iterations": "performance.iterations",
     "--url": "service.base_url",
     "--results-dir": "reporting.output_dir",
+    "--blocks": "paired.blocks",
 }
 """Flag of the runners to the key that it sets."""
 

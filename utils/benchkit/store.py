@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -96,23 +97,38 @@ def read_json(path: Path, what: str) -> Any:
         raise UserError(f"{path}: the {what} is damaged: not JSON at {where} ({error.msg})") from error
 
 
-def load(path: Path, model: type[Document], what: str) -> Document:
+Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+"""Turns the JSON object of an older ``schema_version`` into one of the model's; what is damaged in it may stay so."""
+
+
+def load(path: Path, model: type[Document], what: str, *, older: Mapping[int, Upgrade] | None = None) -> Document:
     """Read a document and check it against its model.
 
+    ``older``: the earlier schema versions that can be read as well, each with what makes the model's of it.
+
     Raises:
-        UserError: as :func:`read_json`; also when its ``schema_version`` is not the model's, or a field is missing or
-            wrong. Nothing is written.
+        UserError: as :func:`read_json`; also when its ``schema_version`` is neither the model's nor an older one that
+            can be read, or a field is missing or wrong. Nothing is written.
     """
     data = read_json(path, what)
     if not isinstance(data, dict):
         raise UserError(f"{path}: the {what} is damaged: it holds a {type(data).__name__}, not an object")
+    return check(data, model, f"{path}: the {what}", older=older)
+
+
+def check(
+    data: dict[str, Any], model: type[Document], name: str, *, older: Mapping[int, Upgrade] | None = None
+) -> Document:
+    """A document from its JSON object; ``name`` begins an error (``PATH: the baseline``). As :func:`load`."""
     known = model.model_fields["schema_version"].default
-    if data.get("schema_version") != known:
-        found = json.dumps(data.get("schema_version"))
-        raise UserError(f"{path}: the {what} has schema_version {found}; this toolkit reads version {known}")
+    found = data.get("schema_version")
+    if isinstance(found, int) and not isinstance(found, bool) and older and found in older:
+        data = older[found](data)
+    elif found != known:
+        raise UserError(f"{name} has schema_version {json.dumps(found)}; this toolkit reads version {known}")
     try:
         return model.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise UserError(f"{path}: the {what} is damaged: {where}: {first['msg']}") from error
+        raise UserError(f"{name} is damaged: {where}: {first['msg']}") from error

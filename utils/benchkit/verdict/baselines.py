@@ -1,42 +1,50 @@
-"""The files of the baselines: ``baseline_<profile>.json``, and every earlier version of it in ``history/``.
+"""The operations on baselines: save, join, load, list, delete, roll back.
 
-A version's number is given once per profile and never again, and a version that was replaced or deleted lies in
-``history/baseline_<profile>.v<version>.json``: nothing is overwritten, nothing is lost. Writers exclude each other by a
-lock on ``.lock``; readers need none, because a file is always replaced in one step.
+How a file is written is :mod:`~benchkit.verdict.files`, what becomes of a run's figures
+:mod:`~benchkit.verdict.joining`. Nothing is overwritten, nothing is lost: every change is a new version.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import re
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, os_reason
-from benchkit.model import Baseline, BaselineRun, Environment, Model, Run, RunStatus, Validity
+from benchkit.model import Baseline, BaselineRun, Model, Run, RunStatus, Validity
+from benchkit.verdict import files
 from benchkit.verdict.environments import load_differences, machine_differences
+from benchkit.verdict.files import baseline_path, read_baseline
+from benchkit.verdict.joining import Joined, hold_back, joined
 from benchkit.verdict.rules import case_figures
 
-LOCK_WAIT_S = 10.0
-"""How long a writer waits for another one, in seconds."""
-
-_PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-_FILE = re.compile(rf"baseline_({_PROFILE.pattern})\.json")
+__all__ = [
+    "ListedBaseline",
+    "SavedBaseline",
+    "baseline_path",
+    "baseline_run",
+    "delete_baseline",
+    "join_baseline",
+    "list_baselines",
+    "load_baseline",
+    "read_baseline",
+    "roll_back",
+    "save_baseline",
+]
 
 
 @dataclass(frozen=True)
 class SavedBaseline:
-    """What a save did. ``kept`` is where the version before lies; ``None`` when there was none."""
+    """What a save did. ``kept`` is where the version before lies; ``None`` when there was none.
+
+    ``accepted`` are the cases whose improvement was sustained and replaced what the baseline held of them.
+    """
 
     path: Path
     baseline: Baseline
     kept: Path | None
+    accepted: list[str]
 
 
 class ListedBaseline(Model):
@@ -53,11 +61,11 @@ class ListedBaseline(Model):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The four operations
+# Runs that come in
 
 
 def save_baseline(run: Run, directory: Path, *, profile: str, keep_runs: int, force: bool = False) -> SavedBaseline:
-    """Add a run to the baseline of ``profile``, or start that baseline with it.
+    """Add a run to the baseline of ``profile`` as it is, or start that baseline with it.
 
     At most ``keep_runs`` runs are kept, the newest; a run that is in the baseline already replaces itself. With
     ``force`` the new version holds this run alone.
@@ -69,24 +77,74 @@ def save_baseline(run: Run, directory: Path, *, profile: str, keep_runs: int, fo
     """
     entry = baseline_run(run)
     path = baseline_path(directory, profile)
-    with _locked(directory):
-        earlier = load_baseline(directory, profile) if path.exists() else None
-        runs, environment = [entry], run.environment
-        if earlier is not None and not force:
-            _require_same_kind(path, earlier, run)
-            runs = _joined(path, earlier, entry, keep_runs)
-            environment = _newest_environment(runs, earlier, run)
-        versions = [earlier.version] if earlier is not None else []
-        baseline = Baseline(
-            profile=profile,
-            version=1 + max([0, *versions, *_history_versions(directory, profile)]),
-            created=datetime.now(UTC),
-            environment=environment,
-            runs=runs,
+    with files.locked(directory):
+        earlier = _current(directory, profile)
+        if earlier is None or force:
+            reason = f"replaced by force with run {run.run_id}" if earlier else f"run {run.run_id} saved"
+            return _write(path, earlier, _started(profile, run, entry, reason))
+        _require_same_kind(path, earlier, run)
+        # The run holds nothing back, so it ends series of earlier runs and completes none.
+        after = joined(earlier.runs, earlier.oldest, entry, keep=keep_runs, needed=keep_runs + 1)
+        return _write(path, earlier, _with_run(path, earlier, run, after, f"run {run.run_id} saved"), after)
+
+
+def join_baseline(
+    run: Run, directory: Path, *, profile: str, keep_runs: int, improved: frozenset[str], sustained_runs: int
+) -> SavedBaseline:
+    """Add a run that passed to the baseline of ``profile``, or start that baseline with it.
+
+    The figures of the cases in ``improved`` are held back until the newest ``sustained_runs`` runs that measured such a
+    case all held it back; then they replace what the baseline holds of it.
+
+    Raises:
+        UserError: as :func:`save_baseline`.
+    """
+    entry = baseline_run(run)
+    path = baseline_path(directory, profile)
+    with files.locked(directory):
+        earlier = _current(directory, profile)
+        if earlier is None:
+            return _write(path, None, _started(profile, run, entry, f"run {run.run_id} saved"))
+        _require_same_kind(path, earlier, run)
+        entry = hold_back(entry, improved)
+        needed = min(sustained_runs, keep_runs)
+        after = joined(earlier.runs, earlier.oldest, entry, keep=keep_runs, needed=needed)
+        reason = f"run {run.run_id} joined"
+        if after.accepted:
+            reason += f"; improvement accepted after {needed} runs: {', '.join(after.accepted)}"
+        if held := sorted(set(entry.held_back) - set(after.accepted)):
+            reason += f"; better, held back until {needed} runs in a row say so: {', '.join(held)}"
+        return _write(path, earlier, _with_run(path, earlier, run, after, reason), after)
+
+
+def baseline_run(run: Run) -> BaselineRun:
+    """What a baseline remembers of a run: the figures of its valid cases, and the machine's control score.
+
+    Raises:
+        UserError: the run was interrupted or no case of it is valid (exit 3).
+    """
+    if run.status is not RunStatus.COMPLETE:
+        raise UserError(
+            f"run {run.run_id}: was interrupted, so it cannot be a baseline; run it again", ExitCode.INVALID
         )
-        kept = _keep(path, earlier) if earlier is not None else None
-        store.save(path, baseline)
-    return SavedBaseline(path=path, baseline=baseline, kept=kept)
+    valid = [case for case in run.cases if case.validity is Validity.VALID]
+    cases = {case.id: figures for case in valid if (figures := case_figures(case))}
+    if not cases:
+        raise UserError(
+            f"run {run.run_id}: none of its {len(run.cases)} cases is valid, so it cannot be a baseline; "
+            "its run.json says why",
+            ExitCode.INVALID,
+        )
+    return BaselineRun(
+        run_id=run.run_id,
+        finished=run.finished,
+        cases=cases,
+        control_score=run.environment.machine.control_score,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading, deleting, rolling back
 
 
 def load_baseline(directory: Path, profile: str) -> Baseline:
@@ -120,7 +178,7 @@ def list_baselines(directory: Path) -> list[ListedBaseline]:
         paths = sorted(directory.iterdir()) if directory.exists() else []
     except OSError as error:
         raise UserError(f"{directory}: the baselines cannot be listed: {os_reason(error)}") from error
-    matches = [(path, match) for path in paths if (match := _FILE.fullmatch(path.name))]
+    matches = [(path, match) for path in paths if (match := files.CURRENT.fullmatch(path.name))]
     return [_listed(directory, path, match.group(1)) for path, match in matches]
 
 
@@ -133,70 +191,86 @@ def delete_baseline(directory: Path, profile: str) -> Path:
     path = baseline_path(directory, profile)
     if not path.exists():
         raise UserError(f"{path}: there is no baseline of profile {profile!r}")
-    with _locked(directory):
+    with files.locked(directory):
+        return files.move_to_history(path)
+
+
+def roll_back(directory: Path, profile: str, version: int) -> SavedBaseline:
+    """Make an earlier version the current one again, as a new version; its oldest runs come back with it.
+
+    Works after a delete, and when the current file is damaged: that goes to the history under a name of its own.
+
+    Raises:
+        UserError: there is no such version, it is damaged, it is the current one, or a file cannot be written. Nothing
+            was changed then.
+    """
+    path = baseline_path(directory, profile)
+    with files.locked(directory):
+        target = files.history_versions(directory, profile).get(version)
         try:
-            target = _history_file(path, f"v{read_baseline(path).version}")
+            current = read_baseline(path) if path.exists() else None
+            damaged = False
         except UserError:
-            target = _free_history_file(path, "unreadable")
-        _refuse_other_content(target, path)
-        _make_directory(target.parent)
-        try:
-            path.replace(target)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be moved to {target}: {os_reason(error)}") from error
-    return target
+            current, damaged = None, True
+        if current is not None and current.version == version:
+            raise UserError(f"{path}: version {version} is the current one; nothing was changed")
+        if target is None:
+            raise UserError(f"{path}: there is no version {version}; utils/baseline_manager.py history {profile}")
+        restored = read_baseline(target)
+        kept = files.keep_unreadable(path) if damaged else None
+        saved = _write(
+            path,
+            current,
+            restored.model_copy(update={"profile": profile, "reason": f"rolled back to version {version}"}),
+        )
+    return replace(saved, kept=kept) if damaged else saved
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Parts that others use as well
+# A new version
 
 
-def baseline_path(directory: Path, profile: str) -> Path:
-    """Where the baseline of a profile lies.
-
-    Raises:
-        UserError: the profile's name cannot be part of a file's name.
-    """
-    if not _PROFILE.fullmatch(profile):
-        raise UserError(f"baseline profile {profile!r}: not a name; use letters, digits, '_', '.' and '-', at most 100")
-    return directory / f"baseline_{profile}.json"
+def _current(directory: Path, profile: str) -> Baseline | None:
+    return load_baseline(directory, profile) if baseline_path(directory, profile).exists() else None
 
 
-def read_baseline(path: Path) -> Baseline:
-    """A baseline of any file.
+def _started(profile: str, run: Run, entry: BaselineRun, reason: str) -> Baseline:
+    """A baseline of one run; its version is given when it is written."""
+    return Baseline(
+        profile=profile,
+        version=0,
+        created=entry.finished,
+        environment=run.environment,
+        runs=[entry],
+        oldest=[entry],
+        reason=reason,
+    )
 
-    Raises:
-        UserError: it is not there, damaged, of an unknown version, or holds no run.
-    """
-    baseline = store.load(path, Baseline, "baseline")
-    if not baseline.runs:
-        raise UserError(f"{path}: the baseline is damaged: it holds no run")
-    return baseline
 
-
-def baseline_run(run: Run) -> BaselineRun:
-    """What a baseline remembers of a run: the figures of its valid cases.
-
-    Raises:
-        UserError: the run was interrupted or no case of it is valid (exit 3).
-    """
-    if run.status is not RunStatus.COMPLETE:
+def _with_run(path: Path, earlier: Baseline, run: Run, after: Joined, reason: str) -> Baseline:
+    """The baseline after a run joined. It stands for the target that its newest run measured."""
+    if run.run_id not in (entry.run_id for entry in after.runs):
         raise UserError(
-            f"run {run.run_id}: was interrupted, so it cannot be a baseline; run it again", ExitCode.INVALID
+            f"{path}: run {run.run_id} is older than the {len(after.runs)} runs that this baseline remembers "
+            "(baselines.keep_runs); nothing was changed"
         )
-    valid = [case for case in run.cases if case.validity is Validity.VALID]
-    cases = {case.id: figures for case in valid if (figures := case_figures(case))}
-    if not cases:
-        raise UserError(
-            f"run {run.run_id}: none of its {len(run.cases)} cases is valid, so it cannot be a baseline; "
-            "its run.json says why",
-            ExitCode.INVALID,
-        )
-    return BaselineRun(run_id=run.run_id, finished=run.finished, cases=cases)
+    newest = after.runs[-1].run_id == run.run_id
+    return earlier.model_copy(
+        update={
+            "environment": run.environment if newest else earlier.environment,
+            "runs": after.runs,
+            "oldest": after.oldest,
+            "reason": reason,
+        }
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Joining
+def _write(path: Path, current: Baseline | None, baseline: Baseline, after: Joined | None = None) -> SavedBaseline:
+    """Write what is to be the next version, with its number and the time."""
+    version = files.next_version(path.parent, baseline.profile, current)
+    written = baseline.model_copy(update={"version": version, "created": datetime.now(UTC)})
+    kept = files.replace_current(path, store.dump(written), current)
+    return SavedBaseline(path=path, baseline=written, kept=kept, accepted=after.accepted if after else [])
 
 
 def _require_same_kind(path: Path, earlier: Baseline, run: Run) -> None:
@@ -212,62 +286,6 @@ def _require_same_kind(path: Path, earlier: Baseline, run: Run) -> None:
             )
 
 
-def _joined(path: Path, earlier: Baseline, entry: BaselineRun, keep_runs: int) -> list[BaselineRun]:
-    others = [run for run in earlier.runs if run.run_id != entry.run_id]
-    runs = sorted([*others, entry], key=lambda run: (run.finished, run.run_id))[-keep_runs:]
-    if entry not in runs:
-        raise UserError(
-            f"{path}: run {entry.run_id} is older than the {keep_runs} runs that this baseline remembers "
-            "(baselines.keep_runs); nothing was changed"
-        )
-    return runs
-
-
-def _newest_environment(runs: list[BaselineRun], earlier: Baseline, run: Run) -> Environment:
-    """A baseline stands for the target that its newest run measured."""
-    return run.environment if runs[-1].run_id == run.run_id else earlier.environment
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# History
-
-
-def _history_file(path: Path, mark: str) -> Path:
-    return path.parent / "history" / f"{path.stem}.{mark}.json"
-
-
-def _history_versions(directory: Path, profile: str) -> list[int]:
-    pattern = re.compile(rf"baseline_{re.escape(profile)}\.v(\d+)\.json")
-    matches = (pattern.fullmatch(path.name) for path in (directory / "history").glob("*.json"))
-    return [int(match.group(1)) for match in matches if match]
-
-
-def _free_history_file(path: Path, mark: str) -> Path:
-    number = 1
-    while (target := _history_file(path, f"{mark}-{number}")).exists():
-        number += 1
-    return target
-
-
-def _keep(path: Path, earlier: Baseline) -> Path:
-    """Copy the current file to the history, before it is replaced."""
-    target = _history_file(path, f"v{earlier.version}")
-    _refuse_other_content(target, path)
-    _make_directory(target.parent)
-    store.write_bytes(target, path.read_bytes())
-    return target
-
-
-def _refuse_other_content(target: Path, path: Path) -> None:
-    # The same content is what a writer leaves that ended between its two steps.
-    if target.exists() and target.read_bytes() != path.read_bytes():
-        raise UserError(f"{target}: is in the way, with other content than {path}; move it elsewhere")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Listing
-
-
 def _listed(directory: Path, path: Path, profile: str) -> ListedBaseline:
     try:
         baseline = load_baseline(directory, profile)
@@ -279,59 +297,7 @@ def _listed(directory: Path, path: Path, profile: str) -> ListedBaseline:
         file=str(path),
         version=baseline.version,
         runs=len(baseline.runs),
-        cases=len({case for run in baseline.runs for case in run.cases}),
+        cases=len({case for run in baseline.runs for case in [*run.cases, *run.held_back]}),
         newest=max(run.finished for run in baseline.runs),
         machine=f"{machine.cpu_model}, {machine.cores} cores, {machine.memory_mib} MiB",
     )
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Directories and the lock
-
-
-def _make_directory(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{directory}: cannot be made: {os_reason(error)}") from error
-
-
-@contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Keep other writers of this directory out.
-
-    The system releases the lock when its process ends, however it ends, so the file that stays behind means nothing.
-    """
-    _make_directory(directory)
-    path = directory / ".lock"
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {os_reason(error)}; nothing was changed") from error
-    try:
-        _acquire(descriptor, path)
-        with contextlib.suppress(OSError):  # Who holds the lock is for a message only; a full disk must not matter.
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _acquire(descriptor: int, path: Path) -> None:
-    deadline = time.monotonic() + LOCK_WAIT_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() >= deadline:
-                owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
-                raise UserError(
-                    f"{path}: process {owner} has been writing baselines for {LOCK_WAIT_S:g} s; "
-                    "wait for it or stop it, then try again; nothing was changed"
-                ) from error
-            time.sleep(0.05)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be locked: {os_reason(error)}") from error
-        else:
-            return

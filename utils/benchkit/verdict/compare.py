@@ -1,4 +1,4 @@
-"""A run held against a baseline.
+"""A run held against a baseline, or a gateway against another that was measured beside it.
 
 Every case of either side gets a verdict; none is passed over. Exit code and verdict of the whole, the first that holds:
 
@@ -7,260 +7,328 @@ Every case of either side gets a verdict; none is passed over. Exit code and ver
 3. work that did not happen, so that nothing can be said about it: an invalid or missing case, one whose deciding figure
    has no ratio, an interrupted run, a run without a valid case: invalid or missing, exit 3
 4. nothing of the run has a reference: new, exit 2
-5. otherwise it passed: improvement or unchanged, exit 0
+5. otherwise it passed with the worst that is left, exit 0: inconclusive (a program may be asked to make that exit 4),
+   slower within its thresholds, improvement, unchanged
+
+Pure: the same documents give the same comparison, byte for byte.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from benchkit.errors import ExitCode
+import numpy as np
+
+from benchkit.errors import ExitCode, UserError
 from benchkit.model import (
     METRICS,
     Baseline,
     BaselineReference,
+    BaselineRun,
     Case,
     CaseComparison,
     Comparison,
+    Metric,
     MetricComparison,
+    NoiseRecord,
+    PairedReference,
     Run,
     RunStatus,
+    SideOfRun,
     Validity,
     Verdict,
 )
 from benchkit.settings import Baselines
+from benchkit.verdict import statistics
 from benchkit.verdict.environments import (
+    control_shift,
     lesser_differences,
     load_differences,
     machine_differences,
-    machine_ratio,
 )
+from benchkit.verdict.judging import (
+    Finding,
+    Key,
+    Level,
+    checked,
+    paired_finding,
+    settle,
+    settled,
+    stored_finding,
+)
+from benchkit.verdict.noise import misfit, prior_of
+from benchkit.verdict.outcome import Outcome, by_errors_alone, judged_case, outcome
 from benchkit.verdict.rules import (
-    BY_SEVERITY,
-    DERIVED,
-    ERROR_RATE,
-    STALL_SENSITIVE,
-    STEADY_REQUESTS,
-    WORSE,
+    badness,
     case_figures,
-    judge,
-    worst,
+    deciding_metrics,
+    number,
+    requests_of,
+    shown_metrics,
 )
-
-JUDGED = frozenset(
-    {
-        Verdict.CRITICAL,
-        Verdict.REGRESSION,
-        Verdict.INCONCLUSIVE,
-        Verdict.SLOWER,
-        Verdict.IMPROVEMENT,
-        Verdict.UNCHANGED,
-    }
-)
-"""Verdicts of cases that were held against a reference."""
+from benchkit.verdict.statistics import Estimate, Prior
 
 
-BY_ERRORS_ALONE = "only its error rate decides: the other figures are advisory or have no reference"
-"""The reason of a case whose verdict says nothing about its speed."""
-
-
-def compare(run: Run, baseline: Baseline, limits: Baselines) -> Comparison:
-    """Hold a run against a baseline. Pure: the same documents give the same comparison."""
+def compare(run: Run, baseline: Baseline, limits: Baselines, noise: NoiseRecord | None = None) -> Comparison:
+    """Hold a run against a baseline; ``noise`` is the machine's record, used where it fits the run."""
     reference, current = baseline.environment, run.environment
-    other_load = load_differences(reference.load, current.load)
     other_machine = machine_differences(reference.machine, current.machine)
-    if other_load:
-        cases = _not_comparable(run, baseline, "the load differs")
-        outcome = _Outcome(
-            Verdict.NOT_COMPARABLE,
-            ExitCode.USAGE,
-            f"the load differs from the baseline's ({', '.join(other_load)})",
-        )
-    else:
-        cases = _compare_cases(run, baseline, limits, machine_ratio(reference.machine, current.machine))
-        outcome = _outcome(run, cases)
-    reason = outcome.sentence
-    if other_machine:
-        reason += "; measured on another machine than the baseline"
+    unfit = misfit(noise, current) if noise else ""
+    judged = _against_stored(_Stored(run, limits, noise if noise and not unfit else None), baseline)
     return Comparison(
         run_id=run.run_id,
         baseline=BaselineReference(
             profile=baseline.profile, version=baseline.version, runs=[entry.run_id for entry in baseline.runs]
         ),
-        verdict=outcome.verdict,
-        reason=reason,
-        exit_code=int(outcome.exit_code),
-        warnings=_warnings(run, baseline, other_machine, cases),
-        cases=cases,
+        significance=limits.significance,
+        hypotheses=judged.hypotheses,
+        suite=judged.suite,
+        verdict=judged.outcome.verdict,
+        reason=judged.outcome.sentence + ("; measured on another machine than the baseline" if other_machine else ""),
+        exit_code=int(judged.outcome.exit_code),
+        warnings=_stored_warnings(run, baseline, other_machine, unfit) + by_errors_alone(judged.cases),
+        cases=judged.cases,
     )
 
 
+def compare_paired(base: Run, head: Run, limits: Baselines) -> Comparison:
+    """Hold a gateway (``head``) against another that was measured beside it, block by block.
+
+    Raises:
+        UserError: the two runs are not two sides of one comparison.
+    """
+    base_side, head_side = _sides(base, head)
+    judged = _beside(base, head, limits)
+    return Comparison(
+        run_id=head.run_id,
+        mode="paired",
+        paired=PairedReference(run_id=base.run_id, base=base_side.spec, head=head_side.spec),
+        significance=limits.significance,
+        hypotheses=judged.hypotheses,
+        suite=judged.suite,
+        verdict=judged.outcome.verdict,
+        reason=judged.outcome.sentence,
+        exit_code=int(judged.outcome.exit_code),
+        warnings=_paired_warnings(base, head) + by_errors_alone(judged.cases),
+        cases=judged.cases,
+    )
+
+
+def undecided(comparison: Comparison) -> set[str]:
+    """The ids of the cases that more runs or blocks might decide."""
+    return {case.id for case in comparison.cases if case.verdict is Verdict.INCONCLUSIVE}
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What a comparison found, whichever its mode."""
+
+    outcome: Outcome
+    cases: list[CaseComparison]
+    suite: dict[str, MetricComparison]
+    hypotheses: int
+
+
+def _not_comparable(whose: str, lines: Sequence[str], ids: Iterable[str]) -> _Judged:
+    """Another load: nothing of it is judged."""
+    verdict, sentence = Verdict.NOT_COMPARABLE, f"the load differs from {whose} ({', '.join(lines)})"
+    cases = [CaseComparison(id=case, verdict=verdict, reason="the load differs") for case in dict.fromkeys(ids)]
+    return _Judged(Outcome(verdict, ExitCode.USAGE, sentence), cases, suite={}, hypotheses=0)
+
+
+def _of_case(settled_ones: Mapping[Key, MetricComparison], case: str) -> dict[str, MetricComparison]:
+    return {name: compared for (identity, name), compared in settled_ones.items() if identity == case}
+
+
+def _not_measured(case: Case, *, known: bool) -> CaseComparison:
+    """A case that this run did not measure; ``known``: the reference has it."""
+    if case.validity is Validity.SKIPPED:
+        verdict = Verdict.MISSING if known else Verdict.NEW
+        return CaseComparison(id=case.id, verdict=verdict, reason=f"skipped: {case.reason}")
+    prefix = "interrupted: " if case.validity is Validity.INTERRUPTED else ""
+    return CaseComparison(id=case.id, verdict=Verdict.INVALID, reason=prefix + case.reason)
+
+
+def _hypotheses(findings: Mapping[Key, Finding]) -> int:
+    return sum(one.is_hypothesis for one in findings.values())
+
+
+def _suite_finding(metric: str, estimate: Estimate, limits: Baselines, sign_flip: float | None = None) -> Finding:
+    return Finding(
+        METRICS[metric],
+        limits.threshold(metric),
+        advisory=False,
+        current=None,
+        reference=None,
+        estimate=estimate,
+        sign_flip=sign_flip,
+    )
+
+
+def _deciding_cases(findings: Mapping[Key, Finding], metric: str) -> list[str]:
+    """The cases of which a metric is a hypothesis; none where it is only one, which then speaks for itself."""
+    cases = [case for (case, name), finding in findings.items() if name == metric and finding.is_hypothesis]
+    return cases if len(cases) > 1 else []
+
+
 # ---------------------------------------------------------------------------------------------------------------------
-# Cases
+# Against a stored baseline
 
-
-def _compare_cases(run: Run, baseline: Baseline, limits: Baselines, ratio: float) -> list[CaseComparison]:
-    """The run's cases in their order, then those that only the baseline has and this run should have had."""
-    references = _references(baseline)
-    compared = [_compare_case(case, references.get(case.id), limits, ratio) for case in run.cases]
-    present = {case.id for case in run.cases}
-    missing = [case for case in references if case not in present and _scenario(case) in run.scenarios]
-    return compared + [
-        CaseComparison(id=case, verdict=Verdict.MISSING, reason="the baseline has it, this run does not")
-        for case in sorted(missing)
-    ]
-
-
-_References = dict[str, list[float]]
+_Values = dict[str, list[float]]
 """Metric to its values, one for each run of the baseline that has it, the oldest first."""
 
 
-def _references(baseline: Baseline) -> dict[str, _References]:
-    references: dict[str, _References] = {}
-    for run in baseline.runs:
+@dataclass(frozen=True)
+class _Reference:
+    """The runs of a reference, and how much slower the machine is now than it was at them (a logarithm)."""
+
+    runs: Sequence[BaselineRun]
+    machine: float
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """One run, as it is held against stored ones."""
+
+    run: Run
+    limits: Baselines
+    noise: NoiseRecord | None
+
+    def findings(self, reference: _Reference) -> dict[Key, Finding]:
+        """Every metric of every valid case."""
+        values = _references(reference.runs)
+        found = {}
+        for case in self._valid():
+            figures, deciding = case_figures(case), self._deciding(case)
+            for name in shown_metrics(self.limits):
+                finding = stored_finding(
+                    METRICS[name],
+                    figures.get(name),
+                    values.get(case.id, {}).get(name, []),
+                    threshold=self.limits.threshold(name, case.id),
+                    advisory=name not in deciding,
+                    prior=self._prior(case, name),
+                    machine=reference.machine,
+                )
+                if finding is not None:
+                    found[case.id, name] = finding
+        return found
+
+    def slides(self, newest: _Reference, oldest: _Reference) -> dict[Key, MetricComparison]:
+        """The deciding metrics held against the oldest accepted runs; none where those still are the reference.
+
+        A family of its own: were both looked at together, each would hide behind the other's number.
+        """
+        if not oldest.runs or _ids(newest) == _ids(oldest):
+            return {}
+        findings = {key: one for key, one in self.findings(oldest).items() if one.is_hypothesis}
+        return settle(findings, self.limits)
+
+    def suite(self, reference: _Reference, findings: Mapping[Key, Finding]) -> dict[str, MetricComparison]:
+        """Per gating metric the mean over the cases that it decides.
+
+        Only runs that have all of these cases count. The cases of one run share its moment, so their mean is taken to
+        be as noisy as one of them.
+        """
+        current = {case.id: case for case in self._valid()}
+        figures = {identity: case_figures(case) for identity, case in current.items()}
+        suite = {}
+        for metric in self.limits.gate:
+            cases = _deciding_cases(findings, metric)
+            means = [
+                _mean(METRICS[metric], [run.cases[case][metric] for case in cases])
+                for run in reference.runs
+                if cases and all(metric in run.cases.get(case, {}) for case in cases)
+            ]
+            if means:
+                now = _mean(METRICS[metric], [figures[case][metric] for case in cases])
+                prior = _pooled([self._prior(current[case], metric) for case in cases])
+                estimate = statistics.stored(now, means, prior, machine=reference.machine)
+                level = Level(self.limits.significance, 1)
+                suite[metric] = settled(_suite_finding(metric, estimate, self.limits), None, level, self.limits)
+        return suite
+
+    def _valid(self) -> list[Case]:
+        return [case for case in self.run.cases if case.validity is Validity.VALID]
+
+    def _deciding(self, case: Case) -> set[str]:
+        # Where no noise is allowed for, stalls are not either.
+        return deciding_metrics(case, self.limits, steady=bool(self.limits.noise or self.noise))
+
+    def _prior(self, case: Case, metric: str) -> Prior:
+        return prior_of(self.noise, self.limits, case.id, metric, requests_of(case))
+
+
+def _against_stored(judging: _Stored, baseline: Baseline) -> _Judged:
+    run, reference = judging.run, baseline.environment
+    other_load = load_differences(reference.load, run.environment.load)
+    if other_load:
+        ids = [*(case.id for case in run.cases), *sorted(_references(baseline.runs))]
+        return _not_comparable("the baseline's", other_load, ids)
+    newest, oldest = (
+        _Reference(runs, control_shift(runs, reference, run.environment.machine))
+        for runs in (baseline.runs, baseline.oldest)
+    )
+    findings = judging.findings(newest)
+    cases = _stored_cases(run, newest, settle(findings, judging.limits), judging.slides(newest, oldest), oldest)
+    return _Judged(outcome(run, cases), cases, judging.suite(newest, findings), _hypotheses(findings))
+
+
+def _mean(metric: Metric, values: Sequence[float]) -> float:
+    return math.fsum(badness(metric, value) for value in values) / len(values)
+
+
+def _pooled(priors: Sequence[Prior]) -> Prior:
+    deviation = math.sqrt(math.fsum(prior.deviation**2 for prior in priors) / len(priors))
+    return Prior(deviation, min(prior.degrees for prior in priors))
+
+
+def _ids(reference: _Reference) -> set[str]:
+    return {run.run_id for run in reference.runs}
+
+
+def _references(runs: Iterable[BaselineRun]) -> dict[str, _Values]:
+    references: dict[str, _Values] = {}
+    for run in runs:
         for case, figures in run.cases.items():
             for metric, value in figures.items():
                 references.setdefault(case, {}).setdefault(metric, []).append(value)
     return references
 
 
+def _stored_cases(
+    run: Run,
+    newest: _Reference,
+    judged: Mapping[Key, MetricComparison],
+    slides: Mapping[Key, MetricComparison],
+    oldest: _Reference,
+) -> list[CaseComparison]:
+    """The run's cases in their order, then those that only the baseline has and this run should have had."""
+    known = _references(newest.runs)
+    first = oldest.runs[0].run_id if oldest.runs else ""
+    compared = []
+    for case in run.cases:
+        metrics = _of_case(judged, case.id)
+        if case.validity is not Validity.VALID:
+            compared.append(_not_measured(case, known=case.id in known))
+        elif case.id not in known:
+            reason = "the baseline does not have it"
+            compared.append(CaseComparison(id=case.id, verdict=Verdict.NEW, reason=reason, metrics=metrics))
+        else:
+            compared.append(judged_case(case.id, metrics, _of_case(slides, case.id), first))
+    present = {case.id for case in run.cases}
+    missing = sorted(case for case in known if case not in present and _scenario(case) in run.scenarios)
+    reason = "the baseline has it, this run does not"
+    return compared + [CaseComparison(id=case, verdict=Verdict.MISSING, reason=reason) for case in missing]
+
+
 def _scenario(case_id: str) -> str:
     return case_id.partition("/")[0]
 
 
-def _compare_case(case: Case, references: _References | None, limits: Baselines, ratio: float) -> CaseComparison:
-    if case.validity is Validity.SKIPPED:
-        verdict = Verdict.NEW if references is None else Verdict.MISSING
-        return CaseComparison(id=case.id, verdict=verdict, reason=f"skipped: {case.reason}")
-    if case.validity is not Validity.VALID:
-        prefix = "interrupted: " if case.validity is Validity.INTERRUPTED else ""
-        return CaseComparison(id=case.id, verdict=Verdict.INVALID, reason=prefix + case.reason)
-    metrics = _compare_metrics(case, references or {}, limits, ratio)
-    if references is None:
-        return CaseComparison(id=case.id, verdict=Verdict.NEW, reason="the baseline does not have it", metrics=metrics)
-    verdict, reason = _case_verdict(metrics)
-    return CaseComparison(id=case.id, verdict=verdict, reason=reason, metrics=metrics)
-
-
-def _compare_metrics(
-    case: Case, references: _References, limits: Baselines, ratio: float
-) -> dict[str, MetricComparison]:
-    figures = case_figures(case)
-    requests = min((iteration.sent for iteration in case.iterations if iteration.sent), default=100)
-    deciding = {*limits.gate, ERROR_RATE} - {*case.advisory, *DERIVED}
-    if limits.noise and requests < STEADY_REQUESTS:
-        deciding -= STALL_SENSITIVE
-    metrics: dict[str, MetricComparison] = {}
-    for name in dict.fromkeys([*limits.metrics, ERROR_RATE, *DERIVED]):
-        compared = judge(
-            METRICS[name],
-            figures.get(name),
-            references.get(name, []),
-            limits,
-            advisory=name not in deciding,
-            requests=requests,
-            machine_ratio=ratio,
-        )
-        if compared is not None:
-            metrics[name] = compared
-    return metrics
-
-
-def _case_verdict(metrics: dict[str, MetricComparison]) -> tuple[Verdict, str]:
-    """The worst of the metrics that decide, and what a reader has to know about it."""
-    deciding = {name: metric for name, metric in metrics.items() if not metric.advisory}
-    # A figure that only this run has can't be held against anything; the others still can.
-    judged = {name: metric for name, metric in deciding.items() if metric.verdict is not Verdict.NEW}
-    if not judged:
-        if deciding:
-            return Verdict.NEW, "the baseline has none of the figures that decide"
-        return Verdict.NOT_COMPARABLE, "shown only: none of its figures decides"
-    verdict = worst(metric.verdict for metric in judged.values())
-    unjudged = {Verdict.MISSING, Verdict.NOT_COMPARABLE}
-    reasons = [
-        f"{METRICS[name].label} {metric.reason}" for name, metric in judged.items() if metric.verdict in unjudged
-    ]
-    if list(judged) == [ERROR_RATE]:
-        reasons.append(BY_ERRORS_ALONE)
-    return verdict, "; ".join(reasons)
-
-
-def _not_comparable(run: Run, baseline: Baseline, reason: str) -> list[CaseComparison]:
-    ids = dict.fromkeys([*(case.id for case in run.cases), *sorted(_references(baseline))])
-    return [CaseComparison(id=case, verdict=Verdict.NOT_COMPARABLE, reason=reason) for case in ids]
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The whole
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    verdict: Verdict
-    exit_code: ExitCode
-    sentence: str
-
-
-def _outcome(run: Run, cases: list[CaseComparison]) -> _Outcome:
-    compared = _cases(sum(case.verdict in JUDGED for case in cases))
-    rest = _counted(case for case in cases if case.verdict not in WORSE)
-    worse = [case.verdict for case in cases if case.verdict in WORSE]
-    if worse:
-        critical = f" ({worse.count(Verdict.CRITICAL)} critical)" if Verdict.CRITICAL in worse else ""
-        sentence = f"{len(worse)} of {compared} got worse{critical}{rest}"
-        return _Outcome(worst(worse), ExitCode.REGRESSION, sentence)
-    problem = _problem(run, cases)
-    if problem:
-        verdict, words = problem
-        return _Outcome(verdict, ExitCode.INVALID, f"{words}; no regression in {compared}{rest}")
-    if not any(case.verdict in JUDGED for case in cases):
-        sentence = f"the baseline has no figures for the run's {len(cases)} cases"
-        return _Outcome(Verdict.NEW, ExitCode.USAGE, sentence)
-    better = any(case.verdict is Verdict.IMPROVEMENT for case in cases)
-    verdict = Verdict.IMPROVEMENT if better else Verdict.UNCHANGED
-    return _Outcome(verdict, ExitCode.OK, f"no regression in {compared}{rest}")
-
-
-def _problem(run: Run, cases: list[CaseComparison]) -> tuple[Verdict, str] | None:
-    """Why the run can't pass although nothing in it got worse; ``None`` when it can."""
-    if run.status is not RunStatus.COMPLETE:
-        return Verdict.INVALID, "the run was interrupted"
-    if not any(case.validity is Validity.VALID for case in run.cases):
-        return Verdict.INVALID, "the run has no valid case"
-    verdicts = {case.verdict for case in cases}
-    if Verdict.INVALID in verdicts:
-        return Verdict.INVALID, "not all work happened"
-    if any(is_without_ratio(case) for case in cases):
-        return Verdict.INVALID, "a deciding figure has no ratio to its reference"
-    if Verdict.MISSING in verdicts:
-        return Verdict.MISSING, "not all work happened"
-    return None
-
-
-def is_without_ratio(case: CaseComparison) -> bool:
-    """Whether a figure that decides could not be compared, so that the case says nothing."""
-    return any(not metric.advisory and metric.verdict is Verdict.NOT_COMPARABLE for metric in case.metrics.values())
-
-
-def _counted(cases: Iterable[CaseComparison]) -> str:
-    """``; 2 better, 1 missing``, the worst first."""
-    counts = Counter(_word(case) for case in sorted(cases, key=lambda case: BY_SEVERITY.index(case.verdict)))
-    return f"; {', '.join(f'{number} {word}' for word, number in counts.items())}" if counts else ""
-
-
-def _word(case: CaseComparison) -> str:
-    if case.verdict is Verdict.NOT_COMPARABLE:
-        return "not comparable" if is_without_ratio(case) else "shown only"
-    return {Verdict.IMPROVEMENT: "better", Verdict.NEW: "without a reference"}.get(case.verdict, case.verdict.value)
-
-
-def _cases(number: int) -> str:
-    return f"{number} compared case" + ("" if number == 1 else "s")
-
-
-def _warnings(run: Run, baseline: Baseline, other_machine: list[str], cases: list[CaseComparison]) -> list[str]:
+def _stored_warnings(run: Run, baseline: Baseline, other_machine: Sequence[str], unfit: str) -> list[str]:
     lines = []
     if run.run_id in (entry.run_id for entry in baseline.runs):
         lines.append("This run is one of the baseline's: it is compared with itself as well.")
@@ -269,11 +337,156 @@ def _warnings(run: Run, baseline: Baseline, other_machine: list[str], cases: lis
     lesser = lesser_differences(baseline.environment, run.environment)
     if lesser:
         lines.append(f"Different from the baseline's surroundings: {', '.join(lesser)}.")
-    by_errors = sum(case.reason == BY_ERRORS_ALONE for case in cases)
-    if by_errors:
-        lines.append(f"{_cases(by_errors)} judged by errors alone: the figures that gate are advisory there.")
-    unselected = [case for case in _references(baseline) if _scenario(case) not in run.scenarios]
+    if unfit:
+        lines.append(f"The machine's noise record is not used, {unfit}.")
+    unselected = [case for case in _references(baseline.runs) if _scenario(case) not in run.scenarios]
     if unselected:
         scenarios = ", ".join(sorted({_scenario(case) for case in unselected}))
         lines.append(f"Not part of this run: {len(unselected)} of the baseline's cases ({scenarios}).")
+    return lines
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Side by side
+
+_Pair = tuple[Case, Case]
+"""The same case of the base and of the head, both valid."""
+
+
+def _sides(base: Run, head: Run) -> tuple[SideOfRun, SideOfRun]:
+    for run in (base, head):
+        if run.side is None:
+            raise UserError(
+                f"run {run.run_id}: was not measured beside another gateway, so it has no blocks to be paired; "
+                "hold it against a baseline, or measure both with ./run-advanced.sh --base/--head"
+            )
+    if base.started >= head.finished or head.started >= base.finished:
+        raise UserError(
+            f"runs {base.run_id} and {head.run_id}: were not measured at the same time, so they are not two sides "
+            "of one comparison"
+        )
+    assert base.side is not None
+    assert head.side is not None
+    return base.side, head.side
+
+
+def _beside(base: Run, head: Run, limits: Baselines) -> _Judged:
+    other_load = load_differences(base.environment.load, head.environment.load)
+    if other_load:
+        ids = [*(case.id for case in head.cases), *(case.id for case in base.cases)]
+        return _not_comparable("the base's", other_load, ids)
+    looks = max(run.side.looks for run in (base, head) if run.side is not None)
+    both = _both(base, head)
+    findings = {key: one for id_, pair in both.items() for key, one in _paired_findings(id_, pair, limits).items()}
+    cases = _paired_cases(base, head, settle(findings, limits, looks=looks))
+    result = outcome(head, cases)
+    if base.status is not RunStatus.COMPLETE and result.exit_code is ExitCode.OK:
+        result = Outcome(Verdict.INVALID, ExitCode.INVALID, f"the base's run was interrupted; {result.sentence}")
+    return _Judged(result, cases, _paired_suite(both, findings, limits, looks), _hypotheses(findings))
+
+
+def _both(base: Run, head: Run) -> dict[str, _Pair]:
+    bases = {case.id: case for case in base.cases if case.validity is Validity.VALID}
+    return {
+        case.id: (bases[case.id], case) for case in head.cases if case.validity is Validity.VALID and case.id in bases
+    }
+
+
+def _blocks(pair: _Pair, metric: str) -> dict[int, tuple[float, float]]:
+    """Block (from 0) to the metric's figures of base and head, where both have it."""
+    both = zip(pair[0].iterations, pair[1].iterations, strict=False)
+    return {
+        block: (base.metrics[metric], head.metrics[metric])
+        for block, (base, head) in enumerate(both)
+        if metric in base.metrics and metric in head.metrics
+    }
+
+
+def _paired_findings(identity: str, pair: _Pair, limits: Baselines) -> dict[Key, Finding]:
+    before, after = case_figures(pair[0]), case_figures(pair[1])
+    deciding = deciding_metrics(pair[0], limits) & deciding_metrics(pair[1], limits)
+    found = {}
+    for name in shown_metrics(limits):
+        metric, threshold = METRICS[name], limits.threshold(name, identity)
+        blocks = list(_blocks(pair, name).values())
+        finding: Finding | None
+        if metric.absolute or not blocks:
+            # Pooled over the blocks: there is a figure, and nothing that says how it scatters.
+            finding = stored_finding(
+                metric,
+                after.get(name),
+                [before[name]] if name in before else [],
+                threshold=threshold,
+                advisory=name not in deciding,
+                prior=Prior(0.0, 1.0),
+            )
+            if finding is not None and finding.estimate is not None:
+                finding = replace(finding, estimate=None, unjudged=(Verdict.INCONCLUSIVE, "has no figures per block"))
+        else:
+            finding = paired_finding(metric, blocks, threshold=threshold, advisory=name not in deciding)
+        if finding is not None:
+            found[identity, name] = finding
+    return found
+
+
+def _paired_cases(base: Run, head: Run, judged: Mapping[Key, MetricComparison]) -> list[CaseComparison]:
+    """The head's cases in their order, then those that only the base has."""
+    bases = {case.id: case for case in base.cases}
+    compared = []
+    for case in head.cases:
+        other = bases.get(case.id)
+        measured_before = other is not None and other.validity is Validity.VALID
+        if case.validity is not Validity.VALID:
+            compared.append(_not_measured(case, known=measured_before))
+        elif other is None or other.validity is Validity.SKIPPED:
+            reason = "the base does not have it" + (f": {other.reason}" if other is not None else "")
+            compared.append(CaseComparison(id=case.id, verdict=Verdict.NEW, reason=reason))
+        elif not measured_before:
+            reason = f"on the base: {other.reason or other.validity.value}"
+            compared.append(CaseComparison(id=case.id, verdict=Verdict.INVALID, reason=reason))
+        else:
+            compared.append(judged_case(case.id, _of_case(judged, case.id)))
+    present = {case.id for case in head.cases}
+    reason = "the base has it, the head does not"
+    missing = [case for case in base.cases if case.id not in present and case.validity is not Validity.SKIPPED]
+    return compared + [CaseComparison(id=case.id, verdict=Verdict.MISSING, reason=reason) for case in missing]
+
+
+def _paired_suite(
+    both: Mapping[str, _Pair], findings: Mapping[Key, Finding], limits: Baselines, looks: int
+) -> dict[str, MetricComparison]:
+    """Per gating metric the mean over the cases that it decides, over the blocks that all of them have."""
+    suite = {}
+    for metric in limits.gate:
+        differences = [
+            _differences(METRICS[metric], _blocks(both[case], metric)) for case in _deciding_cases(findings, metric)
+        ]
+        shared = sorted(set.intersection(*map(set, differences))) if differences else []
+        if len(shared) >= statistics.MIN_BLOCKS:
+            means = np.array([[of_case[block] for block in shared] for of_case in differences]).mean(axis=0).tolist()
+            estimate = statistics.paired(means)
+            finding = _suite_finding(metric, estimate, limits, checked(estimate, means))
+            suite[metric] = settled(finding, None, Level(limits.significance / max(looks, 1), 1), limits)
+    return suite
+
+
+def _differences(metric: Metric, blocks: Mapping[int, tuple[float, float]]) -> dict[int, float]:
+    return {block: badness(metric, after) - badness(metric, before) for block, (before, after) in blocks.items()}
+
+
+def _paired_warnings(base: Run, head: Run) -> list[str]:
+    lines = []
+    aged = [run.side.spec for run in (base, head) if run.side is not None and not run.side.fresh]
+    if aged:
+        lines.append(
+            f"Not started for this comparison: {' and '.join(aged)}. A process that has run for long is slower."
+        )
+    lesser = lesser_differences(base.environment, head.environment)
+    if lesser:
+        lines.append(f"Different between base and head: {', '.join(lesser)}.")
+    uneven = [case for case, pair in _both(base, head).items() if len(pair[0].iterations) != len(pair[1].iterations)]
+    if uneven:
+        lines.append(
+            f"Blocks that only one side has do not count: {number(len(uneven), 'case')} (the first: {uneven[0]})."
+        )
     return lines

@@ -6,7 +6,10 @@ being tested.
 
 from __future__ import annotations
 
-from benchkit.model import Environment, Load, Machine, Target
+import math
+from collections.abc import Sequence
+
+from benchkit.model import BaselineRun, Environment, Load, Machine, Target
 
 MEMORY_TOLERANCE = 0.05
 """The same machine reports slightly different memory under another kernel; share of the larger value."""
@@ -48,11 +51,16 @@ def machine_differences(reference: Machine, current: Machine) -> list[str]:
     return [line for line in lines if line]
 
 
-def machine_ratio(reference: Machine, current: Machine) -> float:
-    """How many times longer the same control work took now than for the reference; 1 where it was not timed."""
-    if not reference.control_score or not current.control_score:
-        return 1.0
-    return current.control_score / reference.control_score
+def control_shift(references: Sequence[BaselineRun], reference: Environment, current: Machine) -> float:
+    """How much longer the same control work took now than at the reference's runs, as a natural logarithm.
+
+    A run that does not say takes the score of the baseline's environment; 0 where there is nothing to compare.
+    """
+    fallback = reference.machine.control_score
+    scores = [score for run in references if (score := run.control_score or fallback)]
+    if not scores or not current.control_score:
+        return 0.0
+    return math.log(current.control_score) - math.fsum(math.log(score) for score in scores) / len(scores)
 
 
 def lesser_differences(reference: Environment, current: Environment) -> list[str]:

@@ -1,21 +1,16 @@
-"""The arithmetic of one figure: what a case's figure is, how it changed, and what that is called.
+"""What a case's figure is, how it changed, and what there is to call that: metrics with directions and thresholds.
 
-Pure functions. A change counts when it is larger than its threshold and larger than what the noise between runs can
-explain (:func:`detectable_percent`). That noise is a cautious default of the settings; :func:`judge` gets every
-reference value, so that a rule which estimates it from the runs needs no other data.
+Light: what only reads figures (baselines, history) loads no statistics with it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from statistics import median
 
-from benchkit.model import METRICS, Case, Figures, Metric, MetricComparison, Verdict, Worse
+from benchkit.model import METRICS, Case, Figures, Metric, Verdict, Worse
 from benchkit.settings import Baselines
-
-CRITICAL_PERCENT = 25.0
-"""A regression of at least this much is critical; so is every regression of the error rate."""
 
 ERROR_RATE = "error_rate"
 
@@ -38,15 +33,20 @@ BY_SEVERITY = (
 """Verdicts, the worst first: a case's is its worst metric's."""
 
 WORSE = frozenset({Verdict.CRITICAL, Verdict.REGRESSION})
-"""Verdicts that are proof of a change for the worse."""
+"""Verdicts that fail: a change for the worse that is proven and beyond its threshold."""
 
+STEADY_REQUESTS = 300
+"""Requests per iteration below which throughput and tail decide nothing: the gateway (1.0.7) stalls for about 300 ms
+every few hundred requests, so an iteration of 100 holds a stall or does not, and its req/s scatters by 12-32 %."""
 
-FALSE_ALARM_SIGMAS = 3.0
-"""How many standard deviations a change must exceed: 1 in 700 figures of an unchanged gateway gets worse by more
-(normal distribution, one side), so one suite of 70 gated figures in ten."""
+STALL_SENSITIVE = frozenset({"requests_per_sec", "total_time", "mean_latency", "max_latency", "p95_latency"})
+"""Metrics that one stall moves."""
 
-SMALLEST_NOISE_PERCENT = 5.0
-"""More requests do not repair the noise between runs: it stays at about this, however long they are."""
+_LARGEST = 50.0
+"""A logarithm beyond which a percentage is no figure any more."""
+
+SIDE_BY_SIDE = "./run-advanced.sh --base/--head"
+"""What decides where no number of runs does."""
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -71,108 +71,74 @@ def case_figures(case: Case) -> Figures:
     return figures
 
 
+def requests_of(case: Case) -> int:
+    """Requests per iteration, the smallest; 100 where no iteration is known (a difference of two cases)."""
+    return min((iteration.sent for iteration in case.iterations if iteration.sent), default=100)
+
+
+def deciding_metrics(case: Case, limits: Baselines, *, steady: bool = True) -> set[str]:
+    """The metrics that decide a case: those that gate, where it has the samples for them, and the error rate.
+
+    ``steady`` false: throughput and tail decide however few requests there are.
+    """
+    deciding = {*limits.gate, ERROR_RATE} - {*case.advisory, *DERIVED}
+    if steady and requests_of(case) < STEADY_REQUESTS:
+        deciding -= STALL_SENSITIVE
+    return deciding
+
+
+def shown_metrics(limits: Baselines) -> list[str]:
+    """Every metric that a comparison shows, in the order of the settings."""
+    return list(dict.fromkeys([*limits.metrics, ERROR_RATE, *DERIVED]))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Percent and logarithms
+
+
+def badness(metric: Metric, value: float) -> float:
+    """The value's natural logarithm, turned so that larger is worse."""
+    return math.log(value) if metric.worse is Worse.HIGHER else -math.log(value)
+
+
+def percent(metric: Metric, effect: float) -> float:
+    """How much better (positive) or worse (negative) a metric became, in percent of the reference.
+
+    ``effect`` is a difference of two values of :func:`badness`. Rounded to a millionth, so that a change of exactly the
+    threshold is one in binary fractions as well.
+    """
+    bounded = min(max(effect, -_LARGEST), _LARGEST)
+    change = -math.expm1(bounded) if metric.worse is Worse.HIGHER else math.expm1(-bounded)
+    return round(100 * change, 6) + 0.0
+
+
+def effect_of(metric: Metric, change: float) -> float:
+    """The inverse of :func:`percent`; infinite where no value can change by so much (100 % less than before)."""
+    share = -change / 100 if metric.worse is Worse.HIGHER else change / 100
+    if share <= -1:
+        return math.inf if metric.worse is Worse.LOWER else -math.inf
+    return math.log1p(share) if metric.worse is Worse.HIGHER else -math.log1p(share)
+
+
+def is_ratio(value: float) -> bool:
+    """Whether a figure can be part of a ratio."""
+    return math.isfinite(value) and value > 0
+
+
 def change_percent(metric: Metric, current: float, reference: float) -> float | None:
     """How much better (positive) or worse (negative) a figure became.
 
     Percent of the reference; for an absolute metric the difference in percentage points. ``None`` where the ratio has
-    no meaning: a reference of zero or below, or a value that is not a finite number. Rounded to a millionth, so that a
-    change of exactly the threshold is one in binary fractions as well.
+    no meaning: a value of zero or below, or one that is not a finite number. Rounded to a millionth.
     """
-    if not (math.isfinite(current) and math.isfinite(reference)):
-        return None
-    if not metric.absolute and reference <= 0:
-        return None
-    gain = reference - current if metric.worse is Worse.HIGHER else current - reference
-    change = 100 * gain if metric.absolute else 100 * gain / reference
-    return round(change, 6) + 0.0 if math.isfinite(change) else None
-
-
-STEADY_REQUESTS = 300
-"""Requests per iteration below which throughput and tail decide nothing: the gateway (1.0.7) stalls for about 300 ms
-every few hundred requests, so an iteration of 100 holds a stall or does not, and its req/s scatters by 12-32 %."""
-
-STALL_SENSITIVE = frozenset({"requests_per_sec", "total_time", "mean_latency", "max_latency", "p95_latency"})
-"""Metrics that one stall moves."""
-
-
-def explainable(noise_percent: float, requests: int, runs: int, machine_ratio: float) -> float:
-    """The largest change, as a natural logarithm of the ratio, that noise and machine can explain.
-
-    ``z * s * sqrt(1 + 1/m)``, as of a prediction interval for one more run, plus the machine's own change of speed.
-
-    Args:
-        noise_percent: standard deviation between runs with 100 requests per iteration; 0: nothing is allowed for.
-        requests: per iteration. The deviation shrinks with their square root, down to :data:`SMALLEST_NOISE_PERCENT`.
-        runs: that the reference is made of.
-        machine_ratio: the machine's control score of one side divided by that of the other.
-    """
-    if noise_percent <= 0:
-        return 0.0
-    deviation = max(noise_percent * math.sqrt(100 / max(requests, 1)), min(noise_percent, SMALLEST_NOISE_PERCENT))
-    noise = FALSE_ALARM_SIGMAS * deviation / 100 * math.sqrt(1 + 1 / max(runs, 1))
-    return noise + abs(math.log(machine_ratio))
-
-
-def detectable_percent(metric: Metric, explained: float) -> float:
-    """The smallest change for the worse, in percent of the reference, that is more than ``explained`` (a logarithm)."""
-    worse = math.expm1(explained) if metric.worse is Worse.HIGHER else -math.expm1(-explained)
-    return round(100 * worse, 1)
-
-
-def verdict_of(metric: Metric, change: float, limits: Baselines, *, explained: bool = False) -> Verdict:
-    """What a change (in the unit of :func:`change_percent`) is called.
-
-    A metric is a regression when it got worse by at least its threshold; a change of that size that noise can explain
-    (``explained``) is inconclusive. The error rate is a regression when it rose by more than its own threshold.
-    """
-    threshold = limits.threshold(metric.name)
     if metric.absolute:
-        if -change > threshold:
-            return Verdict.CRITICAL
-        return Verdict.IMPROVEMENT if change > threshold else Verdict.UNCHANGED
-    if explained:
-        return Verdict.INCONCLUSIVE if abs(change) >= threshold else Verdict.UNCHANGED
-    if change < 0 and -change >= threshold:
-        return Verdict.CRITICAL if -change >= CRITICAL_PERCENT else Verdict.REGRESSION
-    if change > 0 and change >= limits.improvement_threshold:
-        return Verdict.IMPROVEMENT
-    return Verdict.UNCHANGED
-
-
-def judge(
-    metric: Metric,
-    current: float | None,
-    references: Sequence[float],
-    limits: Baselines,
-    *,
-    advisory: bool,
-    requests: int = 100,
-    machine_ratio: float = 1.0,
-) -> MetricComparison | None:
-    """One metric of one case held against its reference, the median of ``references`` (one value per baseline run).
-
-    ``requests`` and ``machine_ratio`` as for :func:`explainable`. ``None`` when neither side has the metric.
-    """
-    reference = median(references) if references else None
-    if current is None and reference is None:
+        gain = reference - current if metric.worse is Worse.HIGHER else current - reference
+        return round(100 * gain, 6) + 0.0 if math.isfinite(gain) else None
+    if not (is_ratio(current) and is_ratio(reference)):
         return None
-    threshold = limits.threshold(metric.name)
-    if reference is None:
-        return MetricComparison(verdict=Verdict.NEW, current=current, advisory=advisory, reason="has no reference")
-    if current is None:
-        return MetricComparison(
-            verdict=Verdict.MISSING, reference=reference, advisory=advisory, reason="was not measured"
-        )
-    change = change_percent(metric, current, reference)
-    limit = explainable(limits.noise.get(metric.name, 0.0), requests, len(references), machine_ratio)
-    explained = change is not None and limit > 0 and current > 0 and abs(math.log(current / reference)) <= limit
-    return MetricComparison(
-        verdict=Verdict.NOT_COMPARABLE if change is None else verdict_of(metric, change, limits, explained=explained),
-        current=current,
-        reference=reference,
-        change_percent=change,
-        threshold_percent=threshold,
-        detectable_percent=max(detectable_percent(metric, limit), threshold) if limit else None,
-        advisory=advisory,
-        reason="" if change is not None else f"has a reference of {reference:g}, so there is no ratio",
-    )
+    return percent(metric, badness(metric, current) - badness(metric, reference))
+
+
+def number(count: int, noun: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")

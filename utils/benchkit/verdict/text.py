@@ -7,15 +7,19 @@ also a word.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from benchkit.errors import ExitCode
 from benchkit.model import METRICS, CaseComparison, Comparison, Load, Metric, MetricComparison, Verdict
-from benchkit.verdict.compare import is_without_ratio
-from benchkit.verdict.rules import WORSE
+from benchkit.verdict.outcome import is_without_ratio
+from benchkit.verdict.rules import BY_SEVERITY, SIDE_BY_SIDE, STEADY_REQUESTS, WORSE, number
 
 WIDTH = 100
 """Columns that a line may take."""
+
+FIRST_LINES = 14
+"""How many lines the first screen has for cases, at most a case's more; the others stand in the table."""
 
 _STYLES = {
     Verdict.CRITICAL: "bold red",
@@ -24,6 +28,7 @@ _STYLES = {
     Verdict.INVALID: "yellow",
     Verdict.MISSING: "yellow",
     Verdict.INCONCLUSIVE: "yellow",
+    Verdict.SLOWER: "yellow",
 }
 
 _WORDS = {
@@ -33,10 +38,15 @@ _WORDS = {
     Verdict.MISSING: "Missing",
     Verdict.NOT_COMPARABLE: "Not comparable",
     Verdict.NEW: "Nothing to compare",
+    Verdict.INCONCLUSIVE: "Passed, not all of it decided",
+    Verdict.SLOWER: "Passed, slower within its thresholds",
     Verdict.IMPROVEMENT: "Passed",
     Verdict.UNCHANGED: "Passed",
 }
 """What a whole comparison is called."""
+
+_FIRST = tuple(verdict for verdict in BY_SEVERITY if verdict not in (Verdict.UNCHANGED, Verdict.NEW))
+"""What the first screen names, the worst first; what did not change is not news."""
 
 _CASE, _VERDICT, _METRIC, _FIGURE, _CHANGE = 34, 14, 14, 9, 12
 
@@ -58,80 +68,99 @@ def plain(lines: Iterable[Line]) -> str:
 
 
 def comparison_report(comparison: Comparison, load: Load) -> list[Line]:
-    """The whole report: verdict, what to look at first, then every figure.
+    """The whole report: on the first screen the verdict and what to look at, the worst first; then every figure.
 
     ``load`` is the run's; its iterations are part of what the figures can tell.
     """
-    baseline = comparison.baseline
-    lines = _wrapped(
-        f"{_WORDS[comparison.verdict]}: {comparison.reason}.", style=_STYLES.get(comparison.verdict, "bold")
-    )
-    lines += _wrapped(
-        f"Run {comparison.run_id} against baseline {baseline.profile}, version {baseline.version} "
-        f"({_number(len(baseline.runs), 'run')}); exit code {comparison.exit_code}."
-    )
+    word = "Inconclusive" if comparison.exit_code == ExitCode.INCONCLUSIVE else _WORDS[comparison.verdict]
+    lines = _wrapped(f"{word}: {comparison.reason}.", style=_STYLES.get(comparison.verdict, "bold"))
+    lines += _wrapped(f"{_what(comparison)}; exit code {comparison.exit_code}.")
+    for metric, compared in comparison.suite.items():
+        lines += _wrapped(_suite(METRICS[metric], compared), hanging=6)
     for warning in comparison.warnings:
         lines += _wrapped(f"Note: {warning}", hanging=6)
     if comparison.verdict is Verdict.NOT_COMPARABLE:
         return lines
-    lines += _section("Got worse, the worst first", _by_change(comparison.cases, WORSE), worst_first=True)
-    lines += _section("Inconclusive, noise could explain it", _by_change(comparison.cases, {Verdict.INCONCLUSIVE}))
-    lines += _section("Got better, the best first", _by_change(comparison.cases, {Verdict.IMPROVEMENT}))
-    lines += _reasons("Without a verdict: work that did not happen, or figures that have no ratio", comparison.cases)
+    lines += _first_screen(comparison.cases)
     lines += _limits(comparison, load)
-    lines += _table(comparison.cases)
+    lines += _table(comparison)
     return lines
+
+
+def _what(comparison: Comparison) -> str:
+    if comparison.paired is not None:
+        paired = comparison.paired
+        return (
+            f"Head {paired.head} against base {paired.base}, side by side (runs {comparison.run_id}, {paired.run_id})"
+        )
+    baseline = comparison.baseline
+    assert baseline is not None, "a stored comparison names its baseline"
+    runs = number(len(baseline.runs), "run")
+    return f"Run {comparison.run_id} against baseline {baseline.profile}, version {baseline.version} ({runs})"
+
+
+def _suite(metric: Metric, compared: MetricComparison) -> str:
+    """``Suite: p50 2.1 % worse (0.3 to 3.9): unchanged``."""
+    change, interval = compared.change_percent or 0.0, compared.interval or (0.0, 0.0)
+    return (
+        f"Suite: {metric.label} {change:+.1f} % ({interval[0]:+.1f} to {interval[1]:+.1f}) in the mean of its cases, "
+        f"{compared.verdict.value}"
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What to look at first
 
 
-def _by_change(cases: Iterable[CaseComparison], verdicts: Iterable[Verdict]) -> list[CaseComparison]:
-    wanted = set(verdicts)
-    return [case for case in cases if case.verdict in wanted]
-
-
-def _section(title: str, cases: Sequence[CaseComparison], *, worst_first: bool = False) -> list[Line]:
-    if not cases:
-        return []
-
-    def rank(case: CaseComparison) -> tuple[bool, float, str]:
-        changes = [metric.change_percent for metric in _deciding(case) if metric.change_percent is not None]
-        return (
-            case.verdict is not Verdict.CRITICAL,
-            min(changes) if worst_first else -max(changes),
-            case.id,
-        )
-
-    lines = _heading(title)
-    for case in sorted(cases, key=rank):
-        lines.append((Span(f"  {case.verdict.value:<12} ", _STYLES[case.verdict]), Span(case.id)))
-        moved = [
-            _moved(METRICS[name], metric)
-            for name, metric in case.metrics.items()
-            if not metric.advisory and metric.verdict in (WORSE if worst_first else {Verdict.IMPROVEMENT})
-        ]
-        for line in moved:
-            lines += _wrapped(line, indent=14)
-    return lines
-
-
-def _moved(metric: Metric, compared: MetricComparison) -> str:
-    """``p50 20.0 → 30.0 ms (-50.0 %)``."""
-    figures = f"{_figure(metric, compared.reference)} → {_figure(metric, compared.current)} {_unit(metric)}".rstrip()
-    return f"{metric.label} {figures} ({_change(metric, compared)})"
-
-
-def _reasons(title: str, cases: Iterable[CaseComparison]) -> list[Line]:
-    listed = [case for case in cases if case.verdict in (Verdict.INVALID, Verdict.MISSING) or is_without_ratio(case)]
+def _first_screen(cases: Iterable[CaseComparison]) -> list[Line]:
+    """The worst cases, each with the reason in words; the table has the others."""
+    listed = sorted((case for case in cases if _is_news(case)), key=_rank)
     if not listed:
         return []
-    lines = _heading(title)
-    for case in listed:
-        lines.append((Span(f"  {case.verdict.value:<12} ", _STYLES.get(case.verdict, "")), Span(case.id)))
-        lines += _wrapped(case.reason, indent=14)
+    lines = _heading("What to look at, the worst first")
+    for shown, case in enumerate(listed):
+        if len(lines) > FIRST_LINES:
+            lines += _wrapped(f"and {len(listed) - shown} more, in the table below", indent=2)
+            break
+        lines.append((Span(f"  {_table_word(case):<14} ", _STYLES.get(case.verdict, "")), Span(case.id)))
+        # What did not happen has its reason in the case, what was measured in its metrics.
+        for line in _moved(case) or [case.reason]:
+            lines += _wrapped(line, indent=17)
     return lines
+
+
+def _is_news(case: CaseComparison) -> bool:
+    return case.verdict in _FIRST and (case.verdict is not Verdict.NOT_COMPARABLE or is_without_ratio(case))
+
+
+def _rank(case: CaseComparison) -> tuple[int, float, str]:
+    """By verdict; within one the largest change first, which is the worst, and for improvements the best."""
+    changes = [
+        metric.change_percent
+        for metric in [*_deciding(case), *case.since_oldest.values()]
+        if metric.change_percent is not None and metric.verdict is case.verdict
+    ]
+    largest = max(map(abs, changes), default=0.0)
+    return _FIRST.index(case.verdict), -largest, case.id
+
+
+def _moved(case: CaseComparison) -> list[str]:
+    """``p50 20.0 → 30.0 ms: 50.0 % worse (41.2 to 59.1), q = 0.0004, 5 runs`` for each metric that made the verdict."""
+    lines = [
+        f"{METRICS[name].label} {_figures(METRICS[name], metric)}: {metric.reason or _change(METRICS[name], metric)}"
+        for name, metric in case.metrics.items()
+        if not metric.advisory and metric.verdict is case.verdict and metric.change_percent is not None
+    ]
+    slid = [
+        f"{METRICS[name].label} {_figures(METRICS[name], metric)} since the oldest accepted runs: {metric.reason}"
+        for name, metric in case.since_oldest.items()
+        if metric.verdict in WORSE
+    ]
+    return lines + slid
+
+
+def _figures(metric: Metric, compared: MetricComparison) -> str:
+    return f"{_figure(metric, compared.reference)} → {_figure(metric, compared.current)} {_unit(metric)}".rstrip()
 
 
 def _range(values: list[float]) -> str:
@@ -140,41 +169,56 @@ def _range(values: list[float]) -> str:
 
 
 def _limits(comparison: Comparison, load: Load) -> list[Line]:
-    """What the run could not have told, with the limits that applied."""
-    runs = _number(len(comparison.baseline.runs), "run")
+    """What the comparison could not have told, with the limits that applied."""
     limits: dict[str, list[float]] = {}
+    samples: list[float] = []
     for case in comparison.cases:
         for name, metric in case.metrics.items():
             if metric.detectable_percent is not None and not metric.advisory:
                 limits.setdefault(name, []).append(metric.detectable_percent)
-    text = f"One run (the median of {_number(load.iterations, 'iteration')}) is held against the median of {runs}. "
+                samples.append(metric.samples or 0)
+    if comparison.mode == "paired":
+        text = "Two gateways are held against each other block by block"
+        text += f", {_range(samples)} blocks. " if samples else ". "
+        more = f"More blocks lower these limits (--blocks){'' if _steady(load) else ', and so do more requests'}."
+    else:
+        runs = number(len(comparison.baseline.runs), "run") if comparison.baseline else "the reference"
+        text = f"One run (the median of {number(load.iterations, 'iteration')}) is held against the mean of {runs}. "
+        more = (
+            "More runs in the baseline and this machine's noise record (make noise) lower these limits; what they "
+            f"still hide, two gateways side by side show ({SIDE_BY_SIDE})."
+        )
     if limits:
         words = " and ".join(f"{_range(values)} % of {METRICS[name].label}" for name, values in limits.items())
         text += (
-            "Two runs of an unchanged gateway differ as well, and so does the machine's own speed: a change below "
-            f"{words} (by the case's requests) can be that, and is called inconclusive. More requests lower these "
-            "limits (PROFILE=medium), and so do more runs in the baseline."
+            f"With {number(comparison.hypotheses, 'figure')} that decide and the noise there was, a change for the "
+            f"worse of {words} is found in 4 of 5 cases, a smaller one less often. {more}"
         )
     else:
-        text += "No noise is allowed for (baselines.noise): a change that counts here can be the machine's."
+        text += "None of the figures that decide could be judged."
     return _heading("What this can tell") + _wrapped(text)
+
+
+def _steady(load: Load) -> bool:
+    return load.requests >= STEADY_REQUESTS
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Every figure
 
 
-def _table(cases: Sequence[CaseComparison]) -> list[Line]:
+def _table(comparison: Comparison) -> list[Line]:
+    before, now = ("base", "head") if comparison.mode == "paired" else ("reference", "current")
     lines = _heading("All cases")
     lines += _wrapped(
         "Change: + is better, - is worse; errors in percentage points. In brackets: shown, decides nothing."
     )
     header = (
-        f"{'case':<{_CASE}} {'verdict':<{_VERDICT}} {'metric':<{_METRIC}} {'reference':>{_FIGURE}}   "
-        f"{'current':>{_FIGURE}} {'change':>{_CHANGE}}"
+        f"{'case':<{_CASE}} {'verdict':<{_VERDICT}} {'metric':<{_METRIC}} {before:>{_FIGURE}}   "
+        f"{now:>{_FIGURE}} {'change':>{_CHANGE}}"
     )
     lines += [(Span(header, "bold"),)]
-    for case in cases:
+    for case in comparison.cases:
         lines += _case_rows(case)
     return lines
 
@@ -235,10 +279,6 @@ def _change(metric: Metric, compared: MetricComparison) -> str:
     # Adding zero after rounding: what rounds to nothing is no "-0.0".
     change = round(compared.change_percent, decimals) + 0.0
     return _short(f"{change:+.{decimals}f}", change, _CHANGE - 5) + (" pp" if metric.absolute else " %")
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def _heading(title: str) -> list[Line]:

@@ -1,0 +1,505 @@
+"""How often a verdict is wrong: false alarms and missed slowdowns, on recorded measurements of a real gateway.
+
+  verdicts.py [--suites N] [--seed S]          what the issue promises, from benchmarks/recorded/; exit 1 when not kept
+  verdicts.py --condense paired DIR...         make paired_aa.json of comparisons of one gateway with itself
+  verdicts.py --condense stored RUN_DIR...     make stored_aa.json of runs of one unchanged gateway
+
+Suites of 20 cases are drawn from the recorded blocks (paired mode) or runs (stored mode), without replacement within a
+suite, and judged by the toolkit itself: compare() and compare_paired() of benchkit.verdict. Where fewer cases were
+recorded, some are drawn again (in paired mode from other blocks). A slowdown is injected into one case of a suite: its
+latencies times 1.2, its requests per second divided by that.
+
+Two copies of one gateway are the same, so every alarm is false. The paired mode is driven as ./run-advanced.sh does:
+it looks after 5, K and 2K blocks, stops when everything is decided, and goes on only with what is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "utils"))
+
+# pylint: disable=wrong-import-position  # the toolkit is found a line above
+from benchkit import store
+from benchkit.errors import ExitCode, UserError, run_program
+from benchkit.model import (
+    METRICS,
+    Baseline,
+    BaselineRun,
+    Case,
+    Comparison,
+    Environment,
+    Figures,
+    Iteration,
+    Load,
+    Machine,
+    Model,
+    Run,
+    RunStatus,
+    SideOfRun,
+    Target,
+    Validity,
+    Worse,
+)
+from benchkit.settings import Baselines, load_settings
+from benchkit.verdict.compare import compare, compare_paired, undecided
+from benchkit.verdict.rules import WORSE, badness, case_figures
+from benchkit.verdict.runs import load_run
+
+RECORDED = Path(__file__).resolve().parent / "recorded"
+CASES = 20
+FIRST_LOOK = 5
+STORED_SIZES = (1, 2, 5, 10)
+SLOWDOWNS = (5, 10, 20)
+KEPT = ("p50_latency", "requests_per_sec", "p95_latency")
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+MOST_FALSE = 0.01
+LEAST_FOUND = 0.95
+
+
+class PairedRecord(Model):
+    """Blocks of one gateway against itself: case id to metric to ``[base, head]``."""
+
+    schema_version: Literal[1] = 1
+    machine: str
+    release: str
+    requests: int
+    concurrency: int
+    blocks: list[dict[str, dict[str, tuple[float, float]]]]
+
+
+class StoredRun(Model):
+    """One run's figures, and the machine's control score at it."""
+
+    control_score: float | None = None
+    cases: dict[str, Figures]
+
+
+class StoredRecord(Model):
+    """Runs of one unchanged gateway."""
+
+    schema_version: Literal[1] = 1
+    machine: str
+    release: str = ""
+    requests: int = 100
+    concurrency: int = 10
+    runs: list[StoredRun]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Documents of a suite
+
+
+def _environment(load: tuple[int, int], control_score: float | None = None) -> Environment:
+    machine = Machine(
+        cpu_model="recorded",
+        cores=1,
+        memory_mib=1,
+        kernel="",
+        python="",
+        hey="",
+        toolkit="",
+        control_score=control_score,
+    )
+    requests, concurrency = load
+    return Environment(
+        machine=machine,
+        target=Target(base_url="http://127.0.0.1", prefix="", origin="local"),
+        load=Load(
+            profile="recorded",
+            requests=requests,
+            concurrency=concurrency,
+            timeout_s=30,
+            iterations=1,
+            warmup_requests=0,
+        ),
+    )
+
+
+def _case(identity: str, blocks: Sequence[Figures], requests: int) -> Case:
+    iterations = [
+        Iteration(metrics=figures, sent=requests, ok=requests, errors={}, started=NOON, finished=NOON)
+        for figures in blocks
+    ]
+    return Case(id=identity, scenario="suite", name=identity, validity=Validity.VALID, iterations=iterations)
+
+
+def _run(name: str, cases: list[Case], environment: Environment, side: SideOfRun | None = None) -> Run:
+    return Run(
+        run_id=name,
+        profile="recorded",
+        status=RunStatus.COMPLETE,
+        started=NOON,
+        finished=NOON + timedelta(hours=1),
+        exit_code=0,
+        exit_reason="",
+        environment=environment,
+        scenarios=["suite"],
+        commands=[],
+        cases=cases,
+        side=side,
+    )
+
+
+def slowed(figures: Figures, percent: float) -> Figures:
+    """The figures of a gateway that takes so much longer for each request."""
+    factor = 1 + percent / 100
+    return {
+        name: value * factor if METRICS[name].worse is Worse.HIGHER else value / factor
+        for name, value in figures.items()
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Drawing suites
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One case of a suite: the recorded case, and which blocks or runs it takes, in this order."""
+
+    identity: str
+    recorded: str
+    order: list[int]
+
+
+def draw(rng: np.random.Generator, cases: Sequence[str], available: int, needed: int, *, others: bool) -> list[Slot]:
+    """The cases of a suite.
+
+    All take the same blocks, as cases of one measurement do; with ``others`` one that is drawn again takes others.
+    """
+    together = [int(index) for index in rng.permutation(available)[:needed]]
+    chosen = [str(name) for name in rng.permutation(list(cases))[:CASES]]
+    slots = [Slot(f"suite/{number}", name, together) for number, name in enumerate(chosen)]
+    while len(slots) < CASES:
+        again = str(rng.choice(list(cases)))
+        order = [int(index) for index in rng.permutation(available)[:needed]] if others else together
+        slots.append(Slot(f"suite/{len(slots)}", again, order))
+    return slots
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What came of a suite: whether it failed, and whether the slowed case was among what failed."""
+
+    alarm: bool
+    found: bool
+    blocks: int
+
+
+def _judged(comparison: Comparison, target: str, blocks: int) -> Judged:
+    failed = {case.id for case in comparison.cases if case.verdict in WORSE}
+    return Judged(alarm=bool(failed), found=target in failed, blocks=blocks)
+
+
+class Paired:
+    """Suites of the paired mode."""
+
+    def __init__(self, record: PairedRecord, blocks: int) -> None:
+        self.record = record
+        self.cases = sorted(set.intersection(*(set(block) for block in record.blocks)))
+        available = len(record.blocks)
+        planned = [min(FIRST_LOOK, blocks), blocks, 2 * blocks]
+        self.looks = sorted({min(look, available) for look in planned})
+
+    def judge(self, rng: np.random.Generator, limits: Baselines, percent: float = 0.0) -> Judged:
+        """Draw a suite, slow its first case down on the head, and drive the looks."""
+        slots = draw(rng, self.cases, len(self.record.blocks), self.looks[-1], others=True)
+        counts = {slot.identity: self.looks[0] for slot in slots}
+        comparison = self._compare(slots, counts, limits, percent)
+        measured = self.looks[0]
+        for look in self.looks[1:]:
+            rest = undecided(comparison)
+            if not rest:
+                break
+            counts.update(dict.fromkeys(rest, look))
+            measured = look
+            comparison = self._compare(slots, counts, limits, percent)
+        return _judged(comparison, slots[0].identity, measured)
+
+    def _compare(self, slots: list[Slot], counts: dict[str, int], limits: Baselines, percent: float) -> Comparison:
+        sides = []
+        for side in (0, 1):
+            cases = []
+            for slot in slots:
+                blocks = [self._figures(slot, block, side) for block in slot.order[: counts[slot.identity]]]
+                if side and slot is slots[0]:
+                    blocks = [slowed(figures, percent) for figures in blocks]
+                cases.append(_case(slot.identity, blocks, self.record.requests))
+            label = "head" if side else "base"
+            what = SideOfRun(label=label, spec=label, fresh=True, looks=len(self.looks))
+            environment = _environment((self.record.requests, self.record.concurrency))
+            sides.append(_run(label, cases, environment, what))
+        return compare_paired(sides[0], sides[1], limits)
+
+    def _figures(self, slot: Slot, block: int, side: int) -> Figures:
+        return {metric: pair[side] for metric, pair in self.record.blocks[block][slot.recorded].items()}
+
+    def noise(self, metric: str) -> list[float]:
+        """Per case the standard deviation of the difference in a block, in percent."""
+        found = []
+        for case in self.cases:
+            pairs = [block[case][metric] for block in self.record.blocks if metric in block[case]]
+            differences = [badness(METRICS[metric], head) - badness(METRICS[metric], base) for base, head in pairs]
+            if len(differences) > 1:
+                found.append(100 * float(np.std(differences, ddof=1)))
+        return found
+
+
+class Stored:
+    """Suites of the stored mode, against a baseline of ``size`` runs."""
+
+    def __init__(self, record: StoredRecord) -> None:
+        self.record = record
+        self.cases = sorted(set.intersection(*(set(run.cases) for run in record.runs)))
+
+    def judge(self, rng: np.random.Generator, limits: Baselines, size: int, percent: float = 0.0) -> Judged:
+        """Draw runs for a baseline and one that is held against it, with its first case slowed down."""
+        slots = draw(rng, self.cases, len(self.record.runs), size + 1, others=False)
+        # All cases are of the same runs, for they share the control scores.
+        numbers, load = slots[0].order, (self.record.requests, self.record.concurrency)
+        runs = [
+            BaselineRun(
+                run_id=f"run{place}",
+                finished=NOON + timedelta(hours=place),
+                cases={slot.identity: self._figures(slot, place) for slot in slots},
+                control_score=self.record.runs[numbers[place]].control_score,
+            )
+            for place in range(size)
+        ]
+        baseline = Baseline(
+            profile="recorded", version=1, created=NOON, environment=_environment(load), runs=runs, oldest=runs
+        )
+        cases = []
+        for slot in slots:
+            figures = self._figures(slot, size)
+            if slot is slots[0]:
+                figures = slowed(figures, percent)
+            cases.append(_case(slot.identity, [figures], self.record.requests))
+        now = _environment(load, self.record.runs[numbers[size]].control_score)
+        return _judged(compare(_run("now", cases, now), baseline, limits), slots[0].identity, size)
+
+    def _figures(self, slot: Slot, place: int) -> Figures:
+        return self.record.runs[slot.order[place]].cases[slot.recorded]
+
+    def noise(self, metric: str) -> list[float]:
+        """Per case the standard deviation between runs, in percent."""
+        found = []
+        for case in self.cases:
+            values = [badness(METRICS[metric], run.cases[case][metric]) for run in self.record.runs]
+            found.append(100 * float(np.std(values, ddof=1)))
+        return found
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is promised
+
+
+class Report:
+    """Prints lines, and remembers whether every promise was kept."""
+
+    def __init__(self, suites: int) -> None:
+        self.suites = suites
+        self.kept = True
+
+    def noise(self, values: dict[str, list[float]]) -> None:
+        """The machine's noise beside what follows."""
+        words = [
+            f"{METRICS[name].label} {median(each):.1f} % (worst case {max(each):.1f} %)"
+            for name, each in values.items()
+            if each
+        ]
+        print(f"  noise: {', '.join(words)}")
+
+    def line(self, what: str, hits: int, promise: Callable[[float], bool] | None = None, more: str = "") -> None:
+        """One figure; with a promise, whether it holds."""
+        mark = ""
+        if promise is not None:
+            holds = promise(hits / self.suites)
+            self.kept = self.kept and holds
+            mark = "  kept" if holds else "  NOT KEPT"
+        print(f"  {what:<62} {hits:>4} of {self.suites}{more}{mark}")
+
+
+def _paired_report(paired: Paired, limits: Baselines, report: Report, seed: int) -> None:
+    record = paired.record
+    print(
+        f"Paired mode, one release against itself: {record.release} on {record.machine}, {record.requests} requests, "
+        f"{record.concurrency} concurrent\n  {len(record.blocks)} recorded blocks of {_drawn(paired.cases)}; "
+        f"looks after {', '.join(map(str, paired.looks))} blocks"
+    )
+    report.noise({name: paired.noise(name) for name in KEPT})
+    for threshold in (limits.regression_threshold, 5.0):
+        at = limits.model_copy(update={"regression_threshold": threshold})
+        judged = [paired.judge(np.random.default_rng([seed, 1, number]), at) for number in range(report.suites)]
+        blocks = sum(one.blocks for one in judged) / len(judged)
+        alarms = sum(one.alarm for one in judged)
+        what = f"A/A, threshold {threshold:g} %: suites that alarm"
+        report.line(what, alarms, lambda share: share <= MOST_FALSE, f" (mean of the last look: {blocks:.1f} blocks)")
+    promised = {(10.0, 20), (5.0, 10)}
+    for threshold in (10.0, 5.0):
+        at = limits.model_copy(update={"regression_threshold": threshold})
+        for percent in SLOWDOWNS:
+            judged = [
+                paired.judge(np.random.default_rng([seed, 2, number]), at, percent) for number in range(report.suites)
+            ]
+            found = sum(one.found for one in judged)
+            promise = (lambda share: share >= LEAST_FOUND) if (threshold, percent) in promised else None
+            report.line(f"{percent} % slower in one case, threshold {threshold:g} %: found", found, promise)
+
+
+def _stored_report(stored: Stored, limits: Baselines, report: Report, seed: int) -> None:
+    record = stored.record
+    print(
+        f"Stored mode, runs of one gateway: {record.release or 'release not recorded'} on {record.machine}, "
+        f"{record.requests} requests, {record.concurrency} concurrent\n  {len(record.runs)} recorded runs of "
+        f"{_drawn(stored.cases)}; without a noise record, by the default of config.yaml"
+    )
+    report.noise({name: stored.noise(name) for name in KEPT if all(name in run for run in _figures_of(stored))})
+    for size in STORED_SIZES:
+        if size >= len(record.runs):
+            print(f"  {size} runs in the baseline: not enough are recorded")
+            report.kept = report.kept and size < FIRST_LOOK
+            continue
+        alarms = sum(
+            stored.judge(np.random.default_rng([seed, 3, number]), limits, size).alarm
+            for number in range(report.suites)
+        )
+        promise = (lambda share: share <= MOST_FALSE) if size >= FIRST_LOOK else None
+        report.line(f"A/A, {size} runs in the baseline: suites that alarm", alarms, promise)
+        for percent in SLOWDOWNS:
+            found = sum(
+                stored.judge(np.random.default_rng([seed, 4, number]), limits, size, percent).found
+                for number in range(report.suites)
+            )
+            report.line(f"  {percent} % slower in one case: found", found)
+
+
+def _drawn(cases: Sequence[str]) -> str:
+    again = f", {CASES - len(cases)} of them drawn again" if len(cases) < CASES else ""
+    return f"{len(cases)} cases, drawn to suites of {CASES}{again}"
+
+
+def _figures_of(stored: Stored) -> Iterable[Figures]:
+    return (run.cases[case] for run in stored.record.runs for case in stored.cases)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Making the recorded data
+
+
+def condense_paired(directories: Sequence[Path]) -> PairedRecord:
+    """Blocks of comparisons (``DIR/base/run.json``, ``DIR/head/run.json``), of all directories one after the other."""
+    blocks: list[dict[str, dict[str, tuple[float, float]]]] = []
+    first: Run | None = None
+    for directory in directories:
+        base, head = load_run(directory / "base"), load_run(directory / "head")
+        first = _require_same_load(first, head, directory)
+        heads = {case.id: case for case in head.cases if case.validity is Validity.VALID and case.kind != "difference"}
+        pairs = [
+            (case, heads[case.id])
+            for case in base.cases
+            if case.validity is Validity.VALID and case.id in heads and case.iterations
+        ]
+        # Only blocks that all cases have: a decided case was not measured any further.
+        shared = min((min(len(one.iterations), len(other.iterations)) for one, other in pairs), default=0)
+        blocks += [{one.id: _both(one, other, block) for one, other in pairs} for block in range(shared)]
+    assert first is not None, "argparse asks for at least one directory"
+    load, environment = first.environment.load, first.environment
+    return PairedRecord(
+        machine=_machine(environment),
+        release=environment.target.release or "",
+        requests=load.requests,
+        concurrency=load.concurrency,
+        blocks=blocks,
+    )
+
+
+def _both(base: Case, head: Case, block: int) -> dict[str, tuple[float, float]]:
+    before, after = base.iterations[block].metrics, head.iterations[block].metrics
+    return {name: (before[name], after[name]) for name in KEPT if name in before and name in after}
+
+
+def condense_stored(directories: Sequence[Path]) -> StoredRecord:
+    """The figures of runs, as a baseline holds them."""
+    first: Run | None = None
+    runs = []
+    for directory in directories:
+        run = load_run(directory)
+        first = _require_same_load(first, run, directory)
+        cases = {
+            case.id: {name: value for name, value in case_figures(case).items() if name in KEPT}
+            for case in run.cases
+            if case.validity is Validity.VALID and case.kind != "difference"
+        }
+        runs.append(StoredRun(control_score=run.environment.machine.control_score, cases=cases))
+    assert first is not None, "argparse asks for at least one directory"
+    return StoredRecord(
+        machine=_machine(first.environment),
+        release=first.environment.target.release or "",
+        requests=first.environment.load.requests,
+        concurrency=first.environment.load.concurrency,
+        runs=runs,
+    )
+
+
+def _require_same_load(first: Run | None, run: Run, directory: Path) -> Run:
+    """The first of the runs; all are of its load."""
+    if first is not None and first.environment.load != run.environment.load:
+        raise UserError(f"{directory}: has another load than {first.run_id}; recorded data are of one load")
+    return first or run
+
+
+def _machine(environment: Environment) -> str:
+    return f"{environment.machine.cpu_model}, {environment.machine.cores} cores"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The program
+
+
+def main(arguments: list[str] | None = None) -> ExitCode:
+    """Condense, or judge and print; the module's text says how it is called."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directories", type=Path, nargs="*", metavar="DIR", help="with --condense: what to read")
+    parser.add_argument("--condense", choices=["paired", "stored"], help="make a recorded file, and nothing else")
+    parser.add_argument("--recorded", type=Path, default=RECORDED, metavar="DIR", help="where recorded files lie")
+    parser.add_argument("--suites", type=int, default=200, metavar="N", help="suites for each figure (200)")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="of the drawing; the same gives the same (1)")
+    parser.add_argument("--blocks", type=int, default=8, metavar="K", help="planned blocks of the paired mode (8)")
+    options = parser.parse_args(arguments)
+    if (options.condense is None) != (not options.directories):
+        parser.error("--condense and directories go together")
+    if options.suites < 1 or options.blocks < FIRST_LOOK:
+        parser.error(f"--suites is at least 1, --blocks at least {FIRST_LOOK}")
+    if options.condense is not None:
+        options.recorded.mkdir(parents=True, exist_ok=True)
+        path = options.recorded / f"{options.condense}_aa.json"
+        make = condense_paired if options.condense == "paired" else condense_stored
+        store.save(path, make(options.directories))
+        print(f"Written: {path}")
+        return ExitCode.OK
+    limits = load_settings(environ={}).config.baselines
+    report = Report(options.suites)
+    paired = store.load(options.recorded / "paired_aa.json", PairedRecord, "recorded comparison")
+    stored = store.load(options.recorded / "stored_aa.json", StoredRecord, "recorded runs")
+    if len(paired.blocks) < FIRST_LOOK or len(stored.runs) < 2:
+        raise UserError(f"{options.recorded}: too little is recorded; {FIRST_LOOK} blocks and 2 runs are the least")
+    _paired_report(Paired(paired, options.blocks), limits, report, options.seed)
+    _stored_report(Stored(stored), limits, report, options.seed)
+    print("Every promise is kept." if report.kept else "A promise is not kept.")
+    return ExitCode.OK if report.kept else ExitCode.REGRESSION
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,258 @@
+"""Two gateways that were measured side by side: every rule, on documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from benchkit import store
+from benchkit.errors import ExitCode, UserError
+from benchkit.model import Case, Comparison, Iteration, Run, RunStatus, SideOfRun, Validity, Verdict
+from benchkit.settings import Baselines
+from benchkit.verdict.compare import compare_paired, undecided
+from benchkit.verdict.text import WIDTH, comparison_report, plain
+from documents import STARTED, environment
+from verdicts import LIMITS, case_of, elsewhere, run_of
+
+BLOCKS = 8
+
+
+def figures(p50: float, errors: float = 0.0) -> dict[str, float]:
+    return {
+        "p50_latency": round(p50, 1),
+        "p95_latency": round(2 * p50, 1),
+        "requests_per_sec": 10_000 / p50,
+        "error_rate": errors,
+    }
+
+
+def blocks_of(identity: str, medians: Sequence[float], *, sent: int = 300, errors: float = 0.0) -> Case:
+    """A valid case with one iteration for each p50 (ms)."""
+    iterations = [
+        Iteration(
+            metrics=figures(p50),
+            sent=sent,
+            ok=sent,
+            errors={},
+            started=STARTED + timedelta(minutes=number),
+            finished=STARTED + timedelta(minutes=number + 1),
+        )
+        for number, p50 in enumerate(medians)
+    ]
+    return case_of(identity, metrics=figures(float(np.median(medians)), errors), iterations=iterations)
+
+
+def side(label: str, *cases: Case, looks: int = 3, fresh: bool = True, **changes: object) -> Run:
+    """A side of a comparison; ``spec`` is the label and a number."""
+    what = SideOfRun(label=label, spec=f"{label}-1.0", fresh=fresh, looks=looks)
+    values = {"side": what, "started": STARTED, "finished": STARTED + timedelta(hours=1), "run_id": label}
+    return run_of(*cases, **(values | {"environment": environment(requests=300)} | changes))
+
+
+def noisy(seed: int, level: float, *, noise: float = 0.02, blocks: int = BLOCKS) -> list[float]:
+    return [float(level * np.exp(one)) for one in np.random.default_rng(seed).normal(0, noise, blocks)]
+
+
+def two(
+    changes: Mapping[str, float], *, noise: float = 0.02, blocks: int = BLOCKS, limits: Baselines = LIMITS
+) -> Comparison:
+    """Cases whose head takes so many times as long as the base."""
+    base, head = [], []
+    for number, (identity, factor) in enumerate(changes.items()):
+        base.append(blocks_of(identity, noisy(number, 50.0, noise=noise, blocks=blocks)))
+        head.append(blocks_of(identity, noisy(number + 100, 50.0 * factor, noise=noise, blocks=blocks)))
+    return compare_paired(side("base", *base), side("head", *head), limits)
+
+
+TWENTY = {f"tools/case{number}": 1.0 for number in range(20)}
+
+
+def test_the_same_gateway_twice_is_unchanged():
+    comparison = two(TWENTY)
+    assert (comparison.verdict, comparison.exit_code) == (Verdict.UNCHANGED, ExitCode.OK)
+    assert (comparison.mode, comparison.hypotheses) == ("paired", 40)
+    assert comparison.significance == pytest.approx(0.01)
+    assert comparison.paired is not None
+    assert (comparison.paired.base, comparison.paired.head) == ("base-1.0", "head-1.0")
+    assert comparison.baseline is None
+    assert abs(comparison.suite["p50_latency"].change_percent or 0.0) < 2
+
+
+def test_one_slower_case_of_twenty_is_found_and_named():
+    comparison = two(TWENTY | {"tools/case7": 1.2})
+    assert (comparison.verdict, comparison.exit_code) == (Verdict.REGRESSION, ExitCode.REGRESSION)
+    slow = next(case for case in comparison.cases if case.id == "tools/case7")
+    p50 = slow.metrics["p50_latency"]
+    assert [case.id for case in comparison.cases if case.verdict is Verdict.REGRESSION] == [slow.id]
+    assert p50.change_percent == pytest.approx(-20, abs=5)
+    assert p50.interval is not None
+    assert p50.interval[0] < p50.interval[1] < -10
+    assert (p50.samples, p50.sign_flip_p) == (8, 0.00781)
+    assert "8 blocks" in slow.reason
+
+
+def test_far_slower_is_critical_and_faster_is_an_improvement():
+    comparison = two({"tools/a": 1.5, "tools/b": 0.8})
+    assert [case.verdict for case in comparison.cases] == [Verdict.CRITICAL, Verdict.IMPROVEMENT]
+
+
+def test_a_proven_change_below_the_threshold_is_slower_and_passes():
+    comparison = two({"tools/a": 1.06}, noise=0.005)
+    assert (comparison.cases[0].verdict, comparison.exit_code) == (Verdict.SLOWER, ExitCode.OK)
+    assert "below the threshold of 10 %" in comparison.cases[0].reason
+
+
+def test_what_noise_hides_is_inconclusive_with_the_blocks_that_would_decide():
+    comparison = two({"tools/a": 1.12, **{f"tools/{n}": 1.0 for n in range(19)}}, noise=0.1, blocks=5)
+    metric = comparison.cases[0].metrics["p50_latency"]
+    assert metric.verdict is Verdict.INCONCLUSIVE
+    assert metric.decided_by is not None
+    assert metric.decided_by > 5
+    assert f"{metric.decided_by} blocks would decide" in metric.reason
+    assert "tools/a" in undecided(comparison)
+    assert comparison.exit_code == ExitCode.OK
+
+
+def test_every_look_costs_a_share_of_the_error():
+    pair = [blocks_of("tools/a", noisy(seed, 50.0, noise=0.08)) for seed in (1, 2)]
+    once, thrice = (
+        compare_paired(side("base", pair[0], looks=looks), side("head", pair[1], looks=looks), LIMITS)
+        for looks in (1, 3)
+    )
+    seen = [it.cases[0].metrics["p50_latency"].detectable_percent or 0.0 for it in (once, thrice)]
+    assert seen[0] < seen[1]
+    assert once.significance == thrice.significance == pytest.approx(0.01)
+
+
+def test_one_wild_block_is_no_regression():
+    base, head = noisy(1, 50.0, noise=0.01), noisy(2, 50.0, noise=0.01)
+    head[3] *= 8
+    comparison = compare_paired(
+        side("base", blocks_of("tools/a", base)), side("head", blocks_of("tools/a", head)), LIMITS
+    )
+    assert comparison.exit_code == ExitCode.OK
+    assert abs(comparison.cases[0].metrics["p50_latency"].change_percent or 99.0) < 3
+
+
+def test_fewer_than_five_blocks_tell_nothing():
+    comparison = two({"tools/a": 1.5}, blocks=4)
+    metric = comparison.cases[0].metrics["p50_latency"]
+    assert (metric.verdict, metric.p_value) == (Verdict.INCONCLUSIVE, None)
+    assert metric.change_percent == pytest.approx(-50, abs=8)
+    assert metric.reason == "4 of at least 5 blocks: nothing can be told from so few"
+    assert comparison.hypotheses == 0
+
+
+def test_throughput_does_not_decide_with_few_requests():
+    pair = [blocks_of("tools/a", noisy(seed, 50.0), sent=100) for seed in (1, 2)]
+    metrics = compare_paired(side("base", pair[0]), side("head", pair[1]), LIMITS).cases[0].metrics
+    assert metrics["requests_per_sec"].advisory
+    assert not metrics["p50_latency"].advisory
+
+
+def test_new_errors_are_critical():
+    base, head = blocks_of("tools/a", noisy(1, 50.0)), blocks_of("tools/a", noisy(2, 50.0), errors=0.01)
+    comparison = compare_paired(side("base", base), side("head", head), LIMITS)
+    assert (comparison.verdict, comparison.exit_code) == (Verdict.CRITICAL, ExitCode.REGRESSION)
+    assert comparison.cases[0].reason == "errors 1.00 percentage points more"
+
+
+def test_a_case_with_more_blocks_than_the_others_keeps_them_and_the_suite_takes_the_shared():
+    base = [blocks_of("tools/a", noisy(1, 50.0, blocks=16)), blocks_of("tools/b", noisy(2, 50.0))]
+    head = [blocks_of("tools/a", noisy(3, 50.0, blocks=16)), blocks_of("tools/b", noisy(4, 50.0))]
+    comparison = compare_paired(side("base", *base), side("head", *head), LIMITS)
+    assert [case.metrics["p50_latency"].samples for case in comparison.cases] == [16, 8]
+    assert comparison.suite["p50_latency"].samples == 8
+
+
+def test_a_block_that_one_side_lacks_does_not_count():
+    base, head = blocks_of("tools/a", noisy(1, 50.0)), blocks_of("tools/a", noisy(2, 50.0))
+    empty = head.iterations[2].model_copy(update={"metrics": {}})
+    holed = head.model_copy(update={"iterations": [*head.iterations[:2], empty, *head.iterations[3:]]})
+    shifted = compare_paired(side("base", base), side("head", holed), LIMITS).cases[0].metrics["p50_latency"]
+    assert shifted.samples == 7
+    short = head.model_copy(update={"iterations": head.iterations[:6]})
+    comparison = compare_paired(side("base", base), side("head", short), LIMITS)
+    assert comparison.cases[0].metrics["p50_latency"].samples == 6
+    assert comparison.warnings == ["Blocks that only one side has do not count: 1 case (the first: tools/a)."]
+
+
+GOOD = blocks_of("tools/a", noisy(1, 50.0))
+BAD = case_of("tools/b", validity=Validity.INVALID, reason="Tool not found")
+GONE = case_of("tools/b", validity=Validity.SKIPPED, reason="release 0.7.0 has none")
+FINE = blocks_of("tools/b", noisy(2, 50.0))
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "verdict", "code", "words"),
+    [
+        ([GOOD, FINE], [GOOD, BAD], Verdict.INVALID, 3, "Tool not found"),
+        ([GOOD, BAD], [GOOD, FINE], Verdict.INVALID, 3, "on the base: Tool not found"),
+        ([GOOD, FINE], [GOOD], Verdict.MISSING, 3, "the base has it, the head does not"),
+        ([GOOD], [GOOD, FINE], Verdict.NEW, 0, "the base does not have it"),
+        ([GOOD, FINE], [GOOD, GONE], Verdict.MISSING, 3, "skipped: release 0.7.0 has none"),
+        ([GOOD, GONE], [GOOD, FINE], Verdict.NEW, 0, "the base does not have it: release 0.7.0 has none"),
+        ([GOOD, GONE], [GOOD, GONE], Verdict.NEW, 0, "skipped: release 0.7.0 has none"),
+        ([GOOD, BAD], [GOOD, BAD], Verdict.INVALID, 3, "Tool not found"),
+    ],
+)
+def test_no_case_of_either_side_is_passed_over(base, head, verdict, code, words):
+    comparison = compare_paired(side("base", *base), side("head", *head), LIMITS)
+    other = next(case for case in comparison.cases if case.id == "tools/b")
+    assert (other.verdict, other.reason, comparison.exit_code) == (verdict, words, code)
+
+
+@pytest.mark.parametrize("which", ["base", "head"])
+def test_an_interrupted_side_never_passes(which):
+    runs = {name: side(name, GOOD) for name in ("base", "head")}
+    runs[which] = side(which, GOOD, status=RunStatus.INTERRUPTED)
+    assert compare_paired(runs["base"], runs["head"], LIMITS).exit_code == ExitCode.INVALID
+
+
+def test_another_load_is_not_comparable():
+    head = side("head", GOOD, environment=environment(requests=500))
+    comparison = compare_paired(side("base", GOOD), head, LIMITS)
+    assert (comparison.verdict, comparison.exit_code) == (Verdict.NOT_COMPARABLE, ExitCode.USAGE)
+    assert "the load differs from the base's (requests 300 → 500)" in comparison.reason
+
+
+def test_what_differs_between_the_gateways_is_shown():
+    other = elsewhere(environment(requests=300), target={"release": "1.0.8"})
+    head = side("head", GOOD, environment=other, fresh=False)
+    warnings = compare_paired(side("base", GOOD), head, LIMITS).warnings
+    assert warnings[0].startswith("Not started for this comparison: head-1.0.")
+    assert warnings[1] == "Different between base and head: gateway release 1.0.7 → 1.0.8."
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"side": None}, "was not measured beside another gateway"),
+        ({"started": STARTED + timedelta(hours=2), "finished": STARTED + timedelta(hours=3)}, "at the same time"),
+    ],
+)
+def test_runs_that_are_no_pair_are_refused(change, words):
+    with pytest.raises(UserError, match=words):
+        compare_paired(side("base", GOOD), side("head", GOOD).model_copy(update=change), LIMITS)
+
+
+def everything() -> Comparison:
+    base = [blocks_of(f"tools/case{number}", noisy(number, 50.0)) for number in range(6)]
+    factors = (1.3, 1.18, 0.7, 1.0, 1.0, 1.0)
+    head = [
+        blocks_of(f"tools/case{number}", noisy(number + 50, 50.0 * factor)) for number, factor in enumerate(factors)
+    ]
+    return compare_paired(side("base", *base, BAD), side("head", *head, BAD), LIMITS)
+
+
+def test_the_report(golden: Callable[[str, str], None]) -> None:
+    text = plain(comparison_report(everything(), environment(requests=300).load))
+    golden("comparison_report_paired.txt", text)
+    assert max(map(len, text.splitlines())) <= WIDTH
+
+
+def test_the_same_runs_give_the_same_bytes():
+    assert store.dump(everything()) == store.dump(everything())

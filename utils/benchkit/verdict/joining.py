@@ -1,0 +1,105 @@
+"""How a run joins a baseline: which of its figures become part of the reference, and when an improvement is accepted.
+
+Pure functions over the runs of a baseline, the oldest first. A figure that was better than the reference is held back:
+one lucky run does not become what later runs have to reach. When enough runs in a row held the same case back, it is
+accepted: the slower figures of that case go, the held-back ones take their place. A run that does not hold it back ends
+the series. A run that did not measure the case says nothing about it, and neither ends the series nor counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from benchkit.model import BaselineRun, Figures
+from benchkit.verdict.files import OLDEST_RUNS
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The runs of a baseline after one joined; ``accepted`` are the cases whose improvement was sustained."""
+
+    runs: list[BaselineRun]
+    oldest: list[BaselineRun]
+    accepted: list[str]
+
+
+def hold_back(run: BaselineRun, improved: Collection[str]) -> BaselineRun:
+    """The run with the figures of the improved cases set aside."""
+    return run.model_copy(
+        update={
+            "cases": {case: figures for case, figures in run.cases.items() if case not in improved},
+            "held_back": {case: figures for case, figures in run.cases.items() if case in improved},
+        }
+    )
+
+
+def joined(
+    others: list[BaselineRun], oldest: list[BaselineRun], entry: BaselineRun, *, keep: int, needed: int
+) -> Joined:
+    """The runs with a new one among them (in place of one of its name), at most ``keep``, the newest.
+
+    ``needed``: how many runs in a row have to hold a case back so that it is accepted (never more than are kept).
+    ``oldest`` is completed from the accepted figures, per case up to :data:`~benchkit.verdict.files.OLDEST_RUNS` runs,
+    and otherwise stays as it is.
+    """
+    remaining = [run for run in others if run.run_id != entry.run_id]
+    runs = sorted([*remaining, entry], key=lambda run: (run.finished, run.run_id))[-keep:]
+    accepted = []
+    for case in sorted({case for run in runs for case in run.held_back}):
+        series = _series(runs, case)
+        if len(series) >= min(needed, keep):
+            accepted.append(case)
+            runs = [_promoted(run, case) for run in runs]
+            oldest = [_without(run, case) for run in oldest]
+        else:
+            runs = [run if run.run_id in series else _not_held_back(run, case) for run in runs]
+    return Joined(runs=runs, oldest=_completed(oldest, runs), accepted=accepted)
+
+
+def _series(runs: list[BaselineRun], case: str) -> set[str]:
+    """The names of the newest runs in a row that hold the case back."""
+    series = set()
+    for run in reversed(runs):
+        if case in run.held_back:
+            series.add(run.run_id)
+        elif case in run.cases:
+            break
+    return series
+
+
+def _promoted(run: BaselineRun, case: str) -> BaselineRun:
+    """The run with its held-back figures of the case as its figures, and without those from before."""
+    figures = {name: values for name, values in run.cases.items() if name != case}
+    if case in run.held_back:
+        figures[case] = run.held_back[case]
+    return _not_held_back(run.model_copy(update={"cases": figures}), case)
+
+
+def _not_held_back(run: BaselineRun, case: str) -> BaselineRun:
+    held_back = {name: values for name, values in run.held_back.items() if name != case}
+    return run.model_copy(update={"held_back": held_back})
+
+
+def _without(run: BaselineRun, case: str) -> BaselineRun:
+    return run.model_copy(update={"cases": {name: values for name, values in run.cases.items() if name != case}})
+
+
+def _completed(oldest: list[BaselineRun], runs: list[BaselineRun]) -> list[BaselineRun]:
+    """The oldest runs, with the first accepted figures of every case that has fewer of them than it may."""
+    counts: dict[str, int] = {}
+    entries = {run.run_id: run for run in oldest if run.cases}
+    for run in entries.values():
+        for case in run.cases:
+            counts[case] = counts.get(case, 0) + 1
+    for run in runs:
+        before: dict[str, Figures] = entries[run.run_id].cases if run.run_id in entries else {}
+        added = {
+            case: figures
+            for case, figures in run.cases.items()
+            if case not in before and counts.get(case, 0) < OLDEST_RUNS
+        }
+        if added:
+            counts.update({case: counts.get(case, 0) + 1 for case in added})
+            entries[run.run_id] = run.model_copy(update={"cases": {**before, **added}, "held_back": {}})
+    return sorted(entries.values(), key=lambda run: (run.finished, run.run_id))

@@ -1,0 +1,146 @@
+"""From metrics to a case's verdict, and from cases to the verdict of the whole: the same for both modes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from benchkit.errors import ExitCode
+from benchkit.model import METRICS, CaseComparison, MetricComparison, Run, RunStatus, Validity, Verdict
+from benchkit.verdict.rules import BY_SEVERITY, ERROR_RATE, WORSE, number, worst
+
+JUDGED = frozenset(
+    {
+        Verdict.CRITICAL,
+        Verdict.REGRESSION,
+        Verdict.INCONCLUSIVE,
+        Verdict.SLOWER,
+        Verdict.IMPROVEMENT,
+        Verdict.UNCHANGED,
+    }
+)
+"""Verdicts of cases that were held against a reference."""
+
+BY_ERRORS_ALONE = "only its error rate decides: the other figures are advisory or have no reference"
+"""The reason of a case whose verdict says nothing about its speed."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The verdict of a whole comparison, with its exit code and one sentence."""
+
+    verdict: Verdict
+    exit_code: ExitCode
+    sentence: str
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One case
+
+
+def judged_case(
+    identity: str,
+    metrics: Mapping[str, MetricComparison],
+    since_oldest: Mapping[str, MetricComparison] | None = None,
+    oldest: str = "",
+) -> CaseComparison:
+    """A case with the verdict of its worst deciding metric.
+
+    ``since_oldest``: its metrics held against the oldest accepted runs, of which ``oldest`` is the first. Only a
+    regression there counts: the case is as it was, compared with the newest runs, because they slid as well.
+    """
+    verdict, reason = _case_verdict(metrics)
+    slid = {name: metric for name, metric in (since_oldest or {}).items() if metric.verdict in WORSE}
+    if slid:
+        words = [f"{METRICS[name].label} slid since {oldest}: {metric.reason}" for name, metric in slid.items()]
+        verdict = worst([verdict, *(metric.verdict for metric in slid.values())])
+        reason = "; ".join([reason, *words] if reason else words)
+    return CaseComparison(
+        id=identity, verdict=verdict, reason=reason, metrics=dict(metrics), since_oldest=dict(since_oldest or {})
+    )
+
+
+def _case_verdict(metrics: Mapping[str, MetricComparison]) -> tuple[Verdict, str]:
+    """The worst of the metrics that decide, and what a reader has to know about it."""
+    deciding = {name: metric for name, metric in metrics.items() if not metric.advisory}
+    # A figure that only this run has can't be held against anything; the others still can.
+    judged = {name: metric for name, metric in deciding.items() if metric.verdict is not Verdict.NEW}
+    if not judged:
+        if deciding:
+            return Verdict.NEW, "the baseline has none of the figures that decide"
+        return Verdict.NOT_COMPARABLE, "shown only: none of its figures decides"
+    verdict = worst(metric.verdict for metric in judged.values())
+    told = {Verdict.MISSING, Verdict.NOT_COMPARABLE} | ({verdict} - {Verdict.UNCHANGED})
+    reasons = [f"{METRICS[name].label} {metric.reason}" for name, metric in judged.items() if metric.verdict in told]
+    if list(judged) == [ERROR_RATE]:
+        reasons.append(BY_ERRORS_ALONE)
+    return verdict, "; ".join(reasons)
+
+
+def is_without_ratio(case: CaseComparison) -> bool:
+    """Whether a figure that decides could not be compared, so that the case says nothing."""
+    return any(not metric.advisory and metric.verdict is Verdict.NOT_COMPARABLE for metric in case.metrics.values())
+
+
+def by_errors_alone(cases: Iterable[CaseComparison]) -> list[str]:
+    """The warning that some cases say nothing about speed, where there are any."""
+    count = sum(case.reason.endswith(BY_ERRORS_ALONE) for case in cases)
+    if not count:
+        return []
+    return [f"{number(count, 'compared case')} judged by errors alone: the figures that gate are advisory there."]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The whole
+
+
+def outcome(run: Run, cases: Sequence[CaseComparison]) -> Outcome:
+    """The first that holds of the list in :mod:`benchkit.verdict.compare`, from its second entry on."""
+    compared = number(sum(case.verdict in JUDGED for case in cases), "compared case")
+    rest = _counted(case for case in cases if case.verdict not in WORSE)
+    worse = [case.verdict for case in cases if case.verdict in WORSE]
+    if worse:
+        critical = f" ({worse.count(Verdict.CRITICAL)} critical)" if Verdict.CRITICAL in worse else ""
+        return Outcome(worst(worse), ExitCode.REGRESSION, f"{len(worse)} of {compared} got worse{critical}{rest}")
+    problem = _problem(run, cases)
+    if problem:
+        verdict, words = problem
+        return Outcome(verdict, ExitCode.INVALID, f"{words}; no regression in {compared}{rest}")
+    judged = [case.verdict for case in cases if case.verdict in JUDGED]
+    if not judged:
+        return Outcome(Verdict.NEW, ExitCode.USAGE, f"the baseline has no figures for the run's {len(cases)} cases")
+    return Outcome(worst(judged), ExitCode.OK, f"no regression in {compared}{rest}")
+
+
+def _problem(run: Run, cases: Sequence[CaseComparison]) -> tuple[Verdict, str] | None:
+    """Why the run can't pass although nothing in it got worse; ``None`` when it can."""
+    if run.status is not RunStatus.COMPLETE:
+        return Verdict.INVALID, "the run was interrupted"
+    if not any(case.validity is Validity.VALID for case in run.cases):
+        return Verdict.INVALID, "the run has no valid case"
+    verdicts = {case.verdict for case in cases}
+    if Verdict.INVALID in verdicts:
+        return Verdict.INVALID, "not all work happened"
+    if any(is_without_ratio(case) for case in cases):
+        return Verdict.INVALID, "a deciding figure has no ratio to its reference"
+    if Verdict.MISSING in verdicts:
+        return Verdict.MISSING, "not all work happened"
+    return None
+
+
+def _counted(cases: Iterable[CaseComparison]) -> str:
+    """``; 2 better, 1 missing``, the worst first."""
+    counts = Counter(_word(case) for case in sorted(cases, key=lambda case: BY_SEVERITY.index(case.verdict)))
+    return f"; {', '.join(f'{count} {word}' for word, count in counts.items())}" if counts else ""
+
+
+def _word(case: CaseComparison) -> str:
+    if case.verdict is Verdict.NOT_COMPARABLE:
+        return "not comparable" if is_without_ratio(case) else "shown only"
+    words = {
+        Verdict.IMPROVEMENT: "better",
+        Verdict.NEW: "without a reference",
+        Verdict.SLOWER: "slower within its threshold",
+    }
+    return words.get(case.verdict, case.verdict.value)

@@ -1,0 +1,290 @@
+"""The statistics of a verdict: pure functions over arrays, without documents.
+
+Everything is on natural logarithms, and *positive is worse*: a caller turns a metric round whose larger values are
+better. So a difference is a ratio, and one unit of noise is the same share of a fast and of a slow case.
+
+The unit of noise is the run (stored mode) or the block (paired mode), never the request: requests of one run share its
+moment and its machine.
+
+``scipy.stats`` is imported where it is used: that takes longer than everything else a comparison with a stored baseline
+does. Student's t itself is in ``scipy.special``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import nctdtrinc, stdtr, stdtrit  # pylint: disable=no-name-in-module  # it is compiled
+
+Floats = NDArray[np.float64]
+
+CONFIDENCE = 0.95
+"""Of every interval."""
+
+POWER = 0.8
+"""Of what is called detectable: found in 4 of 5 comparisons."""
+
+SMALLEST_NOISE = 0.005
+"""Between runs, as a logarithm. No two runs of a gateway are more alike than that, whatever a few of them say."""
+
+SMALLEST_PAIRED_NOISE = 0.001
+"""Between the two sides of a block, as a logarithm."""
+
+RESOLUTION_MS = 0.1
+"""hey's step: a latency is known to half of it, evenly spread, so with a standard deviation of a step / sqrt(12)."""
+
+MOST_SAMPLES = 100
+"""A number of runs or blocks beyond this decides nothing in practice."""
+
+EXACT_FLIPS = 12
+"""Up to so many blocks, the sign-flip test goes through all 2**k signs; above, through 2**12 of them, drawn at random
+(from a fixed seed): it is held against 0.05, which that tells as well."""
+
+CHECKED_BELOW = 0.05
+"""What the exact test has to reach as well, where so many blocks can; and above which there is nothing to check."""
+
+MIN_BLOCKS = 5
+"""Below five blocks no outcome of the sign-flip test is rare: with four, the rarest has p = 0.125."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is known of the noise between runs before this baseline: a deviation, worth so many degrees of freedom."""
+
+    deviation: float
+    degrees: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How much worse one side is, as a natural logarithm, and how sure that is.
+
+    ``effect`` is what was seen. ``machine`` of it, or any part of that, can be the machine's own change of speed, so
+    the gateway's effect is a range from ``effect`` to ``effect - machine``; ``nearest`` is its point nearest to none.
+    ``low`` to ``high`` is the 95 % interval, widened by the range. ``p`` is two-sided, for no effect, of ``nearest``.
+    ``deviation`` is of one run, or of one block's difference; ``own`` is 1 where the run that is judged brings its own
+    share of it (a prediction interval), 0 where the mean of the differences is judged.
+    """
+
+    effect: float
+    machine: float
+    low: float
+    high: float
+    p: float
+    deviation: float
+    degrees: float
+    samples: int
+    own: int
+
+    @property
+    def nearest(self) -> float:
+        """The point nearest to zero of what the gateway's effect may be."""
+        return _nearest(self.effect, self.machine)
+
+    @property
+    def standard_error(self) -> float:
+        """Of ``effect``."""
+        return self.deviation * math.sqrt(self.own + 1 / self.samples)
+
+
+def _nearest(effect: float, machine: float) -> float:
+    ends = sorted((effect, effect - machine))
+    return min(max(0.0, ends[0]), ends[1])
+
+
+def _two_sided(effect: float, error: float, degrees: float) -> float:
+    return min(1.0, 2 * float(stdtr(degrees, -abs(effect) / error)))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Stored baseline
+
+
+def moderated(deviation: float, degrees: float, prior: Prior) -> Prior:
+    """A deviation with so many degrees of freedom, drawn towards what was known before.
+
+    ``s² = (d₀·s₀² + d·s²) / (d₀ + d)``, with ``d₀ + d`` degrees of freedom (Smyth 2004, "Linear models and empirical
+    Bayes methods", section 3: the moderated t of limma). So two runs that happen to agree are not taken for a machine
+    without noise, and a single one can be judged at all.
+    """
+    total = prior.degrees + degrees
+    return Prior(math.sqrt((prior.degrees * prior.deviation**2 + degrees * deviation**2) / total), total)
+
+
+def stored(
+    current: float, references: ArrayLike, prior: Prior, *, floor: float = 0.0, machine: float = 0.0
+) -> Estimate:
+    """One run held against the runs of a baseline: the prediction interval for one more run.
+
+    ``t = (x - mean) / (s·√(1 + 1/m))`` with the moderated deviation.
+
+    Args:
+        current: the run's value, a logarithm, positive is worse.
+        references: those of the baseline's m >= 1 runs.
+        prior: what is known of the deviation; with more than 0 degrees of freedom.
+        floor: the deviation is never taken for less (nor than :data:`SMALLEST_NOISE`).
+        machine: logarithm of the machine's control time now, divided by that of the references: positive is slower.
+    """
+    values = np.asarray(references, dtype=np.float64)
+    count = int(values.size)
+    own_deviation = float(values.std(ddof=1)) if count > 1 else 0.0
+    noise = moderated(own_deviation, count - 1, prior)
+    deviation = max(noise.deviation, floor, SMALLEST_NOISE)
+    return _estimate(current - float(values.mean()), machine, Prior(deviation, noise.degrees), samples=count, own=1)
+
+
+def _estimate(effect: float, machine: float, noise: Prior, *, samples: int, own: int) -> Estimate:
+    error = noise.deviation * math.sqrt(own + 1 / samples)
+    half = float(stdtrit(noise.degrees, (1 + CONFIDENCE) / 2)) * error
+    return Estimate(
+        effect=effect,
+        machine=machine,
+        low=min(effect, effect - machine) - half,
+        high=max(effect, effect - machine) + half,
+        p=_two_sided(_nearest(effect, machine), error, noise.degrees),
+        deviation=noise.deviation,
+        degrees=noise.degrees,
+        samples=samples,
+        own=own,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Paired blocks
+
+
+def paired(differences: ArrayLike, *, floor: float = 0.0) -> Estimate:
+    """Two gateways held against each other over k >= 2 blocks.
+
+    The effect is that of Hodges and Lehmann, which one stalled block does not move; interval and p are those of the
+    paired t, around the mean.
+
+    Args:
+        differences: logarithm of the head's value less the base's, one for each block; positive is worse.
+        floor: the deviation is never taken for less (nor than :data:`SMALLEST_PAIRED_NOISE`).
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    blocks = int(values.size)
+    deviation = max(float(values.std(ddof=1)), floor, SMALLEST_PAIRED_NOISE)
+    noise = Prior(deviation, blocks - 1)
+    around_mean = _estimate(float(values.mean()), 0.0, noise, samples=blocks, own=0)
+    effect = hodges_lehmann(values)
+    # The interval holds the effect, also where the mean is far from it.
+    return Estimate(
+        effect=effect,
+        machine=0.0,
+        low=min(around_mean.low, effect),
+        high=max(around_mean.high, effect),
+        p=around_mean.p,
+        deviation=deviation,
+        degrees=noise.degrees,
+        samples=blocks,
+        own=0,
+    )
+
+
+def hodges_lehmann(values: Floats) -> float:
+    """The median of all means of two values, each value with itself included (Hodges and Lehmann, 1963)."""
+    first, second = np.triu_indices(values.size)
+    return float(np.median((values[first] + values[second]) / 2))
+
+
+def sign_flip(differences: ArrayLike) -> float:
+    """Two-sided p of the sign-flip test of the mean: exact up to :data:`EXACT_FLIPS` values.
+
+    If both sides are the same gateway, each difference could as well have had the other sign, however it scatters.
+    """
+    from scipy.stats import permutation_test  # pylint: disable=import-outside-toplevel  # the module's text says why
+
+    values = np.asarray(differences, dtype=np.float64)
+    result = permutation_test(
+        (values,),
+        _mean,
+        permutation_type="samples",
+        n_resamples=2**EXACT_FLIPS,
+        batch=4096,
+        vectorized=True,
+        rng=np.random.default_rng(0),
+    )
+    return float(result.pvalue)
+
+
+def _mean(values: Floats, axis: int) -> Floats:
+    return np.asarray(values.mean(axis=axis))
+
+
+def smallest_sign_flip(blocks: int) -> float:
+    """The smallest p that :func:`sign_flip` can have with so many blocks: all differences of one sign."""
+    return float(2.0 / 2 ** min(blocks, EXACT_FLIPS))
+
+
+def sign_flip_agrees(p: float, blocks: int) -> bool:
+    """Whether the exact test does not speak against what the t test found."""
+    return p <= max(CHECKED_BELOW, smallest_sign_flip(blocks)) * (1 + 1e-9)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Many hypotheses, and what could have been seen
+
+
+def corrected(p_values: Sequence[float]) -> list[float]:
+    """The q-values of Benjamini and Hochberg (1995): the smallest rate of false discoveries at which each is one.
+
+    What ``scipy.stats.false_discovery_control`` computes (a test holds the two against each other), without its import.
+    """
+    count = len(p_values)
+    order = np.argsort(p_values)[::-1]
+    scaled = np.asarray(p_values, dtype=np.float64)[order] * count / np.arange(count, 0, -1)
+    adjusted = np.empty(count)
+    adjusted[order] = np.minimum(np.minimum.accumulate(scaled), 1.0)
+    return [float(value) for value in adjusted]
+
+
+def detectable(estimate: Estimate, level: float, threshold: float) -> float:
+    """The smallest effect for the worse that would have been a regression in 4 of 5 such comparisons (a logarithm).
+
+    Its p has to reach ``level``, for which the noncentral t gives the effect, and it has to be seen beyond
+    ``threshold`` (a logarithm): an effect of exactly the threshold is seen beyond it half of the time.
+    """
+    critical = float(stdtrit(estimate.degrees, 1 - level / 2))
+    proven = float(nctdtrinc(estimate.degrees, 1 - POWER, critical))
+    beyond = threshold / estimate.standard_error + float(stdtrit(estimate.degrees, POWER))
+    return max(proven, beyond) * estimate.standard_error + abs(estimate.machine)
+
+
+def decided_by(
+    estimate: Estimate, level: float, worse: float, better: float, within: tuple[float, float]
+) -> int | None:
+    """How many runs or blocks would decide, if they showed the same effect and the same deviation.
+
+    Args:
+        estimate: one that does not decide.
+        level: what p has to reach.
+        worse: from here on a proven effect has a name for the worse (0: any).
+        better: down to here a proven effect is an improvement (a negative logarithm).
+        within: the interval that lies inside these is unchanged.
+
+    Returns:
+        The smallest number; ``None`` where none up to :data:`MOST_SAMPLES` decides.
+    """
+    counts = np.arange(max(estimate.samples + 1, 2 if estimate.own else MIN_BLOCKS), MOST_SAMPLES + 1, dtype=np.float64)
+    if not counts.size:
+        return None
+    degrees = estimate.degrees + counts - estimate.samples
+    errors = estimate.deviation * np.sqrt(estimate.own + 1 / counts)
+    half = stdtrit(degrees, (1 + CONFIDENCE) / 2) * errors
+    ends = sorted((estimate.effect, estimate.effect - estimate.machine))
+    inside = (ends[0] - half > within[0]) & (ends[1] + half < within[1])
+    named = estimate.nearest > worse or estimate.nearest <= better
+    proven = (2 * stdtr(degrees, -abs(estimate.nearest) / errors) <= level) & named
+    deciding = counts[inside | proven]
+    return int(deciding[0]) if deciding.size else None
+
+
+def resolution(value_ms: float) -> float:
+    """The deviation that hey's step alone gives a latency, as a logarithm: a step / sqrt(12), relative."""
+    return RESOLUTION_MS / math.sqrt(12) / value_ms

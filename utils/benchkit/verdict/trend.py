@@ -1,0 +1,314 @@
+"""The trend over stored runs: which run changed a case's level, and what slides slowly.
+
+Only runs that can be held against each other count: complete ones of one profile, with the load and on the machine of
+the newest. Pure, but for reading the history.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from benchkit.model import METRICS, Metric, Model, RunStatus
+from benchkit.verdict import segments
+from benchkit.verdict.environments import load_differences, machine_differences
+from benchkit.verdict.history import CaseFigures, RunHistory, StoredRun
+from benchkit.verdict.rules import badness, is_ratio, number, percent
+from benchkit.verdict.segments import MIN_RUNS, Shift, Slope
+from benchkit.verdict.statistics import corrected
+
+SLIDE_LEVEL = 0.01
+"""What q, the p of a slide corrected over all series (Benjamini-Hochberg), has to reach."""
+
+PER_RUNS = 10
+"""A slide is stated per so many runs."""
+
+
+class TrendRun(Model):
+    """One run of the trend; ``control_score`` is the machine's at that run, in ms, lower is faster."""
+
+    run_id: str
+    finished: datetime
+    release: str | None = None
+    control_score: float | None = None
+
+
+class ChangePoint(Model):
+    """A change of level between two runs that follow each other.
+
+    ``change_percent`` (positive: better) with its interval of 95 % (Welch's t on logarithms), the worse end first.
+    ``runs_before`` and ``runs_after`` are how many runs the two levels have. ``machine_percent``: by how much more time
+    the machine's own control work took on the later level, where that is more than chance (95 %).
+    """
+
+    last_before: TrendRun
+    first_after: TrendRun
+    change_percent: float
+    interval: tuple[float, float]
+    p_value: float
+    runs_before: int
+    runs_after: int
+    machine_percent: float | None = None
+
+
+class Slide(Model):
+    """A slow slide over the ``runs`` since the first of them; percentages as in :class:`ChangePoint`.
+
+    ``interval`` is that of ``total_percent`` (Sen's, 95 %); ``q_value`` is Mann-Kendall's p after correction over all
+    series.
+    """
+
+    since: TrendRun
+    runs: int
+    per_ten_runs_percent: float
+    total_percent: float
+    interval: tuple[float, float]
+    p_value: float
+    q_value: float
+
+
+class SeriesTrend(Model):
+    """One metric of one case over the runs. ``values`` has one entry for each run of the trend, in the metric's unit.
+
+    ``noise_percent``: the deviation between neighbouring runs. ``problem`` says why nothing can be said.
+    """
+
+    case: str
+    metric: str
+    unit: str
+    advisory: bool = False
+    values: list[float | None]
+    change_points: list[ChangePoint] = Field(default_factory=list)
+    slide: Slide | None = None
+    noise_percent: float | None = None
+    problem: str = ""
+
+    @property
+    def change_percent(self) -> float:
+        """The change that counts for the order: what slides now, else the newest change of level, else none."""
+        if self.slide is not None:
+            return self.slide.total_percent
+        return self.change_points[-1].change_percent if self.change_points else 0.0
+
+
+class Trend(Model):
+    """The trend of a profile: its runs, the oldest first, and the series, the worst first.
+
+    ``left_out`` says how many stored runs are not part of it, and why. ``needed_runs`` is how many a series needs.
+    """
+
+    schema_version: Literal[1] = 1
+    profile: str
+    runs: list[TrendRun]
+    left_out: list[str]
+    needed_runs: int = MIN_RUNS
+    significance: float = SLIDE_LEVEL
+    series: list[SeriesTrend]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Which runs, which figures
+
+
+def trend_of(history: RunHistory, profile: str, *, cases: str, metrics: Sequence[str], last: int) -> Trend:
+    """The trend of the newest ``last`` runs of a profile.
+
+    Args:
+        history: the stored runs.
+        profile: whose.
+        cases: a pattern (``tools/*``) of the cases.
+        metrics: keys of the metric table, none of them absolute.
+        last: how many runs at most.
+    """
+    runs, left_out = _comparable(history.runs, profile)
+    if len(runs) > last:
+        left_out.append(f"{len(runs) - last} older ones")
+        runs = runs[-last:]
+    shown = [
+        TrendRun(run_id=run.run_id, finished=run.finished, release=run.release, control_score=run.control_score)
+        for run in runs
+    ]
+    found = history.figures(runs)
+    names = sorted({case for figures in found for case in figures if fnmatch.fnmatchcase(case, cases)})
+    measured = (_measured(shown, case, metric, found) for case in names for metric in metrics)
+    series = _with_slides([one for one in measured if any(value is not None for value in one.values)])
+    return Trend(
+        profile=profile,
+        runs=shown,
+        left_out=left_out,
+        series=sorted(series, key=lambda one: (one.change_percent, one.case, one.metric)),
+    )
+
+
+def _comparable(runs: Sequence[StoredRun], profile: str) -> tuple[list[StoredRun], list[str]]:
+    """The runs of a profile that can be held against the newest, the oldest first; and what was left out, in words."""
+    why: Counter[str] = Counter()
+    kept: dict[str, StoredRun] = {}
+    newest: StoredRun | None = None
+    for run in reversed(runs):
+        if run.profile != profile or run.paired:
+            continue
+        if run.status is not RunStatus.COMPLETE:
+            why["interrupted"] += 1
+        elif not run.measured:
+            why["without a valid case"] += 1
+        elif newest is not None and load_differences(newest.load, run.load):
+            why["with another load than the newest"] += 1
+        elif newest is not None and machine_differences(newest.machine, run.machine):
+            why["on another machine than the newest"] += 1
+        elif run.run_id in kept:
+            why["stored twice"] += 1
+        else:
+            newest = newest or run
+            kept[run.run_id] = run
+    return list(reversed(kept.values())), [f"{number} {reason}" for reason, number in why.items()]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One series
+
+
+@dataclass(frozen=True)
+class _Series:
+    """What was measured; the figures that can be part of a ratio are what is looked at."""
+
+    case: str
+    metric: Metric
+    values: list[float | None]
+    advisory: bool
+    runs: list[TrendRun]
+
+
+def _measured(runs: list[TrendRun], case: str, metric: str, found: Sequence[Mapping[str, CaseFigures]]) -> _Series:
+    """One metric of one case in all runs."""
+    of_case = [figures.get(case) for figures in found]
+    return _Series(
+        case=case,
+        metric=METRICS[metric],
+        values=[one.figures.get(metric) if one else None for one in of_case],
+        advisory=any(one is not None and metric in one.advisory for one in of_case),
+        runs=runs,
+    )
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """A series after the search for levels: the positions of its figures, their logarithms, the change points.
+
+    ``start`` is where the span begins that is asked for a slide; ``slope`` is ``None`` where that is too short.
+    """
+
+    places: list[int]
+    logs: segments.Series
+    points: list[int]
+    start: int
+    slope: Slope | None
+
+
+def _with_slides(series: Sequence[_Series]) -> list[SeriesTrend]:
+    """Every series with its change points and its slide, the slides corrected over all series."""
+    looked = [_look(one) for one in series]
+    asked = {number: one.slope.p_value for number, one in enumerate(looked) if one.slope is not None}
+    q_values = dict(zip(asked, corrected(list(asked.values())), strict=True)) if asked else {}
+    return [_described(one, looked[number], q_values.get(number, 1.0)) for number, one in enumerate(series)]
+
+
+def _look(series: _Series) -> _Looked:
+    """Search one series for levels, then for a slide.
+
+    Where a straight line explains it better than levels do, the whole is asked for a slide, else the newest level is.
+    """
+    places = [at for at, value in enumerate(series.values) if value is not None and is_ratio(value)]
+    logs = np.array([badness(series.metric, series.values[at] or math.nan) for at in places], dtype=np.float64)
+    positions = np.array(places, dtype=np.float64)
+    points = segments.change_points(logs)
+    whole = not points or segments.is_line(positions, logs, points)
+    start = 0 if whole else points[-1]
+    slope = segments.slope(positions[start:], logs[start:]) if len(logs) - start >= MIN_RUNS else None
+    return _Looked(places, logs, points, start, slope)
+
+
+def _described(series: _Series, looked: _Looked, q_value: float) -> SeriesTrend:
+    slides = looked.slope is not None and q_value <= SLIDE_LEVEL
+    # What slides as a whole has no levels: the steps of a staircase would be an artefact of the search for them.
+    points = [] if slides and looked.start == 0 else looked.points
+    measured = len(looked.logs)
+    return SeriesTrend(
+        case=series.case,
+        metric=series.metric.name,
+        unit=series.metric.unit,
+        advisory=series.advisory,
+        values=series.values,
+        change_points=[_change_point(series, looked, points, at) for at in points],
+        slide=_slide(series, looked, q_value) if slides else None,
+        noise_percent=_rounded(100 * segments.deviation(looked.logs)) if measured >= MIN_RUNS else None,
+        problem="" if measured >= MIN_RUNS else f"{number(measured, 'run')}, {MIN_RUNS} are needed",
+    )
+
+
+def _change_point(series: _Series, looked: _Looked, points: list[int], at: int) -> ChangePoint:
+    bounds = [0, *points, len(looked.places)]
+    place = bounds.index(at)
+    start, end = bounds[place - 1], bounds[place + 1]
+    found = segments.shift(looked.logs[start:at], looked.logs[at:end])
+    runs = [series.runs[number] for number in looked.places]
+    machine = _machine_shift(runs[start:at], runs[at:end])
+    return ChangePoint(
+        last_before=runs[at - 1],
+        first_after=runs[at],
+        change_percent=_rounded(percent(series.metric, found.effect)),
+        interval=_interval(series.metric, found.low, found.high),
+        p_value=_short(found.p_value),
+        runs_before=at - start,
+        runs_after=end - at,
+        machine_percent=_rounded(100 * math.expm1(machine.effect)) if machine else None,
+    )
+
+
+def _machine_shift(before: list[TrendRun], after: list[TrendRun]) -> Shift | None:
+    """How the machine's control work changed between two levels, where that is more than chance."""
+    sides = [
+        np.array([math.log(run.control_score) for run in runs if run.control_score], dtype=np.float64)
+        for runs in (before, after)
+    ]
+    if min(len(side) for side in sides) < segments.MIN_SEGMENT:
+        return None
+    found = segments.shift(*sides)
+    return found if found.low > 0 or found.high < 0 else None
+
+
+def _slide(series: _Series, looked: _Looked, q_value: float) -> Slide:
+    assert looked.slope is not None
+    places = looked.places[looked.start :]
+    steps = places[-1] - places[0]
+    slope = looked.slope
+    return Slide(
+        since=series.runs[places[0]],
+        runs=len(places),
+        per_ten_runs_percent=_rounded(percent(series.metric, PER_RUNS * slope.per_run)),
+        total_percent=_rounded(percent(series.metric, steps * slope.per_run)),
+        interval=_interval(series.metric, steps * slope.low, steps * slope.high),
+        p_value=_short(slope.p_value),
+        q_value=_short(q_value),
+    )
+
+
+def _interval(metric: Metric, low: float, high: float) -> tuple[float, float]:
+    """The interval in percent, the worse end first; larger logarithms are worse."""
+    return _rounded(percent(metric, high)), _rounded(percent(metric, low))
+
+
+def _rounded(value: float) -> float:
+    return round(value, 2) + 0.0
+
+
+def _short(p_value: float) -> float:
+    return float(f"{p_value:.3g}")

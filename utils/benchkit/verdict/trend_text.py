@@ -1,0 +1,146 @@
+"""The trend in words, as lines of at most 100 columns, the worst first; a function of the document alone."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
+
+from benchkit.model import METRICS
+from benchkit.verdict import segments
+from benchkit.verdict.rules import number
+from benchkit.verdict.trend import ChangePoint, SeriesTrend, Slide, Trend, TrendRun
+
+WIDTH = 100
+BARS = "▁▂▃▄▅▆▇█"
+SPARK = 32
+"""Columns of a sparkline; more runs than that share columns by their median."""
+
+_CASE, _METRIC = 40, 14
+
+
+def trend_report(trend: Trend) -> str:
+    """The whole report: what it is about, what changed, what did not, what it could have seen."""
+    if not trend.runs:
+        return _wrapped(f"No stored run of profile {trend.profile} can be part of a trend{_left_out(trend)}.")
+    first, last = trend.runs[0], trend.runs[-1]
+    text = _wrapped(
+        f"Trend of profile {trend.profile}: {number(len(trend.runs), 'run')}, {first.finished:%Y-%m-%d} to "
+        f"{last.finished:%Y-%m-%d}{_left_out(trend)}."
+    )
+    most = max(sum(value is not None for value in one.values) for one in trend.series)
+    if all(one.problem for one in trend.series):
+        text += _wrapped(
+            f"Too few to see a trend: {number(most, 'run')} of a case at most, {trend.needed_runs} are needed. With "
+            "fewer, a change can't be told from the noise between runs; compare a run with its baseline, or two "
+            "gateways side by side. What was measured so far:"
+        )
+        return text + _table(trend.series)
+    moved = [one for one in trend.series if one.change_points or one.slide]
+    text += _wrapped(_summary(moved, trend.series))
+    return text + _table(trend.series) + "\n" + _wrapped(_limits(trend))
+
+
+def _left_out(trend: Trend) -> str:
+    return f" (left out: {', '.join(trend.left_out)})" if trend.left_out else ""
+
+
+def _summary(moved: Sequence[SeriesTrend], series: Sequence[SeriesTrend]) -> str:
+    worse = sum(one.change_percent < 0 for one in moved)
+    better = len(moved) - worse
+    if not moved:
+        return f"None of {number(len(series), 'series')} changed its level or slides."
+    return f"{worse} of {len(series)} series got worse, {better} got better; the worst first."
+
+
+def _table(series: Sequence[SeriesTrend]) -> str:
+    lines = [f"\n{'case':<{_CASE}} {'metric':<{_METRIC}} {'oldest to newest run':<{SPARK}} {'newest':>9}\n"]
+    for one in series:
+        metric = METRICS[one.metric]
+        case = one.case if len(one.case) <= _CASE else one.case[: _CASE - 1] + "…"
+        unit = f" {metric.unit}" if metric.unit in ("ms", "s") else ""
+        measured = [value for value in one.values if value is not None]
+        newest = f"{measured[-1]:.{metric.decimals}f}" if measured else "-"
+        label = f"{metric.label}{unit}" + (" ~" if one.advisory else "")
+        lines.append(f"{case:<{_CASE}} {label:<{_METRIC}} {sparkline(one.values):<{SPARK}} {newest:>9}\n")
+        lines += [_wrapped(words, indent=4) for words in _findings(one)]
+    if any(one.advisory for one in series):
+        lines.append("~ a percentile with too few samples beyond it: it is shown, and scatters\n")
+    return "".join(lines)
+
+
+def _findings(one: SeriesTrend) -> list[str]:
+    if one.problem:
+        return [f"too few: {one.problem}"]
+    slide = [_slide(one.slide)] if one.slide else []
+    return slide + [_change_point(point) for point in reversed(one.change_points)]
+
+
+def _change_point(point: ChangePoint) -> str:
+    words = (
+        f"{_change(point.change_percent, point.interval)} from {_run(point.last_before)} to {_run(point.first_after)}; "
+        f"{number(point.runs_before, 'run')} before, {point.runs_after} after"
+    )
+    if point.machine_percent is not None:
+        speed = f"{abs(point.machine_percent):.1f} % {'slower' if point.machine_percent > 0 else 'faster'}"
+        words += f". Over the later runs the machine itself was {speed} at its control work"
+    return words
+
+
+def _slide(slide: Slide) -> str:
+    word = "worse" if slide.per_ten_runs_percent < 0 else "better"
+    return (
+        f"slides: {abs(slide.per_ten_runs_percent):.1f} % {word} per 10 runs, in all "
+        f"{_change(slide.total_percent, slide.interval)} over {slide.runs} runs since {_run(slide.since)}"
+    )
+
+
+def _change(percent: float, interval: tuple[float, float]) -> str:
+    """``12.3 % worse (8.1 to 16.4)``."""
+    sign = -1 if percent < 0 else 1
+    low, high = sorted(sign * end for end in interval)
+    return f"{abs(percent):.1f} % {'worse' if percent < 0 else 'better'} ({low:.1f} to {high:.1f})"
+
+
+def _run(run: TrendRun) -> str:
+    return f"{run.run_id} (gateway {run.release})" if run.release else run.run_id
+
+
+def _limits(trend: Trend) -> str:
+    """What could have been seen: the step that half of the time shows, at the median noise of the series."""
+    measured = [(one.noise_percent, sum(value is not None for value in one.values)) for one in trend.series]
+    noise = [(percent, runs) for percent, runs in measured if percent is not None]
+    middle, runs = median(percent for percent, _ in noise), min(runs for _, runs in noise)
+    step = 100 * math.expm1(segments.visible_step(middle / 100, runs, min(5, runs // 2)))
+    return (
+        f"Noise between neighbouring runs: {middle:.1f} % (median over the series). With it, a step of about "
+        f"{step:.0f} % shows {min(5, runs // 2)} runs after it happened, and smaller ones later. A change point says "
+        "which run changed, not why: machine, settings and release change as well."
+    )
+
+
+def sparkline(values: Sequence[float | None], columns: int = SPARK) -> str:
+    """The values as bars, the smallest lowest; a gap where nothing was measured."""
+    width = min(len(values), columns)
+    bounds = [round(place * len(values) / width) for place in range(width + 1)] if width else []
+    cells = []
+    for start, end in pairwise(bounds):
+        found = [value for value in values[start:end] if value is not None]
+        cells.append(median(found) if found else None)
+    known = [cell for cell in cells if cell is not None]
+    if not known:
+        return " " * width
+    low, span = min(known), max(known) - min(known)
+    return "".join(" " if cell is None else BARS[_bar(cell - low, span)] for cell in cells)
+
+
+def _bar(above: float, span: float) -> int:
+    return min(int(above / span * len(BARS)), len(BARS) - 1) if span > 0 else len(BARS) // 2
+
+
+def _wrapped(text: str, *, indent: int = 0) -> str:
+    space = " " * indent
+    lines = textwrap.wrap(text, WIDTH, initial_indent=space, subsequent_indent=space, break_on_hyphens=False)
+    return "".join(f"{line}\n" for line in lines)
