@@ -19,6 +19,8 @@
 #
 # environment:
 #   GATEWAY_VERSION             release of the gateway (default: stack.gateway.version of config.yaml)
+#   GATEWAY_SOURCE              a wheel or checkout of the gateway, built and run instead of a release
+#                               (default: stack.gateway.source of config.yaml)
 #   GATEWAY_DEPENDENCIES_DATE   install it with the packages of that day (YYYY-MM-DD); default: the day that
 #                               gateway-dependencies.pin has for the release, else today
 #   PERF_HEY                    another hey than the one on PATH (default: performance.hey_binary of config.yaml)
@@ -103,6 +105,12 @@ read_arguments() {
 }
 
 check_gateway_version() {
+  local source
+  source=$(tools::gateway_source)
+  if [ -n "$source" ]; then
+    [ -e "$source" ] || log::die 2 "GATEWAY_SOURCE (stack.gateway.source in config.yaml): there is no $source: name a wheel or a checkout of the gateway"
+    return 0
+  fi
   case $(tools::gateway_version) in
     [0-9]*) ;;
     *) log::die 2 "gateway release '$(tools::gateway_version)' is not a version: set GATEWAY_VERSION, or stack.gateway.version of config.yaml, to one like 1.0.7" ;;
@@ -499,7 +507,39 @@ gateway_releases() {
     | sed -n 's/^Available versions: //p'
 }
 
+# install_source: builds the gateway from the user's wheel or checkout; a checkout gets today's packages.
+install_source() {
+  local source log name target date limit=() began=$SECONDS
+  source=$(tools::gateway_source)
+  name=$(tools::gateway_name)
+  target=$TOOLS/gateway/$name
+  log=$(new_log "gateway-$name")
+  date=$(tools::gateway_date)
+  [ -z "$date" ] || limit=(--exclude-newer "$date")
+  log::info "gateway of $source: building into .tools/gateway/$name"
+  rm -rf "$target"
+  mkdir -p "$TOOLS/gateway"
+  run "$log" "$UV" venv --no-project --python "$(gateway_python 3.11)" "$target" \
+    || fail "$log" "gateway of $source: no Python for it" "install Python 3.11 to 3.13"
+  run "$log" "$UV" pip install --python "$target/bin/python" ${limit[@]+"${limit[@]}"} \
+    "$source" "${TOOLS_GATEWAY_DRIVERS[@]}" \
+    || fail "$log" "gateway of $source could not be built" "mend it there, or set GATEWAY_SOURCE to another wheel or checkout"
+  compgen -G "$target/lib/python*/site-packages/mcp_contextforge_gateway-*.dist-info" >/dev/null \
+    || log::die 2 "$source: is no gateway ($TOOLS_GATEWAY_PACKAGE); set GATEWAY_SOURCE to a wheel or checkout of it"
+  # The second makes two builds of one checkout two gateways, whose databases are not mixed up.
+  write_stamp "$target" "built $(date -u +%Y-%m-%dT%H:%M:%SZ) of $source at $ROOT"
+  log::ok "gateway of $source: ready after $((SECONDS - began)) s"
+}
+
 install_gateway() {
+  if [ -n "$(tools::gateway_source)" ]; then
+    install_source
+  else
+    install_release
+  fi
+}
+
+install_release() {
   local log version date python lowest target releases limit=() began=$SECONDS
   local setting="GATEWAY_VERSION (stack.gateway.version in config.yaml)"
   version=$(tools::gateway_version)

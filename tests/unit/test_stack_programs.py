@@ -24,7 +24,9 @@ def layout(database: Database = "sqlite", workers: int = 1) -> Layout:
         ServerNode(name="time1", port=9101, database="sqlite", seed=1203, tools=24),
         ServerNode(name="time2", port=9102, database="postgresql", seed=1203, tools=24),
     ]
-    gateway = GatewayNode(version="1.0.7", port=4444, workers=workers, database=database, settings={})
+    gateway = GatewayNode(
+        version="1.0.7", installation="1.0.7", port=4444, workers=workers, database=database, settings={}
+    )
     return Layout(
         topology=Topology(
             gateway=gateway, servers=servers, postgres=PostgresNode(databases=["time2"], connections=30), redis=True

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchkit.errors import UserError
-from benchkit.settings import Config, Settings
+from benchkit.settings import Config, GatewayStack, Settings
 from benchkit.stack.environment import database_key, gateway_environment, new_secrets
-from benchkit.stack.topology import GatewayNode, Topology, differences, topology_of
+from benchkit.stack.topology import GatewayNode, Topology, differences, installation_name, topology_of
 
 
 def settings(url: str = "http://127.0.0.1:4444", **stack: Any) -> Settings:
@@ -132,12 +134,40 @@ def test_the_cache_is_only_named_where_there_is_one() -> None:
 
 def test_the_database_is_kept_for_the_same_release_and_settings_wherever_it_lies() -> None:
     gateway = topology().gateway
-    key = database_key(gateway, environment(gateway))
+    assert gateway is not None
+    key = database_key(gateway, "a build", environment(gateway))
     moved = gateway.model_copy(update={"port": 4445})
-    assert database_key(moved, environment(moved, database="sqlite:///elsewhere")) == key
+    assert database_key(moved, "a build", environment(moved, database="sqlite:///elsewhere")) == key
+    assert database_key(gateway, "another build", environment(gateway)) != key
     for other in (
         gateway.model_copy(update={"version": "0.9.0"}),
         gateway.model_copy(update={"database": "postgresql"}),
         gateway.model_copy(update={"settings": {"A": "1"}}),
     ):
-        assert database_key(other, environment(other)) != key
+        assert database_key(other, "a build", environment(other)) != key
+
+
+def test_several_gateways_share_servers_that_are_a_stack_of_their_own() -> None:
+    own = settings(servers=3, database="postgresql")
+    servers = topology_of(own, redis=True, part="servers")
+    assert (servers.gateway, servers.redis, len(servers.servers)) == (None, False, 3)
+    assert servers.postgres is not None
+    assert servers.postgres.databases == ["time2"]
+    gateway = topology_of(own, redis=True, part="gateway")
+    assert (gateway.redis, gateway.servers) == (True, [])
+    assert gateway.postgres is not None
+    assert gateway.postgres.databases == ["gateway"]
+    assert differences(servers, gateway)
+    assert Topology.model_validate(servers.model_dump(exclude_none=True)) == servers
+
+
+def test_a_build_of_ones_own_has_its_own_environment(tmp_path: Path) -> None:
+    source = tmp_path / "gateway"
+    name = installation_name(GatewayStack(source=str(source)))
+    digest = subprocess.run(["sha256sum"], input=str(source).encode(), capture_output=True, check=True).stdout.decode()
+    assert name == f"source-{digest[:12]}"
+    assert installation_name(GatewayStack(version="1.0.6")) == "1.0.6"
+    with pytest.raises(
+        UserError, match="the gateway's build is not installed: run make setup with the same GATEWAY_SO"
+    ):
+        topology(gateway={"source": str(source)})

@@ -24,13 +24,13 @@ from benchkit.load.plan import Server, Target
 from benchkit.model import ExecutionCount, RawGatewayCounts
 from benchkit.model import Target as TargetDescription
 from benchkit.settings import Settings
-from benchkit.stack.state import StackState, default_place, read_state
-from benchkit.stack.topology import differences, topology_of
+from benchkit.stack.state import Place, StackState, default_place, read_state
+from benchkit.stack.topology import Part, differences, topology_of
 
 _LOOK_TIMEOUT_S = 2.0
 _PARALLEL = 8
 
-_NOT_SHOWN = re.compile(r"SECRET|PASSWORD|KEY|TOKEN|EMAIL|URL|PATH|HOME|DIR$")
+_NOT_SHOWN = re.compile(r"SECRET|PASSWORD|KEY|TOKEN|EMAIL|URL|PATH|HOME|DIR$|^HOST$|^PORT$")
 """Variables of the gateway that are secret, or that are different on every machine."""
 
 
@@ -44,8 +44,8 @@ class Connection:
         warnings: what makes the run weaker, in words.
     """
 
-    def __init__(self, settings: Settings, stack: StackState | None) -> None:
-        own = own_stack(stack)
+    def __init__(self, settings: Settings, stack: StackState | None, place: Place) -> None:
+        own = own_stack(stack, place)
         self._gateway, self._session = enter(settings, own)
         self._made = False
         self.warnings: list[str] = []
@@ -66,7 +66,7 @@ class Connection:
         )
         if mine is not None:
             self.target = _with_own_knowledge(self.target, mine)
-            wanted = topology_of(settings, redis=mine.topology.redis)
+            wanted = topology_of(settings, redis=mine.topology.redis, part=_part(mine))
             self.warnings += [
                 f"the running stack is not the one that the settings ask for: {difference} (make restart)"
                 for difference in differences(mine.topology, wanted)
@@ -130,25 +130,27 @@ class Connection:
             return ""
 
 
-def connect(settings: Settings) -> Connection:
-    """Log in at ``service.base_url`` and look at what is there.
+def connect(settings: Settings, place: Place | None = None) -> Connection:
+    """Log in at ``service.base_url`` and look at what is there; ``place``: where the own stack's files would lie.
 
     Raises:
         UserError: nobody answers, there is no way to a token, or a listing fails.
     """
-    return Connection(settings, read_state())
+    place = place or default_place()
+    return Connection(settings, read_state(place), place)
 
 
-def register_servers(stack: StackState) -> list[str]:
-    """Register the simulated servers of the running stack with its gateway; answers what there is to say of it.
+def register_servers(stack: StackState, place: Place) -> list[str]:
+    """Register the simulated servers of a running stack with its gateway; answers what there is to say of it.
 
     A release before 1.0 cannot hold two servers whose prompts have the same name, so it gets the first server only.
 
     Raises:
         UserError: a server cannot be registered.
     """
-    own = own_stack(stack)
+    own = own_stack(stack, place)
     assert own is not None, "a stack that runs can be entered"
+    assert stack.gateway is not None, "it was entered"
     gateway = Gateway.find(own.url)
     # Not through the settings: a token of the environment is for another gateway.
     Session(gateway, Access(own.credentials, own.token_cache, mint=own.mint)).start()
@@ -164,15 +166,15 @@ def register_servers(stack: StackState) -> list[str]:
     return [*lines, f"{len(done.added)} MCP servers registered, {len(done.kept)} were there"]
 
 
-def own_stack(stack: StackState | None) -> OwnStack | None:
-    """How to enter the running stack's gateway; ``None`` where no stack runs.
+def own_stack(stack: StackState | None, place: Place | None = None) -> OwnStack | None:
+    """How to enter the gateway of the stack that runs at a place (the usual one); ``None`` where none does.
 
     Raises:
         UserError: the file with the gateway's environment cannot be read.
     """
-    if stack is None:
+    if stack is None or stack.gateway is None:
         return None
-    place = default_place()
+    place = place or default_place()
     access = stack.gateway
     return OwnStack(
         url=access.url,
@@ -197,14 +199,21 @@ def find_counters(mcp_url: str) -> str:
 
 def _with_own_knowledge(target: TargetDescription, stack: StackState) -> TargetDescription:
     """What the gateway does not tell and its own stack knows: workers, and its settings but the secret ones."""
-    variables = _variables(Path(stack.gateway.env_file))
+    access, node = stack.gateway, stack.topology.gateway
+    assert access is not None, "its gateway is the target"
+    assert node is not None
+    variables = _variables(Path(access.env_file))
     return target.model_copy(
         update={
-            "release": target.release or stack.gateway.version,
-            "workers": stack.topology.gateway.workers,
+            "release": target.release or access.version,
+            "workers": node.workers,
             "settings": {name: value for name, value in sorted(variables.items()) if not _NOT_SHOWN.search(name)},
         }
     )
+
+
+def _part(stack: StackState) -> Part:
+    return "all" if stack.topology.servers else "gateway"
 
 
 def _variables(path: Path) -> dict[str, str]:

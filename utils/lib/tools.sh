@@ -205,6 +205,53 @@ tools::gateway_version() {
   fi
 }
 
+# tools::gateway_source: prints the wheel or checkout of the gateway that is run instead of a release, as an absolute
+# path without links: GATEWAY_SOURCE, else stack.gateway.source of config.yaml; nothing when a release is run.
+tools::gateway_source() {
+  local source=${GATEWAY_SOURCE:-$(tools::config_value stack.gateway.source)} directory
+  # shellcheck disable=SC2088 # a tilde of config.yaml, which no shell has seen
+  case $source in
+    '') return 0 ;;
+    '~/'*) source=$HOME/${source#'~/'} ;;
+    /*) ;;
+    *) source=$ROOT/$source ;;
+  esac
+  if [ -d "$source" ]; then
+    (cd "$source" && pwd -P)
+  else
+    directory=$(cd "$(dirname "$source")" 2>/dev/null && pwd -P) || directory=$(dirname "$source")
+    printf '%s\n' "${directory%/}/$(basename "$source")"
+  fi
+}
+
+# tools::gateway_name: prints the name of the wanted gateway's environment below .tools/gateway: the release, or for a
+# build of one's own what utils/benchkit/stack/topology.py calls it as well.
+tools::gateway_name() {
+  local source digest
+  source=$(tools::gateway_source)
+  if [ -z "$source" ]; then
+    tools::gateway_version
+  else
+    digest=$(printf '%s' "$source" | tools::digest 256)
+    printf 'source-%s\n' "${digest:0:12}"
+  fi
+}
+
+# tools::source_state: prints ok, missing, or old (a file of the source is newer than what was built of it).
+tools::source_state() {
+  local source directory
+  source=$(tools::gateway_source)
+  directory=$ROOT/.tools/gateway/$(tools::gateway_name)
+  if [ ! -x "$directory/bin/python" ] || ! grep -qF " of $source at $ROOT" "$directory/$TOOLS_STAMP" 2>/dev/null; then
+    echo missing
+  elif [ -n "$(find "$source" \( -name .git -o -name '.venv*' -o -name node_modules -o -name __pycache__ -o -name build \
+    -o -name '*.egg-info' \) -prune -o -type f -newer "$directory/$TOOLS_STAMP" -print 2>/dev/null | head -n 1)" ]; then
+    echo old
+  else
+    echo ok
+  fi
+}
+
 # tools::gateway_date: prints the day whose packages the release is installed with; empty: today's. A release keeps the
 # dependencies of its time (gateway-dependencies.pin): most old ones do not start with today's, and two runs of one
 # release are comparable only with the same.
@@ -214,7 +261,16 @@ tools::gateway_date() {
     printf '%s\n' "$GATEWAY_DEPENDENCIES_DATE"
     return
   fi
-  wanted=$(tools::gateway_version)
+  wanted=$(tools::gateway_source)
+  case $wanted in
+    '') wanted=$(tools::gateway_version) ;;
+    *.whl) # NAME-VERSION-TAGS.whl
+      wanted=${wanted##*/}
+      wanted=${wanted#*-}
+      wanted=${wanted%%-*}
+      ;;
+    *) return 0 ;;
+  esac
   while read -r release date; do
     if [ "$release" = "$wanted" ]; then
       printf '%s\n' "$date"
@@ -228,9 +284,13 @@ tools::gateway_stamp() {
   printf '%s==%s %s of %s at %s\n' "$TOOLS_GATEWAY_PACKAGE" "$1" "${TOOLS_GATEWAY_DRIVERS[*]}" "${2:-today}" "$ROOT"
 }
 
-# tools::gateway_state VERSION DATE: prints ok, missing, or old (dependencies of another date).
+# tools::gateway_state VERSION DATE: prints ok, missing, or old (dependencies of another date, an older build).
 tools::gateway_state() {
   local directory=$ROOT/.tools/gateway/$1
+  if [ -n "$(tools::gateway_source)" ]; then
+    tools::source_state
+    return
+  fi
   if [ ! -x "$directory/bin/python" ] || [ ! -f "$directory/$TOOLS_STAMP" ]; then
     echo missing
   elif tools::stamped "$directory" "$(tools::gateway_stamp "$1" "$2")"; then

@@ -71,7 +71,7 @@ def ensure(settings: Settings, place: Place, caller: Caller) -> Outcome | None:
 def _mention_own(settings: Settings, place: Place, caller: Caller) -> None:
     """Who asked for another stack than the one that answers, and is used as it is, should know."""
     state = read_state(place)
-    if state is None or state.gateway.url != settings.config.service.base_url:
+    if state is None or state.gateway is None or state.gateway.url != settings.config.service.base_url:
         return
     different = differences(state.topology, topology_of(settings, redis=state.topology.redis))
     if different:

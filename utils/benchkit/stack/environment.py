@@ -76,11 +76,11 @@ def gateway_environment(
 _PLACES = frozenset({"HOST", "PORT", "DATABASE_URL", "REDIS_URL"})
 
 
-def database_key(gateway: GatewayNode, environment: Mapping[str, str]) -> str:
-    """Names the freshly migrated database of a gateway: the same release with the same settings and secrets has it.
+def database_key(gateway: GatewayNode, build: str, environment: Mapping[str, str]) -> str:
+    """Names the freshly migrated database of a gateway: the same build with the same settings and secrets has it.
 
     Where things are (addresses, ports) makes no difference to what a migration writes.
     """
     said = {name: value for name, value in environment.items() if name not in _PLACES}
-    text = json.dumps([gateway.version, gateway.database, said], sort_keys=True)
+    text = json.dumps([gateway.version, build, gateway.database, said], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

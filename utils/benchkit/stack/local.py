@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,7 +47,7 @@ from benchkit.stack.state import (
     load_state,
 )
 from benchkit.stack.supervisor import Program, ProgramStatus, Supervisor, render_config
-from benchkit.stack.topology import Topology, differences, topology_of
+from benchkit.stack.topology import Part, Topology, differences, topology_of
 
 _LOCK_S = 120.0
 _POLL_S = 0.05
@@ -83,15 +84,29 @@ class ProgramReport:
 # Up
 
 
-def up(settings: Settings, place: Place, caller: Caller) -> Outcome:
+def up(
+    settings: Settings,
+    place: Place,
+    caller: Caller,
+    *,
+    part: Part = "all",
+    shared_servers: Sequence[ServerAccess] = (),
+) -> Outcome:
     """Start the stack that the settings ask for, unless it runs already, and wait until it is ready.
+
+    Args:
+        settings: what it is made of.
+        place: its directory.
+        caller: hears what is waited for.
+        part: start the gateway without servers, or servers without a gateway.
+        shared_servers: the servers of another stack, which a gateway without its own gets.
 
     Raises:
         UserError: another stack runs, a port is taken, something is not installed, did not get ready in time, or a
             signal came. Whatever this call started is stopped again.
     """
     redis_server = shutil.which("redis-server")
-    topology = topology_of(settings, redis=redis_server is not None)
+    topology = topology_of(settings, redis=redis_server is not None, part=part)
     place.make()
     with locked(place, timeout_s=_LOCK_S, interrupt=caller.interrupt, say=caller.say):
         state = load_state(place)
@@ -104,7 +119,8 @@ def up(settings: Settings, place: Place, caller: Caller) -> Outcome:
         _check_ports(topology, caller.say)
         installation = find_installation(topology, redis_server)
         timeout_s = settings.config.service.health_check_timeout
-        return Outcome(_start(topology, place, installation, timeout_s, caller), started=True)
+        begun = _Begin(topology, place, installation, list(shared_servers))
+        return Outcome(_start(begun, timeout_s, caller), started=True)
 
 
 def _check_running(state: StackState, wanted: Topology) -> None:
@@ -117,7 +133,9 @@ def _check_running(state: StackState, wanted: Topology) -> None:
 
 
 def _check_ports(topology: Topology, say: Say) -> None:
-    wanted = [(GATEWAY, topology.gateway.port, "GATEWAY_URL=http://127.0.0.1:PORT")]
+    wanted = []
+    if topology.gateway is not None:
+        wanted.append((GATEWAY, topology.gateway.port, "GATEWAY_URL=http://127.0.0.1:PORT"))
     wanted += [(server.name, server.port, "PERF_FIRST_SERVER_PORT=PORT") for server in topology.servers]
     problems = []
     for name, port, remedy in wanted:
@@ -138,38 +156,41 @@ def find_installation(topology: Topology, redis_server: str | None) -> Installat
     Raises:
         UserError: the gateway's release or PostgreSQL is not installed.
     """
-    version = topology.gateway.version
+    gateway = topology.gateway
     installation = Installation(
         python=Path(sys.executable),
         server_script=ROOT / "servers" / "time_server.py",
-        gateway=ROOT / ".tools" / "gateway" / version,
+        gateway=ROOT / ".tools" / "gateway" / gateway.installation if gateway is not None else None,
         postgres=find_postgres() if topology.postgres is not None else None,
         redis_server=redis_server,
     )
-    if not installation.gateway_python.exists():
-        raise UserError(f"gateway {version} is not installed in {installation.gateway}: run make setup")
+    if gateway is not None and not installation.gateway_python.exists():
+        raise UserError(f"gateway {gateway.version} is not installed in {installation.gateway}: run make setup")
     return installation
 
 
-def _start(
-    topology: Topology, place: Place, installation: Installation, timeout_s: float, caller: Caller
-) -> StackState:
+@dataclass(frozen=True)
+class _Begin:
+    """What a start begins with."""
+
+    topology: Topology
+    place: Place
+    installation: Installation
+    shared_servers: list[ServerAccess]
+
+
+def _start(begun: _Begin, timeout_s: float, caller: Caller) -> StackState:
+    topology, place, installation = begun.topology, begun.place, begun.installation
     sockets = _make_sockets(installation)
     supervisor: subprocess.Popen[bytes] | None = None
     try:
         own = _secrets(place)
-        environment = gateway_environment(
-            topology.gateway,
-            own,
-            host=processes.LOOPBACK,
-            database_url=gateway_database_url(topology.gateway, sockets),
-            redis_url=redis_url(topology, sockets),
-        )
+        environment = _gateway_environment(topology, own, sockets)
         layout = Layout(topology, place, sockets, installation, environment)
         programs = render_programs(layout)
         _write_files(layout, programs)
         supervisor = _launch_supervisor(place)
-        state = _initial_state(layout, own, supervisor.pid)
+        state = _initial_state(layout, own, supervisor.pid, begun.shared_servers)
         store.save(place.state, state, mode=PRIVATE_FILE)
         caller.began(state)
         _await_supervisor(supervisor, sockets, place, caller)
@@ -199,10 +220,23 @@ def _start(
     return state
 
 
+def _gateway_environment(topology: Topology, own: Secrets, sockets: Sockets) -> dict[str, str]:
+    if topology.gateway is None:
+        return {}
+    return gateway_environment(
+        topology.gateway,
+        own,
+        host=processes.LOOPBACK,
+        database_url=gateway_database_url(topology.gateway, sockets),
+        redis_url=redis_url(topology, sockets),
+    )
+
+
 def _make_sockets(installation: Installation) -> Sockets:
     sockets = Sockets(Path(tempfile.mkdtemp(prefix=_RUNTIME_PREFIX, dir=_RUNTIME_PARENT)))
     Path(sockets.postgres).mkdir(mode=PRIVATE_DIRECTORY)
-    sockets.gateway.symlink_to(installation.gateway)
+    if installation.gateway is not None:
+        sockets.gateway.symlink_to(installation.gateway)
     return sockets
 
 
@@ -267,7 +301,7 @@ def _identity(pid: int, sockets: Sockets) -> SupervisorProcess:
     return SupervisorProcess(pid=pid, started=processes.start_time(pid) or 0.0, socket=sockets.supervisor)
 
 
-def _initial_state(layout: Layout, own: Secrets, pid: int) -> StackState:
+def _initial_state(layout: Layout, own: Secrets, pid: int, shared_servers: list[ServerAccess]) -> StackState:
     topology, place, sockets = layout.topology, layout.place, layout.sockets
 
     def url(port: int, path: str = "") -> str:
@@ -286,8 +320,11 @@ def _initial_state(layout: Layout, own: Secrets, pid: int) -> StackState:
             python=str(layout.installation.gateway_python),
             env_file=str(place.gateway_environment),
             version=topology.gateway.version,
-        ),
-        servers=[
+        )
+        if topology.gateway is not None
+        else None,
+        servers=shared_servers
+        + [
             ServerAccess(
                 name=server.name,
                 url=url(server.port, "/mcp"),
@@ -376,7 +413,8 @@ def report(state: StackState) -> list[ProgramReport]:
     Raises:
         UserError: the supervisor does not answer.
     """
-    ports: dict[str, int | None] = {GATEWAY: state.topology.gateway.port}
+    gateway = state.topology.gateway
+    ports: dict[str, int | None] = {GATEWAY: gateway.port} if gateway is not None else {}
     ports |= {server.name: server.port for server in state.topology.servers}
     return [
         ProgramReport(status=status, port=ports.get(status.name), memory=_memory(status)) for status in _statuses(state)

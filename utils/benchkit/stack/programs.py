@@ -36,15 +36,23 @@ class Installation:
 
     python: Path
     server_script: Path
-    gateway: Path
-    """The gateway's environment, ``.tools/gateway/VERSION``."""
+    gateway: Path | None = None
+    """The gateway's environment, ``.tools/gateway/VERSION``; absent where there is no gateway."""
     postgres: PostgresInstallation | None = None
     redis_server: str | None = None
 
     @property
     def gateway_python(self) -> Path:
         """The interpreter of the gateway's environment."""
+        assert self.gateway is not None, "a stack without gateway"
         return self.gateway / "bin" / "python"
+
+    @property
+    def gateway_build(self) -> str:
+        """What was installed there, as the set-up noted it: two builds of one release are two gateways."""
+        assert self.gateway is not None, "a stack without gateway"
+        stamp = self.gateway / ".setup-stamp"
+        return stamp.read_text(encoding="utf-8") if stamp.exists() else ""
 
 
 @dataclass(frozen=True)
@@ -99,8 +107,9 @@ def render_programs(layout: Layout) -> list[Program]:
         assert installation.postgres is not None
         programs.append(_postgres(topology.postgres, installation.postgres, place, sockets))
     programs += [_server(server, installation, place, sockets) for server in topology.servers]
-    programs.append(_migration(topology.gateway, place, sockets))
-    programs.append(_gateway(topology.gateway, place, sockets))
+    if topology.gateway is not None:
+        programs.append(_migration(topology.gateway, place, sockets))
+        programs.append(_gateway(topology.gateway, place, sockets))
     return programs
 
 

@@ -19,7 +19,7 @@ from benchkit.stack.programs import GATEWAY, MIGRATION, POSTGRES, PREPARING_DATA
 from benchkit.stack.readiness import http_problem, redis_problem
 from benchkit.stack.state import StackState
 from benchkit.stack.supervisor import Program, Supervisor
-from benchkit.stack.topology import GATEWAY_DATABASE, ServerNode
+from benchkit.stack.topology import GATEWAY_DATABASE, GatewayNode, ServerNode
 
 Say = Callable[[str], None]
 """Takes a line for the user."""
@@ -126,10 +126,13 @@ class Start:
             steps[REDIS] = self._redis()
         if self.layout.topology.postgres is not None:
             steps[POSTGRES] = self._postgres(self.layout.topology.postgres.databases)
-        # The gateway takes longest, so it comes first.
-        steps[GATEWAY] = self._gateway()
+        gateway = self.layout.topology.gateway
+        if gateway is not None:
+            # It takes longest, so it comes first.
+            steps[GATEWAY] = self._gateway(gateway)
         steps |= {server.name: self._server(server) for server in self.layout.topology.servers}
-        steps[_COMPLETION] = self._completion(list(steps))
+        if gateway is not None:
+            steps[_COMPLETION] = self._completion(list(steps))
         return steps
 
     def _redis(self) -> Step:
@@ -154,15 +157,15 @@ class Start:
         self.supervisor.start(self.programs[server.name])
         yield from _until(lambda: http_problem(server.port, "/health"))
 
-    def _gateway(self) -> Step:
-        if self.layout.topology.gateway.database == "postgresql":
+    def _gateway(self, gateway: GatewayNode) -> Step:
+        if gateway.database == "postgresql":
             yield from self._after(POSTGRES)
-            yield from self._fresh_postgres_database()
+            yield from self._fresh_postgres_database(gateway)
         else:
-            yield from self._fresh_sqlite_database()
+            yield from self._fresh_sqlite_database(gateway)
         if self.layout.topology.redis:
             yield from self._after(REDIS)
-        port = self.layout.topology.gateway.port
+        port = gateway.port
         self.supervisor.start(self.programs[GATEWAY])
         yield from _until(lambda: http_problem(port, "/health"))
         yield from _until(lambda: http_problem(port, "/ready"))
@@ -185,8 +188,8 @@ class Start:
     # Each start has a gateway with the same history: none. Migrating takes longer than all the rest, so it is done once
     # for a release and its settings, and every start, the first one too, gets a copy of the outcome.
 
-    def _fresh_sqlite_database(self) -> Step:
-        pristine = self.layout.place.gateway / f"pristine-{self._key()}.db"
+    def _fresh_sqlite_database(self, gateway: GatewayNode) -> Step:
+        pristine = self.layout.place.gateway / f"pristine-{self._key(gateway)}.db"
         if not pristine.exists():
             yield from self._migrate()
             (self.layout.place.gateway / f"{PREPARING_DATABASE}.db").rename(pristine)
@@ -194,17 +197,17 @@ class Start:
             leftover.unlink()
         _copy_sqlite(pristine, self.layout.place.gateway / f"{GATEWAY_DATABASE}.db")
 
-    def _fresh_postgres_database(self) -> Step:
+    def _fresh_postgres_database(self, gateway: GatewayNode) -> Step:
         cluster = self._cluster()
-        pristine = f"pristine_{self._key()}"
+        pristine = f"pristine_{self._key(gateway)}"
         if pristine not in cluster.databases():
             cluster.replace(PREPARING_DATABASE, "template1")
             yield from self._migrate()
             cluster.rename(PREPARING_DATABASE, pristine)
         cluster.replace(GATEWAY_DATABASE, pristine)
 
-    def _key(self) -> str:
-        return database_key(self.layout.topology.gateway, self.layout.environment)
+    def _key(self, gateway: GatewayNode) -> str:
+        return database_key(gateway, self.layout.installation.gateway_build, self.layout.environment)
 
     def _migrate(self) -> Step:
         self.caller.say(f"{GATEWAY}: preparing its database, once for this release and its settings")

@@ -53,7 +53,11 @@ class ServerAccess(Model):
 
 
 class StackState(Model):
-    """``stack.json``. It is written before the first program starts; ``ready`` once all of them were."""
+    """``stack.json``. It is written before the first program starts; ``ready`` once all of them were.
+
+    ``servers`` are those that the gateway gets: this stack's own, or those of another stack that a gateway without
+    servers shares. ``gateway`` is absent where only servers run.
+    """
 
     schema_version: Literal[1] = 1
     created: datetime
@@ -61,7 +65,7 @@ class StackState(Model):
     supervisor: SupervisorProcess
     runtime_dir: str
     topology: Topology
-    gateway: GatewayAccess
+    gateway: GatewayAccess | None = None
     servers: list[ServerAccess]
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from benchkit.errors import UserError
 from benchkit.model import Model
-from benchkit.settings import Settings
+from benchkit.settings import ROOT, GatewayStack, Settings
 
 Database = Literal["sqlite", "postgresql"]
+
+Part = Literal["all", "gateway", "servers"]
+"""What of the stack is meant: several gateways that are held against each other share one set of servers, so there the
+servers are a stack of their own, and so is each gateway."""
 
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost")
 
@@ -21,9 +27,14 @@ _CONNECTIONS_SPARE = 20
 
 
 class GatewayNode(Model):
-    """The gateway under test. ``settings``: further environment variables, which win over the toolkit's own."""
+    """The gateway under test. ``settings``: further environment variables, which win over the toolkit's own.
+
+    ``installation`` is the name of its environment below ``.tools/gateway``: the release, or that of a build of one's
+    own (``stack.gateway.source``).
+    """
 
     version: str
+    installation: str
     port: int
     workers: int
     database: Database
@@ -48,9 +59,12 @@ class PostgresNode(Model):
 
 
 class Topology(Model):
-    """The whole stack. ``postgres`` is absent when nothing needs it; ``redis`` says whether there is a cache."""
+    """The whole stack. ``postgres`` is absent when nothing needs it; ``redis`` says whether there is a cache.
 
-    gateway: GatewayNode
+    ``gateway`` is absent where only servers are started.
+    """
+
+    gateway: GatewayNode | None = None
     servers: list[ServerNode]
     postgres: PostgresNode | None = None
     redis: bool
@@ -60,21 +74,17 @@ GATEWAY_DATABASE = "gateway"
 """Name of the gateway's database; a simulated server's has the server's name."""
 
 
-def topology_of(settings: Settings, *, redis: bool) -> Topology:
-    """The topology that the settings ask for; ``redis``: whether a Redis server can be had.
+def topology_of(settings: Settings, *, redis: bool, part: Part = "all") -> Topology:
+    """The topology that the settings ask for, or a part of it; ``redis``: whether a Redis server can be had.
 
     Raises:
         UserError: ``service.base_url`` is not an address where the stack could listen, or two programs would have the
             same port.
     """
     stack = settings.config.stack
-    gateway = GatewayNode(
-        version=stack.gateway.version,
-        port=_gateway_port(settings),
-        workers=stack.gateway.workers,
-        database=stack.database,
-        settings={name: _text(value) for name, value in sorted(stack.gateway.settings.items())},
-    )
+    if part == "gateway":
+        gateway = _gateway(settings)
+        return Topology(gateway=gateway, servers=[], postgres=_postgres(gateway, []), redis=redis)
     servers = [
         ServerNode(
             name=f"time{number}",
@@ -85,6 +95,9 @@ def topology_of(settings: Settings, *, redis: bool) -> Topology:
         )
         for number in range(1, stack.servers + 1)
     ]
+    if part == "servers":
+        return Topology(gateway=None, servers=servers, postgres=_postgres(None, servers), redis=False)
+    gateway = _gateway(settings)
     for server in servers:
         if server.port == gateway.port:
             raise UserError(
@@ -96,14 +109,11 @@ def topology_of(settings: Settings, *, redis: bool) -> Topology:
 
 def differences(running: Topology, wanted: Topology) -> list[str]:
     """What would have to change, one sentence for each; empty when the running stack is the wanted one."""
-    found = []
-    for name in ("version", "port", "workers", "database"):
-        now, then = getattr(running.gateway, name), getattr(wanted.gateway, name)
-        if now != then:
-            found.append(f"gateway {name} is {now}, wanted {then}")
-    if running.gateway.settings != wanted.gateway.settings:
-        names = sorted(set(running.gateway.settings.items()) ^ set(wanted.gateway.settings.items()))
-        found.append(f"gateway settings differ in {', '.join(dict(names))}")
+    found: list[str] = []
+    if running.gateway is not None and wanted.gateway is not None:
+        found += _gateway_differences(running.gateway, wanted.gateway)
+    elif running.gateway is not wanted.gateway:
+        found.append("it has no gateway" if running.gateway is None else "it has a gateway")
     if len(running.servers) != len(wanted.servers):
         found.append(f"simulated servers are {len(running.servers)}, wanted {len(wanted.servers)}")
     elif running.servers != wanted.servers:
@@ -111,6 +121,51 @@ def differences(running: Topology, wanted: Topology) -> list[str]:
     if running.redis != wanted.redis:
         found.append("Redis runs, but redis-server is gone" if running.redis else "Redis does not run, wanted")
     return found
+
+
+def _gateway_differences(running: GatewayNode, wanted: GatewayNode) -> list[str]:
+    found: list[str] = []
+    for name in ("version", "installation", "port", "workers", "database"):
+        now, then = getattr(running, name), getattr(wanted, name)
+        if now != then and not (name == "installation" and found):
+            found.append(f"gateway {name} is {now}, wanted {then}")
+    if running.settings != wanted.settings:
+        names = sorted(set(running.settings.items()) ^ set(wanted.settings.items()))
+        found.append(f"gateway settings differ in {', '.join(dict(names))}")
+    return found
+
+
+def _gateway(settings: Settings) -> GatewayNode:
+    stack = settings.config.stack
+    name = installation_name(stack.gateway)
+    return GatewayNode(
+        version=built_version(name) if stack.gateway.source else stack.gateway.version,
+        installation=name,
+        port=_gateway_port(settings),
+        workers=stack.gateway.workers,
+        database=stack.database,
+        settings={name: text_of(value) for name, value in sorted(stack.gateway.settings.items())},
+    )
+
+
+def installation_name(gateway: GatewayStack) -> str:
+    """The name of a gateway's environment below ``.tools/gateway``, as ``utils/lib/tools.sh`` gives it."""
+    if not gateway.source:
+        return gateway.version
+    path = str((ROOT / Path(gateway.source).expanduser()).resolve())
+    return f"source-{hashlib.sha256(path.encode()).hexdigest()[:12]}"
+
+
+def built_version(name: str) -> str:
+    """The release that an installed build says it is.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    directory = ROOT / ".tools" / "gateway" / name
+    for metadata in sorted(directory.glob("lib/python*/site-packages/mcp_contextforge_gateway-*.dist-info")):
+        return metadata.name.removesuffix(".dist-info").partition("-")[2]
+    raise UserError(f"{directory}: the gateway's build is not installed: run make setup with the same GATEWAY_SOURCE")
 
 
 def _gateway_port(settings: Settings) -> int:
@@ -128,16 +183,16 @@ def _gateway_port(settings: Settings) -> int:
     return port
 
 
-def _postgres(gateway: GatewayNode, servers: list[ServerNode]) -> PostgresNode | None:
+def _postgres(gateway: GatewayNode | None, servers: list[ServerNode]) -> PostgresNode | None:
     databases = [server.name for server in servers if server.database == "postgresql"]
     connections = _CONNECTIONS_SPARE + _CONNECTIONS_PER_SERVER * len(databases)
-    if gateway.database == "postgresql":
+    if gateway is not None and gateway.database == "postgresql":
         databases = [GATEWAY_DATABASE, *databases]
         connections += _CONNECTIONS_PER_WORKER * gateway.workers
     return PostgresNode(databases=databases, connections=connections) if databases else None
 
 
-def _text(value: str | float | bool) -> str:
+def text_of(value: str | float | bool) -> str:
     """An environment variable's text for a value of ``config.yaml``."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
