@@ -10,10 +10,12 @@ SHELL := /bin/bash
 PROFILE ?= light
 RUN ?= results/latest
 BASELINE ?= $(PROFILE)
+RUNS ?= 5
+ENV_FILE ?= .env.example
 export PROFILE
 
 PYTHON := .venv/bin/python
-SHELL_FILES := run-configurable.sh $(wildcard scenarios/*.sh utils/*.sh utils/lib/*.sh) .ci/run
+SHELL_FILES := run-configurable.sh run-advanced.sh $(wildcard scenarios/*.sh utils/*.sh utils/lib/*.sh) .ci/run
 SHELL_TESTS := $(wildcard tests/shell/*.bash tests/shell/*.bats)
 PYTHON_FILES := utils servers benchmarks tests
 PROFILES := $(basename $(notdir $(wildcard profiles/*.env)))
@@ -44,7 +46,29 @@ $(PROFILE_TESTS): test-%: setup ## test-light, test-medium, test-heavy: the prof
 report: setup ## Write the HTML report of RUN (results/latest) again
 	@$(PYTHON) utils/report_generator.py "$(RUN)"
 
+##@ Gateways side by side
+
+.PHONY: compare-gateways
+compare-gateways: setup ## Is HEAD slower than BASE? Releases, wheels, checkouts or URLs: BASE=1.0.6 HEAD=../gateway
+	@./run-advanced.sh --base "$(BASE)" --head "$(HEAD)" $(ARGS)
+
+.PHONY: history
+history: setup ## Between which of RELEASES did it change? RELEASES="1.0.5 1.0.6 1.0.7"
+	@./run-advanced.sh --releases "$(RELEASES)" $(ARGS)
+
+.PHONY: tune
+tune: setup ## Measure what each setting of paired.tune is worth, and write it to ENV_FILE (.env.example)
+	@./run-advanced.sh --tune $(ARGS) && $(PYTHON) utils/tune_report.py results/latest --env-file "$(ENV_FILE)" >/dev/null
+
 ##@ Baselines
+
+.PHONY: baseline
+baseline: setup ## Measure RUNS (5) times under PROFILE for its baseline
+	@utils/repeat-runs.sh baseline "$(RUNS)"
+
+.PHONY: noise
+noise: setup ## Measure RUNS (5) times and record how much runs of one gateway differ on this machine
+	@utils/repeat-runs.sh noise "$(RUNS)"
 
 .PHONY: baseline-save
 baseline-save: setup ## Make RUN (results/latest) part of its profile's baseline
@@ -61,6 +85,34 @@ baseline-list: setup ## List the baselines
 .PHONY: baseline-show
 baseline-show: setup ## Show BASELINE (PROFILE)
 	@$(PYTHON) utils/baseline_manager.py load "$(BASELINE)"
+
+.PHONY: baseline-history
+baseline-history: setup ## Show every version of BASELINE
+	@$(PYTHON) utils/baseline_manager.py history "$(BASELINE)"
+
+.PHONY: baseline-diff
+baseline-diff: setup ## Show what BASELINE's newest version changed; or between FROM and TO
+	@$(PYTHON) utils/baseline_manager.py diff "$(BASELINE)" $(FROM) $(TO)
+
+.PHONY: baseline-rollback
+baseline-rollback: setup ## Make version TO of BASELINE the current one again
+	@$(PYTHON) utils/baseline_manager.py rollback "$(BASELINE)" --to "$(TO)"
+
+.PHONY: baseline-export
+baseline-export: setup ## Write BASELINE and its history to one file: FILE=baseline.json
+	@$(PYTHON) utils/baseline_manager.py export "$(BASELINE)" $(if $(FILE),--output "$(FILE)")
+
+.PHONY: baseline-import
+baseline-import: setup ## Take over what baseline-export wrote: FILE=baseline.json
+	@$(PYTHON) utils/baseline_manager.py import "$(FILE)"
+
+.PHONY: trend
+trend: setup ## Search the stored runs of PROFILE for changes and slow slides
+	@$(PYTHON) utils/trend.py --profile "$(PROFILE)"
+
+.PHONY: ci-report
+ci-report: setup ## Write JUnit, OpenMetrics, JSON and a summary of RUN for a CI server
+	@$(PYTHON) utils/ci_report.py "$(RUN)"
 
 .PHONY: baseline-delete
 baseline-delete: setup ## Delete BASELINE (PROFILE)
@@ -96,6 +148,10 @@ auth: setup ## Log in at the gateway and cache the token
 .PHONY: check-services
 check-services: setup ## Say whether gateway, database, cache and servers are fit for a run
 	@utils/check-services.sh
+
+.PHONY: conformance
+conformance: setup ## Say whether bugs that the gateway fixed stay fixed
+	@$(PYTHON) utils/conformance.py
 
 .PHONY: env
 env: | .venv ## For eval "$(make -s env)": GATEWAY_URL and GATEWAY_TOKEN of the running gateway

@@ -45,7 +45,9 @@ def main() -> int:
         text = scenario_summary(collected.run, scenario, collected.details)
         write_text(arguments.run_dir / summary_name(collected.run, scenario), text)
     save(document, collected.run)
-    _point_latest(arguments.run_dir)
+    if collected.run.side is None:
+        # One of several sides stands in the directory of the comparison; the newest is that.
+        _point_latest(arguments.run_dir)
     print_run(collected.run, sys.stdout)
     return collected.run.exit_code
 

@@ -16,20 +16,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchkit import store
-from benchkit.errors import ExitCode, UserError, os_reason, run_program
+from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.model import Comparison, Run
+from benchkit.report.chart_library import read_chart_library
 from benchkit.report.render import render
 from benchkit.report.view import build_page
 from benchkit.settings import ROOT, load_settings
-
-CHART_LIBRARY = ROOT / ".tools/chartjs/chart.umd.js"
 
 
 def main() -> ExitCode:
     """Read, render, write, and show where that is wanted."""
     arguments = _parser().parse_args()
     reporting = load_settings().config.reporting
-    run, comparison = read_documents(arguments.run_dir)
+    run, comparison = read_documents(arguments.run_dir, arguments.comparison)
     library, charts_off = None, "Charts are switched off (reporting.include_charts)."
     if reporting.include_charts:
         library, charts_off = read_chart_library()
@@ -45,15 +44,15 @@ def main() -> ExitCode:
     return ExitCode.OK
 
 
-def read_documents(run_dir: Path) -> tuple[Run, Comparison | None]:
-    """The run, and the comparison that belongs to it.
+def read_documents(run_dir: Path, comparison_file: Path | None = None) -> tuple[Run, Comparison | None]:
+    """The run, and the comparison that belongs to it: beside it, or in another file.
 
     Raises:
         UserError: a document is missing or damaged, or the comparison is another run's.
     """
     run = store.load(run_dir / "run.json", Run, "run")
-    path = run_dir / "comparison.json"
-    if not path.exists():
+    path = comparison_file or run_dir / "comparison.json"
+    if comparison_file is None and not path.exists():
         return run, None
     comparison = store.load(path, Comparison, "comparison")
     if comparison.run_id != run.run_id:
@@ -62,19 +61,6 @@ def read_documents(run_dir: Path) -> tuple[Run, Comparison | None]:
             "delete the file"
         )
     return run, comparison
-
-
-def read_chart_library() -> tuple[str | None, str]:
-    """The source of Chart.js, or ``None`` and why there is none; then a warning goes to stderr too."""
-    try:
-        return CHART_LIBRARY.read_text(encoding="utf-8"), ""
-    except FileNotFoundError:
-        reason = "it is not installed"
-    except (OSError, UnicodeDecodeError) as error:
-        reason = os_reason(error) if isinstance(error, OSError) else "it is damaged"
-    message = f"This report has tables only: Chart.js cannot be read ({reason}). utils/setup.sh chartjs fetches it."
-    print(f"warning: {message}", file=sys.stderr)
-    return None, message
 
 
 def has_desktop(environ: Mapping[str, str], platform: str) -> bool:
@@ -100,6 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="directory of a run, like results/latest")
     parser.add_argument("--output", metavar="FILE", type=Path, help="where to write (default: RUN_DIR/report.html)")
+    parser.add_argument(
+        "--comparison", metavar="FILE", type=Path, help="the run's comparison (default: RUN_DIR/comparison.json)"
+    )
     parser.add_argument(
         "--open",
         action=argparse.BooleanOptionalAction,

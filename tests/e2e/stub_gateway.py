@@ -11,6 +11,7 @@ It knows just enough of the real one's API for a run of the scenario ``tools``. 
   rate-limit      HTTP 429 after 100 requests of each case
   drop-tenth      every tenth connection is closed without an answer
   slow            every answer of /rpc takes 3 s
+  delay-MS        every list takes so many milliseconds
   refuse-login    HTTP 401 for the password
   die             the process is gone after 150 requests
 """
@@ -101,6 +102,8 @@ class Stub(http.server.BaseHTTPRequestHandler):
     def listing(self, name: str, query: str) -> None:
         """Lists, health, and what the toolkit makes on a gateway."""
         bare = self.fault == "bare"
+        if self.fault.startswith("delay-") and name == "tools":
+            time.sleep(int(self.fault.removeprefix("delay-")) / 1000)
         if name in ("health", "ready"):
             self.answer({"status": "healthy" if name == "health" else "ready"})
         elif bare and (name not in ("tools", "gateways") or self.path.startswith("/v1")):

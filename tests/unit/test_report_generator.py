@@ -15,6 +15,7 @@ import report_generator
 from benchkit import store
 from benchkit.errors import run_program
 from benchkit.model import Run
+from benchkit.report import chart_library
 from benchkit.settings import ROOT
 from unit import documents
 
@@ -27,7 +28,7 @@ def _library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small file in the place of Chart.js; no profile of the caller's, and no desktop."""
     library = tmp_path / "chart.umd.js"
     library.write_text("/* a chart library */", encoding="utf-8")
-    monkeypatch.setattr(report_generator, "CHART_LIBRARY", library)
+    monkeypatch.setattr(chart_library, "CHART_LIBRARY", library)
     monkeypatch.delenv("PROFILE", raising=False)
     monkeypatch.setenv("CI", "true")
 
@@ -122,7 +123,7 @@ def test_report_that_cannot_be_written(run_dir: Path, tmp_path: Path, generate: 
 def test_without_the_chart_library_the_tables_are_there(
     run_dir: Path, generate: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(report_generator, "CHART_LIBRARY", tmp_path / "missing.js")
+    monkeypatch.setattr(chart_library, "CHART_LIBRARY", tmp_path / "missing.js")
     code, _, error = generate(run_dir)
     assert code == 0
     assert error == (

@@ -16,10 +16,13 @@ LOAD_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 : "${PERF_PYTHON:=$LOAD_ROOT/.venv/bin/python}"
 
 LOAD_FLAGS=()         # flags that every program takes: --profile, --scenarios, --requests …
+LOAD_SESSION_ARGS=()  # further arguments of utils/measure.py
+LOAD_COMMAND=''       # what was typed, where it is more than LOAD_FLAGS
 LOAD_BASELINE=compare # save, compare or skip
 LOAD_REPORT=true
 LOAD_DIR='' # directory of the run, once there is one
 LOAD_TMP=''
+LOAD_ERRORS=''      # file that takes what load processes complain of
 LOAD_PIDS=()        # load processes that run now
 LOAD_SESSION=''     # pid of utils/measure.py
 LOAD_FINISHED=false # run.json holds its last word
@@ -107,14 +110,16 @@ load::main() {
 
 # --- the session with utils/measure.py -------------------------------------------------------------------------------
 
-# load::open_session: start it. It checks the settings, and takes the lock that keeps two runs from measuring each other.
+# load::open_session: start it, with LOAD_SESSION_ARGS. It checks the settings, and takes the lock that keeps two runs
+# from measuring each other.
 # The lock lies on file descriptor 5, which is this shell's, so it is held until the shell has cleaned up.
 load::open_session() {
   mkfifo "$LOAD_TMP/ask" "$LOAD_TMP/answer"
   exec 5<>"${TMPDIR:-/tmp}/perf_test_$(id -u).lock"
   # Not by load::python: a function in the background is a shell of its own, and a signal would reach only that.
   "$PERF_PYTHON" "$LOAD_ROOT/utils/measure.py" --owner $$ --dir-file "$LOAD_TMP/dir" --command "$(load::command)" \
-    ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} <"$LOAD_TMP/ask" >"$LOAD_TMP/answer" &
+    ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} \
+    ${LOAD_SESSION_ARGS[@]+"${LOAD_SESSION_ARGS[@]}"} <"$LOAD_TMP/ask" >"$LOAD_TMP/answer" &
   LOAD_SESSION=$!
   exec 3>"$LOAD_TMP/ask" 4<"$LOAD_TMP/answer"
   load::ask open
@@ -124,6 +129,10 @@ load::open_session() {
 
 # load::command: what was typed, for run.json.
 load::command() {
+  if [ -n "$LOAD_COMMAND" ]; then
+    printf '%s' "$LOAD_COMMAND"
+    return
+  fi
   printf '%s' "$(basename "$0")"
   [ ${#LOAD_FLAGS[@]} -eq 0 ] || printf ' %q' "${LOAD_FLAGS[@]}"
 }
@@ -187,6 +196,7 @@ load::measure() {
   load::ask plan
   load::read
   LOAD_DIR=$LOAD_FIELD
+  LOAD_ERRORS=$LOAD_DIR/raw/load.err
   while load::ask next && [ "$LOAD_FIELD" = run ]; do
     load::run_step
   done
@@ -225,7 +235,7 @@ load::start() {
   if [ "${argv[0]}" = sse ]; then
     argv=("$PERF_PYTHON" "$LOAD_ROOT/utils/sse_load.py" "${argv[@]:1}")
   fi
-  "${argv[@]}" >"$output" 2>>"$LOAD_DIR/raw/load.err" 3>&- 4<&- 5>&- &
+  "${argv[@]}" >"$output" 2>>"$LOAD_ERRORS" 3>&- 4<&- 5>&- &
   LOAD_PIDS+=("$!")
 }
 
@@ -283,6 +293,7 @@ load::compare() {
       ;;
     1) LOAD_REASON='regression' ;;
     3) LOAD_REASON='at least one case is invalid or missing' ;;
+    4) LOAD_REASON='undecided' ;;
     *) LOAD_REASON='the comparison failed' ;;
   esac
   [ "$verdict" -ne 0 ] || verdict=$code

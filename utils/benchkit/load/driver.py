@@ -138,7 +138,8 @@ class Driver:
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy of the environment is not the way to the gateway; hey ignores it too
         self._open: _Open | None = None
-        self._failed: set[str] = set()
+        self.failed: set[str] = set()
+        """Ids of cases whose answers were not what they have to be: they are not measured any more."""
         self._silent_cases = 0
         self._gateway_gone = ""
         self.sent: dict[str, ExecutionCount] = {}
@@ -161,7 +162,7 @@ class Driver:
         """
         self._check_disk()
         token = self._token(expected_s)
-        cases = [case for case in step.cases if case.id not in self._failed and self._has_round(case, step)]
+        cases = [case for case in step.cases if case.id not in self.failed and self._has_round(case, step)]
         before = {case.id: self._probes_before(case, token) for case in cases}
         self._note_silence(step, before)
         running = []
@@ -170,7 +171,7 @@ class Driver:
             if any(one.problem for one in before[case.id]):
                 # The warm-up leaves no document, so the first round has to see it again and write it down.
                 if step.round != WARM_UP:
-                    self._failed.add(case.id)
+                    self.failed.add(case.id)
                 continue
             for part, name in zip(case.parts, part_files(case, step.round), strict=True):
                 sent = self._requests(case, part, step)
@@ -182,7 +183,7 @@ class Driver:
         self._open = _Open(step, datetime.now(UTC), time.monotonic(), running, before)
         if step.round != WARM_UP:
             for case in cases:
-                if case.id in self._failed:
+                if case.id in self.failed:
                     self._write(case, step.round, [], before[case.id], datetime.now(UTC))
         return processes
 

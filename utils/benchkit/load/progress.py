@@ -22,6 +22,13 @@ def duration(seconds: float) -> str:
     return f"{total // 3600} h {total % 3600 // 60:02d} min"
 
 
+def span(low: float, high: float) -> str:
+    """A time between two numbers of seconds: ``about 4 min 00 s``, or ``2 min 00 s to 9 min 00 s``."""
+    if high <= 1.2 * low or high < 10:
+        return f"about {duration(high)}"
+    return f"{duration(low)} to {duration(high)}"
+
+
 class Estimate:
     """How long the steps that are left will take.
 
@@ -56,11 +63,12 @@ class Estimate:
 
     def left(self, steps: list[Step]) -> str:
         """The time for all these steps, in words: ``about 4 min``, or ``2 min to 9 min`` while little is known."""
-        low = sum(self.of(step)[0] for step in steps)
-        high = sum(self.of(step)[1] for step in steps)
-        if high <= 1.2 * low or high < 10:
-            return f"about {duration(high)}"
-        return f"{duration(low)} to {duration(high)}"
+        return span(sum(self.of(step)[0] for step in steps), sum(self.of(step)[1] for step in steps))
+
+    @staticmethod
+    def clock() -> float:
+        """Now, in seconds, for the time that :meth:`learn` takes."""
+        return time.monotonic()
 
 
 def _requests(case: PlannedCase, round_number: int) -> int:
@@ -71,20 +79,21 @@ def _requests(case: PlannedCase, round_number: int) -> int:
 class Progress:
     """Prints progress: one line that is rewritten each second on a terminal, a line for each step elsewhere."""
 
-    def __init__(self, total: int, rounds: int, stream: TextIO | None = None) -> None:
+    def __init__(self, total: int, rounds: int, stream: TextIO | None = None, *, word: str = "round") -> None:
         self._total = total
         self._rounds = rounds
+        self._word = word
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
         self._done = 0
         self._stop = threading.Event()
         self._ticker: threading.Thread | None = None
 
-    def begin(self, step: Step, expected_s: float, left: str) -> None:
-        """Say what runs now."""
+    def begin(self, step: Step, expected_s: float, left: str, *, who: str = "") -> None:
+        """Say what runs now; ``who``: on which of several gateways."""
         self._done += 1
-        what = "warm-up" if step.round == WARM_UP else f"round {step.round}/{self._rounds}"
-        text = f"[{self._done}/{self._total}] {what}  {step.name}"
+        what = "warm-up" if step.round == WARM_UP else f"{self._word} {step.round}/{self._rounds}"
+        text = f"[{self._done}/{self._total}] {what}  {f'{who}: ' if who else ''}{step.name}"
         if not self._live:
             return self._print(f"{text}  (left: {left})")
         self._stop.clear()

@@ -103,7 +103,7 @@ def _without_result(run: Run, comparison: Comparison | None, tally: Counter[Vali
 def _against(comparison: Comparison, invalid: str) -> Headline:
     """A run that was held against a baseline; only a regression stands before invalid cases."""
     word, tone = _COMPARED[comparison.verdict]
-    text = sentence(comparison.reason) or f"Held against version {comparison.baseline.version} of the baseline."
+    text = sentence(comparison.reason) or f"Held against {reference_name(comparison)}."
     if invalid and comparison.verdict not in (Verdict.REGRESSION, Verdict.CRITICAL):
         return Headline(Tone.BAD, "Invalid", invalid, _notes(invalid, [text, *_warnings(comparison)]))
     return Headline(tone, word, text, _notes(text, [invalid, *_warnings(comparison)]))
@@ -118,6 +118,17 @@ def _alone(run: Run, invalid: str) -> Headline:
         return Headline(Tone.BAD, "Invalid", invalid, _notes(invalid, [said]))
     word, tone = _ENDED.get(run.exit_code, ("Failed", Tone.BAD))
     return Headline(tone, word, said or "There is no baseline to hold this run against.", [])
+
+
+def reference_name(comparison: Comparison) -> str:
+    """What the run was held against, in words."""
+    if comparison.paired is not None:
+        return f"“{comparison.paired.base}”, block by block"
+    baseline = comparison.baseline
+    if baseline is None:
+        return "a reference that the comparison does not name"
+    runs = f"{len(baseline.runs)} run{'' if len(baseline.runs) == 1 else 's'}"
+    return f"baseline “{baseline.profile}”, version {baseline.version}, {runs}"
 
 
 def sentence(text: str) -> str:

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,29 @@ _UNSAFE_IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "
 
 
 def render(page: Page, template: Path, chart_library: str | None) -> str:
-    """The page's HTML.
+    """The HTML of a run's report.
 
     Args:
         page: what it shows.
         template: the page's frame (``reporting.html_template``); it includes the parts beside this module.
+        chart_library: the source of Chart.js; ``None`` for a page without charts.
+
+    Raises:
+        UserError: the template is not there, cannot be read, or is not a template.
+    """
+    return fill(template, {"page": page}, series(page), "report.js", chart_library)
+
+
+def fill(
+    template: Path, context: Mapping[str, object], data: Mapping[str, object], script: str, chart_library: str | None
+) -> str:
+    """A page's HTML.
+
+    Args:
+        template: the page's frame; it includes the parts beside this module.
+        context: what the template shows.
+        data: what the page's script gets.
+        script: name of that script, beside this module.
         chart_library: the source of Chart.js; ``None`` for a page without charts.
 
     Raises:
@@ -45,17 +64,17 @@ def render(page: Page, template: Path, chart_library: str | None) -> str:
     )
     environment.filters["breakable"] = _breakable
     style = (PARTS / "report.css").read_text(encoding="utf-8")
-    scripts = [_script((PARTS / "report.js").read_text(encoding="utf-8"))]
+    scripts = [_script((PARTS / script).read_text(encoding="utf-8"))]
     if chart_library is not None:
         scripts.insert(0, _script(chart_library))
     try:
         source = template.read_text(encoding="utf-8")
         return environment.from_string(source).render(
-            page=page,
             policy=_policy([style], scripts),
             style=Markup(style),  # noqa: S704 - a file of the toolkit
             scripts=[Markup(script) for script in scripts],  # noqa: S704 - files of the toolkit, and Chart.js
-            data=Markup(_json_block(series(page))),  # noqa: S704 - escaped there
+            data=Markup(_json_block(data)),  # noqa: S704 - escaped there
+            **context,
         )
     except OSError as error:
         raise UserError(f"{template}: the report's template cannot be read: {os_reason(error)}") from error

@@ -26,7 +26,16 @@ from benchkit.model import (
 )
 from benchkit.report import charts, figures
 from benchkit.report.figures import TIMES, Cell, absent, count
-from benchkit.report.headline import VALIDITY_TONES, VERDICT_TONES, Headline, Tone, headline, limitations, sentence
+from benchkit.report.headline import (
+    VALIDITY_TONES,
+    VERDICT_TONES,
+    Headline,
+    Tone,
+    headline,
+    limitations,
+    reference_name,
+    sentence,
+)
 
 TABLE_METRICS = ("requests_per_sec", "p50_latency", "p95_latency", "p99_latency")
 """The columns of the table of all cases, beside counts and verdicts."""
@@ -259,7 +268,7 @@ def build_page(run: Run, comparison: Comparison | None, chart_types: Sequence[st
         headline=headline(run, comparison),
         facts=_key_facts(run),
         problems=_problems(run, comparison),
-        baseline=_baseline_name(comparison),
+        baseline=reference_name(comparison) if comparison is not None else "",
         heads=[figures.heading(name) for name in TABLE_METRICS],
         groups=[
             Group(name, [_row(case, compared.get(case.id)) for case in cases])
@@ -309,14 +318,6 @@ def _key_facts(run: Run) -> list[tuple[str, str]]:
         ("Duration", figures.seconds(lasted)),
         ("Of it under load", f"{run.load_seconds / lasted:.0%}".replace("%", " %") if lasted > 0 else figures.ABSENT),
     ]
-
-
-def _baseline_name(comparison: Comparison | None) -> str:
-    if comparison is None:
-        return ""
-    baseline = comparison.baseline
-    runs = f"{len(baseline.runs)} run{'' if len(baseline.runs) == 1 else 's'}"
-    return f"baseline “{baseline.profile}”, version {baseline.version}, {runs}"
 
 
 def _problems(run: Run, comparison: Comparison | None) -> list[Problem]:

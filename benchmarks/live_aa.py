@@ -1,0 +1,94 @@
+"""Hold one gateway release against itself, again and again, on the real gateway: how often is there an alarm?
+
+Each suite is one ./run-advanced.sh with the same release on both sides, so every change that it reports is a false
+alarm. Prints a line for each suite and the count at the end; the suites' directories stay in the results' directory, so
+that benchmarks/verdicts.py --condense paired can make recorded data of them.
+
+  benchmarks/live_aa.py --suites 20 --release 1.0.7
+
+Exit code 0 without an alarm, 1 with one or more, 2 when a suite could not be measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "utils"))
+
+# pylint: disable=wrong-import-position  # found only now
+from benchkit.model import Comparison, Verdict  # noqa: E402
+from benchkit.store import load  # noqa: E402
+
+CASES = "gateway-core/health,tools/list_limit_10,tools/rpc_list"
+ALARMS = frozenset({Verdict.CRITICAL, Verdict.REGRESSION, Verdict.SLOWER, Verdict.IMPROVEMENT})
+"""Verdicts that claim a change. Only the first two fail a run, but between equals all of them are wrong."""
+
+
+def main() -> int:
+    """Measure, count, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--suites", type=int, default=20, metavar="N", help="how many suites (20)")
+    parser.add_argument("--release", default="1.0.7", metavar="SPEC", help="the gateway, on both sides (1.0.7)")
+    parser.add_argument("--cases", default=CASES, metavar="PATTERNS", help=f"cases of a suite ({CASES})")
+    parser.add_argument("--blocks", type=int, default=5, metavar="K", help="planned blocks of a suite (5)")
+    parser.add_argument("--requests", type=int, default=300, metavar="N", help="per case, side and block (300)")
+    parser.add_argument("--results-dir", type=Path, default=ROOT / "results" / "aa", metavar="DIR", help="(results/aa)")
+    arguments = parser.parse_args()
+    alarms = failures = 0
+    for number in range(1, arguments.suites + 1):
+        begun = time.monotonic()
+        result = subprocess.run(_command(arguments), cwd=ROOT, capture_output=True, text=True, check=False)
+        took = f"{time.monotonic() - begun:.0f} s"
+        if result.returncode not in (0, 1):
+            failures += 1
+            last = (result.stderr.strip().splitlines() or ["no message"])[-1]
+            print(f"suite {number:2}: not measured, exit {result.returncode} after {took}: {last}", flush=True)
+            continue
+        comparison = load(arguments.results_dir / "latest" / "comparison.json", Comparison, "comparison")
+        claims = _claims(comparison)
+        alarms += bool(claims)
+        print(f"suite {number:2}: exit {result.returncode}, {_words(comparison)}, {took}{claims}", flush=True)
+    measured = arguments.suites - failures
+    print(f"{alarms} of {measured} suites with an alarm; {failures} not measured")
+    return 1 if alarms else 2 if failures else 0
+
+
+def _claims(comparison: Comparison) -> str:
+    """The changes that a comparison claims; empty when there is none."""
+    return "".join(
+        f"; ALARM {case.id} {name} {metric.change_percent or 0.0:+.1f} % (q {metric.q_value or 0.0:.2g})"
+        for case in comparison.cases
+        for name, metric in case.metrics.items()
+        if not metric.advisory and metric.verdict in ALARMS
+    )
+
+
+def _words(comparison: Comparison) -> str:
+    """``2 unchanged, 1 inconclusive; 10 blocks``."""
+    verdicts = Counter(case.verdict.value for case in comparison.cases)
+    blocks = max((metric.samples or 0 for case in comparison.cases for metric in case.metrics.values()), default=0)
+    return ", ".join(f"{count} {word}" for word, count in sorted(verdicts.items())) + f"; {blocks} blocks"
+
+
+def _command(arguments: argparse.Namespace) -> list[str]:
+    spec = str(arguments.release)
+    options = {
+        "--base": spec,
+        "--head": spec,
+        "--scenarios": ",".join(dict.fromkeys(one.partition("/")[0] for one in arguments.cases.split(","))),
+        "--cases": arguments.cases,
+        "--blocks": str(arguments.blocks),
+        "--requests": str(arguments.requests),
+        "--results-dir": str(arguments.results_dir),
+    }
+    return ["./run-advanced.sh", "--no-report", *(word for pair in options.items() for word in pair)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Measure gateways side by side, block by block, and say what changed between them.
+#
+# usage: ./run-advanced.sh --base SPEC --head SPEC [option...]      is the head slower than the base?
+#        ./run-advanced.sh --releases "SPEC SPEC…" [option...]      between which two did it change?
+#        ./run-advanced.sh --tune [SPEC] [option...]                what is each setting of paired.tune worth?
+#
+#   SPEC                             a release on PyPI (1.0.6; it gets the packages of its time), a wheel, a checkout of
+#                                    the gateway, or the address of one that runs (http://127.0.0.1:4444)
+#   --base-env KEY=VALUE             a setting of the base's gateway; may be repeated
+#   --head-env KEY=VALUE             the same for the head's
+#   --blocks K                       paired measurements (paired.blocks of config.yaml: 8), at least 5. It ends earlier
+#                                    when everything is decided; what is undecided gets up to twice as many
+#   --scenarios all|NAME,NAME        scenarios of config.yaml (default: those of the profile)
+#   --cases PATTERN,PATTERN          only these cases of them, like 'tools/list_*,gateway-core/health'
+#   --profile NAME                   load profile (default: light)
+#   --requests N  --concurrency N  --timeout SECONDS    per case, side and block, instead of the configured ones
+#   --results-dir DIR                where it is written (default: results)
+#   --fail-on-inconclusive           exit 4 when something stays undecided
+#   --no-report                      no HTML report
+#
+# Every block starts the gateways anew, each with a database of its own; all share the same simulated MCP servers. A
+# gateway that runs already is used as it is and left as it is.
+#
+# exit: 0 no regression; 1 the head is slower; 2 usage, configuration or a service that is not there; 3 measurement
+#       invalid; 4 undecided, with --fail-on-inconclusive; 130, 143 interrupted
+set -euo pipefail
+shopt -s inherit_errexit 2>/dev/null || true
+
+# shellcheck source=utils/lib/load.sh
+. "$(dirname "${BASH_SOURCE[0]}")/utils/lib/load.sh"
+# shellcheck source=utils/lib/sides.sh
+. "$LOAD_ROOT/utils/lib/sides.sh"
+
+main() {
+  sides::main "${BASH_SOURCE[0]}" "$@"
+}
+
+[ "${BASH_SOURCE[0]}" != "$0" ] || main "$@"

@@ -1,0 +1,157 @@
+#!/usr/bin/env bats
+# sides.sh: the command line of run-advanced.sh, and which program is started in which order. The programs are stubs.
+
+setup() {
+  ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
+  export PERF_PYTHON="$BATS_TEST_TMPDIR/python" CALLS="$BATS_TEST_TMPDIR/calls" TMPDIR="$BATS_TEST_TMPDIR"
+  export RUN="$BATS_TEST_TMPDIR/a run" CODES="$BATS_TEST_TMPDIR/codes"
+  mkdir -p "$RUN/base/raw" "$RUN/head/raw" "$CODES"
+  : >"$CALLS"
+  : >"$RUN/base/plan.json"
+  : >"$RUN/head/plan.json"
+  # Answers the session like utils/measure.py: one step, a new start of the gateways, one more step, the end.
+  cat >"$PERF_PYTHON" <<'END'
+#!/usr/bin/env bash
+name=$(basename "$1")
+shift
+printf '%s' "$name" >>"$CALLS"
+printf ' %s' "$@" >>"$CALLS"
+echo >>"$CALLS"
+if [ "$name" = measure.py ]; then
+  steps=0
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --sides-file) : >"$2" ;;
+      --dir-file) dir_file=$2 ;;
+    esac
+    shift
+  done
+  while read -r word rest; do
+    echo "session $word $rest" >>"$CALLS"
+    case $word in
+      open) printf 'ok\0true\0' ;;
+      installs) printf 'ok\0000\000' ;;
+      plan)
+        printf '%s' "$RUN" >"$dir_file"
+        printf 'ok\0%s\0' "$RUN"
+        ;;
+      next)
+        case $((steps++)) in
+          1) printf 'restart\0' ;;
+          3) printf 'end\0' ;;
+          *) printf 'run\0001\000%s\0001\000%s\000' "$RUN/base/raw/out.csv" "$BATS_TEST_TMPDIR/hey" ;;
+        esac
+        ;;
+      *) printf 'ok\0' ;;
+    esac
+  done
+fi
+[ "$name" != compare_results.py ] || : >"$RUN/comparison.json"
+if [ -e "$CODES/$name" ]; then exit "$(cat "$CODES/$name")"; fi
+END
+  printf '#!/usr/bin/env bash\necho row\n' >"$BATS_TEST_TMPDIR/hey"
+  chmod +x "$PERF_PYTHON" "$BATS_TEST_TMPDIR/hey"
+}
+
+# order PATTERN...: the calls that look like one of them stand in this order.
+order() {
+  local pattern line=0 found
+  for pattern in "$@"; do
+    found=$(grep -n -e "$pattern" "$CALLS" | cut -d: -f1 | awk -v after="$line" '$1 > after { print; exit }')
+    [ -n "$found" ] || {
+      echo "no '$pattern' after line $line of:"
+      cat "$CALLS"
+      return 1
+    }
+    line=$found
+  done
+}
+
+@test "two gateways: servers, gateways, blocks with new starts, both collected, compared, reported, stopped" {
+  run "$ROOT/run-advanced.sh" --base 1.0.6 --head ./checkout --head-env "A=b c" --blocks 6 --cases 'tools/*'
+  [ "$status" -eq 0 ]
+  grep -q -e '--blocks 6 .*--side-env head:A=b c --cases tools/\* --side base=1.0.6 --side head=./checkout --name paired' "$CALLS"
+  order '^session open' '^session installs' '^sides.py servers' '^sides.py restart' '^session plan' '^session done 0' \
+    '^sides.py restart' '^session restarted' '^session done 0' '^session close' '^collect_results.py .*base/' \
+    '^collect_results.py .*head/' "^compare_results.py $RUN/head --against $RUN/base --output-dir $RUN" \
+    "^report_generator.py $RUN/head --comparison $RUN/comparison.json" '^sides.py down'
+  [[ $output == *'(exit 0)' ]]
+}
+
+@test "a regression is the exit code, and everything is stopped" {
+  echo 1 >"$CODES/compare_results.py"
+  run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7
+  [ "$status" -eq 1 ]
+  order '^compare_results.py' '^sides.py down'
+  [[ $output == *'regression; results in'*'(exit 1)' ]]
+}
+
+@test "an invalid side is exit 3 although nothing got slower" {
+  echo 3 >"$CODES/collect_results.py"
+  run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7
+  [ "$status" -eq 3 ]
+}
+
+@test "undecided is exit 4 only where it is asked for" {
+  echo 4 >"$CODES/compare_results.py"
+  run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7 --fail-on-inconclusive
+  [ "$status" -eq 4 ]
+  grep -q '^compare_results.py .*--fail-on-inconclusive' "$CALLS"
+}
+
+@test "gateways that do not start: its code, what was measured is marked, everything is stopped" {
+  echo 2 >"$CODES/sides.py"
+  run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7
+  [ "$status" -eq 2 ]
+  order '^sides.py servers' '^sides.py down'
+  run grep '^session plan' "$CALLS"
+  [ "$status" -eq 1 ]
+}
+
+@test "releases are sides in their order, a path is named by its end" {
+  run "$ROOT/run-advanced.sh" --releases "1.0.5, 1.0.6 ../my gateway" --requests 50
+  [ "$status" -eq 0 ]
+  grep -q -e '--side 1.0.5=1.0.5 --side 1.0.6=1.0.6 --side my=../my --side gateway=gateway --name history' "$CALLS"
+  grep -q "^history_report.py $RUN" "$CALLS"
+}
+
+@test "settings: of the usual gateway, or of another" {
+  run "$ROOT/run-advanced.sh" --tune --requests 50
+  [ "$status" -eq 0 ]
+  grep -q -e '--tune  --name tune' "$CALLS"
+  grep -q "^tune_report.py $RUN" "$CALLS"
+  run "$ROOT/run-advanced.sh" --tune 1.0.6
+  grep -q -e '--tune 1.0.6 --name tune' "$CALLS"
+}
+
+@test "what was typed is noted, but for secrets" {
+  run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7 --head-env JWT_SECRET_KEY=hidden --head-env A=1
+  [ "$status" -eq 0 ]
+  grep -q -e '--command run-advanced.sh --base 1.0.6 .*JWT_SECRET_KEY=.*not.*shown.* --head-env A=1' "$CALLS"
+  [ "$(grep -c -e '--command .*hidden.*--sides-file' "$CALLS")" -eq 0 ]
+}
+
+@test "mistakes on the command line: one line, exit 2, nothing started" {
+  local line
+  while read -r line; do
+    # shellcheck disable=SC2086 # words of a command line
+    run "$ROOT/run-advanced.sh" ${line%%|*}
+    [ "$status" -eq 2 ]
+    [[ $output == *"${line##*|}"* ]]
+    [ "$(wc -l <<<"$output")" -eq 1 ]
+  done <<'END'
+--head 1.0.7 |--base is missing
+--base 1.0.7 |--head is missing
+--releases 1.0.7 |--releases: give at least two
+--base |--base: needs a value
+--wrong 1 |--wrong: there is no such option
+|give --base and --head, --releases or --tune
+END
+  [ ! -s "$CALLS" ]
+}
+
+@test "its help" {
+  run "$ROOT/run-advanced.sh" --help
+  [ "$status" -eq 0 ]
+  [[ $output == *'--base SPEC --head SPEC'*'exit: 0'* ]]
+}

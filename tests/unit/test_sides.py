@@ -1,0 +1,165 @@
+"""Gateways side by side: what the user names them by, where they lie, and in which order they are measured."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchkit.errors import UserError
+from benchkit.settings import Config, Settings
+from benchkit.sides import Sides, Wanted, port_is_free, resolve, servers_settings, side_settings
+from benchkit.sides_session import _paired_settings, _wanted, looks, order
+
+
+def settings(sources: dict[str, str] | None = None, **sections: Any) -> Settings:
+    data = {"scenarios": {"s": {"cases": {"c": {"path": "/health"}}}}, **sections}
+    return Settings(config=Config.model_validate(data), profile="light", scenarios=["s"], sources=sources or {})
+
+
+def pair(base: str, head: str, *head_env: str) -> list[Wanted]:
+    return [Wanted("base", base, (), "--base"), Wanted("head", head, head_env, "--head")]
+
+
+def made(wanted: list[Wanted], taken: set[int] | None = None) -> Sides:
+    return resolve(wanted, settings(), Path("/stacks"), is_free=lambda port: port not in (taken or set()))
+
+
+def test_a_release_and_a_gateway_that_runs() -> None:
+    base, head = made(pair("1.0.6", "http://127.0.0.1:4444/")).sides
+    assert (base.kind, base.release, base.url, base.place) == (
+        "release",
+        "1.0.6",
+        "http://127.0.0.1:4460",
+        "/stacks/base",
+    )
+    assert (head.kind, head.release, head.url) == ("running", "", "http://127.0.0.1:4444")
+
+
+def test_a_wheel_and_a_checkout(tmp_path: Path) -> None:
+    wheel = tmp_path / "gateway-1.0.9.whl"
+    wheel.touch()
+    (tmp_path / "pyproject.toml").touch()
+    base, head = made(pair(str(wheel), str(tmp_path))).sides
+    assert (base.kind, base.source) == ("source", str(wheel))
+    assert (head.kind, head.source) == ("source", str(tmp_path))
+
+
+def test_ports_that_are_taken_are_passed_over() -> None:
+    sides = made(pair("1.0.6", "1.0.7"), taken={4460, 4462, 9163})
+    assert [side.url for side in sides.sides] == ["http://127.0.0.1:4463", "http://127.0.0.1:4464"]
+    assert sides.first_server_port == 9164
+
+
+def test_no_port_is_free() -> None:
+    with pytest.raises(UserError, match=r"paired\.first_port = 4460: there are no 2 free ports in a row"):
+        resolve(pair("1.0.6", "1.0.7"), settings(), Path("/stacks"), is_free=lambda _port: False)
+
+
+def test_a_port_that_somebody_listens_on_is_not_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert not port_is_free(server.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (pair("latest", "1.0.7"), r"--base 'latest': names no gateway; give a release \(1.0.6\), a wheel, a checkout"),
+        (pair("1.0.6", "/nowhere/gateway.whl"), "--head /nowhere/gateway.whl: there is no such wheel"),
+        (pair("1.0.6", "/"), "--head /: is no checkout of the gateway, it has no pyproject.toml"),
+        (pair("1.0.6", "http://x:1", "LOG_LEVEL=INFO"), "--head-env LOG_LEVEL=INFO: http://x:1 runs already"),
+        (pair("1.0.6", "1.0.7", "lower=1"), "--head-env 'lower=1': must be KEY=VALUE"),
+        ([Wanted("a", "1.0.6"), Wanted("a", "1.0.7")], "--side a: two sides have this label"),
+        ([Wanted("../a", "1.0.6"), Wanted("b", "1.0.7")], "--side ../a: not a label"),
+    ],
+)
+def test_what_names_no_gateway(wanted: list[Wanted], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        made(wanted)
+
+
+def test_each_side_gets_its_own_release_settings_and_address() -> None:
+    own = settings(stack={"gateway": {"settings": {"A": 1, "B": 2}}}, auth={"token": "another gateway's"})
+    sides = resolve(pair("1.0.6", "1.0.7", "B=3", "C=4"), own, Path("/stacks"), is_free=lambda _port: True)
+    base, head = (side_settings(own, side).config for side in sides.sides)
+    assert (base.stack.gateway.version, head.stack.gateway.version) == ("1.0.6", "1.0.7")
+    assert base.stack.gateway.settings == {"A": 1, "B": 2}
+    assert head.stack.gateway.settings == {"A": 1, "B": "3", "C": "4"}
+    assert base.service.base_url != head.service.base_url
+    assert base.auth.token == ""
+    assert servers_settings(own, sides).config.stack.first_server_port == 9161
+
+
+def test_a_gateway_that_runs_is_used_as_it_is() -> None:
+    own = settings(auth={"token": "mine"})
+    side = made(pair("1.0.6", "http://127.0.0.1:4444")).sides[1]
+    config = side_settings(own, side).config
+    assert (config.service.mode, config.service.base_url, config.auth.token) == (
+        "external",
+        "http://127.0.0.1:4444",
+        "mine",
+    )
+
+
+def test_two_sides_alternate_within_a_block_and_over_the_blocks() -> None:
+    assert [order(2, block, 0) for block in range(5)] == [[0, 1], [1, 0], [1, 0], [0, 1], [0, 1]]
+    assert [order(2, 0, case) for case in range(3)] == [[0, 1], [1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize("sides", [2, 3, 5, 8])
+def test_no_side_has_a_better_place(sides: int) -> None:
+    places = Counter((side, place) for block in range(4 * sides) for place, side in enumerate(order(sides, block, 0)))
+    assert set(places.values()) == {4}
+    assert all(sorted(order(sides, block, 1)) == list(range(sides)) for block in range(10))
+
+
+def test_two_gateways_are_looked_at_early_and_late_and_more_of_them_once() -> None:
+    assert looks(8, 2) == (5, 8, 16)
+    assert looks(5, 2) == (5, 10)
+    assert looks(8, 3) == (8,)
+
+
+@pytest.mark.parametrize(
+    ("source", "requests"),
+    [("profiles/light.env:4: PERF_REQUESTS", 300), ("--requests", 100), ("environment variable X", 100)],
+)
+def test_the_profiles_requests_are_too_few_for_pairs_but_a_flag_is_obeyed(source: str, requests: int) -> None:
+    load = {"default_requests": 100, "default_concurrency": 10}
+    found = _paired_settings(settings({"performance.default_requests": source}, performance=load)).config.performance
+    assert found.default_requests == requests
+    assert found.warmup_requests == requests // 4
+
+
+def test_the_command_line() -> None:
+    arguments = argparse.Namespace(side=["base=1.0.6", "head=http://x/?a=b"], side_env=["head:A=1=2"], tune=None)
+    assert _wanted(arguments, settings()) == [
+        Wanted("base", "1.0.6", [], "--base"),
+        Wanted("head", "http://x/?a=b", ["A=1=2"], "--head"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("side", "side_env", "words"),
+    [
+        (["base"], [], "--side base: must be LABEL=SPEC"),
+        (["base=1.0.6"], ["other:A=1"], "--side-env other: there is no side with this label"),
+    ],
+)
+def test_a_wrong_command_line(side: list[str], side_env: list[str], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        _wanted(argparse.Namespace(side=side, side_env=side_env, tune=None), settings())
+
+
+def test_each_setting_that_is_tuned_is_a_side_of_its_own() -> None:
+    own = settings(paired={"tune": {"info": {"settings": {"LOG_LEVEL": "INFO"}}}})
+    arguments = argparse.Namespace(side=[], side_env=[], tune="")
+    assert _wanted(arguments, own) == [
+        Wanted("base", "1.0.7", (), "--tune"),
+        Wanted("info", "1.0.7", ["LOG_LEVEL=INFO"], "--tune"),
+    ]
+    with pytest.raises(UserError, match=r"paired\.tune of config\.yaml names no setting"):
+        _wanted(arguments, settings())

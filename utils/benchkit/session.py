@@ -1,0 +1,307 @@
+"""A run under way, as the shell leads it: what each of its words means. One gateway; several: ``sides_session``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import os
+import shutil
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from benchkit.connection import Connection, connect
+from benchkit.errors import UserError, os_reason
+from benchkit.gateway.counters import ServerCounters
+from benchkit.load.driver import Driver, LoadProcess, Step, steps, write_bodies
+from benchkit.load.plan import plan_cases, plan_differences
+from benchkit.load.progress import Estimate, Progress
+from benchkit.machine import describe_machine
+from benchkit.model import Environment, ExecutionCount, Load, Machine, Plan, PlannedCase, Probe
+from benchkit.settings import ROOT, Settings, from_arguments
+from benchkit.store import save
+
+LOCK_FD = 5
+"""The shell opened the lock file on this descriptor and keeps it: the lock lasts until the shell is gone."""
+
+MAX_TOKEN_NEED_S = 900.0
+"""Session tokens of the gateway live 20 minutes; no step can be promised a token for longer than this."""
+
+
+class Conversation(Protocol):
+    """What the shell can ask for; each answer is a list of fields."""
+
+    def open(self) -> list[str]:
+        """Check everything that can be checked before anything is started."""
+
+    def plan(self) -> list[str]:
+        """Resolve the cases."""
+
+    def next(self) -> list[str]:
+        """What comes next."""
+
+    def done(self, codes: list[int]) -> list[str]:
+        """The processes of the last step ended with these codes."""
+
+    def close(self) -> list[str]:
+        """All is measured."""
+
+    def restore(self) -> None:
+        """Leave the targets as they were found."""
+
+
+class Pace:
+    """The steps that are left, what is shown of them, and how long they will take."""
+
+    def __init__(self, plan: Plan, first: dict[str, Probe]) -> None:
+        self._left = list(steps(plan))
+        self._estimate = Estimate(plan, first)
+        self._progress = Progress(len(self._left), plan.environment.load.iterations)
+        self._step: Step | None = None
+        self._started = 0.0
+
+    @property
+    def time_left(self) -> str:
+        """The time for all steps that are left, in words."""
+        return self._estimate.left(self._left)
+
+    def next(self) -> tuple[Step, float] | None:
+        """The next step and the most seconds it may take; ``None`` after the last."""
+        if not self._left:
+            return None
+        time_left = self.time_left
+        self._step = self._left.pop(0)
+        longest = self._estimate.of(self._step)[1]
+        self._progress.begin(self._step, longest, time_left)
+        return self._step, longest
+
+    def load_starts(self) -> None:
+        """The step's processes are about to be started."""
+        self._started = time.monotonic()
+
+    def load_ended(self) -> None:
+        """They ended: the time that they took is the best guess for the next round."""
+        assert self._step is not None, "done before next"
+        self._estimate.learn(self._step, time.monotonic() - self._started)
+        self.hide()
+
+    def hide(self) -> None:
+        """Take the line of progress away."""
+        self._progress.end()
+
+
+class Session:
+    """Answers the shell, one word at a time."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._arguments = arguments
+        self._settings: Settings | None = None
+        self._connection: Connection | None = None
+        self._driver: Driver | None = None
+        self._pace: Pace | None = None
+        self._dir = Path()
+        self._counts_before: dict[str, ExecutionCount] | None = None
+
+    def open(self) -> list[str]:
+        """Check everything that can be checked before anything is started."""
+        settings = self._settings = from_arguments(self._arguments)
+        find_hey(settings)
+        take_lock(self._arguments.owner)
+        check_writable(settings.results_dir)
+        return ["ok", "true" if settings.config.reporting.generate else "false"]
+
+    def plan(self) -> list[str]:
+        """Resolve the cases for this target, write plan.json, and say how long it will take."""
+        settings = self._settings
+        assert settings is not None, "plan before open"
+        self._connection = connection = connect(settings)
+        cases = plan_cases(settings, connection.routes, connection.catalogue)
+        if all(case.skipped for case in cases):
+            raise UserError(f"nothing can be measured here: {cases[0].id}: {cases[0].skipped}")
+        self._dir = new_run_dir(settings)
+        # The shell marks a run that ends early, and it may end before this word is answered.
+        self._arguments.dir_file.write_text(str(self._dir), encoding="utf-8")
+        machine = describe_machine(find_hey(settings))
+        plan = make_plan(settings, connection, cases, machine, run_id=self._dir.name, command=self._arguments.command)
+        plan = write_bodies(plan, self._dir)
+        save(self._dir / "plan.json", plan)
+        self._driver = Driver(
+            plan,
+            self._dir,
+            hey=find_hey(settings),
+            token=connection.token,
+            counters=ServerCounters(),
+            gateway_answers=connection.answers,
+        )
+        self._counts_before = connection.gateway_counts()
+        self._pace = Pace(plan, self._driver.first_probes())
+        announce(plan, self._pace.time_left)
+        return ["ok", str(self._dir)]
+
+    def next(self) -> list[str]:
+        """The next step's processes; a step without any is closed here and the one after it answered."""
+        assert self._driver is not None, "next before plan"
+        assert self._pace is not None
+        while (upcoming := self._pace.next()) is not None:
+            step, longest = upcoming
+            processes = self._driver.begin(step, min(2 * longest + 60, MAX_TOKEN_NEED_S))
+            if processes:
+                self._pace.load_starts()
+                return run_fields(processes)
+            self._driver.end([])
+            self._pace.hide()
+        return ["end"]
+
+    def done(self, codes: list[int]) -> list[str]:
+        """Close the step whose processes ended with these codes."""
+        assert self._driver is not None, "done before next"
+        assert self._pace is not None
+        self._pace.load_ended()
+        self._driver.end(codes)
+        return ["ok"]
+
+    def close(self) -> list[str]:
+        """Read what the gateway itself counted, and put it back as it was."""
+        assert self._driver is not None, "close before plan"
+        assert self._connection is not None
+        assert self._settings is not None
+        if self._counts_before is not None:
+            wait_s = self._settings.config.performance.metrics_wait
+            # A gateway that died meanwhile cannot tell; its cases are invalid by what was seen of them.
+            with contextlib.suppress(UserError):
+                counts = self._connection.settled_counts(self._counts_before, self._driver.sent, wait_s)
+                save(self._dir / "raw" / "gateway_counts.json", counts)
+        with contextlib.suppress(UserError):
+            self.restore()
+        return ["ok"]
+
+    def restore(self) -> None:
+        """Remove from the gateway what this run made on it."""
+        connection, self._connection = self._connection, None
+        if self._pace is not None:
+            self._pace.hide()
+        if connection is not None:
+            connection.close()
+
+
+def make_plan(
+    settings: Settings,
+    connection: Connection,
+    cases: list[PlannedCase],
+    machine: Machine,
+    *,
+    run_id: str,
+    command: str,
+) -> Plan:
+    """The plan of a run: the resolved cases, and everything that has to be known to compare it."""
+    load = settings.config.performance
+    return Plan(
+        run_id=run_id,
+        created=datetime.now(UTC),
+        environment=Environment(
+            machine=machine,
+            target=connection.target,
+            load=Load(
+                profile=settings.profile,
+                requests=load.default_requests,
+                concurrency=load.default_concurrency,
+                timeout_s=load.default_timeout,
+                iterations=load.iterations,
+                warmup_requests=load.warmup_requests if load.warmup else 0,
+            ),
+        ),
+        scenarios=settings.scenarios,
+        command=command,
+        max_error_rate=load.max_error_rate,
+        cases=cases,
+        differences=plan_differences(settings),
+        warnings=connection.warnings,
+    )
+
+
+def run_fields(processes: list[LoadProcess]) -> list[str]:
+    """The answer that lets the shell start processes."""
+    fields = ["run", str(len(processes))]
+    for process in processes:
+        fields += [str(process.output), str(len(process.argv)), *process.argv]
+    return fields
+
+
+def find_hey(settings: Settings) -> str:
+    """The load generator's path: as configured, on PATH, or where the set-up put it.
+
+    Raises:
+        UserError: it is nowhere.
+    """
+    name = settings.config.performance.hey_binary
+    found = shutil.which(name) or (shutil.which(str(ROOT / ".tools" / "bin" / "hey")) if name == "hey" else None)
+    if found is None:
+        source = settings.sources.get("performance.hey_binary", "config.yaml")
+        raise UserError(f"{source}: performance.hey_binary = {name!r}: there is no such program; run make setup")
+    return found
+
+
+def take_lock(owner: int) -> None:
+    """Refuse to measure while another run measures on this machine: both would measure each other."""
+    try:
+        fcntl.flock(LOCK_FD, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(os.pread(LOCK_FD, 32, 0))
+            raise UserError(f"another run measures on this machine (pid {pid}): wait for it, or stop it") from error
+        raise UserError("another run measures on this machine: wait for it, or stop it") from error
+    except OSError as error:
+        raise UserError("the lock of descriptor 5 cannot be taken: start this through run-configurable.sh") from error
+    os.ftruncate(LOCK_FD, 0)
+    os.pwrite(LOCK_FD, f"{owner}\n".encode(), 0)
+
+
+def check_writable(directory: Path) -> None:
+    """Make the results' directory, and raise :class:`UserError` where nothing can be written there."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise UserError(f"{directory}: results cannot be written there: {os_reason(error)}; set RESULTS_DIR") from error
+
+
+def new_run_dir(settings: Settings, name: str = "") -> Path:
+    """A directory of its own for this run, named by its kind (the profile) and local time."""
+    while True:
+        path = settings.results_dir / f"{name or settings.profile}_{datetime.now():%Y-%m-%d-%H%M%S}"
+        try:
+            path.mkdir()
+            (path / "raw").mkdir()
+        except FileExistsError:
+            time.sleep(0.2)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be made: {os_reason(error)}") from error
+        else:
+            return path
+
+
+def announce(plan: Plan, time_left: str) -> None:
+    """Say what is about to be measured, and how long it will take."""
+    target, load = plan.environment.target, plan.environment.load
+    measured = [case for case in plan.cases if not case.skipped]
+    say(
+        f"{plan.run_id}: {len(measured)} cases x {load.iterations} rounds, {load.requests} requests each at "
+        f"{load.concurrency} concurrent, against {target.base_url} "
+        f"(gateway {target.release or 'of unknown release'}, {target.database or 'unknown database'})"
+    )
+    for case in plan.cases:
+        if case.skipped:
+            say(f"skipped: {case.id}: {case.skipped}")
+    for warning in plan.warnings:
+        say(f"warning: {warning}")
+    say(f"this will take {time_left}")
+
+
+def say(text: str) -> None:
+    """A line for the user; standard output belongs to the conversation."""
+    print(text, file=sys.stderr, flush=True)

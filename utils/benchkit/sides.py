@@ -1,0 +1,190 @@
+"""Gateways that are measured side by side: what the user named them by, and where each one lies and listens."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchkit.errors import UserError
+from benchkit.model import Model
+from benchkit.settings import Settings
+
+_RELEASE = re.compile(r"\d+(\.\d+)+(\.?(a|b|rc|post|dev)\d+)*")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+_VARIABLE = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)", re.DOTALL)
+_LOOPBACK = "127.0.0.1"
+
+
+class Side(Model):
+    """One gateway.
+
+    ``spec`` is what the user wrote. ``release`` (from PyPI) or ``source`` (a wheel or a checkout) is what is started
+    from; a gateway that runs already has neither. ``settings`` are environment variables of the gateway. ``place`` is
+    the directory of its stack.
+    """
+
+    label: str
+    spec: str
+    kind: Literal["release", "source", "running"]
+    release: str = ""
+    source: str = ""
+    url: str
+    settings: dict[str, str]
+    place: str
+
+
+class Sides(Model):
+    """``sides.json``: everything that runs for one comparison. ``servers_place``: the stack of the shared servers."""
+
+    schema_version: Literal[1] = 1
+    sides: list[Side]
+    servers_place: str
+    first_server_port: int
+
+    @property
+    def own(self) -> list[Side]:
+        """The gateways that the toolkit starts itself."""
+        return [side for side in self.sides if side.kind != "running"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A side as the user asked for it. ``flag`` is where, for messages; ``variables`` are texts like ``NAME=value``."""
+
+    label: str
+    spec: str
+    variables: Sequence[str] = ()
+    flag: str = "--side"
+
+
+def resolve(wanted: Sequence[Wanted], settings: Settings, root: Path, *, is_free: Callable[[int], bool]) -> Sides:
+    """Give every side what it is started from, a directory below ``root``, and a port.
+
+    Args:
+        wanted: at least two sides.
+        settings: those of the comparison (``paired``, ``stack``).
+        root: the directory of the sides' stacks.
+        is_free: whether a port of loopback can be taken.
+
+    Raises:
+        UserError: a spec names no gateway, two sides have one label, or a running gateway is to get settings.
+    """
+    labels = [one.label for one in wanted]
+    for one in wanted:
+        if not _LABEL.fullmatch(one.label):
+            raise UserError(f"{one.flag} {one.label}: not a label; use letters, digits, '.', '_' and '-', at most 40")
+        if labels.count(one.label) > 1:
+            raise UserError(f"{one.flag} {one.label}: two sides have this label; give each its own")
+    paired = settings.config.paired
+    ports = _free_ports(paired.first_port, len(wanted), is_free, "paired.first_port")
+    servers = _free_ports(paired.first_server_port, settings.config.stack.servers, is_free, "paired.first_server_port")
+    return Sides(
+        sides=[_side(one, port, root) for one, port in zip(wanted, ports, strict=True)],
+        servers_place=str(root / "servers"),
+        first_server_port=servers[0],
+    )
+
+
+def side_settings(settings: Settings, side: Side) -> Settings:
+    """The settings with which a side's gateway is started and measured."""
+    config = settings.config
+    if side.kind == "running":
+        service = config.service.model_copy(update={"base_url": side.url, "mode": "external"})
+        return settings.model_copy(update={"config": config.model_copy(update={"service": service})})
+    gateway = config.stack.gateway.model_copy(
+        update={
+            "version": side.release or config.stack.gateway.version,
+            "source": side.source,
+            "settings": {**config.stack.gateway.settings, **side.settings},
+        }
+    )
+    update = {
+        "service": config.service.model_copy(update={"base_url": side.url, "mode": "local"}),
+        # A token of the environment is another gateway's.
+        "auth": config.auth.model_copy(update={"token": ""}),
+        "stack": config.stack.model_copy(update={"gateway": gateway}),
+    }
+    return settings.model_copy(update={"config": config.model_copy(update=update)})
+
+
+def servers_settings(settings: Settings, sides: Sides) -> Settings:
+    """The settings with which the shared servers are started."""
+    stack = settings.config.stack.model_copy(update={"first_server_port": sides.first_server_port})
+    return settings.model_copy(update={"config": settings.config.model_copy(update={"stack": stack})})
+
+
+def port_is_free(port: int) -> bool:
+    """Whether a program could listen on this port of loopback now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_ports(first: int, count: int, is_free: Callable[[int], bool], key: str) -> list[int]:
+    """So many free ports in a row, the first such row from ``first`` on."""
+    row: list[int] = []
+    for port in range(first, 65536):
+        row = [*row, port] if is_free(port) else []
+        if len(row) == count:
+            return row
+    raise UserError(f"{key} = {first}: there are no {count} free ports in a row from there on; choose a lower one")
+
+
+def _side(wanted: Wanted, port: int, root: Path) -> Side:
+    kind, release, source, url = _spec(wanted)
+    settings = _variables(wanted)
+    if kind == "running" and settings:
+        raise UserError(
+            f"{wanted.flag}-env {wanted.variables[0]}: {url} runs already, so it cannot be given settings; "
+            "start it with them, or name a release, a wheel or a checkout"
+        )
+    return Side(
+        label=wanted.label,
+        spec=wanted.spec,
+        kind=kind,
+        release=release,
+        source=source,
+        url=url or f"http://{_LOOPBACK}:{port}",
+        settings=settings,
+        place=str(root / wanted.label),
+    )
+
+
+def _spec(wanted: Wanted) -> tuple[Literal["release", "source", "running"], str, str, str]:
+    """Kind, release, source and address."""
+    spec = wanted.spec
+    if re.match(r"https?://", spec):
+        return "running", "", "", spec.rstrip("/")
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        if not (path / "pyproject.toml").exists():
+            raise UserError(f"{wanted.flag} {spec}: is no checkout of the gateway, it has no pyproject.toml")
+        return "source", "", str(path.resolve()), ""
+    if path.suffix == ".whl":
+        if not path.is_file():
+            raise UserError(f"{wanted.flag} {spec}: there is no such wheel")
+        return "source", "", str(path.resolve()), ""
+    if _RELEASE.fullmatch(spec):
+        return "release", spec, "", ""
+    raise UserError(
+        f"{wanted.flag} {spec!r}: names no gateway; give a release (1.0.6), a wheel, a checkout's directory, or the "
+        "address of one that runs (http://127.0.0.1:4444)"
+    )
+
+
+def _variables(wanted: Wanted) -> Mapping[str, str]:
+    found = {}
+    for text in wanted.variables:
+        match = _VARIABLE.fullmatch(text)
+        if match is None:
+            raise UserError(f"{wanted.flag}-env {text!r}: must be KEY=VALUE, like LOG_LEVEL=INFO")
+        found[match.group(1)] = match.group(2)
+    return found

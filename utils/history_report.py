@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Say between which two releases each case changed, and by how much.
+
+  history_report.py results/history_2026-01-31-120000
+
+DIR holds one directory for each release that ./run-advanced.sh --releases measured. Writes history.json, history.txt
+and history.html (charts) there, and prints the text. A positive change is an improvement.
+
+exit: 0 written; 2 usage, or a document is missing or damaged; 3 no case could be compared
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchkit import store
+from benchkit.errors import ExitCode, run_program
+from benchkit.model import METRICS, SidesDocument, StepComparison
+from benchkit.report.chart_library import read_chart_library
+from benchkit.report.sides_page import change_words, interval_words, sides_page
+from benchkit.settings import load_settings
+from benchkit.verdict.sides import history
+
+_SHOWN = ("p50_latency", "requests_per_sec")
+_MOST_CASES = 12
+
+
+def main() -> ExitCode:
+    """Compare, write, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", type=Path, metavar="DIR", help="results/history_…")
+    directory: Path = parser.parse_args().directory
+    document = history(directory, load_settings().config.baselines)
+    store.save(directory / "history.json", document)
+    text = "\n".join(history_text(document)) + "\n"
+    store.write_text(directory / "history.txt", text)
+    library, charts_off = read_chart_library()
+    store.write_text(directory / "history.html", sides_page(document, library, charts_off))
+    print(text, end="")
+    print(directory / "history.html")
+    return ExitCode.OK if any(side.cases for side in document.sides) else ExitCode.INVALID
+
+
+def history_text(document: SidesDocument) -> list[str]:
+    """The text: every release against the first, then every step with what changed at it."""
+    first = document.sides[0]
+    lines = [f"Release history {document.run_id}: {document.machine}; {document.load}", ""]
+    lines.append(
+        f"{'release':<16} {'cases':>5} {'p50':>9} {'req/s':>9}   (median over the cases, in % of {first.label})"
+    )
+    for side in document.sides:
+        ratios = [side.ratio_to(first, name) for name in _SHOWN]
+        shown = " ".join(f"{'-' if one is None else f'{100 * one:.0f} %':>9}" for one in ratios)
+        lines.append(f"{side.label:<16} {len(side.cases):>5} {shown}")
+    for step in document.steps:
+        lines += ["", *step_text(step)]
+    failed = [(side.label, case, why) for side in document.sides for case, why in side.failed.items()]
+    if failed:
+        lines += ["", "Not measured:"]
+        lines += [f"  {label}: {case}: {why}" for label, case, why in failed]
+    return lines
+
+
+def step_text(step: StepComparison) -> list[str]:
+    """One step: its verdict, the mean over all cases, and the cases that changed, the largest change first."""
+    lines = [f"{step.base} → {step.head}: {step.comparison.reason}"]
+    for name, compared in step.comparison.suite.items():
+        label = METRICS[name].label
+        lines.append(f"  {label + ' over all cases':<44} {change_words(compared):>10}  ({interval_words(compared)})")
+    for name in _SHOWN:
+        found = step.changed(name)
+        for case, compared in found[:_MOST_CASES]:
+            what = f"{case} {METRICS[name].label}"
+            lines.append(
+                f"  {what:<44} {change_words(compared):>10}  ({interval_words(compared)})  {compared.verdict.value}"
+            )
+        if len(found) > _MOST_CASES:
+            lines.append(f"  and {len(found) - _MOST_CASES} more changes of {METRICS[name].label}")
+    return lines
+
+
+if __name__ == "__main__":
+    run_program(main)

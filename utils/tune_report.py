@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Say what each setting of the gateway is worth, and write it beside the settings.
+
+  tune_report.py results/tune_2026-01-31-120000 [--env-file FILE]
+
+DIR holds one directory for the gateway as it is and one for each setting of paired.tune that ./run-advanced.sh --tune
+measured. Writes tune.json, tune.txt and tune.html (charts) there and prints the text; --env-file also takes the
+settings, each with its measured effect. A positive change is an improvement.
+
+exit: 0 written; 2 usage, or a document is missing or damaged; 3 no case could be compared
+"""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from pathlib import Path
+
+from benchkit import store
+from benchkit.errors import ExitCode, run_program
+from benchkit.model import METRICS, MetricComparison, SidesDocument, StepComparison, Verdict
+from benchkit.report.chart_library import read_chart_library
+from benchkit.report.sides_page import change_words, interval_words, sides_page
+from benchkit.settings import Variant, load_settings
+from benchkit.stack.topology import text_of
+from benchkit.verdict.sides import tune
+
+_METRIC = "p50_latency"
+
+
+def main() -> ExitCode:
+    """Compare, write, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", type=Path, metavar="DIR", help="results/tune_…")
+    parser.add_argument("--env-file", type=Path, metavar="FILE", help="takes the settings with their effects")
+    options = parser.parse_args()
+    settings = load_settings()
+    document = tune(options.directory, settings.config.baselines)
+    store.save(options.directory / "tune.json", document)
+    text = "\n".join(tune_text(document)) + "\n"
+    store.write_text(options.directory / "tune.txt", text)
+    library, charts_off = read_chart_library()
+    store.write_text(options.directory / "tune.html", sides_page(document, library, charts_off))
+    print(text, end="")
+    if options.env_file is not None:
+        store.write_text(options.env_file, "\n".join(env_lines(document, settings.config.paired.tune)) + "\n")
+        print(options.env_file)
+    print(options.directory / "tune.html")
+    return ExitCode.OK if any(step.comparison.suite for step in document.steps) else ExitCode.INVALID
+
+
+def tune_text(document: SidesDocument) -> list[str]:
+    """The text: one line for each setting, and its cases that changed."""
+    lines = [f"Settings {document.run_id}: {document.machine}; {document.load}", ""]
+    for step in document.steps:
+        lines.append(f"{step.head:<22} {effect(step)}")
+        for case, compared in step.changed(_METRIC):
+            lines.append(f"    {case:<44} {change_words(compared):>10}  ({interval_words(compared)})")
+    return lines
+
+
+def effect(step: StepComparison) -> str:
+    """What a setting does to the median over all cases, in words; nothing is claimed that was not seen."""
+    compared = step.comparison.suite.get(_METRIC)
+    if compared is None:
+        alone = [case.metrics[_METRIC] for case in step.comparison.cases if _METRIC in case.metrics]
+        compared = alone[0] if len(alone) == 1 else None
+    if compared is None or compared.change_percent is None:
+        return f"not measured: {step.comparison.reason}"
+    figures = f"{METRICS[_METRIC].label} {change_words(compared)} ({interval_words(compared)})"
+    return f"{_word(compared)}: {figures}"
+
+
+def env_lines(document: SidesDocument, variants: dict[str, Variant]) -> list[str]:
+    """``.env.example``: what helps is set, what does not is a comment with what it costs."""
+    base = document.sides[0]
+    lines = _comment(
+        f"Settings of MCP Gateway {base.release or base.spec}, each with what it changed when it was measured against "
+        f"the gateway without it (make tune): {document.machine}; {document.load}. The median latency (p50) over all "
+        "cases; positive is better; in brackets the 95 % interval. Measure on your own machine: make tune"
+    )
+    steps = {step.head: step for step in document.steps}
+    for name, variant in variants.items():
+        if name not in steps:
+            continue
+        step = steps[name]
+        compared = step.comparison.suite.get(_METRIC)
+        lines += ["", *_comment(f"{variant.description + '. ' if variant.description else ''}{effect(step)}")]
+        mark = "" if compared is not None and compared.verdict is Verdict.IMPROVEMENT else "# "
+        lines += [f"{mark}{key}={text_of(value)}" for key, value in variant.settings.items()]
+    return lines
+
+
+def _word(compared: MetricComparison) -> str:
+    if compared.verdict in (Verdict.REGRESSION, Verdict.CRITICAL, Verdict.SLOWER):
+        return "costs"
+    if compared.verdict is Verdict.IMPROVEMENT:
+        return "helps"
+    return "no effect" if compared.verdict is Verdict.UNCHANGED else "undecided"
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, 100, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+
+
+if __name__ == "__main__":
+    run_program(main)
