@@ -1,0 +1,196 @@
+"""The CI files: their formats' own schemas, their shell under shellcheck, their jobs and what they call."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchkit.settings import ENVIRONMENT, ROOT
+
+GITHUB = ROOT / ".github" / "workflows" / "performance.yml"
+GITLAB = ROOT / ".gitlab-ci.yml"
+SHELLCHECK = Path(sys.executable).with_name("shellcheck")
+
+WORKFLOW: dict[str, Any] = yaml.load(GITHUB.read_text("utf-8"), Loader=yaml.BaseLoader)
+PIPELINE: dict[str, Any] = yaml.safe_load(GITLAB.read_text("utf-8"))
+GITLAB_JOBS = {
+    name: job for name, job in PIPELINE.items() if isinstance(job, dict) and "script" in job and name[0] != "."
+}
+
+
+def github_blocks() -> dict[str, str]:
+    return {
+        f"{job}: {step['name']}": step["run"]
+        for job, said in WORKFLOW["jobs"].items()
+        for step in said["steps"]
+        if "run" in step
+    }
+
+
+def gitlab_blocks() -> dict[str, str]:
+    """GitLab runs the lines of ``before_script`` and ``script`` as one script."""
+    before = PIPELINE[".performance"]["before_script"]
+    return {name: "\n".join([*before, *job["script"]]) + "\n" for name, job in GITLAB_JOBS.items()}
+
+
+BLOCKS = {f"github {name}": text for name, text in github_blocks().items()} | {
+    f"gitlab {name}": text for name, text in gitlab_blocks().items()
+}
+
+
+@pytest.mark.parametrize(("path", "schema"), [(GITHUB, "vendor.github-workflows"), (GITLAB, "vendor.gitlab-ci")])
+def test_the_file_fits_its_published_schema(path: Path, schema: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("text", BLOCKS.values(), ids=BLOCKS.keys())
+def test_shellcheck_finds_nothing(text: str) -> None:
+    # The runners' own settings: GitHub's `shell: bash` is `bash -eo pipefail`, GitLab's shell sets the same.
+    script = f"#!/usr/bin/env bash\nset -eo pipefail\n{text}"
+    done = subprocess.run([SHELLCHECK, "-s", "bash", "-"], input=script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("text", github_blocks().values(), ids=github_blocks().keys())
+def test_no_expression_is_pasted_into_a_script(text: str) -> None:
+    assert "${{" not in text
+
+
+def test_every_job_ends_in_time_and_may_only_read() -> None:
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+    for job in WORKFLOW["jobs"].values():
+        assert 0 < int(job["timeout-minutes"]) < 360
+        assert "permissions" not in job
+    assert all("timeout" in job for job in GITLAB_JOBS.values())
+
+
+def test_actions_are_pinned_by_major_version_and_keep_no_credentials() -> None:
+    steps = [step for job in WORKFLOW["jobs"].values() for step in job["steps"] if "uses" in step]
+    assert len(steps) >= 10
+    for step in steps:
+        assert re.fullmatch(r"actions/[a-z/-]+@v\d+", step["uses"])
+        if step["uses"].startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] == "false"
+    majors = {step["uses"] for step in steps}
+    assert len(majors) == len({use.partition("@")[0] for use in majors})
+
+
+def test_results_are_kept_whatever_happens() -> None:
+    for name, job in WORKFLOW["jobs"].items():
+        uploads = [step for step in job["steps"] if step.get("uses", "").startswith("actions/upload-artifact@")]
+        assert [step["if"] for step in uploads] == ["always()"], name
+    assert PIPELINE[".performance"]["artifacts"]["when"] == "always"
+    assert all(job["extends"] == ".performance" for job in GITLAB_JOBS.values())
+
+
+def test_the_jobs_graph_has_no_dangling_edge_and_each_event_a_job() -> None:
+    jobs = WORKFLOW["jobs"]
+    for job in jobs.values():
+        needs = job.get("needs", [])
+        assert {needs} if isinstance(needs, str) else set(needs) <= set(jobs)
+    events = set(WORKFLOW["on"]) - {"workflow_call"}
+    named = {event for event in events for job in jobs.values() if f"'{event}'" in job["if"]}
+    assert named == events
+    for job in GITLAB_JOBS.values():
+        assert job.get("needs", []) == []
+        assert all(rule["if"].startswith("$PERF_TOOLKIT_URL && ") for rule in job["rules"])
+
+
+@pytest.mark.parametrize("name", ["pull-request", "main"])
+def test_a_job_ends_with_the_code_of_its_run_after_everything_was_kept(name: str) -> None:
+    *_, upload, verdict = WORKFLOW["jobs"][name]["steps"]
+    assert upload["uses"].startswith("actions/upload-artifact@")
+    assert verdict["run"].strip().endswith('exit "$CODE"')
+    measure = next(step for step in WORKFLOW["jobs"][name]["steps"] if step.get("id") == "measure")
+    assert 'echo "code=$code" >>"$GITHUB_OUTPUT"' in measure["run"]
+
+
+@pytest.mark.parametrize(
+    ("code", "block_on", "verdict", "expected"),
+    [
+        (0, "regression", "unchanged", 0),
+        (1, "regression", "regression", 1),
+        (1, "critical", "regression", 0),
+        (1, "critical", "critical", 1),
+        (3, "critical", "invalid", 3),
+        (2, "regression", "", 2),
+    ],
+)
+@pytest.mark.parametrize("system", ["github", "gitlab"])
+def test_what_blocks_a_merge(
+    tmp_path: Path, system: str, code: int, block_on: str, verdict: str, expected: int
+) -> None:
+    """The real blocks, with ``jq`` as a stub that says the verdict."""
+    (tmp_path / "jq").write_text(f'#!/bin/sh\n[ "$1 $2" = "-r .verdict" ] && echo {verdict}\n', encoding="utf-8")
+    (tmp_path / "jq").chmod(0o755)
+    if system == "github":
+        text = github_blocks()["pull-request: Verdict"]
+    else:
+        lines = GITLAB_JOBS["performance merge request"]["script"]
+        text = "\n".join([f"code={code}", *lines[-2:]])
+    done = subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", text],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "CODE": str(code), "BLOCK_ON": block_on, "PERF_BLOCK_ON": block_on},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == expected
+
+
+CALL = re.compile(
+    r"(?:^|[;&|]\s*|then )(?:\.venv/bin/python )?((?:\./|utils/)[\w./-]+\.(?:sh|py))([^|;\n]*)", re.MULTILINE
+)
+CALLS = sorted({(program, arguments.strip()) for text in BLOCKS.values() for program, arguments in CALL.findall(text)})
+
+
+@cache
+def help_of(program: str, command: str) -> str:
+    interpreter = [sys.executable] if program.endswith(".py") else []
+    done = subprocess.run(
+        [*interpreter, program, *([command] if command else []), "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_programs_are_found_in_the_blocks() -> None:
+    assert {program for program, _ in CALLS} == {
+        "./run-advanced.sh",
+        "./run-configurable.sh",
+        "utils/baseline_manager.py",
+        "utils/ci_report.py",
+        "utils/conformance.py",
+        "utils/setup.sh",
+        "utils/stack.py",
+    }
+
+
+@pytest.mark.parametrize(("program", "arguments"), CALLS)
+def test_every_program_knows_what_it_is_called_with(program: str, arguments: str) -> None:
+    words = arguments.split()
+    command = words[0] if words and program in ("utils/baseline_manager.py", "utils/stack.py") else ""
+    known = help_of(program, command)
+    for flag in (word for word in words if word.startswith("--")):
+        assert flag in known
+
+
+def test_variables_of_the_jobs_are_those_of_the_toolkit() -> None:
+    jobs = WORKFLOW["jobs"].values()
+    assert {name for job in jobs for name in job.get("env", {})} <= {*ENVIRONMENT, "PROFILE"}

@@ -1,0 +1,508 @@
+"""The gateway's fixed bugs stay fixed: checks that need no load, for any release from 0.7.0 on.
+
+Two bugs of the gateway that were fixed once. A token's ``teams`` claim holds ids (``["a1"]``), or what the login of old
+releases wrote (``[{"id": "a1", "name": "…"}]``); the second form was not understood everywhere that teams decide what
+is seen. And logging took a large share of each request's time.
+
+The teams' checks ask each team-scoped endpoint three times: with the ordinary token, as a control; with a token of a
+team whose claim holds ids; with one whose claim holds objects. The two forms have to be answered alike. On the gateway
+they make, with names that begin with ``perf-conformance``, what a team can own, and remove it again.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+from urllib.parse import quote
+
+import jwt
+
+from benchkit.errors import UserError
+from benchkit.gateway.client import Answer, Gateway
+from benchkit.model import Model
+
+TIMEOUT_S = 10.0
+"""How long one request may take; a gateway without load answers within milliseconds."""
+
+MAX_LOGGING_PERCENT = 5.0
+"""What logging may cost in percent of the requests per second, where nothing else is said: the specification's."""
+
+_MARK = "Made by the conformance checks of the MCP Gateway benchmark toolkit; safe to delete."
+_NAME = "perf-conformance"
+_URI = "perf://conformance/text"
+_NOBODYS_TEAM = "0" * 32
+_ABSENT = frozenset({404, 405, 501})
+_TOKEN_MINUTES = 10
+_QUIET_REQUESTS = 20
+
+
+class Conclusion(StrEnum):
+    """What a check found. Only ``FAILED`` is a failure."""
+
+    OK = "ok"
+    FAILED = "failed"
+    NOT_APPLICABLE = "not applicable"
+
+
+class Finding(Model):
+    """One check: its name, what was found, and why, in words."""
+
+    name: str
+    conclusion: Conclusion
+    text: str
+
+
+class Conformance(Model):
+    """``conformance.json``: every check of one gateway."""
+
+    schema_version: Literal[1] = 1
+    base_url: str
+    release: str | None
+    findings: list[Finding]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Tokens
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Makes tokens that a gateway takes: its secret, and the claims that it demands (its own defaults)."""
+
+    secret: str = field(repr=False)
+    algorithm: str = "HS256"
+    issuer: str = "mcpgateway"
+    audience: str = "mcpgateway-api"
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Signer | None:
+        """From a gateway's own variables; ``None`` where there is no secret among them.
+
+        Raises:
+            UserError: it signs with a key pair.
+        """
+        secret = environment.get("JWT_SECRET_KEY", "")
+        algorithm = environment.get("JWT_ALGORITHM") or cls.algorithm
+        if not secret:
+            return None
+        if algorithm not in ("HS256", "HS384", "HS512"):
+            raise UserError(f"JWT_ALGORITHM={algorithm}: only gateways that sign with a secret (HS256) can be checked")
+        return cls(
+            secret,
+            algorithm,
+            environment.get("JWT_ISSUER") or cls.issuer,
+            environment.get("JWT_AUDIENCE") or cls.audience,
+        )
+
+    def token(self, email: str, teams: list[Any]) -> str:
+        """A token (RFC 7519) of a user, restricted to teams; valid for ten minutes."""
+        now = int(time.time())
+        claims = {
+            "sub": email,
+            "iss": self.issuer,
+            "aud": self.audience,
+            "iat": now,
+            "exp": now + 60 * _TOKEN_MINUTES,
+            "jti": str(uuid.uuid4()),
+            "teams": teams,
+        }
+        with warnings.catch_warnings():
+            # That a secret is short is for the gateway to say, which was started with it.
+            warnings.simplefilter("ignore")
+            return jwt.encode(claims, self.secret, algorithm=self.algorithm)
+
+
+@dataclass(frozen=True)
+class User:
+    """Who owns the team: the address that tokens name as their subject, and an ordinary token."""
+
+    email: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Team:
+    """A team of the user's: its id, and the object that logins of old releases wrote into the claim."""
+
+    id: str
+    claim: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Team:
+        """From the gateway's answer."""
+        known = {name: row[name] for name in ("id", "name", "slug", "is_personal") if name in row}
+        return cls(str(row["id"]), {**known, "role": "owner"})
+
+
+FORMS: tuple[tuple[str, Callable[[Team], list[Any]]], ...] = (
+    ("teams as ids", lambda team: [team.id]),
+    ("teams as objects", lambda team: [dict(team.claim)]),
+)
+"""The two forms of the claim, by the words that name them."""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Endpoints
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A request that is answered by teams. ``owned``: it asks for what the team owns, so the team must get it."""
+
+    name: str
+    method: str
+    path: str
+    body: Any = None
+    owned: bool = False
+
+
+_LISTS = ("tools", "resources", "prompts", "servers", "gateways", "a2a", "roots", "tags", "tokens", "metrics")
+_RPC = ("tools/list", "resources/list", "prompts/list", "resources/templates/list")
+
+
+def endpoints(gateway: Gateway, team: Team, owned: Mapping[str, str]) -> list[Endpoint]:
+    """All team-scoped requests that change nothing; ``owned``: kind to the id of the team's own."""
+    prefix = gateway.prefix
+    found = [Endpoint(f"GET /{kind}", "GET", f"{prefix}/{kind}") for kind in _LISTS]
+    found += [
+        Endpoint("GET /resources/templates/list", "GET", f"{prefix}/resources/templates/list"),
+        Endpoint("GET /tools?team_id", "GET", f"{prefix}/tools?team_id={_quoted(team.id)}"),
+        Endpoint("GET /teams/", "GET", f"{prefix}/teams/"),
+        Endpoint("GET /teams/{id}", "GET", f"{prefix}/teams/{_quoted(team.id)}", owned=True),
+        Endpoint("GET /teams/{id}/members", "GET", f"{prefix}/teams/{_quoted(team.id)}/members"),
+        Endpoint("GET /tokens/teams/{id}", "GET", f"{prefix}/tokens/teams/{_quoted(team.id)}"),
+    ]
+    found += [Endpoint(f"{method} on /rpc", "POST", "/rpc", _call(method)) for method in _RPC]
+    if identity := owned.get("tools"):
+        found.append(Endpoint("GET /tools/{id}", "GET", f"{prefix}/tools/{_quoted(identity)}", owned=True))
+    if identity := owned.get("resources"):
+        found.append(Endpoint("GET /resources/{id}", "GET", f"{prefix}/resources/{_quoted(identity)}", owned=True))
+        found.append(
+            Endpoint("resources/read on /rpc", "POST", "/rpc", _call("resources/read", {"uri": _URI}), owned=True)
+        )
+    if identity := owned.get("prompts"):
+        path = f"{prefix}/prompts/{_quoted(identity)}"
+        found.append(Endpoint("GET /prompts/{id}", "GET", path, owned=True))
+        found.append(Endpoint("POST /prompts/{id}", "POST", path, {}, owned=True))
+    if identity := owned.get("servers"):
+        path = f"{prefix}/servers/{_quoted(identity)}"
+        found.append(Endpoint("GET /servers/{id}", "GET", path, owned=True))
+        found += [
+            Endpoint(f"GET /servers/{{id}}/{kind}", "GET", f"{path}/{kind}", owned=True)
+            for kind in ("tools", "resources", "prompts")
+        ]
+    return found
+
+
+def _call(method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": 1, "method": method, "params": dict(params or {})}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Answers
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """An answer, as far as two of them have to be alike: what it is called, and how many rows it shows."""
+
+    status: int | None
+    words: str
+    rows: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the request was fulfilled."""
+        return self.status is not None and 200 <= self.status < 300 and not self.words.startswith("JSON-RPC error")
+
+
+def _ask(gateway: Gateway, endpoint: Endpoint, token: str, timeout_s: float) -> _Seen:
+    """Send the request with this token; that nothing came back is an answer too."""
+    gateway.authorize(token)
+    try:
+        answer = gateway.call(endpoint.method, endpoint.path, body=endpoint.body, timeout_s=timeout_s)
+    except UserError as error:
+        return _Seen(None, str(error).removeprefix(f"{gateway.base_url}: "))
+    return _read(answer)
+
+
+def _read(answer: Answer) -> _Seen:
+    data = answer.json()
+    if answer.ok and isinstance(data, dict) and data.get("jsonrpc") and data.get("error"):
+        error = data["error"]
+        return _Seen(answer.status, f"JSON-RPC error {error.get('code') if isinstance(error, dict) else error}")
+    if answer.ok and isinstance(data, dict) and isinstance(data.get("result"), dict):
+        data = data["result"]
+    lists = [data] if isinstance(data, list) else [*data.values()] if isinstance(data, dict) else []
+    rows = [len(value) for value in lists if isinstance(value, list)]
+    reason = f" ({answer.reason})" if answer.reason and not answer.ok else ""
+    shown = f", {rows[0]} rows" if answer.ok and rows else ""
+    return _Seen(answer.status, f"HTTP {answer.status}{reason}{shown}", rows[0] if rows else None)
+
+
+def judge(endpoint: Endpoint, control: _Seen, answers: Mapping[str, _Seen]) -> Finding:
+    """What an endpoint's answers say; ``answers``: form of the claim (as in :data:`FORMS`) to what came back."""
+    conclusion, text = _conclusion(endpoint, control, answers)
+    return Finding(name=f"teams: {endpoint.name}", conclusion=conclusion, text=text)
+
+
+def _conclusion(endpoint: Endpoint, control: _Seen, answers: Mapping[str, _Seen]) -> tuple[Conclusion, str]:
+    said = _said(answers)
+    if control.status in _ABSENT and not endpoint.owned:
+        return Conclusion.NOT_APPLICABLE, f"this release does not have it ({control.words})"
+    if not control.ok and not _broken(answers, control):
+        return Conclusion.NOT_APPLICABLE, f"fails without a team's token as well: {control.words}"
+    if broken := _broken(answers, control) or _unlike(answers):
+        return Conclusion.FAILED, broken
+    if all(answer.ok for answer in answers.values()):
+        return Conclusion.OK, said
+    if endpoint.owned:
+        return Conclusion.FAILED, f"the team may not have what is its own: {said}"
+    return Conclusion.NOT_APPLICABLE, f"closed to tokens of a team: {said}"
+
+
+def _said(answers: Mapping[str, _Seen]) -> str:
+    return "; ".join(f"{form}: {answer.words}" for form, answer in answers.items())
+
+
+def _broken(answers: Mapping[str, _Seen], control: _Seen) -> str:
+    """The first form whose token makes the gateway fail or is refused as a token, where the ordinary one is not."""
+    for form, answer in answers.items():
+        if control.ok and (answer.status is None or answer.status >= 500):
+            return f"{form}: {answer.words}"
+        if answer.status == 401 and control.status != 401:
+            return f"{form}: the token is refused: {answer.words}"
+    return ""
+
+
+def _unlike(answers: Mapping[str, _Seen]) -> str:
+    alike = len({(answer.status, answer.ok, answer.rows) for answer in answers.values()}) == 1
+    return "" if alike else f"not answered alike: {_said(answers)}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The checks
+
+
+def check_teams(
+    gateway: Gateway,
+    user: User,
+    signer: Signer,
+    warn: Callable[[str], None],
+    *,
+    timeout_s: float = TIMEOUT_S,
+    lag_s: float = 0.0,
+) -> Iterator[Finding]:
+    """One finding for each team-scoped endpoint.
+
+    Args:
+        gateway: that is asked.
+        user: whose team's tokens are tried.
+        signer: makes those tokens.
+        warn: is told what could not be removed from the gateway.
+        timeout_s: for one request.
+        lag_s: how long the gateway may take to write its own metrics. What was made on it is removed only then: 1.0.7
+            loses the metrics of all prompts that it still has to write when one of them is gone.
+
+    Raises:
+        UserError: the gateway does not answer to the ordinary token.
+    """
+
+    def ask(endpoint: Endpoint, team: Team) -> dict[str, _Seen]:
+        return {
+            form: _ask(gateway, endpoint, signer.token(user.email, claim(team)), timeout_s) for form, claim in FORMS
+        }
+
+    with _team(gateway, user.token, user.email, warn) as team:
+        if team is None:
+            text = "this release has no teams, or this user may not have one"
+            yield Finding(name="teams", conclusion=Conclusion.NOT_APPLICABLE, text=text)
+            return
+        with _owned(gateway, user.token, team, lag_s, warn) as (owned, problems):
+            for endpoint in endpoints(gateway, team, owned):
+                yield judge(endpoint, _ask(gateway, endpoint, user.token, timeout_s), ask(endpoint, team))
+        for kind, problem in problems.items():
+            text = f"the team cannot have any here: {problem}"
+            yield Finding(name=f"teams: {kind} of a team", conclusion=Conclusion.NOT_APPLICABLE, text=text)
+    foreign = Endpoint("a team that is not the user's", "GET", f"{gateway.prefix}/tools")
+    yield _judge_foreign(foreign, ask(foreign, Team.of({"id": _NOBODYS_TEAM, "name": "Nobody's"})))
+
+
+def _judge_foreign(endpoint: Endpoint, answers: Mapping[str, _Seen]) -> Finding:
+    """Refused, or ignored (0.7), in both forms alike; and no failure of the gateway."""
+    failing = any(answer.status is None or answer.status >= 500 for answer in answers.values())
+    unlike = _unlike(answers)
+    return Finding(
+        name=f"teams: {endpoint.name}",
+        conclusion=Conclusion.FAILED if failing or unlike else Conclusion.OK,
+        text=unlike or _said(answers),
+    )
+
+
+def check_logging(measured_percent: float | None, limit_percent: float = MAX_LOGGING_PERCENT) -> Finding:
+    """Logging costs no more of the requests per second than its limit, as it was measured under load."""
+    name = "logging: its share of the throughput"
+    if measured_percent is None:
+        return Finding(name=name, conclusion=Conclusion.NOT_APPLICABLE, text="not measured: make tune measures it")
+    conclusion = Conclusion.OK if measured_percent <= limit_percent else Conclusion.FAILED
+    text = f"costs {measured_percent:.1f} % of the requests per second, the limit is {limit_percent:g} %"
+    return Finding(name=name, conclusion=conclusion, text=text)
+
+
+def check_quiet(gateway: Gateway, token: str, log_bytes: Callable[[], int], log_level: str) -> Finding:
+    """At ``LOG_LEVEL=ERROR`` a request that succeeds writes nothing. ``log_bytes`` tells how long the log is.
+
+    Raises:
+        UserError: the gateway does not answer.
+    """
+    name = "logging: silent at LOG_LEVEL=ERROR"
+    if log_level.upper() not in ("ERROR", "CRITICAL"):
+        return Finding(
+            name=name, conclusion=Conclusion.NOT_APPLICABLE, text=f"the gateway runs with LOG_LEVEL={log_level}"
+        )
+    gateway.authorize(token)
+    before = log_bytes()
+    succeeded = sum(gateway.call("GET", f"{gateway.prefix}/tools?limit=1").ok for _ in range(_QUIET_REQUESTS))
+    written = log_bytes() - before
+    text = f"{succeeded} requests that succeeded wrote {written} bytes into the log"
+    # A line for each request, however short; a single message of something that runs beside them is none of theirs.
+    loud = succeeded > 0 and written >= 20 * succeeded
+    return Finding(name=name, conclusion=Conclusion.FAILED if loud else Conclusion.OK, text=text)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is made on the gateway
+
+
+@contextmanager
+def _team(gateway: Gateway, token: str, email: str, warn: Callable[[str], None]) -> Iterator[Team | None]:
+    """The user's personal team; where none is told of a team that is made for the checks and removed after them."""
+    gateway.authorize(token)
+    personal = _personal_team(gateway, token, email)
+    if personal is not None:
+        yield personal
+        return
+    body = {"name": _NAME, "description": _MARK, "visibility": "private"}
+    answer = gateway.call("POST", f"{gateway.prefix}/teams/", body=body)
+    row = answer.json()
+    if not answer.ok or not isinstance(row, dict) or "id" not in row:
+        yield None
+        return
+    try:
+        yield Team.of(row)
+    finally:
+        gateway.authorize(token)
+        _delete(gateway, "teams", [str(row["id"])], warn)
+
+
+def _personal_team(gateway: Gateway, token: str, email: str) -> Team | None:
+    """From the ordinary token's own claim (before 1.0 a login writes it, as objects), else from the teams' listing."""
+    rows = _rows(gateway, "teams/?limit=50", "teams")
+    for row in [*_claimed_teams(token), *(row for row in rows if row.get("created_by") == email)]:
+        if row.get("id") and row.get("is_personal"):
+            return Team.of(row)
+    return None
+
+
+def _claimed_teams(token: str) -> list[dict[str, Any]]:
+    try:
+        # The gateway verifies it; here it is only read.
+        teams = jwt.decode(token, options={"verify_signature": False}).get("teams")
+    except jwt.PyJWTError:
+        return []
+    return [team for team in teams if isinstance(team, dict)] if isinstance(teams, list) else []
+
+
+@contextmanager
+def _owned(
+    gateway: Gateway, token: str, team: Team, lag_s: float, warn: Callable[[str], None]
+) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+    """One virtual server, prompt, resource and tool of the team's: kind to id, and kind to why there is none."""
+    gateway.authorize(token)
+    owned: dict[str, str] = {}
+    made: dict[str, list[str]] = {}
+    problems: dict[str, str] = {}
+    try:
+        for kind, (singular, body) in _bodies(gateway).items():
+            _remove_leftovers(gateway, kind, warn)
+            wrapped = {singular: {**body, "description": _MARK}, "team_id": team.id, "visibility": "team"}
+            answer = gateway.call("POST", f"{gateway.prefix}/{kind}", body=wrapped)
+            row = answer.json()
+            if answer.ok and isinstance(row, dict) and "id" in row:
+                made[kind] = _identities(row)
+                owned[kind] = _reachable(gateway, kind, made[kind])
+            else:
+                problems[kind] = f"HTTP {answer.status} {answer.reason}".rstrip()
+        yield owned, problems
+        time.sleep(lag_s if made.keys() & {"prompts", "resources"} else 0)
+    finally:
+        gateway.authorize(token)
+        for kind, identities in made.items():
+            _delete(gateway, kind, identities, warn)
+
+
+def _bodies(gateway: Gateway) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Kind to the key that its body stands under, and the body."""
+    return {
+        "servers": ("server", {"name": _NAME}),
+        "prompts": ("prompt", {"name": _NAME, "template": "Conformance", "arguments": []}),
+        "resources": ("resource", {"uri": _URI, "name": _NAME, "mime_type": "text/plain", "content": "conformance"}),
+        "tools": (
+            "tool",
+            {
+                "name": _NAME,
+                "url": f"{gateway.base_url}/health",
+                "integration_type": "REST",
+                "request_type": "GET",
+                "input_schema": {"type": "object", "properties": {}},
+            },
+        ),
+    }
+
+
+def _identities(row: Mapping[str, Any]) -> list[str]:
+    """What a row may be asked for by: its id; in 0.7 a resource's URI and a prompt's name."""
+    return [str(row[name]) for name in ("id", "uri", "name") if row.get(name)]
+
+
+def _reachable(gateway: Gateway, kind: str, identities: list[str]) -> str:
+    """The first that the gateway answers to; the id where it answers to none."""
+    for identity in identities:
+        if gateway.call("GET", f"{gateway.prefix}/{kind}/{_quoted(identity)}").ok:
+            return identity
+    return identities[0]
+
+
+def _remove_leftovers(gateway: Gateway, kind: str, warn: Callable[[str], None]) -> None:
+    """What an earlier call left that was killed; it is known by its description."""
+    for row in _rows(gateway, f"{kind}?limit=500", kind):
+        if row.get("description") == _MARK and row.get("id"):
+            _delete(gateway, kind, _identities(row), warn)
+
+
+def _delete(gateway: Gateway, kind: str, identities: list[str], warn: Callable[[str], None]) -> None:
+    for identity in identities:
+        answer = gateway.call("DELETE", f"{gateway.prefix}/{kind}/{_quoted(identity)}")
+        if answer.ok:
+            return
+        if answer.status not in (404, 422):
+            warn(f"{gateway.error(answer, f'removing {_NAME} from the {kind}')}")
+            return
+
+
+def _rows(gateway: Gateway, path: str, key: str) -> list[dict[str, Any]]:
+    """The rows of a listing; none where it is refused."""
+    answer = gateway.call("GET", f"{gateway.prefix}/{path}")
+    data = answer.json()
+    rows = data.get(key) if isinstance(data, dict) else data
+    return [row for row in rows if isinstance(row, dict)] if answer.ok and isinstance(rows, list) else []
+
+
+def _quoted(identity: str) -> str:
+    return quote(identity, safe="")

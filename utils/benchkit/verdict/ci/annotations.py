@@ -1,0 +1,61 @@
+"""Annotations of GitHub Actions: workflow commands on stdout, one a line, the worst case first.
+
+The format is that of GitHub's runner (``actions/runner``, ``ActionCommand.TryParseV2``) and of its toolkit
+(``@actions/core``): ``::error title=TITLE::MESSAGE``. Within a message ``%``, CR and LF are escaped, within a property
+``:`` and ``,`` too. GitHub shows 10 annotations of each kind for a step and drops the rest without a word, so the last
+place tells how many more there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchkit.model import Verdict
+from benchkit.verdict.ci.results import CaseResult, Outcome, RunResult, one_line
+
+SHOWN_PER_KIND = 10
+"""Annotations of one kind that GitHub shows for one step."""
+
+_LONGEST = 2000
+"""Characters of a message; GitHub takes 64 KiB, and nobody reads them in a box of the run's page."""
+
+_WARNINGS = frozenset({Verdict.INCONCLUSIVE.value, Verdict.SLOWER.value})
+_NOTICES = frozenset({Verdict.IMPROVEMENT.value, Verdict.NEW.value})
+
+
+def annotation_lines(result: RunResult) -> list[str]:
+    """The lines to print: errors, warnings, notices; at most 10 of each, the worst first.
+
+    Errors are what makes the run fail; warnings what may have got worse; notices the run's own verdict, improvements
+    and cases without a reference.
+    """
+    worst = result.worst_first
+    errors = [_case(case) for case in worst if case.outcome in (Outcome.FAILED, Outcome.ERROR)]
+    if result.problem:
+        errors.insert(0, (result.headline, result.problem))
+    warnings = [_case(case) for case in worst if case.verdict in _WARNINGS and case.outcome is not Outcome.ERROR]
+    notices = [(result.headline, f"{result.reason} ({result.against})")]
+    notices += [_case(case) for case in worst if case.verdict in _NOTICES]
+    return [*_lines("error", errors), *_lines("warning", warnings), *_lines("notice", notices)]
+
+
+def _case(case: CaseResult) -> tuple[str, str]:
+    return f"{case.verdict}: {case.id}", case.summary
+
+
+def _lines(kind: str, found: Sequence[tuple[str, str]]) -> list[str]:
+    """One line for each title and message; where there are too many, the last says how many are not shown."""
+    if len(found) > SHOWN_PER_KIND:
+        shown = SHOWN_PER_KIND - 1
+        rest = f"{len(found) - shown} more of {len(found)} are in the step summary and in ci_summary.json"
+        found = [*found[:shown], ("and more", rest)]
+    return [f"::{kind} title={_property(title)}::{_data(message)}" for title, message in found]
+
+
+def _data(text: str) -> str:
+    """A message: one line, so that nothing in it can begin a command of its own."""
+    return one_line(text, _LONGEST).replace("%", "%25")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,124 @@
+"""JUnit XML, for GitLab, Jenkins and everything else that shows test results.
+
+One ``testsuite`` for each scenario, one ``testcase`` for each case. The elements and attributes are those that GitLab
+("Unit test reports") and Jenkins' xUnit plugin (``junit-10.xsd``) both know, so the figures are properties of the
+suite, which every reader takes, and text of the case (``system-out``). A case's ``time`` is its load's, in seconds.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Sequence
+from datetime import UTC
+
+from benchkit.model import METRICS
+from benchkit.verdict.ci.results import CaseResult, Outcome, RunResult
+
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 (section 2.2) has no way to write, not even escaped."""
+
+_ELEMENTS = {Outcome.FAILED: "failure", Outcome.ERROR: "error", Outcome.SKIPPED: "skipped"}
+
+
+def junit(result: RunResult) -> str:
+    """The whole document; a run's problem that none of its cases shows is a case ``outcome`` of a suite ``run``."""
+    root = ET.Element("testsuites", {"name": _text(f"MCP Gateway performance, {result.run.run_id}")})
+    suites = [_suite(result, name, cases) for name, cases in _by_scenario(result.cases)]
+    if result.problem:
+        suites.append(_problem(result))
+    root.extend(suites)
+    for name in ("tests", "failures", "errors"):
+        root.set(name, str(sum(int(suite.attrib[name]) for suite in suites)))
+    root.set("time", f"{sum(map(load_seconds, result.cases)):.3f}")
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def load_seconds(result: CaseResult) -> float:
+    """How long a case's measured load ran, all iterations together; 0 where none was sent."""
+    iterations = result.case.iterations if result.case is not None else []
+    return sum((one.finished - one.started).total_seconds() for one in iterations if one.sent)
+
+
+def _by_scenario(cases: Iterable[CaseResult]) -> list[tuple[str, list[CaseResult]]]:
+    scenarios: dict[str, list[CaseResult]] = {}
+    for case in cases:
+        scenarios.setdefault(case.scenario, []).append(case)
+    return list(scenarios.items())
+
+
+def _suite(result: RunResult, scenario: str, cases: Sequence[CaseResult]) -> ET.Element:
+    suite = _empty_suite(result, scenario)
+    properties = ET.SubElement(suite, "properties")
+    for name, value in (*_about(result), *(pair for case in cases for pair in _figures(case))):
+        ET.SubElement(properties, "property", {"name": _text(name), "value": _text(value)})
+    suite.extend(_testcase(case) for case in cases)
+    count = {outcome: sum(case.outcome is outcome for case in cases) for outcome in Outcome}
+    _count(suite, len(cases), count[Outcome.FAILED], count[Outcome.ERROR], count[Outcome.SKIPPED])
+    suite.set("time", f"{sum(map(load_seconds, cases)):.3f}")
+    return suite
+
+
+def _empty_suite(result: RunResult, name: str) -> ET.Element:
+    started = result.run.started.astimezone(UTC)
+    return ET.Element("testsuite", {"name": _text(name), "timestamp": f"{started:%Y-%m-%dT%H:%M:%S}"})
+
+
+def _count(suite: ET.Element, tests: int, failures: int, errors: int, skipped: int) -> None:
+    for name, value in (("tests", tests), ("failures", failures), ("errors", errors), ("skipped", skipped)):
+        suite.set(name, str(value))
+
+
+def _testcase(result: CaseResult) -> ET.Element:
+    case = ET.Element(
+        "testcase",
+        {
+            "classname": _text(f"performance.{result.scenario}"),
+            "name": _text(result.name),
+            "time": f"{load_seconds(result):.3f}",
+        },
+    )
+    details = _text("\n".join(result.details))
+    if result.outcome in _ELEMENTS:
+        said = ET.SubElement(
+            case, _ELEMENTS[result.outcome], {"type": _text(result.verdict), "message": _text(result.summary)}
+        )
+        said.text = details or None
+    elif details:
+        ET.SubElement(case, "system-out").text = details
+    return case
+
+
+def _problem(result: RunResult) -> ET.Element:
+    suite = _empty_suite(result, "run")
+    case = ET.SubElement(suite, "testcase", {"classname": "performance.run", "name": "outcome", "time": "0.000"})
+    ET.SubElement(case, "error", {"type": _text(result.verdict), "message": _text(result.problem)})
+    _count(suite, tests=1, failures=0, errors=1, skipped=0)
+    suite.set("time", "0.000")
+    return suite
+
+
+def _about(result: RunResult) -> list[tuple[str, str]]:
+    target, load = result.run.environment.target, result.run.environment.load
+    return [
+        ("run", result.run.run_id),
+        ("compared", result.against),
+        ("gateway", target.release or "unknown"),
+        ("load", f"{load.iterations} x {load.requests} requests, {load.concurrency} concurrent"),
+    ]
+
+
+def _figures(result: CaseResult) -> list[tuple[str, str]]:
+    """``list_limit_50.p50_latency_ms``: the unit is part of the name, as a property has none."""
+    if result.case is None:
+        return []
+    units = {"1/s": "", "share": ""}
+    return [
+        (f"{result.name}.{name}{units.get(METRICS[name].unit, '_' + METRICS[name].unit)}", repr(value))
+        for name, value in result.case.metrics.items()
+    ]
+
+
+def _text(text: str) -> str:
+    return _NOT_XML.sub("\ufffd", text)

@@ -1,0 +1,115 @@
+"""OpenMetrics text, for GitLab's metrics reports, Prometheus and everything that reads its format.
+
+Base units stand in the names (``_seconds``, ``_ratio``). A case that was not measured has no samples, and an advisory
+percentile (too few samples beyond it) is left out: a file of bare numbers cannot carry the mark. The run's id is not in
+here, because GitLab compares the samples of two branches by their names and labels.
+
+Format: OpenMetrics 1.0, https://github.com/prometheus/OpenMetrics
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from benchkit.model import METRICS
+from benchkit.verdict.ci.results import CaseResult, RunResult
+
+_PREFIX = "mcp_gateway_benchmark"
+
+
+@dataclass(frozen=True)
+class _Family:
+    """A metric family; ``per_unit`` turns a figure of :data:`METRICS` into the family's unit."""
+
+    name: str
+    unit: str
+    help: str
+    per_unit: float = 1.0
+
+
+_LATENCY = _Family("latency_seconds", "seconds", "Latency of successful requests, by statistic.", 1000.0)
+_ADDED = _Family(
+    "added_latency_seconds", "seconds", "Latency that the gateway adds to the same call made directly.", 1000.0
+)
+_FAMILIES: dict[str, tuple[_Family, str]] = {
+    **{f"{name}_latency": (_LATENCY, name) for name in ("p50", "p95", "p99", "mean", "min", "max")},
+    "requests_per_sec": (
+        _Family("throughput_requests_per_second", "requests_per_second", "Successful requests by wall time."),
+        "",
+    ),
+    "total_time": (_Family("duration_seconds", "seconds", "Wall time of the case's load, pooled."), ""),
+    "error_rate": (_Family("error_ratio", "ratio", "Failed requests divided by requests sent."), ""),
+    **{f"added_{name}_latency": (_ADDED, name) for name in ("p50", "p95", "p99")},
+    "throughput_ratio": (
+        _Family("direct_throughput_ratio", "ratio", "Throughput through the gateway divided by that of a direct call."),
+        "",
+    ),
+}
+"""Metric to its family and the value of the label ``statistic`` (empty: the family has none)."""
+
+_CHANGE = _Family("change_ratio", "ratio", "Change against the reference, by metric; positive is better.", 100.0)
+_CASES = _Family("cases", "", "Cases of the run, by outcome.")
+_EXIT = _Family("exit_code", "", "What the run ended with: 0 passed, 1 regression, 3 invalid measurement.")
+
+
+def openmetrics(result: RunResult) -> str:
+    """The whole file, with ``# EOF`` at its end."""
+    samples: dict[_Family, list[str]] = {}
+
+    def add(family: _Family, labels: Mapping[str, str], value: float) -> None:
+        samples.setdefault(family, []).append(_sample(family, labels, value))
+
+    for case in result.cases:
+        for name, value in _decided(case):
+            family, statistic = _FAMILIES[name]
+            add(family, _labels(case) | ({"statistic": statistic} if statistic else {}), value)
+        for name, compared in case.metrics.items():
+            if compared.change_percent is not None and not compared.advisory:
+                add(_CHANGE, _labels(case) | {"metric": name}, compared.change_percent)
+    for outcome, number in result.outcomes().items():
+        add(_CASES, {"outcome": outcome}, number)
+    add(_EXIT, {}, result.exit_code)
+    lines = [line for family, rows in samples.items() for line in (*_head(family), *rows)]
+    return "\n".join([*_about(result), *lines, "# EOF", ""])
+
+
+def _decided(case: CaseResult) -> Iterator[tuple[str, float]]:
+    """The figures of a case that was measured, without the advisory ones; one unit of measure after the other."""
+    if case.case is None:
+        return
+    for name in METRICS:
+        if name in case.case.metrics and name not in case.case.advisory:
+            yield name, case.case.metrics[name]
+
+
+def _labels(case: CaseResult) -> dict[str, str]:
+    return {"scenario": case.scenario, "case": case.name}
+
+
+def _about(result: RunResult) -> list[str]:
+    target = result.run.environment.target
+    labels = {"profile": result.run.profile, "release": target.release or "", "database": target.database or ""}
+    name = f"{_PREFIX}_target"
+    return [f"# TYPE {name} info", f"# HELP {name} What was measured.", f"{name}_info{_braced(labels)} 1"]
+
+
+def _head(family: _Family) -> list[str]:
+    name = f"{_PREFIX}_{family.name}"
+    unit = [f"# UNIT {name} {family.unit}"] if family.unit else []
+    return [f"# TYPE {name} gauge", *unit, f"# HELP {name} {_escaped(family.help)}"]
+
+
+def _sample(family: _Family, labels: Mapping[str, str], value: float) -> str:
+    # Nine digits: what dividing by 1000 adds in binary fractions is no figure.
+    return f"{_PREFIX}_{family.name}{_braced(labels)} {value / family.per_unit:.9g}"
+
+
+def _braced(labels: Mapping[str, str]) -> str:
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items()) + "}" if labels else ""
+
+
+def _escaped(text: str) -> str:
+    # A carriage return is allowed, and ends a line for many readers all the same.
+    text = text.replace("\r", " ").encode("utf-8", errors="replace").decode("utf-8")
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')

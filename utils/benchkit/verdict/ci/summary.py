@@ -1,0 +1,171 @@
+"""The verdict for programs (``ci_summary.json``) and for people (Markdown: GitHub's step summary, a comment)."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from benchkit.model import METRICS, MetricComparison, Model, Validity, Verdict
+from benchkit.verdict.ci.results import MEASURED, CaseResult, Outcome, RunResult, change_words, figure, one_line
+
+STEP_SUMMARY_BYTES = 1024 * 1024
+"""What GitHub takes of one step's summary; a longer one is not shown at all."""
+
+_UNREMARKABLE = frozenset({Verdict.UNCHANGED.value, MEASURED})
+_MARKDOWN = re.compile(r"([\\`*_\[\]|~#!])")
+
+
+class CiCase(Model):
+    """A case that is worth a look. ``change_percent``: the worst of its deciding figures, negative is worse."""
+
+    id: str
+    verdict: str
+    outcome: Outcome
+    summary: str
+    change_percent: float | None = None
+
+
+class CiSummary(Model):
+    """``ci_summary.json``. ``verdict`` and ``exit_code`` are the run's, ``cases`` are not unchanged, worst first.
+
+    ``verdicts`` and ``outcomes`` count all cases. ``suite``: per metric the geometric mean of the change over all cases
+    that decide, as in ``comparison.json``.
+    """
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    profile: str
+    mode: Literal["none", "stored", "paired"]
+    against: str
+    verdict: str
+    exit_code: int
+    reason: str
+    verdicts: dict[str, int]
+    outcomes: dict[str, int]
+    suite: dict[str, MetricComparison]
+    warnings: list[str]
+    cases: list[CiCase]
+
+
+def ci_summary(result: RunResult) -> CiSummary:
+    """The document for a run."""
+    comparison = result.comparison
+    return CiSummary(
+        run_id=result.run.run_id,
+        profile=result.run.profile,
+        mode=comparison.mode if comparison is not None else "none",
+        against=result.against,
+        verdict=result.verdict,
+        exit_code=result.exit_code,
+        reason=result.reason,
+        verdicts=result.counts(),
+        outcomes=result.outcomes(),
+        suite=comparison.suite if comparison is not None else {},
+        warnings=_warnings(result),
+        cases=[
+            CiCase(
+                id=case.id,
+                verdict=case.verdict,
+                outcome=case.outcome,
+                summary=case.summary,
+                change_percent=case.change,
+            )
+            for case in _remarkable(result)
+        ],
+    )
+
+
+def markdown(result: RunResult, most_bytes: int = STEP_SUMMARY_BYTES) -> str:
+    """The summary in GitHub's Markdown: verdict, suite, what to look at, every figure.
+
+    At most ``most_bytes`` of UTF-8 (0 or less: empty); what does not fit is left out from the end, and said so.
+    """
+    lines = [
+        f"## MCP Gateway performance: {_cell(result.headline)}",
+        "",
+        f"{_cell(result.reason)} (exit code {result.exit_code})",
+        "",
+        f"Run {_cell(result.run.run_id)}, {_cell(result.against)}. "
+        f"{_cell(', '.join(f'{number} {verdict}' for verdict, number in result.counts().items()) or 'No cases')}.",
+        *(f"\n> {_cell(warning)}" for warning in _warnings(result)),
+        *_suite(result),
+    ]
+    remarkable = _remarkable(result)
+    if remarkable:
+        rows = [(_cell(case.verdict), _cell(case.id), _cell(case.summary)) for case in remarkable]
+        lines += ["", "### What to look at", "", *_table(("verdict", "case", "what"), rows)]
+    measured = [case for case in result.worst_first if case.case is not None and case.case.validity is Validity.VALID]
+    if measured:
+        lines += ["", "### Figures", "", *_table(_FIGURES, [_figure_row(case) for case in measured])]
+    return _fitting(lines, most_bytes)
+
+
+_SHOWN = ("p50_latency", "p95_latency", "p99_latency", "requests_per_sec", "error_rate")
+_FIGURES = ("case", "verdict", "worst change", *(METRICS[name].label for name in _SHOWN))
+
+
+def _figure_row(result: CaseResult) -> tuple[str, ...]:
+    case = result.case
+    assert case is not None
+    # "~" as in the toolkit's other tables: too few samples beyond the percentile.
+    figures = (
+        ("~" if name in case.advisory else "") + figure(METRICS[name], case.metrics.get(name)) for name in _SHOWN
+    )
+    change = change_words(METRICS["p50_latency"], result.change)
+    return _cell(result.id), _cell(result.verdict), change, *(_cell(text) for text in figures)
+
+
+def _suite(result: RunResult) -> list[str]:
+    suite = result.comparison.suite if result.comparison is not None else {}
+    if not suite:
+        return []
+    rows = []
+    for name, metric in suite.items():
+        low, high = metric.interval or (None, None)
+        words = [change_words(METRICS[name], value) for value in (metric.change_percent, low, high)]
+        interval = f"{words[1]} to {words[2]}" if metric.interval else ""
+        rows.append((_cell(METRICS[name].label), _cell(words[0]), _cell(interval), _cell(metric.verdict)))
+    header = ("all cases together", "change (+ is better)", "95 % interval", "verdict")
+    return ["", *_table(header, rows)]
+
+
+def _remarkable(result: RunResult) -> list[CaseResult]:
+    """Cases that did not just pass, the worst first; those that were only shown are left out."""
+    return [
+        case
+        for case in result.worst_first
+        if case.verdict not in _UNREMARKABLE
+        and not (case.verdict == Verdict.NOT_COMPARABLE and case.outcome is Outcome.SKIPPED)
+    ]
+
+
+def _warnings(result: RunResult) -> list[str]:
+    return [one_line(text) for text in (result.comparison.warnings if result.comparison else [])] + [
+        one_line(text) for text in result.run.warnings
+    ]
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+
+
+def _cell(text: str) -> str:
+    """The text as Markdown shows it, whatever is in it: no markup, no HTML, no end of a cell or line."""
+    return _MARKDOWN.sub(r"\\\1", html.escape(one_line(text), quote=False))
+
+
+def _fitting(lines: Sequence[str], most_bytes: int) -> str:
+    left_out = "\n*The rest is left out: it does not fit. Everything is in ci_summary.json and in the report.*\n"
+    text = "\n".join(lines) + "\n"
+    if len(text.encode()) <= most_bytes:
+        return text
+    room = most_bytes - len(left_out.encode())
+    kept: list[str] = []
+    for line in lines:
+        room -= len(line.encode()) + 1
+        if room < 0:
+            break
+        kept.append(line)
+    return "\n".join([*kept, left_out]) if kept else ""
