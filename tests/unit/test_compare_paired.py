@@ -256,3 +256,18 @@ def test_the_report(golden: Callable[[str, str], None]) -> None:
 
 def test_the_same_runs_give_the_same_bytes():
     assert store.dump(everything()) == store.dump(everything())
+
+
+def test_what_slows_all_cases_down_alike_is_a_regression_although_no_case_shows_it():
+    # 15 % slower, in noise of 12 % a block: one case would need many more blocks.
+    comparison = two(dict.fromkeys(TWENTY, 1.15), noise=0.12)
+    assert {case.verdict for case in comparison.cases} == {Verdict.INCONCLUSIVE}
+    assert comparison.suite["p50_latency"].verdict is Verdict.REGRESSION
+    assert (comparison.verdict, comparison.exit_code) == (Verdict.REGRESSION, ExitCode.REGRESSION)
+    assert comparison.reason.startswith("the cases together got worse (p50 ")
+
+
+def test_a_few_percent_in_all_cases_are_shown_and_fail_nothing():
+    comparison = two(dict.fromkeys(TWENTY, 1.04), noise=0.02)
+    assert comparison.suite["p50_latency"].verdict is Verdict.SLOWER
+    assert comparison.exit_code == ExitCode.OK

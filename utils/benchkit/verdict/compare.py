@@ -3,7 +3,8 @@
 Every case of either side gets a verdict; none is passed over. Exit code and verdict of the whole, the first that holds:
 
 1. another load: not comparable, exit 2
-2. a case got worse: regression or critical, exit 1 (it is proven, whatever else went wrong)
+2. a case got worse, or side by side all of them together: regression or critical, exit 1 (it is proven, whatever else
+   went wrong)
 3. work that did not happen, so that nothing can be said about it: an invalid or missing case, one whose deciding figure
    has no ratio, an interrupted run, a run without a valid case: invalid or missing, exit 3
 4. nothing of the run has a reference: new, exit 2
@@ -59,7 +60,7 @@ from benchkit.verdict.judging import (
     stored_finding,
 )
 from benchkit.verdict.noise import misfit, prior_of
-from benchkit.verdict.outcome import Outcome, by_errors_alone, judged_case, outcome
+from benchkit.verdict.outcome import Outcome, by_errors_alone, judged_case, outcome, together
 from benchkit.verdict.rules import (
     badness,
     case_figures,
@@ -382,7 +383,8 @@ def _beside(base: Run, head: Run, limits: Baselines) -> _Judged:
     result = outcome(head, cases)
     if base.status is not RunStatus.COMPLETE and result.exit_code is ExitCode.OK:
         result = Outcome(Verdict.INVALID, ExitCode.INVALID, f"the base's run was interrupted; {result.sentence}")
-    return _Judged(result, cases, _paired_suite(both, findings, limits, looks), _hypotheses(findings))
+    suite = _paired_suite(both, findings, limits, looks)
+    return _Judged(together(result, suite), cases, suite, _hypotheses(findings))
 
 
 def _both(base: Run, head: Run) -> dict[str, _Pair]:
@@ -455,7 +457,12 @@ def _paired_cases(base: Run, head: Run, judged: Mapping[Key, MetricComparison]) 
 def _paired_suite(
     both: Mapping[str, _Pair], findings: Mapping[Key, Finding], limits: Baselines, looks: int
 ) -> dict[str, MetricComparison]:
-    """Per gating metric the mean over the cases that it decides, over the blocks that all of them have."""
+    """Per gating metric the mean over the cases that it decides, over the blocks that all of them have.
+
+    It decides: what slows all cases down alike shows in their mean long before it does in any of them. The means are a
+    family of their own beside the cases', each of which alarms in at most half of ``baselines.significance`` of the
+    suites without any change, for half of what either finds would be for the better.
+    """
     suite = {}
     for metric in limits.gate:
         differences = [
@@ -466,7 +473,8 @@ def _paired_suite(
             means = np.array([[of_case[block] for block in shared] for of_case in differences]).mean(axis=0).tolist()
             estimate = statistics.paired(means)
             finding = _suite_finding(metric, estimate, limits, checked(estimate, means))
-            suite[metric] = settled(finding, None, Level(limits.significance / max(looks, 1), 1), limits)
+            level = Level(limits.significance / max(looks, 1) / len(limits.gate), 1)
+            suite[metric] = settled(finding, None, level, limits)
     return suite
 
 

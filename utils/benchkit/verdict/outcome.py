@@ -113,6 +113,17 @@ def outcome(run: Run, cases: Sequence[CaseComparison]) -> Outcome:
     return Outcome(worst(judged), ExitCode.OK, f"no regression in {compared}{rest}")
 
 
+def together(found: Outcome, suite: Mapping[str, MetricComparison]) -> Outcome:
+    """The outcome of a paired comparison after the means over all cases had their say."""
+    worse = {name: compared for name, compared in suite.items() if compared.verdict in WORSE}
+    if not worse or found.exit_code is ExitCode.REGRESSION:
+        return found
+    words = [f"{METRICS[name].label} {compared.reason}" for name, compared in worse.items()]
+    verdict = worst(compared.verdict for compared in worse.values())
+    sentence = f"the cases together got worse ({'; '.join(words)}); {found.sentence}"
+    return Outcome(verdict, ExitCode.REGRESSION, sentence)
+
+
 def _problem(run: Run, cases: Sequence[CaseComparison]) -> tuple[Verdict, str] | None:
     """Why the run can't pass although nothing in it got worse; ``None`` when it can."""
     if run.status is not RunStatus.COMPLETE:
