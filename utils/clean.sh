@@ -31,13 +31,15 @@ clean_results() {
   directory=$(setting reporting.output_dir)
   for run in "$directory"/*/; do
     run=${run%/}
-    if [ -L "$run" ] || [ ! -e "$run/plan.json" ]; then
+    # A run has its plan, a comparison of several gateways one for each.
+    if [ -L "$run" ] || ! compgen -G "$run/plan.json" >/dev/null && ! compgen -G "$run/*/plan.json" >/dev/null; then
       continue
     fi
     rm -rf "$run"
     count=$((count + 1))
   done
   [ ! -L "$directory/latest" ] || rm -f "$directory/latest"
+  rm -f "$directory/.history.sqlite" # the index over them
   log::info "$count runs removed from $directory"
 }
 

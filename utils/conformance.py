@@ -3,11 +3,12 @@
 
   conformance.py                         the gateway at GATEWAY_URL, or the toolkit's own stack where it runs there
   conformance.py --url URL --json FILE   another one, and the findings as JSON
+  conformance.py --tune results/latest   also hold the measured cost of logging against its limit
 
 Checked are tokens whose "teams" claim holds ids, and tokens whose claim holds objects, on every team-scoped endpoint:
 both have to be answered alike, and never with HTTP 500. Then logging: at LOG_LEVEL=ERROR a request that succeeds writes
-nothing (own stack only), and what logging costs under load, which `make tune` measures (--logging-percent), stays
-within its limit.
+nothing (own stack only), and what logging costs under load, which `make tune` measures (--tune its directory), stays
+within its limit (conformance.max_logging_percent of config.yaml).
 
 The checks sign tokens of their own. For the toolkit's own stack they have its secret, for another gateway set
 JWT_SECRET_KEY to its secret (JWT_ALGORITHM, JWT_ISSUER, JWT_AUDIENCE where they are not the gateway's defaults), and
@@ -36,7 +37,6 @@ from benchkit.errors import ExitCode, UserError, os_reason, run_program
 from benchkit.gateway.access import OwnStack, access_for, enter, is_own
 from benchkit.gateway.client import Gateway
 from benchkit.gateway.conformance import (
-    MAX_LOGGING_PERCENT,
     TIMEOUT_S,
     Conclusion,
     Conformance,
@@ -49,8 +49,12 @@ from benchkit.gateway.conformance import (
 )
 from benchkit.gateway.counters import OWN_LAG_S
 from benchkit.gateway.target import read_version
+from benchkit.model import SidesDocument
 from benchkit.settings import load_settings
 from benchkit.stack.state import default_place, read_state
+
+LOGGING_VARIANT = "log_level_info"
+"""The setting of ``paired.tune`` that turns the gateway's own logging on."""
 
 _TOKEN_S = 300.0
 """How long the ordinary token has to last: all checks together take seconds."""
@@ -73,8 +77,9 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     print(f"{gateway.base_url}: {release or 'release unknown'}", flush=True)
     findings = []
     user = User(access_for(settings, own).credentials.email, token)
+    limit = settings.config.conformance.max_logging_percent
     # Closed, so that what was made on the gateway is removed however this ends.
-    with closing(_findings(options, gateway, user, own)) as found:
+    with closing(_findings(options, gateway, user, own, limit)) as found:
         for finding in found:
             print(_line(finding), flush=True)
             findings.append(finding)
@@ -93,21 +98,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--timeout", type=_positive, default=TIMEOUT_S, metavar="SECONDS", help="for one request (default: %(default)g)"
     )
-    parser.add_argument(
-        "--logging-percent", type=float, metavar="P", help="what logging was measured to cost, %% of the requests per s"
-    )
-    parser.add_argument(
-        "--max-logging-percent",
-        type=_positive,
-        default=MAX_LOGGING_PERCENT,
-        metavar="P",
-        help="what it may cost (default: %(default)g)",
-    )
+    parser.add_argument("--tune", type=Path, metavar="DIR", help="what make tune measured: holds the cost of logging")
     return parser
 
 
 def _findings(
-    options: argparse.Namespace, gateway: Gateway, user: User, own: OwnStack | None
+    options: argparse.Namespace, gateway: Gateway, user: User, own: OwnStack | None, limit_percent: float
 ) -> Generator[Finding, None, None]:
     signer = _signer(gateway, own)
     if own is not None:
@@ -115,7 +111,26 @@ def _findings(
         yield check_quiet(gateway, user.token, lambda: _size(log), own.mint.environment.get("LOG_LEVEL", "INFO"))
     lag_s = OWN_LAG_S if own is not None else _METRICS_LAG_S
     yield from check_teams(gateway, user, signer, _warn, timeout_s=options.timeout, lag_s=lag_s)
-    yield check_logging(options.logging_percent, options.max_logging_percent)
+    yield check_logging(_measured_percent(options.tune), limit_percent)
+
+
+def _measured_percent(directory: Path | None) -> float | None:
+    """What logging costs beyond doubt, in percent of the median latency; ``None`` where it was not measured.
+
+    Of the 95 % interval the end that is best for the gateway, so that noise alone fails nobody.
+
+    Raises:
+        UserError: there is no tune.json, it is damaged, or it does not hold this setting.
+    """
+    if directory is None:
+        return None
+    path = directory / "tune.json"
+    document = store.load(path, SidesDocument, "measurement of settings")
+    step = next((step for step in document.steps if step.head == LOGGING_VARIANT), None)
+    compared = step.comparison.suite.get("p50_latency") if step is not None else None
+    if compared is None or compared.interval is None:
+        raise UserError(f"{path}: does not hold what {LOGGING_VARIANT} of paired.tune costs; run make tune with it")
+    return max(0.0, -compared.interval[1])
 
 
 def _warn(text: str) -> None:

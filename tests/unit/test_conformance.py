@@ -17,8 +17,10 @@ import jwt
 import pytest
 
 import conformance as program
+from benchkit import store
 from benchkit.errors import ExitCode, UserError
 from benchkit.gateway.conformance import Conclusion, Signer, check_logging, check_quiet
+from benchkit.model import Comparison, MetricComparison, SidesDocument, StepComparison, Verdict
 from benchkit.settings import ROOT
 from gateway_stub import EMAIL, PASSWORD, FakeGateway, Reply, Request, Stub, serving
 
@@ -227,7 +229,7 @@ def test_a_foreign_team_that_makes_the_gateway_fail(stub: Stub, gateway: TeamGat
 def test_a_gateway_without_teams_has_nothing_to_check(stub: Stub, gateway: TeamGateway, tmp_path: Path) -> None:
     gateway.has_teams = False
     code, found = check(stub, tmp_path)
-    assert (code, set(found)) == (ExitCode.OK, {"teams", "logging: its share of the throughput"})
+    assert (code, set(found)) == (ExitCode.OK, {"teams", "logging: its share of the latency"})
 
 
 def test_what_an_earlier_call_left_is_removed_and_what_others_made_stays(
@@ -323,12 +325,33 @@ def test_logging_has_a_limit(measured: float | None, limit: float, conclusion: C
     assert check_logging(measured, limit).conclusion == conclusion
 
 
-def test_the_limit_of_logging_is_a_flag(stub: Stub, tmp_path: Path) -> None:
-    code, found = check(stub, tmp_path, "--logging-percent", "12", "--max-logging-percent", "10")
+def tuned(directory: Path, head: str, interval: tuple[float, float]) -> Path:
+    """What ``make tune`` leaves of one setting."""
+    compared = MetricComparison(verdict=Verdict.REGRESSION, change_percent=sum(interval) / 2, interval=interval)
+    comparison = Comparison(
+        run_id="tune/head", mode="paired", verdict=Verdict.REGRESSION, reason="", exit_code=1, cases=[],
+        suite={"p50_latency": compared},
+    )  # fmt: skip
+    steps = [StepComparison(base="base", head=head, comparison=comparison)]
+    document = SidesDocument(kind="tune", run_id="tune", machine="", load="", sides=[], steps=steps)
+    directory.mkdir(exist_ok=True)
+    store.save(directory / "tune.json", document)
+    return directory
+
+
+def test_what_logging_was_measured_to_cost_has_a_limit(stub: Stub, tmp_path: Path) -> None:
+    code, found = check(stub, tmp_path, "--tune", str(tuned(tmp_path / "a", "log_level_info", (-20.0, -12.0))))
     assert code == ExitCode.REGRESSION
     assert failures(found) == {
-        "logging: its share of the throughput": "costs 12.0 % of the requests per second, the limit is 10 %"
+        "logging: its share of the latency": "costs at least 12.0 % of the median latency, the limit is 5 %"
     }
+    code, found = check(stub, tmp_path, "--tune", str(tuned(tmp_path / "b", "log_level_info", (-20.0, 3.0))))
+    assert (code, failures(found)) == (ExitCode.OK, {})
+
+
+def test_what_logging_costs_was_not_measured(stub: Stub, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not hold what log_level_info of paired"):
+        check(stub, tmp_path, "--tune", str(tuned(tmp_path / "c", "another", (-20.0, -12.0))))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ BLOCKS = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.strip()]
 INLINE = re.findall(r"`((?:make|utils/|scenarios/|\./run)[^`]*)`", README)
 KNOWN_FLAGS = {"--profile", "--baseline", "--no-report", "--force", "--help", *FLAGS}
+KNOWN_FLAGS |= {"--base", "--head", "--head-env", "--cases", "--fail-on-inconclusive"}
+TARGET_SETTINGS = {"BASE", "HEAD", "RELEASES", "RUNS", "TO", "FILE"}
 
 
 def test_there_are_commands() -> None:
@@ -29,7 +31,7 @@ def test_a_command_is_there(command: str) -> None:
     if words[0] == "make":
         assert subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, check=False).returncode == 0
         settings = [word.partition("=")[0] for word in words[1:] if "=" in word]
-        assert set(settings) <= {*ENVIRONMENT, "PROFILE", "RUN", "BASELINE", "NAME"}
+        assert set(settings) <= {*ENVIRONMENT, "PROFILE", "RUN", "BASELINE", "NAME", *TARGET_SETTINGS}
     else:
         assert (ROOT / words[0]).is_file()
         assert {word for word in words if word.startswith("--")} <= KNOWN_FLAGS

@@ -258,6 +258,12 @@ class Paired(Section):
     tune: dict[Name, Variant] = {}
 
 
+class Conformance(Section):
+    """Limits of ``make conformance``: what logging may cost, in percent of the median latency."""
+
+    max_logging_percent: Percent = 5.0
+
+
 class Reporting(Section):
     """What is written after a run."""
 
@@ -282,6 +288,7 @@ class Config(Section):
     scenarios: dict[Name, Scenario] = Field(min_length=1)
     stack: Stack = Stack()
     paired: Paired = Paired()
+    conformance: Conformance = Conformance()
     reporting: Reporting = Reporting()
 
     @model_validator(mode="after")
