@@ -227,7 +227,7 @@ format: ## Format all sources
 
 .PHONY: test-unit
 test-unit: ## Tests of the Python side
-	@.venv/bin/pytest -q tests/unit
+	@.venv/bin/pytest -q -n 2 tests/unit
 
 .PHONY: test-shell
 test-shell: ## Tests of the shell side
