@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchkit.model import METRICS, MetricComparison, SidesDocument, StepComparison
-from benchkit.report.headline import VERDICT_TONES, Tone
+from benchkit.report.headline import VERDICT_TONES, Tone, sentence
 from benchkit.report.render import PARTS, fill
 
 _TITLES = {"history": "Release history", "tune": "What settings are worth"}
@@ -93,7 +93,7 @@ def _step(step: StepComparison) -> StepView:
         f"{METRICS[name].label} over all cases: {change_words(compared)} ({interval_words(compared)})"
         for name, compared in step.comparison.suite.items()
     ]
-    return StepView(f"{step.base} → {step.head}", step.comparison.reason, suite, rows)
+    return StepView(f"{step.base} → {step.head}", sentence(step.comparison.reason), suite, rows)
 
 
 def _percent(ratio: float | None) -> float | None:

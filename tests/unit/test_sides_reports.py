@@ -1,0 +1,165 @@
+"""Release history and the worth of settings: from the sides' runs to text, page and .env.example."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import history_report
+import tune_report
+from benchkit import store
+from benchkit.errors import ExitCode, UserError, run_program
+from benchkit.model import Run, SidesDocument, Validity, Verdict
+from benchkit.settings import Variant
+from benchkit.verdict.sides import history, load_sides, tune
+from documents import STARTED
+from test_compare_paired import blocks_of, noisy, side
+from verdicts import LIMITS
+
+FACTORS = {"1.0.5": (1.0, 1.0), "1.0.6": (1.0, 1.0), "1.0.7": (1.5, 1.0)}
+"""Release to how many times as long its two cases take."""
+
+
+def measured(directory: Path, factors: dict[str, tuple[float, float]] | None = None) -> Path:
+    """A directory as ./run-advanced.sh leaves it: one run for each gateway, started one after the other."""
+    for number, (label, (first, second)) in enumerate((factors or FACTORS).items()):
+        cases = [
+            blocks_of("tools/list", noisy(number, 50.0 * first, noise=0.01)),
+            blocks_of("gateway-core/health", noisy(number + 50, 20.0 * second, noise=0.01)),
+        ]
+        run = side(label, *cases, started=STARTED + timedelta(milliseconds=number))
+        (directory / label).mkdir(parents=True)
+        store.save(directory / label / "run.json", run)
+    return directory
+
+
+def test_releases_are_held_against_the_one_before_and_the_last_against_the_first(tmp_path: Path) -> None:
+    document = history(measured(tmp_path / "history_1"), LIMITS)
+    assert [(step.base, step.head) for step in document.steps] == [
+        ("1.0.5", "1.0.6"),
+        ("1.0.6", "1.0.7"),
+        ("1.0.5", "1.0.7"),
+    ]
+    assert [step.comparison.exit_code for step in document.steps] == [0, 1, 1]
+    unchanged, slower, _ = document.steps
+    assert unchanged.changed("p50_latency") == []
+    ((case, change),) = slower.changed("p50_latency")
+    assert (case, change.verdict) == ("tools/list", Verdict.CRITICAL)
+    assert change.change_percent == pytest.approx(-50, abs=3)
+
+
+def test_the_order_is_that_of_the_measurement_and_not_of_the_names(tmp_path: Path) -> None:
+    directory = measured(tmp_path, {"1.0.9": (1.0, 1.0), "1.0.10": (1.0, 1.0)})
+    assert [run.side.label for run in load_sides(directory) if run.side] == ["1.0.9", "1.0.10"]
+
+
+def test_the_text_names_the_step_the_case_and_the_interval(tmp_path: Path) -> None:
+    text = "\n".join(history_report.history_text(history(measured(tmp_path / "h"), LIMITS)))
+    assert re.search(r"1\.0\.6 → 1\.0\.7: .*got worse", text)
+    assert re.search(r"tools/list p50 +-[45]\d\.\d % +\(-\d\d\.\d to -\d\d\.\d %\) +critical", text)
+    assert re.search(r"1\.0\.5 +2 +100 % +100 %", text)
+
+
+def test_a_case_that_only_some_releases_have_is_told(tmp_path: Path) -> None:
+    directory = measured(tmp_path)
+    path = directory / "1.0.5" / "run.json"
+    run = store.load(path, Run, "run")
+    failed = run.cases[1].model_copy(update={"validity": Validity.INVALID, "reason": "HTTP 404", "metrics": {}})
+    store.save(path, run.model_copy(update={"cases": [run.cases[0], failed]}))
+    document = history(directory, LIMITS)
+    assert document.sides[0].failed == {"gateway-core/health": "HTTP 404"}
+    assert "gateway-core/health" not in document.sides[0].cases
+    lines = history_report.history_text(document)
+    assert "  1.0.5: gateway-core/health: HTTP 404" in lines
+    assert document.sides[2].ratio_to(document.sides[0], "p50_latency") == pytest.approx(1.5, abs=0.03)
+
+
+def test_the_programs_write_documents_text_and_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = measured(tmp_path / "history_1")
+    monkeypatch.setattr("sys.argv", ["history_report.py", str(directory)])
+    assert history_report.main() is ExitCode.OK
+    assert store.load(directory / "history.json", SidesDocument, "history").kind == "history"
+    page = (directory / "history.html").read_text("utf-8")
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', page, flags=re.DOTALL)[0])
+    assert data["labels"] == ["1.0.5", "1.0.6", "1.0.7"]
+    assert data["overall"]["p50_latency"][0] == 100.0
+    assert {case["id"] for case in data["cases"]} == {"tools/list", "gateway-core/health"}
+    assert "No case changed beyond doubt." in page
+    assert "src=" not in page.replace("script-src", "").replace("style-src", "").replace("img-src", "").replace(
+        "default-src", ""
+    )
+    before = (directory / "history.json").read_bytes()
+    history_report.main()
+    assert (directory / "history.json").read_bytes() == before
+
+
+def test_a_name_that_is_markup_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = measured(tmp_path / "h")
+    path = directory / "1.0.5" / "run.json"
+    store.write_text(path, path.read_text("utf-8").replace("tools/list", "</script><script>alert(1)</script>"))
+    monkeypatch.setattr("sys.argv", ["history_report.py", str(directory)])
+    history_report.main()
+    page = (directory / "history.html").read_text("utf-8")
+    assert "<script>alert" not in page
+    assert "alert(1)" in page
+
+
+VARIANTS = {
+    "logs": Variant(description="Log more", settings={"LOG_LEVEL": "INFO"}),
+    "cache": Variant(settings={"CACHE": True}),
+    "nothing": Variant(settings={"NOTHING": 1}),
+    "not_measured": Variant(settings={"OTHER": 1}),
+}
+TUNED = {"base": (1.0, 1.0), "logs": (1.3, 1.3), "cache": (0.7, 0.7), "nothing": (1.0, 1.0)}
+
+
+def test_each_setting_is_held_against_none(tmp_path: Path) -> None:
+    document = tune(measured(tmp_path / "t", TUNED), LIMITS)
+    assert [(step.base, step.head) for step in document.steps] == [
+        ("base", "logs"),
+        ("base", "cache"),
+        ("base", "nothing"),
+    ]
+    words = {step.head: tune_report.effect(step) for step in document.steps}
+    assert words["logs"].startswith("costs: p50 -29")
+    assert words["cache"].startswith("helps: p50 +3")
+    assert words["nothing"].startswith("no effect: p50 ")
+
+
+def test_what_helps_is_set_and_the_rest_is_a_comment(tmp_path: Path) -> None:
+    lines = tune_report.env_lines(tune(measured(tmp_path / "t", TUNED), LIMITS), VARIANTS)
+    assert "CACHE=true" in lines
+    assert "# LOG_LEVEL=INFO" in lines
+    assert "# NOTHING=1" in lines
+    assert not [line for line in lines if "OTHER" in line]
+    assert any(line.startswith("# Log more. costs: p50 -") for line in lines)
+    assert max(map(len, lines)) <= 100
+
+
+def test_tune_writes_the_settings_where_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = measured(tmp_path / "t", TUNED)
+    target = tmp_path / "env"
+    monkeypatch.setattr("sys.argv", ["tune_report.py", str(directory), "--env-file", str(target)])
+    assert tune_report.main() is ExitCode.OK
+    assert target.read_text("utf-8").startswith("# Settings of MCP Gateway")
+    assert (directory / "tune.html").exists()
+
+
+@pytest.mark.parametrize("program", [history_report, tune_report])
+def test_a_directory_without_sides(
+    program: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["program", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        run_program(program.main)  # type: ignore[attr-defined]
+    assert ended.value.code == ExitCode.USAGE
+    assert "holds 0 measured sides; at least two are needed" in capsys.readouterr().err
+
+
+def test_fewer_than_two_sides(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds 1 measured sides"):
+        load_sides(measured(tmp_path, {"1.0.7": (1.0, 1.0)}))
