@@ -2,7 +2,8 @@
 
   verdicts.py [--suites N] [--seed S]          what the issue promises, from benchmarks/recorded/; exit 1 when not kept
   verdicts.py --condense paired DIR...         make paired_aa.json of comparisons of one gateway with itself
-  verdicts.py --condense stored RUN_DIR...     make stored_aa.json of runs of one unchanged gateway
+  verdicts.py --condense stored RUN_DIR...     make stored_aa.json of runs of one unchanged gateway (of one side of a
+                                               comparison with itself each block is a run)
 
 Suites of 20 cases are drawn from the recorded blocks (paired mode) or runs (stored mode), without replacement within a
 suite, and judged by the toolkit itself: compare() and compare_paired() of benchkit.verdict. Where fewer cases were
@@ -431,18 +432,24 @@ def _both(base: Case, head: Case, block: int) -> dict[str, tuple[float, float]]:
 
 
 def condense_stored(directories: Sequence[Path]) -> StoredRecord:
-    """The figures of runs, as a baseline holds them."""
+    """The figures of runs, as a baseline holds them.
+
+    Of one side of a comparison each block is a run of its own: short, of a gateway that was started for it.
+    """
     first: Run | None = None
     runs = []
     for directory in directories:
         run = load_run(directory)
         first = _require_same_load(first, run, directory)
-        cases = {
-            case.id: {name: value for name, value in case_figures(case).items() if name in KEPT}
-            for case in run.cases
-            if case.validity is Validity.VALID and case.kind != "difference"
-        }
-        runs.append(StoredRun(control_score=run.environment.machine.control_score, cases=cases))
+        valid = [case for case in run.cases if case.validity is Validity.VALID and case.kind != "difference"]
+        if run.side is None:
+            figures = [{case.id: case_figures(case) for case in valid}]
+        else:
+            shared = min((len(case.iterations) for case in valid), default=0)
+            figures = [{case.id: case.iterations[block].metrics for case in valid} for block in range(shared)]
+        runs += [
+            StoredRun(control_score=run.environment.machine.control_score, cases=_kept(cases)) for cases in figures
+        ]
     assert first is not None, "argparse asks for at least one directory"
     return StoredRecord(
         machine=_machine(first.environment),
@@ -451,6 +458,10 @@ def condense_stored(directories: Sequence[Path]) -> StoredRecord:
         concurrency=first.environment.load.concurrency,
         runs=runs,
     )
+
+
+def _kept(cases: dict[str, Figures]) -> dict[str, Figures]:
+    return {case: {name: value for name, value in figures.items() if name in KEPT} for case, figures in cases.items()}
 
 
 def _require_same_load(first: Run | None, run: Run, directory: Path) -> Run:
