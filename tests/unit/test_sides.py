@@ -13,7 +13,8 @@ import pytest
 from benchkit.errors import UserError
 from benchkit.settings import Config, Settings
 from benchkit.sides import Sides, Wanted, port_is_free, resolve, servers_settings, side_settings
-from benchkit.sides_session import _paired_settings, _wanted, looks, order
+from benchkit.sides_session import _paired_settings, _wanted, looks, order, with_group
+from test_driver import case
 
 
 def settings(sources: dict[str, str] | None = None, **sections: Any) -> Settings:
@@ -73,6 +74,7 @@ def test_a_port_that_somebody_listens_on_is_not_free() -> None:
         (pair("1.0.6", "/"), "--head /: is no checkout of the gateway, it has no pyproject.toml"),
         (pair("1.0.6", "http://x:1", "LOG_LEVEL=INFO"), "--head-env LOG_LEVEL=INFO: http://x:1 runs already"),
         (pair("1.0.6", "1.0.7", "lower=1"), "--head-env 'lower=1': must be KEY=VALUE"),
+        (pair("http://x:1", "http://x:1/"), "--head http://x:1: a gateway that runs cannot be held against itself"),
         ([Wanted("a", "1.0.6"), Wanted("a", "1.0.7")], "--side a: two sides have this label"),
         ([Wanted("../a", "1.0.6"), Wanted("b", "1.0.7")], "--side ../a: not a label"),
     ],
@@ -121,6 +123,17 @@ def test_two_gateways_are_looked_at_early_and_late_and_more_of_them_once() -> No
     assert looks(8, 2) == (5, 8, 16)
     assert looks(5, 2) == (5, 10)
     assert looks(8, 3) == (8,)
+
+
+def test_a_case_goes_on_with_those_whose_load_runs_beside_it() -> None:
+    cases = [
+        case("alone", "http://x"),
+        case("a", "http://x").model_copy(update={"group": "mixed"}),
+        case("b", "http://x").model_copy(update={"group": "mixed"}),
+        case("c", "http://x").model_copy(update={"group": "mixed", "skipped": "not there"}),
+    ]
+    assert with_group({"s/a"}, cases) == {"s/a", "s/b"}
+    assert with_group({"s/alone"}, cases) == {"s/alone"}
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,9 @@ def resolve(wanted: Sequence[Wanted], settings: Settings, root: Path, *, is_free
             raise UserError(f"{one.flag} {one.label}: not a label; use letters, digits, '.', '_' and '-', at most 40")
         if labels.count(one.label) > 1:
             raise UserError(f"{one.flag} {one.label}: two sides have this label; give each its own")
+    running = [one.spec.rstrip("/") for one in wanted if re.match(r"https?://", one.spec)]
+    if len(set(running)) < len(running):
+        raise UserError(f"{wanted[-1].flag} {running[-1]}: a gateway that runs cannot be held against itself")
     paired = settings.config.paired
     ports = _free_ports(paired.first_port, len(wanted), is_free, "paired.first_port")
     servers = _free_ports(paired.first_server_port, settings.config.stack.servers, is_free, "paired.first_server_port")

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -74,6 +75,12 @@ def order(sides: int, block: int, case: int) -> list[int]:
     return row[::-1] if _ABBA[block % 4] != (case % 2 == 1) else row
 
 
+def with_group(ids: set[str], cases: Sequence[PlannedCase]) -> set[str]:
+    """These cases, and those whose load runs together with theirs: without them it would be another load."""
+    groups = {case.group for case in cases if case.id in ids and case.group}
+    return ids | {case.id for case in cases if case.group in groups and not case.skipped}
+
+
 @dataclass
 class _Gateway:
     """One side under way. ``blocks``: case id to how many blocks of it are planned so far.
@@ -109,6 +116,7 @@ class SidesSession:
         self._settings: Settings | None = None
         self._sides: Sides | None = None
         self._gateways: list[_Gateway] = []
+        self._to_close: list[Connection] = []
         self._dir = Path()
         self._looks: tuple[int, ...] = ()
         self._block = 0
@@ -141,7 +149,7 @@ class SidesSession:
         settings, sides = self._settings, self._sides
         assert settings is not None, "plan before open"
         assert sides is not None
-        connections = [connect(side_settings(settings, side), Place(Path(side.place))) for side in sides.sides]
+        connections = [self._connect(settings, side) for side in sides.sides]
         self._dir = new_run_dir(settings, self._arguments.name)
         (self._dir / "raw").rmdir()
         self._arguments.dir_file.write_text(str(self._dir), encoding="utf-8")
@@ -244,13 +252,17 @@ class SidesSession:
     def restore(self) -> None:
         """Remove from gateways that go on running what was made on them; the others are stopped anyway."""
         self._progress_end()
-        gateways, self._gateways = self._gateways, []
-        for gateway in gateways:
-            if gateway.side.kind == "running":
-                with contextlib.suppress(UserError):
-                    gateway.connection.close()
+        while self._to_close:
+            with contextlib.suppress(UserError):
+                self._to_close.pop().close()
 
     # -----------------------------------------------------------------------------------------------------------------
+
+    def _connect(self, settings: Settings, side: Side) -> Connection:
+        connection = connect(side_settings(settings, side), Place(Path(side.place)))
+        if side.kind == "running":
+            self._to_close.append(connection)
+        return connection
 
     @staticmethod
     def _driver(settings: Settings, connection: Connection, plan: Plan, directory: Path) -> Driver:
@@ -334,7 +346,10 @@ class SidesSession:
             self._undecided = set()
             return
         base, head = (self._run(gateway) for gateway in self._gateways)
-        open_cases = undecided(compare_paired(base, head, settings.config.baselines)) & self._undecided
+        open_cases = with_group(
+            undecided(compare_paired(base, head, settings.config.baselines)) & self._undecided,
+            self._gateways[0].plan.cases,
+        )
         decided = len(self._undecided) - len(open_cases)
         self._undecided = open_cases
         if open_cases:
