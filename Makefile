@@ -58,7 +58,7 @@ history: setup ## Between which of RELEASES did it change? RELEASES="1.0.5 1.0.6
 
 .PHONY: tune
 tune: setup ## Measure what each setting of paired.tune is worth, and write it to ENV_FILE (.env.example)
-	@./run-advanced.sh --tune $(ARGS) && $(PYTHON) utils/tune_report.py results/latest --env-file "$(ENV_FILE)" >/dev/null
+	@./run-advanced.sh --tune --env-file "$(ENV_FILE)" $(ARGS)
 
 ##@ Baselines
 
@@ -150,8 +150,8 @@ check-services: setup ## Say whether gateway, database, cache and servers are fi
 	@utils/check-services.sh
 
 .PHONY: conformance
-conformance: setup ## Say whether bugs that the gateway fixed stay fixed
-	@$(PYTHON) utils/conformance.py
+conformance: setup ## Say whether bugs that the gateway fixed stay fixed; TUNE=DIR: and what logging costs, of make tune
+	@$(PYTHON) utils/conformance.py $(if $(TUNE),--tune "$(TUNE)")
 
 .PHONY: env
 env: | .venv ## For eval "$(make -s env)": GATEWAY_URL and GATEWAY_TOKEN of the running gateway

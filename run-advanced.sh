@@ -11,13 +11,15 @@
 #   --head-env KEY=VALUE             the same for the head's
 #   --blocks K                       paired measurements (paired.blocks of config.yaml: 8), at least 5. It ends earlier
 #                                    when everything is decided; what is undecided gets up to twice as many
+#   --rounds N                       measurements of each case within a block (paired.rounds: 1); more where it is noisy
 #   --scenarios all|NAME,NAME        scenarios of config.yaml (default: those of the profile)
 #   --cases PATTERN,PATTERN          only these cases of them, like 'tools/list_*,gateway-core/health'
 #   --profile NAME                   load profile (default: light)
 #   --requests N  --concurrency N  --timeout SECONDS    per case, side and block, instead of the configured ones
 #   --results-dir DIR                where it is written (default: results)
 #   --fail-on-inconclusive           exit 4 when something stays undecided
-#   --no-report                      no HTML report
+#   --env-file FILE                  with --tune: takes the settings, each with its measured effect
+#   --no-report                      no HTML report (of --base and --head)
 #
 # Every block starts the gateways anew, each with a database of its own; all share the same simulated MCP servers. A
 # gateway that runs already is used as it is and left as it is.

@@ -6,6 +6,8 @@ that benchmarks/verdicts.py --condense paired can make recorded data of them.
 
   benchmarks/live_aa.py --suites 20 --release 1.0.7
 
+An alarm is a suite that ends with 1, and any change that is claimed of a case or of the mean of all of them.
+
 Exit code 0 without an alarm, 1 with one or more, 2 when a suite could not be measured.
 """
 
@@ -22,7 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "utils"))
 
 # pylint: disable=wrong-import-position  # found only now
-from benchkit.model import Comparison, Verdict  # noqa: E402
+from benchkit.errors import ExitCode  # noqa: E402
+from benchkit.model import Comparison, MetricComparison, Verdict  # noqa: E402
 from benchkit.store import load  # noqa: E402
 
 CASES = "gateway-core/health,tools/list_limit_10,tools/rpc_list"
@@ -38,6 +41,9 @@ def main() -> int:
     parser.add_argument("--cases", default=CASES, metavar="PATTERNS", help=f"cases of a suite ({CASES})")
     parser.add_argument("--blocks", type=int, default=5, metavar="K", help="planned blocks of a suite (5)")
     parser.add_argument("--requests", type=int, default=300, metavar="N", help="per case, side and block (300)")
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="measurements of each case within a block (as config.yaml says)"
+    )
     parser.add_argument("--results-dir", type=Path, default=ROOT / "results" / "aa", metavar="DIR", help="(results/aa)")
     arguments = parser.parse_args()
     alarms = failures = 0
@@ -52,6 +58,8 @@ def main() -> int:
             continue
         comparison = load(arguments.results_dir / "latest" / "comparison.json", Comparison, "comparison")
         claims = _claims(comparison)
+        if result.returncode == ExitCode.REGRESSION and not claims:
+            claims = f"; ALARM {comparison.reason}"
         alarms += bool(claims)
         print(f"suite {number:2}: exit {result.returncode}, {_words(comparison)}, {took}{claims}", flush=True)
     measured = arguments.suites - failures
@@ -60,13 +68,21 @@ def main() -> int:
 
 
 def _claims(comparison: Comparison) -> str:
-    """The changes that a comparison claims; empty when there is none."""
+    """The changes that a comparison claims, of all cases together and of each; empty when there is none."""
+    of_all = [("suite", name, metric) for name, metric in comparison.suite.items()]
+    of_each = [(case.id, name, metric) for case in comparison.cases for name, metric in case.metrics.items()]
     return "".join(
-        f"; ALARM {case.id} {name} {metric.change_percent or 0.0:+.1f} % (q {metric.q_value or 0.0:.2g})"
-        for case in comparison.cases
-        for name, metric in case.metrics.items()
+        f"; ALARM {whose} {name} {metric.change_percent or 0.0:+.1f} % ({_chance(metric)})"
+        for whose, name, metric in [*of_all, *of_each]
         if not metric.advisory and metric.verdict in ALARMS
     )
+
+
+def _chance(metric: MetricComparison) -> str:
+    """``q 0.0021``, or the p of a mean of all cases, which is corrected with no other."""
+    if metric.q_value is not None:
+        return f"q {metric.q_value:.2g}"
+    return "not by chance" if metric.p_value is None else f"p {metric.p_value:.2g}"
 
 
 def _words(comparison: Comparison) -> str:
@@ -87,6 +103,8 @@ def _command(arguments: argparse.Namespace) -> list[str]:
         "--requests": str(arguments.requests),
         "--results-dir": str(arguments.results_dir),
     }
+    if arguments.rounds is not None:
+        options["--rounds"] = str(arguments.rounds)
     return ["./run-advanced.sh", "--no-report", *(word for pair in options.items() for word in pair)]
 
 

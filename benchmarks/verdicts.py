@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from statistics import median
+from statistics import geometric_mean, median
 from typing import Literal
 
 import numpy as np
@@ -191,7 +191,7 @@ def draw(rng: np.random.Generator, cases: Sequence[str], available: int, needed:
 
 @dataclass(frozen=True)
 class Judged:
-    """What came of a suite: whether it failed, and whether the slowed case was among what failed."""
+    """What came of a suite: whether it failed (by a case, or by all together), and whether the slowed case did."""
 
     alarm: bool
     found: bool
@@ -200,7 +200,8 @@ class Judged:
 
 def _judged(comparison: Comparison, target: str, blocks: int) -> Judged:
     failed = {case.id for case in comparison.cases if case.verdict in WORSE}
-    return Judged(alarm=bool(failed), found=target in failed, blocks=blocks)
+    # The exit code, for side by side the mean of all cases fails a suite of which no case does.
+    return Judged(alarm=comparison.exit_code == ExitCode.REGRESSION, found=target in failed, blocks=blocks)
 
 
 class Paired:
@@ -413,8 +414,9 @@ def condense_paired(directories: Sequence[Path]) -> PairedRecord:
             if case.validity is Validity.VALID and case.id in heads and case.iterations
         ]
         # Only blocks that all cases have: a decided case was not measured any further.
-        shared = min((min(len(one.iterations), len(other.iterations)) for one, other in pairs), default=0)
-        blocks += [{one.id: _both(one, other, block) for one, other in pairs} for block in range(shared)]
+        rounds = head.side.rounds if head.side is not None else 1
+        shared = min((min(len(one.iterations), len(other.iterations)) // rounds for one, other in pairs), default=0)
+        blocks += [{one.id: _both(one, other, block, rounds) for one, other in pairs} for block in range(shared)]
     assert first is not None, "argparse asks for at least one directory"
     load, environment = first.environment.load, first.environment
     return PairedRecord(
@@ -426,9 +428,16 @@ def condense_paired(directories: Sequence[Path]) -> PairedRecord:
     )
 
 
-def _both(base: Case, head: Case, block: int) -> dict[str, tuple[float, float]]:
-    before, after = base.iterations[block].metrics, head.iterations[block].metrics
-    return {name: (before[name], after[name]) for name in KEPT if name in before and name in after}
+def _both(base: Case, head: Case, block: int, rounds: int) -> dict[str, tuple[float, float]]:
+    """The figures of a block that both have in each of its rounds; of several the geometric mean."""
+    places = range(block * rounds, (block + 1) * rounds)
+    figures = {}
+    for name in KEPT:
+        before = [base.iterations[place].metrics.get(name, 0.0) for place in places]
+        after = [head.iterations[place].metrics.get(name, 0.0) for place in places]
+        if min(*before, *after) > 0:
+            figures[name] = (geometric_mean(before), geometric_mean(after))
+    return figures
 
 
 def condense_stored(directories: Sequence[Path]) -> StoredRecord:

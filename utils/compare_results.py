@@ -113,7 +113,12 @@ def _parser() -> argparse.ArgumentParser:
 def _join(run: Run, comparison: Comparison, directory: Path, profile: str, settings: Settings) -> None:
     """The reference gets better with every run that passed; that it could not join does not make the run fail."""
     limits = settings.config.baselines
-    improved = frozenset(case.id for case in comparison.cases if case.verdict is Verdict.IMPROVEMENT)
+    # Any metric: were the case's verdict asked, a lucky p50 would join as soon as its req/s stays undecided.
+    improved = frozenset(
+        case.id
+        for case in comparison.cases
+        if any(not metric.advisory and metric.verdict is Verdict.IMPROVEMENT for metric in case.metrics.values())
+    )
     try:
         saved = join_baseline(
             run,

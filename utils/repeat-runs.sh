@@ -36,7 +36,10 @@ main() {
   esac
   [ "$kind" = baseline ] || [ "$count" -ge 3 ] || log::die 2 "RUNS=$count: the noise between runs needs at least 3"
   cleanup::install
-  results=$(load::python show_settings.py reporting.output_dir)
+  # A run stops its load, collects what there is, and stops its stack.
+  CLEANUP_PATIENCE=300
+  load::flags "${BASH_SOURCE[0]}" "$@"
+  results=$(load::python show_settings.py ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} reporting.output_dir)
   case $results in
     /*) ;;
     *) results=$LOAD_ROOT/$results ;;
@@ -47,7 +50,7 @@ main() {
     cleanup::child "$LOAD_ROOT/run-configurable.sh" "$@" --no-report \
       --baseline "$([ "$kind" = baseline ] && echo save || echo skip)" || code=$?
     [ "$code" -eq 0 ] || log::die "$code" "run $number of $count failed: the ${#dirs[@]} before it are kept in $results"
-    dirs+=("$(cd "$results/latest" && pwd -P)")
+    dirs+=("$(cd "$results/latest" && pwd -P)") || log::die 2 "$results/latest: does not lead to the run that just ended"
   done
   [ "$kind" = baseline ] || load::python noise.py record "${dirs[@]}"
 }

@@ -25,10 +25,11 @@ from benchkit.sides import Side, Sides, servers_settings, side_settings
 from benchkit.stack.interrupt import Interrupt
 from benchkit.stack.local import down, up
 from benchkit.stack.start import Caller
-from benchkit.stack.state import Place, ServerAccess, StackState, read_state
+from benchkit.stack.state import Place, ServerAccess, StackState, default_place, read_state, side_places
 
-QUIET = ("ready after", "waiting,")
-"""What a start says of its progress: of interest once, not for every block."""
+QUIET = ("ready after", "waiting,", "another start or stop")
+"""What a start says of its progress: of interest once, not for every block. While one gateway is started, the lock of
+another is for a moment held by a child that is about to become its supervisor; that is nothing to be told of."""
 
 
 def main() -> ExitCode:
@@ -36,6 +37,7 @@ def main() -> ExitCode:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["servers", "restart", "down"])
     parser.add_argument("file", type=Path, metavar="FILE", help="sides.json")
+    parser.add_argument("--again", action="store_true", help="not the first start: what there is to say was said")
     add_arguments(parser)
     options = parser.parse_args()
     sides = store.load(options.file, Sides, "sides")
@@ -43,14 +45,9 @@ def main() -> ExitCode:
     interrupt.watch()
     match options.command:
         case "servers" if sides.own:
-            up(
-                servers_settings(from_arguments(options), sides),
-                _place(sides.servers_place),
-                _caller("", interrupt),
-                part="servers",
-            )
+            _start_servers(sides, from_arguments(options), interrupt)
         case "restart" if sides.own:
-            _restart(sides, from_arguments(options), interrupt)
+            _restart(sides, from_arguments(options), interrupt, again=options.again)
         case "down":
             _down(sides, interrupt)
         case _:  # all gateways run already
@@ -58,20 +55,30 @@ def main() -> ExitCode:
     return ExitCode.OK
 
 
-def _restart(sides: Sides, settings: Settings, interrupt: Interrupt) -> None:
+def _start_servers(sides: Sides, settings: Settings, interrupt: Interrupt) -> None:
+    # What a killed comparison left would be measured along; another one can't be under way, for there is the lock.
+    for left in side_places(default_place()):
+        down(left, _caller("", interrupt))
+    up(servers_settings(settings, sides), _place(sides.servers_place), _caller("", interrupt), part="servers")
+
+
+def _restart(sides: Sides, settings: Settings, interrupt: Interrupt, *, again: bool) -> None:
     servers = read_state(_place(sides.servers_place))
     if servers is None:
         raise UserError(
             f"{sides.servers_place}: the shared MCP servers do not run any more; start the comparison again"
         )
     with ThreadPoolExecutor(max_workers=max(1, len(sides.own))) as pool:
-        starts = [pool.submit(_restart_side, side, settings, interrupt, servers.servers) for side in sides.own]
+        starts = [
+            pool.submit(_restart_side, side, settings, _caller(side.label, interrupt, again=again), servers.servers)
+            for side in sides.own
+        ]
     for start in starts:
         start.result()
 
 
-def _restart_side(side: Side, settings: Settings, interrupt: Interrupt, servers: list[ServerAccess]) -> None:
-    place, caller = _place(side.place), _caller(side.label, interrupt)
+def _restart_side(side: Side, settings: Settings, caller: Caller, servers: list[ServerAccess]) -> None:
+    place = _place(side.place)
     down(place, caller)
     up(side_settings(settings, side), place, caller, part="gateway", shared_servers=servers)
 
@@ -92,7 +99,7 @@ def _place(directory: str) -> Place:
     return Place(Path(directory))
 
 
-def _caller(label: str, interrupt: Interrupt) -> Caller:
+def _caller(label: str, interrupt: Interrupt, *, again: bool = False) -> Caller:
     place_name = f"{label}: " if label else ""
 
     def say(line: str) -> None:
@@ -101,7 +108,7 @@ def _caller(label: str, interrupt: Interrupt) -> Caller:
 
     def complete(state: StackState) -> None:
         for line in register_servers(state, _place_of(state)):
-            if "registered, 0 were there" not in line:
+            if not again and "registered, 0 were there" not in line:
                 say(line)
 
     return Caller(say=say, interrupt=interrupt, complete=complete)

@@ -30,7 +30,7 @@ from benchkit.stack.ensure import Ensured, ensure, read_owner, write_owner
 from benchkit.stack.interrupt import Interrupt
 from benchkit.stack.local import ProgramReport, down, report, up
 from benchkit.stack.start import Caller
-from benchkit.stack.state import StackState, default_place, is_running, load_state
+from benchkit.stack.state import StackState, default_place, is_running, load_state, side_places
 
 _LOG_LINES = "20"
 _MIB = 1024 * 1024
@@ -103,7 +103,9 @@ def _up() -> ExitCode:
 def _down(owner_file: Path | None) -> ExitCode:
     caller = _caller()
     if owner_file is None:
-        stopped = down(default_place(), caller)
+        # Also what a comparison left that was killed: nothing else would find it.
+        places = [default_place(), *side_places(default_place())]
+        stopped = sum(down(place, caller) for place in places) > 0
     else:
         owner = read_owner(owner_file)
         stopped = owner is not None and down(default_place(), caller, only=owner)

@@ -92,10 +92,16 @@ def env_lines(document: SidesDocument, variants: dict[str, Variant]) -> list[str
 
 
 def _word(compared: MetricComparison) -> str:
+    """One word or three. What lies within the threshold is an effect all the same where its interval excludes 0."""
     if compared.verdict in (Verdict.REGRESSION, Verdict.CRITICAL, Verdict.SLOWER):
         return "costs"
     if compared.verdict is Verdict.IMPROVEMENT:
         return "helps"
+    worse_end, better_end = compared.interval or (0.0, 0.0)
+    if worse_end > 0:
+        return "helps a little"
+    if better_end < 0:
+        return "costs a little"
     return "no effect" if compared.verdict is Verdict.UNCHANGED else "undecided"
 
 

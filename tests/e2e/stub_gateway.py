@@ -11,6 +11,7 @@ It knows just enough of the real one's API for a run of the scenario ``tools``. 
   rate-limit      HTTP 429 after 100 requests of each case
   drop-tenth      every tenth connection is closed without an answer
   slow            every answer of /rpc takes 3 s
+  lost-tool       the tool get_system_time is not there
   delay-MS        every list takes so many milliseconds
   refuse-login    HTTP 401 for the password
   die             the process is gone after 150 requests
@@ -110,7 +111,8 @@ class Stub(http.server.BaseHTTPRequestHandler):
             self.answer({"detail": "Not Found"}, 404)
         elif name == "tools":
             limit = next((int(word[6:]) for word in query.split("&") if word.startswith("limit=")), 50)
-            rows = TOOLS[:limit]
+            known = TOOLS[1:] if self.fault == "lost-tool" else TOOLS
+            rows = known[:limit]
             self.answer({"tools": rows, "nextCursor": None} if "include_pagination" in query and not bare else rows)
         elif self.command == "POST":
             self.answer({"id": "new", "name": name})

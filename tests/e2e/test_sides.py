@@ -80,6 +80,26 @@ def test_a_gateway_that_answers_with_errors_is_invalid_and_not_fast(kit: Toolkit
     verdicts = {case["id"]: case["verdict"] for case in comparison(kit)["cases"]}
     assert verdicts["tools/call_get_system_time"] == "invalid"
     assert verdicts["tools/list_limit_10"] != "invalid"
+    # The base was fine, and nobody interrupted it: it only was not measured any further.
+    base = json.loads((kit.place / "results" / "latest" / "base" / "run.json").read_text("utf-8"))
+    assert base["status"] == "complete"
+    assert {case["id"]: case["validity"] for case in base["cases"]}["tools/list_limit_10"] == "valid"
+
+
+def test_what_the_head_lost_is_missing_and_does_not_pass(kit: Toolkit) -> None:
+    with stub_gateway("none") as base, stub_gateway("lost-tool") as head:
+        done = kit.run(
+            "./run-advanced.sh", "--base", base, "--head", head, "--no-report", "--scenarios", "tools", "--cases",
+            "tools/call_get_system_time,tools/list_limit_10", "--requests", "20", "--blocks", "5", "--rounds", "2",
+            timeout=180,
+        )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    cases = {case["id"]: case for case in comparison(kit)["cases"]}
+    assert cases["tools/call_get_system_time"]["verdict"] == "missing"
+    assert cases["tools/list_limit_10"]["metrics"]["p50_latency"]["samples"] in (5, 10)
+    head_run = json.loads((kit.place / "results" / "latest" / "head" / "run.json").read_text("utf-8"))
+    iterations = next(case["iterations"] for case in head_run["cases"] if case["id"] == "tools/list_limit_10")
+    assert len(iterations) in (10, 20)
 
 
 def test_nobody_answers(kit: Toolkit) -> None:

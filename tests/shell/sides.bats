@@ -47,6 +47,7 @@ if [ "$name" = measure.py ]; then
   done
 fi
 [ "$name" != compare_results.py ] || : >"$RUN/comparison.json"
+if [ "$name" = sides.py ] && [ "$(grep -c '^sides.py restart' "$CALLS")" = "${FAIL_RESTART:-}" ]; then exit 2; fi
 if [ -e "$CODES/$name" ]; then exit "$(cat "$CODES/$name")"; fi
 END
   printf '#!/usr/bin/env bash\necho row\n' >"$BATS_TEST_TMPDIR/hey"
@@ -70,7 +71,7 @@ order() {
 @test "two gateways: servers, gateways, blocks with new starts, both collected, compared, reported, stopped" {
   run "$ROOT/run-advanced.sh" --base 1.0.6 --head ./checkout --head-env "A=b c" --blocks 6 --cases 'tools/*'
   [ "$status" -eq 0 ]
-  grep -q -e '--blocks 6 .*--side-env head:A=b c --cases tools/\* --side base=1.0.6 --side head=./checkout --name paired' "$CALLS"
+  grep -q -e '--blocks 6 .*--cases tools/\* --side base=1.0.6 --side head=./checkout --side-env head:A=b c --name paired' "$CALLS"
   order '^session open' '^session installs' '^sides.py servers' '^sides.py restart' '^session plan' '^session done 0' \
     '^sides.py restart' '^session restarted' '^session done 0' '^session close' '^collect_results.py .*base/' \
     '^collect_results.py .*head/' "^compare_results.py $RUN/head --against $RUN/base --output-dir $RUN" \
@@ -99,7 +100,16 @@ order() {
   grep -q '^compare_results.py .*--fail-on-inconclusive' "$CALLS"
 }
 
-@test "gateways that do not start: its code, what was measured is marked, everything is stopped" {
+@test "gateways that do not start again before a later block: what was measured is marked, everything is stopped" {
+  FAIL_RESTART=2 run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7
+  [ "$status" -eq 2 ]
+  order '^session done 0' '^sides.py restart .*--again' "^collect_results.py $RUN/base/ --interrupted 2" \
+    "^collect_results.py $RUN/head/ --interrupted 2" '^sides.py down'
+  run grep '^compare_results.py' "$CALLS"
+  [ "$status" -eq 1 ]
+}
+
+@test "gateways that do not start: its code, and everything is stopped" {
   echo 2 >"$CODES/sides.py"
   run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7
   [ "$status" -eq 2 ]
@@ -109,9 +119,11 @@ order() {
 }
 
 @test "releases are sides in their order, a path is named by its end" {
-  run "$ROOT/run-advanced.sh" --releases "1.0.5, 1.0.6 ../my gateway" --requests 50
+  run "$ROOT/run-advanced.sh" --releases "1.0.5, dist/mcp_gateway-1.0.6-py3-none-any.whl ../my gateway" --requests 50
   [ "$status" -eq 0 ]
-  grep -q -e '--side 1.0.5=1.0.5 --side 1.0.6=1.0.6 --side my=../my --side gateway=gateway --name history' "$CALLS"
+  grep -q -e '--side 1.0.5=1.0.5 --side 1.0.6=dist/mcp_gateway-1.0.6-py3-none-any.whl --side my=../my ' "$CALLS"
+  grep -q -e ' --side gateway=gateway --name history' "$CALLS"
+  [[ $output == *': measured; results in'* ]]
   grep -q "^history_report.py $RUN" "$CALLS"
 }
 
@@ -120,12 +132,14 @@ order() {
   [ "$status" -eq 0 ]
   grep -q -e '--tune  --name tune' "$CALLS"
   grep -q "^tune_report.py $RUN" "$CALLS"
-  run "$ROOT/run-advanced.sh" --tune 1.0.6
+  run "$ROOT/run-advanced.sh" --tune 1.0.6 --env-file "$RUN/env"
+  grep -q "^tune_report.py $RUN --env-file $RUN/env" "$CALLS"
   grep -q -e '--tune 1.0.6 --name tune' "$CALLS"
 }
 
 @test "what was typed is noted, but for secrets" {
-  run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7 --head-env JWT_SECRET_KEY=hidden --head-env A=1
+  run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7 --head-env JWT_SECRET_KEY=hidden --head-env A=1 \
+    --head-env DATABASE_URL=postgresql://u:hidden@h/d
   [ "$status" -eq 0 ]
   grep -q -e '--command run-advanced.sh --base 1.0.6 .*JWT_SECRET_KEY=.*not.*shown.* --head-env A=1' "$CALLS"
   [ "$(grep -c -e '--command .*hidden.*--sides-file' "$CALLS")" -eq 0 ]
@@ -144,6 +158,10 @@ order() {
 --base 1.0.7 |--head is missing
 --releases 1.0.7 |--releases: give at least two
 --base |--base: needs a value
+--tune --base 1.0.6 |--tune goes with neither
+--releases 1.0.6,1.0.7 --head 1.0.6 |--releases goes with neither
+--tune --base-env A=1 |belong to --base and --head
+--base 1.0.6 --head 1.0.7 --env-file x |--env-file belongs to --tune
 --wrong 1 |--wrong: there is no such option
 |give --base and --head, --releases or --tune
 END

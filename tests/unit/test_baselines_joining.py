@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -131,8 +132,8 @@ def test_the_machines_control_score_is_kept_with_each_run(tmp_path):
     needed=st.integers(1, 4),
 )
 def test_no_order_of_runs_breaks_the_rules(steps, keep, needed):
-    """At most ``keep`` runs, each once, in order; a figure is accepted or held back, never both; every case that a run
-    had at the start keeps a reference; the oldest are at most three a case and hold nothing back."""
+    """At most ``keep`` figures a case, each run once, in order; a figure is accepted or held back, never both; the case
+    that all runs have keeps a reference; the oldest are at most three a case and hold nothing back."""
     runs: list[BaselineRun] = []
     eldest: list[BaselineRun] = []
     for number, better, with_case in steps:
@@ -142,14 +143,95 @@ def test_no_order_of_runs_breaks_the_rules(steps, keep, needed):
             entry = hold_back(entry, {"tools/b"})
         after = joined(runs, eldest, entry, keep=keep, needed=min(needed, keep))
         runs, eldest = after.runs, after.oldest
-        assert len(runs) <= keep
         assert [run.finished for run in runs] == sorted({run.finished for run in runs})
         assert all(not run.cases.keys() & run.held_back.keys() for run in runs)
-        assert all("tools/a" in run.cases for run in runs)
+        assert any("tools/a" in run.cases for run in runs)
         assert all(not run.held_back for run in eldest)
         for case in ("tools/a", "tools/b"):
+            assert sum(case in run.cases or case in run.held_back for run in runs) <= keep
             assert sum(case in run.cases for run in eldest) <= OLDEST_RUNS
             newest = [case in run.held_back for run in reversed(runs) if case in run.cases or case in run.held_back]
             # What is held back is an unbroken series of the newest runs, and too short to be accepted.
             assert newest == sorted(newest, reverse=True)
             assert sum(newest) < min(needed, keep) or sum(newest) == 0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Runs of a part of the scenarios
+
+
+@pytest.mark.parametrize("how", ["join", "save"])
+def test_runs_of_one_scenario_push_no_other_out(tmp_path: Path, how: str) -> None:
+    save_baseline(run_of(measured(), measured("prompts/get"), number=1), tmp_path, profile="light", keep_runs=2)
+    for number in (2, 3, 4):
+        part = run_of(measured(rounds=(20.0 + number,)), number=number)
+        if how == "save":
+            save_baseline(part, tmp_path, profile="light", keep_runs=2)
+        else:
+            nothing: frozenset[str] = frozenset()
+            join_baseline(part, tmp_path, profile="light", keep_runs=2, improved=nothing, sustained_runs=3)
+    assert reference(tmp_path) == [23.0, 24.0]
+    assert reference(tmp_path, "prompts/get") == [21.0]
+    assert [run.run_id for run in load_baseline(tmp_path, "light").runs] == ["light_run1", "light_run3", "light_run4"]
+
+
+def test_figures_that_a_broken_series_held_back_push_out_nothing(tmp_path: Path) -> None:
+    join(tmp_path, 1, 20.0, keep=3)
+    for number in (2, 3):
+        join(tmp_path, number, 10.0, CASE, keep=3)
+    join(tmp_path, 4, 20.5, keep=3)
+    assert (reference(tmp_path), held(tmp_path)) == ([20.0, 20.5], [])
+
+
+def test_a_run_that_is_too_old_for_one_case_still_is_the_first_of_another(tmp_path: Path) -> None:
+    for number in (2, 3):
+        save_baseline(run_of(measured(), number=number), tmp_path, profile="light", keep_runs=2)
+    late = run_of(measured(rounds=(30.0,)), measured("prompts/get"), number=1)
+    save_baseline(late, tmp_path, profile="light", keep_runs=2)
+    assert (reference(tmp_path), reference(tmp_path, "prompts/get")) == ([21.0, 21.0], [21.0])
+
+
+def of_case(runs: list[BaselineRun], case: str) -> list[tuple[str, bool]]:
+    """Where a case has figures: the run's name, and whether they are held back."""
+    return [(run.run_id, case in run.held_back) for run in runs if case in run.cases or case in run.held_back]
+
+
+CASES = ("prompts/a", "tools/a", "tools/b")
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(0, 30), st.sets(st.sampled_from(CASES), min_size=1), st.sets(st.sampled_from(CASES))),
+        min_size=1,
+        max_size=25,
+        unique_by=lambda step: step[0],
+    ),
+    keep=st.integers(1, 4),
+    needed=st.integers(1, 6),
+)
+def test_a_run_changes_nothing_of_what_it_did_not_measure(
+    steps: list[tuple[int, set[str], set[str]]], keep: int, needed: int
+) -> None:
+    """In whatever order runs come and whatever they hold: a case that the new run lacks is as it was; one that it has
+    keeps its newest figures, some of them as its reference; no run without figures stays, and no baseline is empty."""
+    runs: list[BaselineRun] = []
+    eldest: list[BaselineRun] = []
+    for number, cases, better in steps:
+        entry = BaselineRun(
+            run_id=f"run{number:02}", finished=finished(number), cases={case: {"p50_latency": 1.0} for case in cases}
+        )
+        known = {case for run in runs for case in run.cases}
+        after = joined(runs, eldest, hold_back(entry, better & known), keep=keep, needed=needed)
+        for case in CASES:
+            before, now = of_case(runs, case), of_case(after.runs, case)
+            if case not in cases:
+                assert now == before
+            elif case not in better & known:
+                of_reference = sorted([*(name for name, is_held in before if not is_held), entry.run_id])
+                room = keep - sum(is_held for _, is_held in now)
+                assert [name for name, is_held in now if not is_held] == of_reference[-room:]
+            assert len(now) <= keep
+            assert not now or not all(is_held for _, is_held in now)
+        runs, eldest = after.runs, after.oldest
+        assert runs
+        assert all(run.cases or run.held_back for run in runs)

@@ -494,6 +494,34 @@ def test_an_interrupted_run_says_so_whatever_its_comparison_says() -> None:
     assert read_junit(result).errors == 1
 
 
+@pytest.mark.parametrize(
+    ("mode", "verdict", "exit_code", "headline"),
+    [
+        ("paired", Verdict.CRITICAL, 1, "Critical regression"),
+        ("paired", Verdict.INVALID, 3, "Invalid measurement"),
+        ("paired", Verdict.UNCHANGED, 0, "Passed"),
+        ("stored", Verdict.CRITICAL, 1, "Critical regression"),
+        ("stored", Verdict.REGRESSION, 1, "Regression"),
+    ],
+)
+def test_a_run_that_was_cut_short_hides_no_verdict_of_its_comparison(
+    mode: str, verdict: Verdict, exit_code: int, headline: str
+) -> None:
+    """A side is called interrupted as soon as one of its cases was dropped on one side."""
+    document = plain("tools/list", status=RunStatus.INTERRUPTED, exit_code=3, exit_reason="a case was dropped")
+    sides: dict[str, Any] = (
+        {"baseline": None, "paired": PairedReference(run_id="base", base="1.0.6", head="1.0.7")}
+        if mode == "paired"
+        else {}
+    )
+    result = held(document, one(verdict), verdict=verdict, exit_code=exit_code, reason="compared", mode=mode, **sides)
+    summary = ci_summary(result)
+    assert (summary.verdict, summary.exit_code, summary.reason) == (verdict, exit_code, "compared")
+    assert result.headline == headline
+    assert f"::{'notice' if exit_code == 0 else 'error'} " in "\n".join(annotation_lines(result))
+    assert read_junit(result).failures == (1 if exit_code == 1 else 0)
+
+
 def test_the_same_documents_give_the_same_bytes() -> None:
     for make in SHAPES.values():
         first, second = make(), make()

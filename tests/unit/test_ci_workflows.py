@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -125,6 +126,9 @@ def test_a_job_ends_with_the_code_of_its_run_after_everything_was_kept(name: str
         (1, "regression", "regression", 1),
         (1, "critical", "regression", 0),
         (1, "critical", "critical", 1),
+        (1, "critical", "unchanged", 1),
+        (1, "critical", "null", 1),
+        (1, "critical", "", 1),
         (3, "critical", "invalid", 3),
         (2, "regression", "", 2),
     ],
@@ -133,8 +137,9 @@ def test_a_job_ends_with_the_code_of_its_run_after_everything_was_kept(name: str
 def test_what_blocks_a_merge(
     tmp_path: Path, system: str, code: int, block_on: str, verdict: str, expected: int
 ) -> None:
-    """The real blocks, with ``jq`` as a stub that says the verdict."""
-    (tmp_path / "jq").write_text(f'#!/bin/sh\n[ "$1 $2" = "-r .verdict" ] && echo {verdict}\n', encoding="utf-8")
+    """The real blocks, with ``jq`` as a stub that says the verdict; without one, as if there were no such file."""
+    said = f'[ "$1 $2" = "-r .verdict" ] && echo {verdict}' if verdict else "exit 2"
+    (tmp_path / "jq").write_text(f"#!/bin/sh\n{said}\n", encoding="utf-8")
     (tmp_path / "jq").chmod(0o755)
     if system == "github":
         text = github_blocks()["pull-request: Verdict"]
@@ -150,8 +155,161 @@ def test_what_blocks_a_merge(
     assert done.returncode == expected
 
 
+def git(place: Path, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-c", "user.name=A", "-c", "user.email=a@b", "-C", place, *words],
+        env={"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def merged(tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """A gateway's repository, and its commits by name: where a branch left main, both ends, and their merge."""
+    place = tmp_path / "origin"
+    place.mkdir()
+    git(place, "init", "-q", "-b", "main")
+    commits = {}
+
+    def commit(name: str) -> None:
+        (place / name).write_text(name, encoding="utf-8")
+        git(place, "add", name)
+        git(place, "commit", "-q", "-m", name)
+        commits[name] = git(place, "rev-parse", "HEAD")
+
+    commit("fork")
+    git(place, "checkout", "-q", "-b", "branch")
+    commit("first")
+    commit("branch")
+    git(place, "checkout", "-q", "main")
+    commit("main")
+    git(place, "merge", "-q", "--no-ff", "-m", "merge", "branch")
+    commits["merge"] = git(place, "rev-parse", "HEAD")
+    return place, commits
+
+
+def files_of(place: Path) -> set[str]:
+    return {path.name for path in place.iterdir()} - {".git"}
+
+
+def test_on_github_base_and_head_differ_by_the_pull_request_alone(
+    tmp_path: Path, merged: tuple[Path, dict[str, str]]
+) -> None:
+    checkout = next(
+        step for step in WORKFLOW["jobs"]["pull-request"]["steps"] if step.get("with", {}).get("path") == "head"
+    )
+    assert "ref" not in checkout["with"]
+    depth = checkout["with"]["fetch-depth"]
+    git(tmp_path, "clone", "-q", "--depth", depth, merged[0].as_uri(), "head")
+    (tmp_path / "toolkit").mkdir()
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "of an earlier job").write_text("", encoding="utf-8")
+    command = ["bash", "-eo", "pipefail", "-c", github_blocks()["pull-request: Check out the base"]]
+    # Twice, as on a runner that keeps its directories.
+    for _ in range(2):
+        subprocess.run(command, cwd=tmp_path / "toolkit", capture_output=True, check=True)
+        assert files_of(tmp_path / "base") == {"fork", "main"}
+    assert files_of(tmp_path / "head") == {"fork", "main", "first", "branch"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "runs_on", "base"),
+    [
+        ("merged_result", "merge", "main"),
+        ("merge_train", "merge", "main"),
+        ("detached", "branch", "fork"),
+        ("", "branch", "fork"),
+    ],
+)
+def test_on_gitlab_both_sides_differ_by_the_merge_request_alone(
+    tmp_path: Path, merged: tuple[Path, dict[str, str]], kind: str, runs_on: str, base: str
+) -> None:
+    place, commits = merged
+    git(place, "checkout", "-q", "--detach", commits[runs_on])
+    before = [line for line in PIPELINE[".performance"]["before_script"] if "worktree" in line]
+    (added,) = (line for line in GITLAB_JOBS["performance merge request"]["script"] if "work/base" in line)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "CI_PROJECT_DIR": str(place),
+        "CI_COMMIT_SHA": commits[runs_on],
+        "CI_MERGE_REQUEST_DIFF_BASE_SHA": commits["fork"],
+        **({"CI_MERGE_REQUEST_EVENT_TYPE": kind} if kind else {}),
+    }
+    for _ in range(2):
+        subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", "\n".join([*before, added])],
+            cwd=place,
+            env=environment,
+            capture_output=True,
+            check=True,
+        )
+        assert git(place / "work" / "gateway", "rev-parse", "HEAD") == commits[runs_on]
+        assert git(place / "work" / "base", "rev-parse", "HEAD") == commits[base]
+    assert tmp_path in place.parents
+
+
+def test_a_pipeline_that_includes_the_file_keeps_its_own_stages() -> None:
+    assert "stages" not in PIPELINE
+    assert PIPELINE[".performance"]["stage"] == "test"
+    assert all("stage" not in job for job in GITLAB_JOBS.values())
+
+
+NIGHTLY = {
+    "github": github_blocks()["nightly-conformance: Check"],
+    "gitlab": "\n".join(["code=${CODE:-0}", *GITLAB_JOBS["conformance nightly"]["script"][4:]]),
+}
+
+
+@pytest.mark.parametrize("measured", [True, False])
+@pytest.mark.parametrize("system", NIGHTLY)
+def test_every_night_the_cost_of_logging_is_held_where_it_was_measured(
+    tmp_path: Path, system: str, measured: bool
+) -> None:
+    (tmp_path / "results" / "latest").mkdir(parents=True)
+    if measured:
+        (tmp_path / "results" / "latest" / "tune.json").write_text("{}", encoding="utf-8")
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$*" >>calls\n', encoding="utf-8")
+    python.chmod(0o755)
+    subprocess.run(["bash", "-eo", "pipefail", "-c", NIGHTLY[system]], cwd=tmp_path, check=True)
+    assert (tmp_path / "calls").read_text("utf-8").splitlines() == [
+        "utils/stack.py up",
+        f"utils/conformance.py --json results/conformance.json{' --tune results/latest' if measured else ''}",
+        "utils/stack.py down",
+    ]
+
+
+@pytest.mark.parametrize(("code", "expected"), [(0, 0), (3, 0), (1, 1), (2, 2), (124, 124)])
+@pytest.mark.parametrize("system", NIGHTLY)
+def test_a_measurement_of_the_night_that_failed_is_no_success(
+    tmp_path: Path, system: str, code: int, expected: int
+) -> None:
+    if system == "github":
+        text = github_blocks()["nightly-conformance: Measure"]
+    else:
+        text = "\n".join(GITLAB_JOBS["conformance nightly"]["script"])
+    for name, ends_with in (("utils/setup.sh", 0), ("run-advanced.sh", code), (".venv/bin/python", 0)):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\nexit {ends_with}\n", encoding="utf-8")
+        path.chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", text],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "CI_PROJECT_DIR": str(tmp_path)},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == expected, done.stderr
+
+
 CALL = re.compile(
-    r"(?:^|[;&|]\s*|then )(?:\.venv/bin/python )?((?:\./|utils/)[\w./-]+\.(?:sh|py))([^|;\n]*)", re.MULTILINE
+    r"(?:^|[;&|]\s*|then )(?:timeout \w+ )?(?:\.venv/bin/python )?((?:\./|utils/)[\w./-]+\.(?:sh|py))([^|;\n]*)",
+    re.MULTILINE,
 )
 CALLS = sorted({(program, arguments.strip()) for text in BLOCKS.values() for program, arguments in CALL.findall(text)})
 

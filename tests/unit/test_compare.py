@@ -646,6 +646,24 @@ def test_the_report_of_everything(golden: Callable[[str, str], None]) -> None:
     assert max(map(len, text.splitlines())) <= WIDTH
 
 
+def test_the_suite_of_a_stored_comparison_is_shown_and_called_no_regression() -> None:
+    run = everything()
+    comparison = compare(run, baseline_of(its_baseline(), its_baseline()), LIMITS)
+    assert comparison.suite["p50_latency"].verdict is Verdict.REGRESSION
+    text = plain(comparison_report(comparison, run.environment.load))
+    lines = [line for line in text.splitlines() if line.startswith("Suite: ")]
+    assert [line.endswith(" in the mean of its cases, shown, decides nothing") for line in lines] == [True, True]
+    beside = plain(comparison_report(comparison.model_copy(update={"mode": "paired"}), run.environment.load))
+    assert beside.count(" in the mean of its cases, regression\n") == 2
+
+
+def test_the_report_counts_the_runs_that_a_case_has() -> None:
+    one, two = {"tools/list": STEADY, "tools/call": STEADY}, {"tools/list": STEADY}
+    run = run_of(measured("tools/list"), measured("tools/call"))
+    text = plain(comparison_report(compare(run, baseline_of(one, two), LIMITS), run.environment.load))
+    assert "is held against the mean of 1-2 runs." in text.replace("\n", " ")
+
+
 def test_the_comparison_document(golden: Callable[[str, str], None]) -> None:
     golden("comparison.json", store.dump(compare(everything(), baseline_of(its_baseline()), LIMITS)))
 

@@ -10,7 +10,7 @@ import pytest
 
 from benchkit import store
 from benchkit.errors import ExitCode, UserError
-from benchkit.model import Case, Comparison, Iteration, Run, RunStatus, SideOfRun, Validity, Verdict
+from benchkit.model import NO_OTHER_SIDE, Case, Comparison, Iteration, Run, RunStatus, SideOfRun, Validity, Verdict
 from benchkit.settings import Baselines
 from benchkit.verdict.compare import compare_paired, undecided
 from benchkit.verdict.text import WIDTH, comparison_report, plain
@@ -45,9 +45,9 @@ def blocks_of(identity: str, medians: Sequence[float], *, sent: int = 300, error
     return case_of(identity, metrics=figures(float(np.median(medians)), errors), iterations=iterations)
 
 
-def side(label: str, *cases: Case, looks: int = 3, fresh: bool = True, **changes: object) -> Run:
+def side(label: str, *cases: Case, looks: int = 3, fresh: bool = True, rounds: int = 1, **changes: object) -> Run:
     """A side of a comparison; ``spec`` is the label and a number."""
-    what = SideOfRun(label=label, spec=f"{label}-1.0", fresh=fresh, looks=looks)
+    what = SideOfRun(label=label, spec=f"{label}-1.0", fresh=fresh, looks=looks, rounds=rounds)
     values = {"side": what, "started": STARTED, "finished": STARTED + timedelta(hours=1), "run_id": label}
     return run_of(*cases, **(values | {"environment": environment(requests=300)} | changes))
 
@@ -271,3 +271,32 @@ def test_a_few_percent_in_all_cases_are_shown_and_fail_nothing():
     comparison = two(dict.fromkeys(TWENTY, 1.04), noise=0.02)
     assert comparison.suite["p50_latency"].verdict is Verdict.SLOWER
     assert comparison.exit_code == ExitCode.OK
+
+
+def test_the_rounds_of_a_block_are_one_sample():
+    # Within a block the rounds go up and down by 30 %; the blocks differ by 10 %, each of them.
+    base = blocks_of("tools/list", [50.0, 65.0] * 5)
+    head = blocks_of("tools/list", [71.5, 55.0] * 5)
+    comparison = compare_paired(side("base", base, rounds=2), side("head", head, rounds=2), LIMITS)
+    found = comparison.cases[0].metrics["p50_latency"]
+    assert found.samples == 5
+    assert found.change_percent == pytest.approx(-10.0, abs=0.1)
+    assert found.spread_percent is not None
+    assert found.spread_percent < 1
+
+
+def test_a_block_that_lacks_a_round_does_not_count():
+    base, head = blocks_of("tools/list", [50.0] * 11), blocks_of("tools/list", [50.0] * 11)
+    comparison = compare_paired(side("base", base, rounds=2), side("head", head, rounds=2), LIMITS)
+    assert comparison.cases[0].metrics["p50_latency"].samples == 5
+
+
+def test_a_case_that_only_the_base_could_measure_is_missing():
+    known = blocks_of("tools/list", [50.0] * 8)
+    lost = blocks_of("tools/call", [50.0] * 8)
+    skipped = {"validity": Validity.SKIPPED, "metrics": {}, "iterations": []}
+    base = lost.model_copy(update={**skipped, "reason": NO_OTHER_SIDE})
+    head = lost.model_copy(update={**skipped, "reason": "no tool of this name"})
+    comparison = compare_paired(side("base", known, base), side("head", known, head), LIMITS)
+    assert comparison.cases[1].verdict is Verdict.MISSING
+    assert comparison.exit_code == ExitCode.INVALID

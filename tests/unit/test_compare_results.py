@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from benchkit.model import Run, RunStatus, Validity
 from benchkit.settings import ROOT
@@ -294,6 +295,22 @@ def test_an_improvement_is_held_back_until_it_is_sustained(place: Path) -> None:
     assert versions[:2] == [[21.0, None], [21.0, None, None]]
     assert 21.0 not in versions[2]
     assert versions[2].count(15.0) == 3
+
+
+def test_what_is_better_in_one_metric_is_held_back_although_another_is_undecided(place: Path) -> None:
+    # p99 gates and is as noisy as the noisiest that is named, so the case as a whole is inconclusive.
+    data = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+    data["baselines"]["noise"] = {"p50_latency": 0.1, "requests_per_sec": 30.0}
+    data["baselines"]["gate"] = ["p50_latency", "p99_latency"]
+    (place / "config.yaml").write_text(yaml.safe_dump(data), "utf-8")
+    run = write_run(place / "run", run_of(measured(rounds=(10.0,)), measured("tools/call"), number=2))
+    arguments = ("compare_results.py", run, "--baselines-dir", place / "base lines", "--join")
+    done = program(*arguments, environ={"PERF_CONFIG": str(place / "config.yaml")})
+    assert done.returncode == 0, done.stderr
+    case = json.loads((run / "comparison.json").read_text("utf-8"))["cases"][0]
+    assert (case["verdict"], case["metrics"]["p50_latency"]["verdict"]) == ("inconclusive", "improvement")
+    newest = json.loads((place / "base lines" / "baseline_light.json").read_text("utf-8"))["runs"][-1]
+    assert (list(newest["cases"]), list(newest["held_back"])) == (["tools/call"], ["tools/list"])
 
 
 def test_a_regression_does_not_join(place: Path) -> None:

@@ -20,7 +20,7 @@ import conformance as program
 from benchkit import store
 from benchkit.errors import ExitCode, UserError
 from benchkit.gateway.conformance import Conclusion, Signer, check_logging, check_quiet
-from benchkit.model import Comparison, MetricComparison, SidesDocument, StepComparison, Verdict
+from benchkit.model import CaseComparison, Comparison, MetricComparison, SidesDocument, StepComparison, Verdict
 from benchkit.settings import ROOT
 from gateway_stub import EMAIL, PASSWORD, FakeGateway, Reply, Request, Stub, serving
 
@@ -32,7 +32,8 @@ RELEASE = "1.0.7"
 class TeamGateway(FakeGateway):
     """Understands teams: takes tokens that are signed with the secret, and lets tests spoil what is answered to them.
 
-    ``spoil`` gets the request and the form of the claim (``ids``, ``objects``, or none) and may answer in its stead.
+    ``spoil`` gets the request and the form of the claim and may answer in its stead. Forms are ``ids``, ``objects``,
+    ``no claim``, ``admin`` (a claim that is null), and ``none`` for the login's own token.
     """
 
     def __init__(self, spoil: Callable[[Request, str], Reply | None] | None = None) -> None:
@@ -47,9 +48,12 @@ class TeamGateway(FakeGateway):
         if bearer and bearer not in self.tokens:
             claims = jwt.decode(bearer, SECRET, algorithms=["HS256"], audience="mcpgateway-api", issuer="mcpgateway")
             assert claims["sub"] == EMAIL
-            (team,) = claims["teams"]
-            form = "objects" if isinstance(team, dict) else "ids"
-            if (team["id"] if isinstance(team, dict) else team) != TEAM:
+            (team,) = claims.get("teams") or [None]
+            form = (
+                "objects" if isinstance(team, dict) else "ids" if team else "admin" if "teams" in claims else "no claim"
+            )
+            assert claims.get("is_admin", False) is (form == "admin")
+            if team and (team["id"] if isinstance(team, dict) else team) != TEAM:
                 return Reply(403, {"detail": "no member"})
             self.tokens.add(bearer)
             self.forms[bearer] = form
@@ -198,6 +202,63 @@ def test_what_fails_with_any_token_says_nothing_of_teams(stub: Stub, gateway: Te
     )
 
 
+def prompts(answers: dict[str, Reply]) -> Callable[[Request, str], Reply | None]:
+    """Answers to the listing of prompts, by the form of the claim."""
+    return lambda request, form: answers.get(form) if (request.method, request.path) == ("GET", "/v1/prompts") else None
+
+
+BROKEN = Reply(500, {"detail": "unhashable type: 'dict'"})
+CLOSED = Reply(403, {"detail": "Access denied"})
+
+
+@pytest.mark.parametrize(
+    ("answers", "conclusion", "words"),
+    [
+        # Old releases' logins write objects themselves: the control fails as the objects do.
+        (
+            {"none": BROKEN, "objects": BROKEN},
+            Conclusion.FAILED,
+            "teams as objects: HTTP 500 (unhashable type: 'dict')",
+        ),
+        ({"none": BROKEN}, Conclusion.FAILED, "the ordinary token: HTTP 500 (unhashable type: 'dict'); teams as ids: "),
+        (dict.fromkeys(("none", "ids", "objects"), BROKEN), Conclusion.FAILED, "without teams it does not fail"),
+        (
+            dict.fromkeys(("none", "ids", "objects"), BROKEN) | dict.fromkeys(("no claim", "admin"), CLOSED),
+            Conclusion.FAILED,
+            "without teams it does not fail",
+        ),
+        (
+            dict.fromkeys(("none", "ids", "objects", "no claim"), BROKEN),
+            Conclusion.NOT_APPLICABLE,
+            "fails without a team's token as well: HTTP 500",
+        ),
+        (
+            dict.fromkeys(("none", "ids", "objects", "admin"), BROKEN) | {"no claim": CLOSED},
+            Conclusion.NOT_APPLICABLE,
+            "fails without a team's token as well: HTTP 500",
+        ),
+        ({"none": CLOSED, "ids": CLOSED, "objects": BROKEN}, Conclusion.FAILED, "teams as objects: HTTP 500"),
+        ({"none": CLOSED, "objects": CLOSED}, Conclusion.FAILED, "not answered alike: "),
+        ({"none": Reply(404, {}), "ids": Reply(404, {}), "objects": BROKEN}, Conclusion.FAILED, "teams as objects: "),
+        (
+            dict.fromkeys(("none", "ids", "objects"), CLOSED),
+            Conclusion.NOT_APPLICABLE,
+            "fails without a team's token as well: HTTP 403",
+        ),
+    ],
+)
+def test_a_control_that_fails_excuses_nothing_but_what_fails_for_everybody(
+    stub: Stub, gateway: TeamGateway, tmp_path: Path, answers: dict[str, Reply], conclusion: Conclusion, words: str
+) -> None:
+    gateway.spoil = prompts(answers)
+    code, found = check(stub, tmp_path)
+    assert found["teams: GET /prompts"][0] == conclusion
+    assert words in found["teams: GET /prompts"][1]
+    failed = conclusion is Conclusion.FAILED
+    assert list(failures(found)) == (["teams: GET /prompts"] if failed else [])
+    assert code == (ExitCode.REGRESSION if failed else ExitCode.OK)
+
+
 def test_a_team_that_may_not_have_its_own_fails_and_one_that_may_not_see_all_does_not(
     stub: Stub, gateway: TeamGateway, tmp_path: Path
 ) -> None:
@@ -296,10 +357,12 @@ def test_a_key_pair_cannot_be_checked(algorithm: str) -> None:
 def test_a_token_says_what_the_gateway_was_told_to_demand() -> None:
     signer = Signer.of({"JWT_SECRET_KEY": SECRET, "JWT_ISSUER": "me", "JWT_AUDIENCE": "you", "JWT_ALGORITHM": "HS512"})
     assert signer is not None
-    claims = jwt.decode(signer.token("a@b", [TEAM]), SECRET, algorithms=["HS512"], audience="you", issuer="me")
+    claims = jwt.decode(
+        signer.token("a@b", {"teams": [TEAM]}), SECRET, algorithms=["HS512"], audience="you", issuer="me"
+    )
     assert (claims["sub"], claims["teams"]) == ("a@b", [TEAM])
     # A short secret is the gateway's to judge: here it is no warning, which this suite takes for an error.
-    assert Signer("short").token("a@b", [TEAM]).count(".") == 2
+    assert Signer("short").token("a@b", {}).count(".") == 2
     assert 0 < claims["exp"] - time.time() <= 600
     assert SECRET not in repr(signer)
 
@@ -347,6 +410,27 @@ def test_what_logging_was_measured_to_cost_has_a_limit(stub: Stub, tmp_path: Pat
     }
     code, found = check(stub, tmp_path, "--tune", str(tuned(tmp_path / "b", "log_level_info", (-20.0, 3.0))))
     assert (code, failures(found)) == (ExitCode.OK, {})
+
+
+def test_a_measurement_of_one_case_has_that_case_for_its_mean(stub: Stub, tmp_path: Path) -> None:
+    place = tuned(tmp_path / "one", "log_level_info", (-20.0, -12.0))
+    document = store.load(place / "tune.json", SidesDocument, "measurement of settings")
+    (step,) = document.steps
+    metric = step.comparison.suite["p50_latency"]
+
+    def measured(*names: str) -> Path:
+        cases = [CaseComparison(id=name, verdict=metric.verdict, metrics={"p50_latency": metric}) for name in names]
+        comparison = step.comparison.model_copy(update={"suite": {}, "cases": cases})
+        steps = [step.model_copy(update={"comparison": comparison})]
+        store.save(place / "tune.json", document.model_copy(update={"steps": steps}))
+        return place
+
+    code, found = check(stub, tmp_path, "--tune", str(measured("tools/list")))
+    assert code == ExitCode.REGRESSION
+    assert "costs at least 12.0 %" in failures(found)["logging: its share of the latency"]
+    # Of two cases without a mean neither stands for both.
+    with pytest.raises(UserError, match="does not hold what log_level_info"):
+        program.main(["--url", stub.url, "--tune", str(measured("tools/list", "tools/call"))])
 
 
 def test_what_logging_costs_was_not_measured(stub: Stub, tmp_path: Path) -> None:

@@ -47,6 +47,12 @@ def test_a_case_of_the_configuration_is_read(tmp_path: Path) -> None:
         ({"cases": {"tolls/list": {"p50_latency": 20.0}}}, ["baselines.cases names 'tolls/list'", "mixed, prompts"]),
         ({"cases": {"tools": {"p50_latency": 20.0}}}, ["baselines.cases names 'tools'", "(scenario/name)"]),
         ({"cases": {"tools/list": {"p50_latency": -1.0}}}, ["baselines.cases", "-1.0"]),
+        (
+            {"cases": {"tools/list": {"p50_latency": 20.0}}},
+            ["baselines.cases names 'tools/list', which is not there; tools has call_", ", list_limit_10, "],
+        ),
+        ({"cases": {"tools/aggregate": {"p50_latency": 20.0}}}, ["'tools/aggregate', which is not there"]),
+        ({"cases": {"mixed/nope": {"p50_latency": 20.0}}}, ["mixed has ", ", aggregate"]),
         ({"significance": 0.0}, ["baselines.significance", "greater than 0"]),
         ({"sustained_runs": 0}, ["baselines.sustained_runs"]),
         ({"critical_threshold": "much"}, ["baselines.critical_threshold", "'much'"]),

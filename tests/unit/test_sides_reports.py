@@ -13,7 +13,7 @@ import history_report
 import tune_report
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, run_program
-from benchkit.model import Run, SidesDocument, Validity, Verdict
+from benchkit.model import Comparison, MetricComparison, Run, SidesDocument, StepComparison, Validity, Verdict
 from benchkit.settings import Variant
 from benchkit.verdict.sides import history, load_sides, tune
 from documents import STARTED
@@ -128,6 +128,31 @@ def test_each_setting_is_held_against_none(tmp_path: Path) -> None:
     assert words["logs"].startswith("costs: p50 -29")
     assert words["cache"].startswith("helps: p50 +3")
     assert words["nothing"].startswith("no effect: p50 ")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "interval", "words"),
+    [
+        (Verdict.UNCHANGED, (-1.0, 2.0), "no effect"),
+        (Verdict.UNCHANGED, (0.4, 2.0), "helps a little"),
+        (Verdict.UNCHANGED, (-3.0, -0.4), "costs a little"),
+        (Verdict.INCONCLUSIVE, (-14.0, 2.0), "undecided"),
+        (Verdict.INCONCLUSIVE, (0.4, 12.0), "helps a little"),
+        (Verdict.INCONCLUSIVE, (-12.0, -0.4), "costs a little"),
+        (Verdict.INCONCLUSIVE, None, "undecided"),
+        (Verdict.SLOWER, (-4.0, -2.0), "costs"),
+        (Verdict.IMPROVEMENT, (6.0, 9.0), "helps"),
+    ],
+)
+def test_what_is_seen_within_the_threshold_is_an_effect(
+    verdict: Verdict, interval: tuple[float, float] | None, words: str
+) -> None:
+    compared = MetricComparison(verdict=verdict, change_percent=sum(interval or ()) / 2, interval=interval)
+    comparison = Comparison(
+        run_id="r", suite={"p50_latency": compared}, verdict=verdict, reason="", exit_code=0, cases=[]
+    )
+    step = StepComparison(base="base", head="head", comparison=comparison)
+    assert tune_report.effect(step).startswith(f"{words}: p50 ")
 
 
 def test_what_helps_is_set_and_the_rest_is_a_comment(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 from benchkit.settings import ROOT
+from benchkit.verdict.rules import WORSE
 from documents import environment
-from test_compare_paired import blocks_of, noisy, side
+from test_compare_paired import TWENTY, blocks_of, noisy, side, two
 from verdicts import measured, run_of, write_run
 
 PROGRAM = ROOT / "benchmarks" / "verdicts.py"
@@ -60,6 +62,20 @@ def test_a_bias_between_the_sides_is_a_promise_that_is_not_kept(tmp_path: Path) 
     done = verdicts("--recorded", recorded(tmp_path / "recorded", bias=0.2), "--suites", 2)
     assert done.returncode == 1
     assert "2 of 2 (mean of the last look: 5.0 blocks)  NOT KEPT" in done.stdout
+
+
+def test_a_suite_that_only_fails_together_is_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    # By its path: the tests' own helpers have the same name.
+    spec = importlib.util.spec_from_file_location("benchmark_of_verdicts", PROGRAM)
+    assert spec is not None
+    assert spec.loader is not None
+    benchmark = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, benchmark)
+    spec.loader.exec_module(benchmark)
+    together = two(dict.fromkeys(TWENTY, 1.15), noise=0.12)
+    assert not [case for case in together.cases if case.verdict in WORSE]
+    judged = benchmark._judged(together, together.cases[0].id, 8)
+    assert (judged.alarm, judged.found) == (True, False)
 
 
 def test_directories_of_results_become_records(tmp_path: Path) -> None:

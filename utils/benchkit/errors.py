@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from enum import IntEnum
+from pathlib import Path
 
 
 class ExitCode(IntEnum):
@@ -14,7 +16,7 @@ class ExitCode(IntEnum):
     OK = 0
     REGRESSION = 1
     USAGE = 2
-    """Usage, configuration, or a service that is not there."""
+    """Usage, configuration, a service that is not there, or a bug of the toolkit."""
     INVALID = 3
     """At least one case's work did not happen."""
     INCONCLUSIVE = 4
@@ -43,7 +45,8 @@ def run_program(main: Callable[[], int | ExitCode]) -> None:
     """Run a program's ``main`` and leave the process with its exit code.
 
     A :class:`UserError` becomes one line on stderr; an interrupt becomes 130. A reader that went away (``| head``) is
-    no error, and does not hide one: the code that ``main`` answered stands.
+    no error, and does not hide one: the code that ``main`` answered stands. Any other exception is a bug of the
+    toolkit: its traceback is shown, and the process ends with 2. Python's own 1 would be read as a regression.
     """
     code = 0
     try:
@@ -57,4 +60,10 @@ def run_program(main: Callable[[], int | ExitCode]) -> None:
     except BrokenPipeError:
         # Whatever is still buffered has no reader; without this the interpreter complains about it while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:  # pylint: disable=broad-exception-caught # whatever it is, 1 means something else here
+        traceback.print_exc()
+        message = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
+        program = Path(sys.argv[0]).name
+        print(f"error: internal error in {program}: {message}; please report it with the lines above", file=sys.stderr)
+        code = int(ExitCode.USAGE)
     sys.exit(code)

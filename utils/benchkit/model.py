@@ -261,19 +261,24 @@ class RunStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+NO_OTHER_SIDE = "no other side can measure it"
+"""Why a case is skipped on the only one of several gateways that has it."""
+
+
 class SideOfRun(Model):
     """Which side of a comparison of gateways a run is: several gateways were measured at the same time, block by block.
 
-    ``spec`` is what the user named it by. Iteration ``i`` of every side was measured in block ``i``, back to back, and
-    each block had gateways that were started for it (``fresh``; false for one that the toolkit cannot start). ``looks``
-    is at how many moments the figures may have been looked at to decide whether more blocks are needed: the error
-    that a verdict may make is divided by it.
+    ``spec`` is what the user named it by. Iteration ``i`` of every side was measured back to back with the others';
+    ``rounds`` of them make a block, and each block had gateways that were started for it (``fresh``; false for one that
+    the toolkit cannot start). ``looks`` is how many comparisons may have been made with these figures, of whatever
+    sides and at whatever moment: the error that a verdict may make is divided by it.
     """
 
     label: str
     spec: str
     fresh: bool
     looks: int
+    rounds: int = 1
 
 
 class Run(Model):

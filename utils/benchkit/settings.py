@@ -248,10 +248,12 @@ class Variant(Section):
 class Paired(Section):
     """Gateways side by side. ``blocks`` are paired measurements, ``first_port`` is where ports for them are looked for.
 
-    Undecided cases get up to twice as many blocks. ``tune``: what is measured against the toolkit's own settings.
+    In a block every case is measured ``rounds`` times on each side. Undecided cases get up to twice as many blocks.
+    ``tune``: what is measured against the toolkit's own settings.
     """
 
     blocks: int = Field(8, ge=5, le=100)
+    rounds: int = Field(1, ge=1, le=20)
     requests: int = Field(300, ge=1, le=999_999)
     first_port: Port = 4460
     first_server_port: Port = 9161
@@ -298,6 +300,12 @@ class Config(Section):
             if scenario not in self.scenarios or not name:
                 raise ValueError(
                     f"baselines.cases names {case!r}, which is no case (scenario/name) of {', '.join(self.scenarios)}"
+                )
+            there = self.scenarios[scenario]
+            names = [*there.cases, *there.differences, *(["aggregate"] if there.concurrent else [])]
+            if name not in names:
+                raise ValueError(
+                    f"baselines.cases names {case!r}, which is not there; {scenario} has {', '.join(names)}"
                 )
         return self
 
@@ -373,6 +381,7 @@ ENVIRONMENT: dict[str, str] = {
     "PERF_REGRESSION_THRESHOLD": "baselines.regression_threshold",
     "PERF_IMPROVEMENT_THRESHOLD": "baselines.improvement_threshold",
     "PERF_BLOCKS": "paired.blocks",
+    "PERF_ROUNDS": "paired.rounds",
     "PERF_PAIRED_REQUESTS": "paired.requests",
     "PERF_GENERATE_REPORT": "reporting.generate",
     "PERF_OPEN_BROWSER": "reporting.open_browser",
@@ -388,6 +397,7 @@ FLAGS: dict[str, str] = {
     "--url": "service.base_url",
     "--results-dir": "reporting.output_dir",
     "--blocks": "paired.blocks",
+    "--rounds": "paired.rounds",
 }
 """Flag of the runners to the key that it sets."""
 

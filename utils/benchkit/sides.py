@@ -87,7 +87,7 @@ def resolve(wanted: Sequence[Wanted], settings: Settings, root: Path, *, is_free
     servers = _free_ports(paired.first_server_port, settings.config.stack.servers, is_free, "paired.first_server_port")
     return Sides(
         sides=[_side(one, port, root) for one, port in zip(wanted, ports, strict=True)],
-        servers_place=str(root / "servers"),
+        servers_place=str(root / ".servers"),  # no label begins with a full stop
         first_server_port=servers[0],
     )
 

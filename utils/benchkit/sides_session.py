@@ -28,7 +28,7 @@ from benchkit.load.driver import WARM_UP, Driver, Step, write_bodies
 from benchkit.load.plan import plan_cases
 from benchkit.load.progress import Estimate, Progress, span
 from benchkit.machine import describe_machine
-from benchkit.model import Plan, PlannedCase, Run, SideOfRun
+from benchkit.model import NO_OTHER_SIDE, Plan, PlannedCase, Run, SideOfRun
 from benchkit.session import (
     MAX_TOKEN_NEED_S,
     check_writable,
@@ -52,8 +52,8 @@ FIRST_LOOK = 5
 _ABBA = (False, True, True, False)
 """Over the blocks of one case: whether the order of the sides is reversed."""
 
-_RESTART_S = (12.0, 25.0)
-"""What starting all gateways anew takes, in seconds, at least and at most: for the estimate of the time only."""
+_RESTART_S = (5.0, 11.0)
+"""What starting the gateways anew takes, in seconds for each, least and most: for the estimate of the time only."""
 
 
 def looks(blocks: int, sides: int) -> tuple[int, ...]:
@@ -85,7 +85,8 @@ def with_group(ids: set[str], cases: Sequence[PlannedCase]) -> set[str]:
 class _Gateway:
     """One side under way. ``blocks``: case id to how many blocks of it are planned so far.
 
-    ``failed``: cases that turned out not to be measurable here.
+    ``measured``: case id to how many iterations of it there are. ``failed``: cases that turned out not to be measurable
+    here.
     """
 
     side: Side
@@ -97,6 +98,7 @@ class _Gateway:
     driver: Driver
     estimate: Estimate
     blocks: dict[str, int] = field(default_factory=dict)
+    measured: dict[str, int] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
 
     def cases(self, ids: set[str]) -> list[PlannedCase]:
@@ -122,9 +124,8 @@ class SidesSession:
         self._block = 0
         self._undecided: set[str] = set()
         self._queue: list[tuple[int, Step]] = []
-        self._current: tuple[int, Step] | None = None
+        self._current: tuple[int, Step, float] | None = None
         self._progress: Progress | None = None
-        self._clock = 0.0
 
     def open(self) -> list[str]:
         """Check everything that can be checked before anything is started."""
@@ -132,7 +133,7 @@ class SidesSession:
         find_hey(settings)
         take_lock(self._arguments.owner)
         check_writable(settings.results_dir)
-        root = default_place().root / "sides"
+        root = default_place().sides
         self._sides = resolve(_wanted(self._arguments, settings), settings, root, is_free=port_is_free)
         save(self._arguments.sides_file, self._sides)
         self._looks = looks(settings.config.paired.blocks, len(self._sides.sides))
@@ -173,7 +174,8 @@ class SidesSession:
                         label=side.label,
                         spec=side.spec,
                         fresh=side.kind != "running",
-                        looks=len(self._looks) * (len(sides.sides) - 1),
+                        looks=len(self._looks) * self._comparisons(),
+                        rounds=settings.config.paired.rounds,
                     ),
                 }
             )
@@ -194,14 +196,14 @@ class SidesSession:
         """The next step's processes; ``restart`` before a block; ``end``."""
         while True:
             while self._queue:
-                number, step = self._current = self._queue.pop(0)
+                number, step = self._queue.pop(0)
                 gateway = self._gateways[number]
                 longest = gateway.estimate.of(step)[1]
                 assert self._progress is not None
                 self._progress.begin(step, longest, span(*self._left()), who=gateway.side.label)
                 processes = gateway.driver.begin(step, min(2 * longest + 60, MAX_TOKEN_NEED_S))
                 if processes:
-                    self._clock = gateway.estimate.clock()
+                    self._current = number, step, gateway.estimate.clock()
                     return run_fields(processes)
                 gateway.driver.end([])
                 self._drop_failed(gateway)
@@ -217,11 +219,13 @@ class SidesSession:
     def done(self, codes: list[int]) -> list[str]:
         """Close the step whose processes ended with these codes."""
         assert self._current is not None, "done before next"
-        number, step = self._current
+        number, step, started = self._current
         gateway = self._gateways[number]
-        gateway.estimate.learn(step, gateway.estimate.clock() - self._clock)
+        gateway.estimate.learn(step, gateway.estimate.clock() - started)
         self._progress_end()
         gateway.driver.end(codes)
+        if step.round != WARM_UP:
+            gateway.measured |= {case.id: step.round for case in step.cases if case.id not in gateway.driver.failed}
         self._drop_failed(gateway)
         return ["ok"]
 
@@ -305,11 +309,26 @@ class SidesSession:
                 if case.skipped:
                     cases.append(case)
                 elif case.id in gateway.blocks:
-                    cases.append(case.model_copy(update={"iterations": gateway.blocks[case.id]}))
+                    cases.append(case.model_copy(update={"iterations": gateway.blocks[case.id] * self._rounds}))
                 else:
-                    cases.append(case.model_copy(update={"skipped": "no other side can measure it"}))
-            gateway.plan = gateway.plan.model_copy(update={"cases": cases})
-            save(gateway.dir / "plan.json", gateway.plan)
+                    cases.append(case.model_copy(update={"skipped": NO_OTHER_SIDE}))
+            self._save_plan(gateway, cases)
+
+    @staticmethod
+    def _save_plan(gateway: _Gateway, cases: list[PlannedCase]) -> None:
+        gateway.plan = gateway.plan.model_copy(update={"cases": cases})
+        save(gateway.dir / "plan.json", gateway.plan)
+
+    @property
+    def _rounds(self) -> int:
+        assert self._settings is not None
+        return self._settings.config.paired.rounds
+
+    def _comparisons(self) -> int:
+        """How many pairs of sides are held against each other: a history's first and last as well."""
+        assert self._sides is not None
+        count = len(self._sides.sides)
+        return count if self._arguments.name == "history" and count > 2 else count - 1
 
     def _begin_block(self) -> None:
         self._block += 1
@@ -322,19 +341,26 @@ class SidesSession:
             for number, groups in enumerate(per_side)
             if key in groups
         ]
-        for index, key in enumerate(keys):
-            for number in order(len(per_side), block - 1, index):
-                if key in per_side[number]:
-                    self._queue.append((number, Step(block, per_side[number][key])))
+        for number_of_round in range(self._rounds):
+            iteration = (block - 1) * self._rounds + number_of_round + 1
+            for index, key in enumerate(keys):
+                for number in order(len(per_side), block - 1, index + number_of_round):
+                    if key in per_side[number]:
+                        self._queue.append((number, Step(iteration, per_side[number][key])))
         planned = next(count for count in self._looks if count >= block)
-        self._progress = Progress(len(self._queue), planned, word="block")
+        self._progress = Progress(
+            len(self._queue), planned * self._rounds, word="block" if self._rounds == 1 else "round"
+        )
 
     def _groups(self, gateway: _Gateway) -> dict[str, tuple[PlannedCase, ...]]:
         """What is loaded at the same time, by its name."""
         groups: dict[str, tuple[PlannedCase, ...]] = {}
         for case in gateway.cases(self._undecided):
             key = case.group or case.id
-            groups[key] = (*groups.get(key, ()), case.model_copy(update={"iterations": self._block}))
+            groups[key] = (
+                *groups.get(key, ()),
+                case.model_copy(update={"iterations": self._block * self._rounds}),
+            )
         return groups
 
     def _look(self) -> None:
@@ -368,6 +394,12 @@ class SidesSession:
         gateway.failed |= new
         over = {case for case in new & self._undecided if sum(one.has(case) for one in self._gateways) < 2}
         self._undecided -= over
+        for one in self._gateways:
+            # What was measured of it elsewhere is whole: nothing more was planned there.
+            if over - one.failed:
+                self._save_plan(
+                    one, [_ended(case, one) if case.id in over - one.failed else case for case in one.plan.cases]
+                )
         self._queue = [(number, step) for number, step in self._queue if not any(one.id in over for one in step.cases)]
 
     def _left(self) -> tuple[float, float]:
@@ -378,12 +410,13 @@ class SidesSession:
             gateway.estimate.of(Step(round_number, (case,)))
             for gateway in self._gateways
             for case in gateway.cases(self._undecided)
-            for round_number in (WARM_UP, 1)
+            for round_number in (WARM_UP, *([1] * self._rounds))
         ]
         until = max(self._settings.config.paired.blocks, next((one for one in self._looks if one >= self._block), 0))
         blocks = until - self._block
-        least = sum(low for low, _ in now) + blocks * (_RESTART_S[0] + sum(low for low, _ in block))
-        most = sum(high for _, high in now) + blocks * (_RESTART_S[1] + sum(high for _, high in block))
+        started = sum(gateway.side.kind != "running" for gateway in self._gateways)
+        least = sum(low for low, _ in now) + blocks * (started * _RESTART_S[0] + sum(low for low, _ in block))
+        most = sum(high for _, high in now) + blocks * (started * _RESTART_S[1] + sum(high for _, high in block))
         return least, most
 
     def _progress_end(self) -> None:
@@ -407,6 +440,12 @@ class SidesSession:
             if gateway.side.kind == "running":
                 say(f"warning: {gateway.side.label} runs already: its age is part of what is compared")
         say(f"this will take {span(*self._left())}")
+
+
+def _ended(case: PlannedCase, gateway: _Gateway) -> PlannedCase:
+    """A case that was dropped because another side cannot measure it, as far as it was measured on this one."""
+    done = gateway.measured.get(case.id, 0)
+    return case.model_copy(update={"iterations": done} if done else {"skipped": NO_OTHER_SIDE})
 
 
 def _paired_settings(settings: Settings) -> Settings:

@@ -12,6 +12,7 @@
 CLEANUP_STEPS=()
 CLEANUP_CHILD=''
 CLEANUP_CODE=0
+CLEANUP_PATIENCE=90 # tenths of a second that a child of cleanup::child may take to end
 
 # cleanup::install: from now on cleanup runs at every way out.
 cleanup::install() {
@@ -53,7 +54,7 @@ cleanup::child() {
 # cleanup::stop_child: the command of cleanup::child cleans up behind itself when it is told to end.
 cleanup::stop_child() {
   [ -n "$CLEANUP_CHILD" ] || return 0
-  cleanup::stop_pid "$CLEANUP_CHILD" 90 TERM
+  cleanup::stop_pid "$CLEANUP_CHILD" "$CLEANUP_PATIENCE" TERM
   CLEANUP_CHILD=''
 }
 

@@ -3,13 +3,15 @@
 # sides.sh - measure several gateways side by side: install them, start them anew before every block, measure, judge. A
 # library: functions only; needs load.sh, whose session and load processes it uses.
 
-SIDES_ARGS=() # --side and --side-env, for utils/measure.py
-SIDES_KIND='' # paired, history or tune
+SIDES_ARGS=()     # --side and --side-env, for utils/measure.py
+SIDES_KIND=''     # paired, history or tune
+SIDES_TUNED=''    # the gateway of --tune; empty: the usual one
+SIDES_ENV_FILE='' # takes the tuned settings with their effects
 SIDES_JUDGE=()
 
 # sides::flags PROGRAM ARGUMENT...: read the command line.
 sides::flags() {
-  local program=$1 flag base='' head='' spec words=()
+  local program=$1 flag base='' head='' releases='' settings=() words=()
   shift
   while [ $# -gt 0 ]; do
     flag=$1
@@ -34,7 +36,7 @@ sides::flags() {
         case ${2:---} in
           --*) ;;
           *)
-            base=$2
+            SIDES_TUNED=$2
             shift
             ;;
         esac
@@ -44,59 +46,85 @@ sides::flags() {
     esac
     load::value "$@"
     case $flag in
-      --base | --base=*) base=$LOAD_FIELD SIDES_KIND=${SIDES_KIND:-paired} ;;
-      --head | --head=*) head=$LOAD_FIELD SIDES_KIND=${SIDES_KIND:-paired} ;;
-      --base-env | --base-env=*) SIDES_ARGS+=(--side-env "base:$LOAD_FIELD") ;;
-      --head-env | --head-env=*) SIDES_ARGS+=(--side-env "head:$LOAD_FIELD") ;;
+      --base | --base=*) base=$LOAD_FIELD ;;
+      --head | --head=*) head=$LOAD_FIELD ;;
+      --base-env | --base-env=*) settings+=(--side-env "base:$LOAD_FIELD") ;;
+      --head-env | --head-env=*) settings+=(--side-env "head:$LOAD_FIELD") ;;
       --cases | --cases=*) SIDES_ARGS+=(--cases "$LOAD_FIELD") ;;
-      --releases | --releases=*)
-        SIDES_KIND=history
-        read -r -a words <<<"${LOAD_FIELD//,/ }"
-        ;;
-      --blocks | --blocks=* | --profile | --profile=* | --scenarios | --scenarios=* | --requests | --requests=* | \
-        --concurrency | --concurrency=* | --timeout | --timeout=* | --results-dir | --results-dir=*)
+      --env-file | --env-file=*) SIDES_ENV_FILE=$LOAD_FIELD ;;
+      --releases | --releases=*) releases=$LOAD_FIELD ;;
+      --blocks | --blocks=* | --rounds | --rounds=* | --profile | --profile=* | --scenarios | --scenarios=* | \
+        --requests | --requests=* | --concurrency | --concurrency=* | --timeout | --timeout=* | --results-dir | \
+        --results-dir=*)
         LOAD_FLAGS+=("${flag%%=*}" "$LOAD_FIELD")
         ;;
       *) log::die 2 "$flag: there is no such option; see $(basename "$program") --help" ;;
     esac
     case $flag in *=*) shift ;; *) shift 2 ;; esac
   done
+  [ -z "$releases" ] || sides::no_other --releases "$SIDES_KIND" "$base$head"
+  [ "$SIDES_KIND" != tune ] || sides::no_other --tune '' "$base$head"
+  [ -z "$releases" ] || SIDES_KIND=history
+  SIDES_KIND=${SIDES_KIND:-paired}
   case $SIDES_KIND in
     paired)
+      [ -n "$base$head" ] || log::die 2 "give --base and --head, --releases or --tune (see $(basename "$program") --help)"
       [ -n "$base" ] || log::die 2 "--base is missing: the gateway that the head is held against (see --help)"
       [ -n "$head" ] || log::die 2 "--head is missing: the gateway that is held against the base (see --help)"
-      SIDES_ARGS+=(--side "base=$base" --side "head=$head")
+      SIDES_ARGS+=(--side "base=$base" --side "head=$head" ${settings[@]+"${settings[@]}"})
       ;;
+    *)
+      [ ${#settings[@]} -eq 0 ] || log::die 2 "--base-env and --head-env belong to --base and --head"
+      [ ${#SIDES_JUDGE[@]} -eq 0 ] || log::die 2 "--fail-on-inconclusive belongs to --base and --head"
+      ;;
+  esac
+  [ "$SIDES_KIND" = tune ] || [ -z "$SIDES_ENV_FILE" ] || log::die 2 "--env-file belongs to --tune"
+  case $SIDES_KIND in
     history)
+      read -r -a words <<<"${releases//,/ }"
       [ ${#words[@]} -ge 2 ] || log::die 2 "--releases: give at least two, like \"1.0.5 1.0.6 1.0.7\""
-      for spec in "${words[@]}"; do
-        SIDES_ARGS+=(--side "$(sides::label "$spec")=$spec")
+      for flag in "${words[@]}"; do
+        SIDES_ARGS+=(--side "$(sides::label "$flag")=$flag")
       done
       ;;
-    tune) SIDES_ARGS+=(--tune "$base") ;;
-    *) log::die 2 "give --base and --head, --releases or --tune (see $(basename "$program") --help)" ;;
+    tune) SIDES_ARGS+=(--tune "$SIDES_TUNED") ;;
   esac
   SIDES_ARGS+=(--name "$SIDES_KIND")
 }
 
-# sides::command PROGRAM ARGUMENT...: what was typed, for run.json; the value of a secret setting is left out.
+# sides::no_other FLAG OTHER GIVEN: one question at a time.
+sides::no_other() {
+  [ -z "$2$3" ] || log::die 2 "$1 goes with neither --base, --head nor another of --releases and --tune"
+}
+
+# sides::command PROGRAM ARGUMENT...: what was typed, for run.json, without the values of settings that may be secret and
+# without a password in an address.
 sides::command() {
   local word
   printf '%s' "$(basename "$1")"
   shift
   for word in "$@"; do
     case $word in
-      *SECRET*=* | *PASSWORD*=* | *KEY*=* | *TOKEN*=*) word="${word%%=*}=(not shown)" ;;
+      *SECRET*=* | *PASSWORD*=* | *KEY*=* | *TOKEN*=* | *URL*=*) word="${word%%=*}=(not shown)" ;;
+      *://*@*) word="${word%%://*}://(not shown)@${word##*@}" ;;
     esac
     printf ' %q' "$word"
   done
 }
 
-# sides::label SPEC: a release is its own label; of a path or an address its last part.
+# sides::label SPEC: a release is its own label; of a wheel it is the release, of a path or an address the last part.
 sides::label() {
   local label=${1%/}
+  [ "$label" != . ] || label=$PWD
   label=${label##*/}
-  printf '%s\n' "${label//[!A-Za-z0-9._-]/-}"
+  case $label in
+    *.whl) # NAME-VERSION-TAGS.whl
+      label=${label#*-}
+      label=${label%%-*}
+      ;;
+  esac
+  label=${label//[!A-Za-z0-9._-]/-}
+  printf '%s\n' "${label:0:40}"
 }
 
 # sides::main PROGRAM ARGUMENT...: a whole comparison, from the command line to the exit code.
@@ -137,9 +165,9 @@ sides::install() {
   done
 }
 
-# sides::start servers|restart
+# sides::start servers|restart [--again]
 sides::start() {
-  cleanup::child "$PERF_PYTHON" "$LOAD_ROOT/utils/sides.py" "$1" "$LOAD_TMP/sides.json" \
+  cleanup::child "$PERF_PYTHON" "$LOAD_ROOT/utils/sides.py" "$1" "$LOAD_TMP/sides.json" ${2+"$2"} \
     ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} >&2 || exit $?
 }
 
@@ -159,7 +187,7 @@ sides::measure() {
     case $LOAD_FIELD in
       run) load::run_step ;;
       restart)
-        sides::start restart
+        sides::start restart --again
         load::ask restarted
         ;;
     esac
@@ -186,11 +214,17 @@ sides::judge() {
       load::python compare_results.py "$LOAD_DIR/head" --against "$LOAD_DIR/base" --output-dir "$LOAD_DIR" \
         ${SIDES_JUDGE[@]+"${SIDES_JUDGE[@]}"} || verdict=$?
       ;;
-    *) load::python "${SIDES_KIND}_report.py" "$LOAD_DIR" || verdict=$? ;;
+    history) load::python history_report.py "$LOAD_DIR" || verdict=$? ;;
+    tune)
+      load::python tune_report.py "$LOAD_DIR" ${SIDES_ENV_FILE:+--env-file "$SIDES_ENV_FILE"} || verdict=$?
+      ;;
   esac
   [ "$verdict" -ne 0 ] || verdict=$code
   case $verdict in
-    0) LOAD_REASON='no regression' ;;
+    0)
+      LOAD_REASON='no regression'
+      [ "$SIDES_KIND" = paired ] || LOAD_REASON='measured'
+      ;;
     1) LOAD_REASON='regression' ;;
     3) LOAD_REASON='at least one case is invalid or missing' ;;
     4) LOAD_REASON='undecided' ;;

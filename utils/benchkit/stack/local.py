@@ -116,7 +116,7 @@ def up(
         if state is not None:
             caller.say("an earlier stack did not end properly: removing what it left")
             _sweep(state, place)
-        _check_ports(topology, caller.say)
+        _check_ports(topology, part, caller.say)
         installation = find_installation(topology, redis_server)
         timeout_s = settings.config.service.health_check_timeout
         begun = _Begin(topology, place, installation, list(shared_servers))
@@ -132,11 +132,14 @@ def _check_running(state: StackState, wanted: Topology) -> None:
         raise UserError(f"the stack is up, but {', '.join(ended)} ended (make logs): run make down first")
 
 
-def _check_ports(topology: Topology, say: Say) -> None:
+def _check_ports(topology: Topology, part: Part, say: Say) -> None:
     wanted = []
+    whole = part == "all"
     if topology.gateway is not None:
-        wanted.append((GATEWAY, topology.gateway.port, "GATEWAY_URL=http://127.0.0.1:PORT"))
-    wanted += [(server.name, server.port, "PERF_FIRST_SERVER_PORT=PORT") for server in topology.servers]
+        remedy = "GATEWAY_URL=http://127.0.0.1:PORT" if whole else "paired.first_port of config.yaml"
+        wanted.append((GATEWAY, topology.gateway.port, remedy))
+    remedy = "PERF_FIRST_SERVER_PORT=PORT" if whole else "paired.first_server_port of config.yaml"
+    wanted += [(server.name, server.port, remedy) for server in topology.servers]
     problems = []
     for name, port, remedy in wanted:
         owner = processes.port_owner(port)

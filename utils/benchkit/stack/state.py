@@ -81,6 +81,11 @@ class Place:
         return self.root / "stack.json"
 
     @property
+    def sides(self) -> Path:
+        """Holds the stacks of gateways that are measured side by side."""
+        return self.root / "sides"
+
+    @property
     def lock(self) -> Path:
         """Locked by whoever starts or stops the stack."""
         return self.root / "lock"
@@ -156,6 +161,11 @@ class Place:
             raise UserError(
                 f"{self.root}: belongs to the user with id {owner}: run as that user, or remove it (sudo rm -rf)"
             )
+
+
+def side_places(place: Place) -> list[Place]:
+    """The stacks that were started for comparisons, below a stack's own directory, and were not stopped."""
+    return [Place(path.parent) for path in sorted(place.sides.glob("*/stack.json"))]
 
 
 def default_place(environ: Mapping[str, str] | None = None) -> Place:

@@ -67,8 +67,8 @@ class ListedBaseline(Model):
 def save_baseline(run: Run, directory: Path, *, profile: str, keep_runs: int, force: bool = False) -> SavedBaseline:
     """Add a run to the baseline of ``profile`` as it is, or start that baseline with it.
 
-    At most ``keep_runs`` runs are kept, the newest; a run that is in the baseline already replaces itself. With
-    ``force`` the new version holds this run alone.
+    Each case keeps the figures of the newest ``keep_runs`` runs that measured it; a run that is in the baseline already
+    replaces itself. With ``force`` the new version holds this run alone.
 
     Raises:
         UserError: the run has nothing to store (exit 3); its load or machine is not the baseline's, the baseline is
@@ -251,8 +251,8 @@ def _with_run(path: Path, earlier: Baseline, run: Run, after: Joined, reason: st
     """The baseline after a run joined. It stands for the target that its newest run measured."""
     if run.run_id not in (entry.run_id for entry in after.runs):
         raise UserError(
-            f"{path}: run {run.run_id} is older than the {len(after.runs)} runs that this baseline remembers "
-            "(baselines.keep_runs); nothing was changed"
+            f"{path}: run {run.run_id} is older than the {len(after.runs)} runs that this baseline remembers, and "
+            "nothing of it would be kept beside theirs (baselines.keep_runs); nothing was changed"
         )
     newest = after.runs[-1].run_id == run.run_id
     return earlier.model_copy(

@@ -19,12 +19,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from benchkit.errors import ExitCode, UserError
 from benchkit.model import (
     METRICS,
+    NO_OTHER_SIDE,
     Baseline,
     BaselineReference,
     BaselineRun,
@@ -350,8 +352,13 @@ def _stored_warnings(run: Run, baseline: Baseline, other_machine: Sequence[str],
 # ---------------------------------------------------------------------------------------------------------------------
 # Side by side
 
-_Pair = tuple[Case, Case]
-"""The same case of the base and of the head, both valid."""
+
+class _Pair(NamedTuple):
+    """The same case of the base and of the head, both valid. ``rounds``: how many iterations make a block."""
+
+    base: Case
+    head: Case
+    rounds: int
 
 
 def _sides(base: Run, head: Run) -> tuple[SideOfRun, SideOfRun]:
@@ -389,19 +396,36 @@ def _beside(base: Run, head: Run, limits: Baselines) -> _Judged:
 
 def _both(base: Run, head: Run) -> dict[str, _Pair]:
     bases = {case.id: case for case in base.cases if case.validity is Validity.VALID}
+    rounds = base.side.rounds if base.side is not None else 1
     return {
-        case.id: (bases[case.id], case) for case in head.cases if case.validity is Validity.VALID and case.id in bases
+        case.id: _Pair(bases[case.id], case, rounds)
+        for case in head.cases
+        if case.validity is Validity.VALID and case.id in bases
     }
 
 
 def _blocks(pair: _Pair, metric: str) -> dict[int, tuple[float, float]]:
-    """Block (from 0) to the metric's figures of base and head, where both have it."""
-    both = zip(pair[0].iterations, pair[1].iterations, strict=False)
-    return {
-        block: (base.metrics[metric], head.metrics[metric])
-        for block, (base, head) in enumerate(both)
-        if metric in base.metrics and metric in head.metrics
-    }
+    """Block (from 0) to the metric's figures of base and head, where both have it in each of the block's rounds.
+
+    Of several rounds it is the geometric mean, for differences are taken between logarithms.
+    """
+    both = list(zip(pair[0].iterations, pair[1].iterations, strict=False))
+    figures: dict[int, tuple[float, float]] = {}
+    for block in range(len(both) // pair.rounds):
+        rounds = both[block * pair.rounds : (block + 1) * pair.rounds]
+        if all(metric in one.metrics for sides in rounds for one in sides):
+            figures[block] = (
+                _center([base.metrics[metric] for base, _ in rounds]),
+                _center([head.metrics[metric] for _, head in rounds]),
+            )
+    return figures
+
+
+def _center(values: Sequence[float]) -> float:
+    if len(values) == 1:
+        return values[0]
+    # A round without a ratio leaves the block without one.
+    return min(values) if min(values) <= 0 else math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
 def _paired_findings(identity: str, pair: _Pair, limits: Baselines) -> dict[Key, Finding]:
@@ -439,7 +463,8 @@ def _paired_cases(base: Run, head: Run, judged: Mapping[Key, MetricComparison]) 
         other = bases.get(case.id)
         measured_before = other is not None and other.validity is Validity.VALID
         if case.validity is not Validity.VALID:
-            compared.append(_not_measured(case, known=measured_before))
+            known = measured_before or (other is not None and other.reason == NO_OTHER_SIDE)
+            compared.append(_not_measured(case, known=known))
         elif other is None or other.validity is Validity.SKIPPED:
             reason = "the base does not have it" + (f": {other.reason}" if other is not None else "")
             compared.append(CaseComparison(id=case.id, verdict=Verdict.NEW, reason=reason))

@@ -3,12 +3,13 @@
 Pure functions over the runs of a baseline, the oldest first. A figure that was better than the reference is held back:
 one lucky run does not become what later runs have to reach. When enough runs in a row held the same case back, it is
 accepted: the slower figures of that case go, the held-back ones take their place. A run that does not hold it back ends
-the series. A run that did not measure the case says nothing about it, and neither ends the series nor counts.
+the series. A run that did not measure the case says nothing about it: neither does it end the series or count, nor
+does it push any of its figures out. So a run of one scenario leaves the reference of all others as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from benchkit.model import BaselineRun, Figures
@@ -37,16 +38,19 @@ def hold_back(run: BaselineRun, improved: Collection[str]) -> BaselineRun:
 def joined(
     others: list[BaselineRun], oldest: list[BaselineRun], entry: BaselineRun, *, keep: int, needed: int
 ) -> Joined:
-    """The runs with a new one among them (in place of one of its name), at most ``keep``, the newest.
+    """The runs with a new one among them (in place of one of its name).
+
+    Of each case that it measured the newest ``keep`` figures stay; a run of which none is left is dropped. There may be
+    more than ``keep`` runs, for not every run has every case.
 
     ``needed``: how many runs in a row have to hold a case back so that it is accepted (never more than are kept).
     ``oldest`` is completed from the accepted figures, per case up to :data:`~benchkit.verdict.files.OLDEST_RUNS` runs,
     and otherwise stays as it is.
     """
     remaining = [run for run in others if run.run_id != entry.run_id]
-    runs = sorted([*remaining, entry], key=lambda run: (run.finished, run.run_id))[-keep:]
+    runs = sorted([*remaining, entry], key=lambda run: (run.finished, run.run_id))
     accepted = []
-    for case in sorted({case for run in runs for case in run.held_back}):
+    for case in sorted({*entry.cases, *entry.held_back}):
         series = _series(runs, case)
         if len(series) >= min(needed, keep):
             accepted.append(case)
@@ -54,6 +58,9 @@ def joined(
             oldest = [_without(run, case) for run in oldest]
         else:
             runs = [run if run.run_id in series else _not_held_back(run, case) for run in runs]
+        # Only now, or figures that a broken series held back would push out some that are the reference.
+        runs = _newest(runs, case, keep)
+    runs = [run for run in runs if run.cases or run.held_back]
     return Joined(runs=runs, oldest=_completed(oldest, runs), accepted=accepted)
 
 
@@ -66,6 +73,13 @@ def _series(runs: list[BaselineRun], case: str) -> set[str]:
         elif case in run.cases:
             break
     return series
+
+
+def _newest(runs: Sequence[BaselineRun], case: str, keep: int) -> list[BaselineRun]:
+    """The runs, all but the newest ``keep`` that have figures of the case without them."""
+    having = [run.run_id for run in runs if case in run.cases or case in run.held_back]
+    too_old = set(having[:-keep])
+    return [_not_held_back(_without(run, case), case) if run.run_id in too_old else run for run in runs]
 
 
 def _promoted(run: BaselineRun, case: str) -> BaselineRun:

@@ -116,12 +116,14 @@ def outcome(run: Run, cases: Sequence[CaseComparison]) -> Outcome:
 def together(found: Outcome, suite: Mapping[str, MetricComparison]) -> Outcome:
     """The outcome of a paired comparison after the means over all cases had their say."""
     worse = {name: compared for name, compared in suite.items() if compared.verdict in WORSE}
-    if not worse or found.exit_code is ExitCode.REGRESSION:
+    if not worse:
         return found
+    verdicts = [compared.verdict for compared in worse.values()]
+    if found.exit_code is ExitCode.REGRESSION:
+        return Outcome(worst([found.verdict, *verdicts]), found.exit_code, found.sentence)
     words = [f"{METRICS[name].label} {compared.reason}" for name, compared in worse.items()]
-    verdict = worst(compared.verdict for compared in worse.values())
     sentence = f"the cases together got worse ({'; '.join(words)}); {found.sentence}"
-    return Outcome(verdict, ExitCode.REGRESSION, sentence)
+    return Outcome(worst(verdicts), ExitCode.REGRESSION, sentence)
 
 
 def _problem(run: Run, cases: Sequence[CaseComparison]) -> tuple[Verdict, str] | None:

@@ -76,7 +76,8 @@ def comparison_report(comparison: Comparison, load: Load) -> list[Line]:
     lines = _wrapped(f"{word}: {comparison.reason}.", style=_STYLES.get(comparison.verdict, "bold"))
     lines += _wrapped(f"{_what(comparison)}; exit code {comparison.exit_code}.")
     for metric, compared in comparison.suite.items():
-        lines += _wrapped(_suite(METRICS[metric], compared), hanging=6)
+        decides = comparison.mode == "paired"
+        lines += _wrapped(_suite(METRICS[metric], compared, decides=decides), hanging=6)
     for warning in comparison.warnings:
         lines += _wrapped(f"Note: {warning}", hanging=6)
     if comparison.verdict is Verdict.NOT_COMPARABLE:
@@ -99,12 +100,13 @@ def _what(comparison: Comparison) -> str:
     return f"Run {comparison.run_id} against baseline {baseline.profile}, version {baseline.version} ({runs})"
 
 
-def _suite(metric: Metric, compared: MetricComparison) -> str:
-    """``Suite: p50 2.1 % worse (0.3 to 3.9): unchanged``."""
+def _suite(metric: Metric, compared: MetricComparison, *, decides: bool) -> str:
+    """``Suite: p50 -2.1 % (-3.9 to -0.3) in the mean of its cases, unchanged``; a verdict only where it ``decides``."""
     change, interval = compared.change_percent or 0.0, compared.interval or (0.0, 0.0)
+    meaning = compared.verdict.value if decides else "shown, decides nothing"
     return (
         f"Suite: {metric.label} {change:+.1f} % ({interval[0]:+.1f} to {interval[1]:+.1f}) in the mean of its cases, "
-        f"{compared.verdict.value}"
+        f"{meaning}"
     )
 
 
@@ -182,7 +184,9 @@ def _limits(comparison: Comparison, load: Load) -> list[Line]:
         text += f", {_range(samples)} blocks. " if samples else ". "
         more = f"More blocks lower these limits (--blocks){'' if _steady(load) else ', and so do more requests'}."
     else:
-        runs = number(len(comparison.baseline.runs), "run") if comparison.baseline else "the reference"
+        # Not every run of a baseline has every case.
+        held = _range(samples) if samples else str(len(comparison.baseline.runs) if comparison.baseline else 0)
+        runs = f"{held} run" if held == "1" else f"{held} runs"
         text = f"One run (the median of {number(load.iterations, 'iteration')}) is held against the mean of {runs}. "
         more = (
             "More runs in the baseline and this machine's noise record (make noise) lower these limits; what they "

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from benchkit import store
-from benchkit.errors import UserError
+from benchkit.errors import ExitCode, UserError
 from benchkit.model import (
     METRICS,
     Case,
@@ -114,36 +114,45 @@ class RunResult:
     cases: tuple[CaseResult, ...]
 
     @property
+    def deciding(self) -> Comparison | None:
+        """The comparison where it has the last word; ``None`` where the run itself has it.
+
+        Of two sides the comparison has it: a side is called interrupted as soon as one of its cases was dropped, and
+        the comparison knows of that. Of a run that was held against a baseline and was interrupted only a regression
+        counts: the rest was not measured.
+        """
+        comparison = self.comparison
+        if comparison is None or comparison.mode == "paired" or self.run.status is not RunStatus.INTERRUPTED:
+            return comparison
+        return comparison if comparison.exit_code == ExitCode.REGRESSION else None
+
+    @property
     def verdict(self) -> str:
         """The whole run's verdict; of a run that was held against nothing whether it was measured."""
+        if self.deciding is not None:
+            return self.deciding.verdict
         if self.run.status is RunStatus.INTERRUPTED:
             return RunStatus.INTERRUPTED
-        if self.comparison is not None:
-            return self.comparison.verdict
         return MEASURED if self.run.exit_code == 0 else Verdict.INVALID
 
     @property
     def exit_code(self) -> int:
-        """What a CI job should end with: of the comparison, or of a run that was interrupted or not compared."""
-        if self.comparison is None or self.run.status is RunStatus.INTERRUPTED:
-            return self.run.exit_code
-        return self.comparison.exit_code
+        """What a CI job should end with: of the comparison, or of the run where that has the last word."""
+        return self.run.exit_code if self.deciding is None else self.deciding.exit_code
 
     @property
     def headline(self) -> str:
         """The verdict in a word or two."""
+        if self.deciding is not None:
+            return _HEADLINES.get(self.deciding.verdict, "Passed" if self.exit_code == 0 else "Failed")
         if self.run.status is RunStatus.INTERRUPTED:
             return "Interrupted"
-        if self.comparison is not None:
-            return _HEADLINES.get(self.comparison.verdict, "Passed" if self.exit_code == 0 else "Failed")
         return "Measured" if self.run.exit_code == 0 else "Invalid measurement"
 
     @property
     def reason(self) -> str:
         """Why, in one line."""
-        if self.comparison is None or self.run.status is RunStatus.INTERRUPTED:
-            return one_line(self.run.exit_reason)
-        return one_line(self.comparison.reason)
+        return one_line(self.run.exit_reason if self.deciding is None else self.deciding.reason)
 
     @property
     def against(self) -> str:
