@@ -50,7 +50,7 @@ from benchkit.gateway.conformance import (
 )
 from benchkit.gateway.counters import OWN_LAG_S
 from benchkit.gateway.target import read_version
-from benchkit.model import Comparison, MetricComparison, SidesDocument
+from benchkit.model import SidesDocument
 from benchkit.settings import load_settings
 from benchkit.stack.state import default_place, read_state
 
@@ -130,18 +130,10 @@ def _measured_percent(directory: Path | None) -> float | None:
     path = directory / "tune.json"
     document = store.load(path, SidesDocument, "measurement of settings")
     step = next((step for step in document.steps if step.head == LOGGING_VARIANT), None)
-    compared = _suite_or_only(step.comparison) if step is not None else None
+    compared = step.overall(_METRIC) if step is not None else None
     if compared is None or compared.interval is None:
         raise UserError(f"{path}: does not hold what {LOGGING_VARIANT} of paired.tune costs; run make tune with it")
     return max(0.0, -compared.interval[1])
-
-
-def _suite_or_only(comparison: Comparison) -> MetricComparison | None:
-    """The median latency over all cases; a single case has no such mean, and stands for itself."""
-    if _METRIC in comparison.suite:
-        return comparison.suite[_METRIC]
-    alone = [case.metrics[_METRIC] for case in comparison.cases if _METRIC in case.metrics]
-    return alone[0] if len(alone) == 1 else None
 
 
 def _warn(text: str) -> None:

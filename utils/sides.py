@@ -58,8 +58,8 @@ def main() -> ExitCode:
 def _start_servers(sides: Sides, settings: Settings, interrupt: Interrupt) -> None:
     # What a killed comparison left would be measured along; another one can't be under way, for there is the lock.
     for left in side_places(default_place()):
-        down(left, _caller("", interrupt))
-    up(servers_settings(settings, sides), _place(sides.servers_place), _caller("", interrupt), part="servers")
+        down(left, _caller(interrupt))
+    up(servers_settings(settings, sides), _place(sides.servers_place), _caller(interrupt), part="servers")
 
 
 def _restart(sides: Sides, settings: Settings, interrupt: Interrupt, *, again: bool) -> None:
@@ -70,7 +70,7 @@ def _restart(sides: Sides, settings: Settings, interrupt: Interrupt, *, again: b
         )
     with ThreadPoolExecutor(max_workers=max(1, len(sides.own))) as pool:
         starts = [
-            pool.submit(_restart_side, side, settings, _caller(side.label, interrupt, again=again), servers.servers)
+            pool.submit(_restart_side, side, settings, _caller(interrupt, side, again=again), servers.servers)
             for side in sides.own
         ]
     for start in starts:
@@ -88,7 +88,7 @@ def _down(sides: Sides, interrupt: Interrupt) -> None:
     problems = []
     for directory in [*(side.place for side in sides.own), *([sides.servers_place] if sides.own else [])]:
         try:
-            down(_place(directory), _caller("", interrupt))
+            down(_place(directory), _caller(interrupt))
         except UserError as error:
             problems.append(error)
     if problems:
@@ -99,24 +99,21 @@ def _place(directory: str) -> Place:
     return Place(Path(directory))
 
 
-def _caller(label: str, interrupt: Interrupt, *, again: bool = False) -> Caller:
-    place_name = f"{label}: " if label else ""
+def _caller(interrupt: Interrupt, side: Side | None = None, *, again: bool = False) -> Caller:
+    """Who starts and stops; ``side``: the gateway that gets the servers, where it is one."""
+    prefix = f"{side.label}: " if side is not None else ""
 
     def say(line: str) -> None:
         if not any(word in line for word in QUIET):
-            print(f"stack: {place_name}{line}", file=sys.stderr, flush=True)
+            print(f"stack: {prefix}{line}", file=sys.stderr, flush=True)
 
     def complete(state: StackState) -> None:
-        for line in register_servers(state, _place_of(state)):
+        assert side is not None, "servers are registered with a gateway"
+        for line in register_servers(state, _place(side.place)):
             if not again and "registered, 0 were there" not in line:
                 say(line)
 
     return Caller(say=say, interrupt=interrupt, complete=complete)
-
-
-def _place_of(state: StackState) -> Place:
-    assert state.gateway is not None, "servers are registered with a gateway"
-    return Place(Path(state.gateway.env_file).parent)
 
 
 if __name__ == "__main__":

@@ -61,10 +61,7 @@ def tune_text(document: SidesDocument) -> list[str]:
 
 def effect(step: StepComparison) -> str:
     """What a setting does to the median over all cases, in words; nothing is claimed that was not seen."""
-    compared = step.comparison.suite.get(_METRIC)
-    if compared is None:
-        alone = [case.metrics[_METRIC] for case in step.comparison.cases if _METRIC in case.metrics]
-        compared = alone[0] if len(alone) == 1 else None
+    compared = step.overall(_METRIC)
     if compared is None or compared.change_percent is None:
         return f"not measured: {step.comparison.reason}"
     figures = f"{METRICS[_METRIC].label} {change_words(compared)} ({interval_words(compared)})"
@@ -84,7 +81,7 @@ def env_lines(document: SidesDocument, variants: dict[str, Variant]) -> list[str
         if name not in steps:
             continue
         step = steps[name]
-        compared = step.comparison.suite.get(_METRIC)
+        compared = step.overall(_METRIC)
         lines += ["", *_comment(f"{variant.description + '. ' if variant.description else ''}{effect(step)}")]
         mark = "" if compared is not None and compared.verdict is Verdict.IMPROVEMENT else "# "
         lines += [f"{mark}{key}={text_of(value)}" for key, value in variant.settings.items()]

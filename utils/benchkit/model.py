@@ -485,6 +485,13 @@ class StepComparison(Model):
     head: str
     comparison: Comparison
 
+    def overall(self, metric: str) -> MetricComparison | None:
+        """A metric's mean over all cases; a single case has no such mean, and stands for itself."""
+        if metric in self.comparison.suite:
+            return self.comparison.suite[metric]
+        alone = [case.metrics[metric] for case in self.comparison.cases if metric in case.metrics]
+        return alone[0] if len(alone) == 1 else None
+
     def changed(self, metric: str) -> list[tuple[str, MetricComparison]]:
         """The cases of which a deciding metric changed, beyond doubt; the largest change first."""
         found = [

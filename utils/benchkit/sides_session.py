@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -203,7 +204,7 @@ class SidesSession:
                 self._progress.begin(step, longest, span(*self._left()), who=gateway.side.label)
                 processes = gateway.driver.begin(step, min(2 * longest + 60, MAX_TOKEN_NEED_S))
                 if processes:
-                    self._current = number, step, gateway.estimate.clock()
+                    self._current = number, step, time.monotonic()
                     return run_fields(processes)
                 gateway.driver.end([])
                 self._drop_failed(gateway)
@@ -221,7 +222,7 @@ class SidesSession:
         assert self._current is not None, "done before next"
         number, step, started = self._current
         gateway = self._gateways[number]
-        gateway.estimate.learn(step, gateway.estimate.clock() - started)
+        gateway.estimate.learn(step, time.monotonic() - started)
         self._progress_end()
         gateway.driver.end(codes)
         if step.round != WARM_UP:

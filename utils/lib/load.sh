@@ -91,21 +91,27 @@ load::python() {
 load::main() {
   local code=0
   load::flags "$@"
-  [ -x "$PERF_PYTHON" ] || log::die 2 "$PERF_PYTHON: the toolkit's environment is not there; run make setup"
-  cleanup::install
-  # The last one registered runs first: load, session, results, stack.
-  cleanup::push load::last_line
-  cleanup::push load::remove_tmp
-  cleanup::push load::release_target
-  cleanup::push load::mark_interrupted
-  cleanup::push load::close_session
-  cleanup::push load::stop_load
-  LOAD_TMP=$(mktemp -d)
+  load::prepare load::release_target load::mark_interrupted
   load::open_session
   load::ensure_target
   load::measure
   load::judge || code=$?
   exit "$code"
+}
+
+# load::prepare RELEASE MARK: before anything is started, see to it that all is undone however the run ends: the function
+# RELEASE lets go of what is measured, MARK marks what was measured so far.
+load::prepare() {
+  [ -x "$PERF_PYTHON" ] || log::die 2 "$PERF_PYTHON: the toolkit's environment is not there; run make setup"
+  cleanup::install
+  # The last one registered runs first: load, session, results, what is measured.
+  cleanup::push load::last_line
+  cleanup::push load::remove_tmp
+  cleanup::push "$1"
+  cleanup::push "$2"
+  cleanup::push load::close_session
+  cleanup::push load::stop_load
+  LOAD_TMP=$(mktemp -d)
 }
 
 # --- the session with utils/measure.py -------------------------------------------------------------------------------
@@ -167,6 +173,14 @@ load::session_died() {
   exit "$code"
 }
 
+# load::end_session: all is measured; it reads what is left to be read, and ends.
+load::end_session() {
+  load::ask close
+  exec 3>&-
+  wait "$LOAD_SESSION" || true
+  LOAD_SESSION=''
+}
+
 # load::close_session: let it put the target back as it was, and end.
 load::close_session() {
   [ -n "$LOAD_SESSION" ] || return 0
@@ -200,10 +214,7 @@ load::measure() {
   while load::ask next && [ "$LOAD_FIELD" = run ]; do
     load::run_step
   done
-  load::ask close
-  exec 3>&-
-  wait "$LOAD_SESSION" || true
-  LOAD_SESSION=''
+  load::end_session
 }
 
 # load::run_step: start the processes that the session names, wait for all of them, and report their exit codes.
@@ -286,18 +297,23 @@ load::save_baseline() {
 load::compare() {
   local code=$1 verdict=0
   load::python compare_results.py "$LOAD_DIR" --join || verdict=$?
-  case $verdict in
-    0)
-      LOAD_REASON='passed'
-      [ -e "$LOAD_DIR/comparison.json" ] || LOAD_REASON='passed: saved as the initial baseline'
-      ;;
+  load::reason "$verdict" 'passed'
+  if [ "$verdict" -eq 0 ] && [ ! -e "$LOAD_DIR/comparison.json" ]; then
+    LOAD_REASON='passed: saved as the initial baseline'
+  fi
+  [ "$verdict" -ne 0 ] || verdict=$code
+  return "$verdict"
+}
+
+# load::reason CODE PASSED: what the code of a comparison says, in LOAD_REASON; PASSED stands for 0.
+load::reason() {
+  case $1 in
+    0) LOAD_REASON=$2 ;;
     1) LOAD_REASON='regression' ;;
     3) LOAD_REASON='at least one case is invalid or missing' ;;
     4) LOAD_REASON='undecided' ;;
     *) LOAD_REASON='the comparison failed' ;;
   esac
-  [ "$verdict" -ne 0 ] || verdict=$code
-  return "$verdict"
 }
 
 # load::finish CODE: the code of the whole run goes into run.json.
@@ -308,19 +324,29 @@ load::finish() {
 
 # load::mark_interrupted: whatever ends a run early, its run.json is whole and says so.
 load::mark_interrupted() {
-  [ "$LOAD_FINISHED" = false ] || return 0
+  load::is_unfinished || return 0
+  load::mark_run "$LOAD_DIR"
+}
+
+# load::is_unfinished: is there a directory of results without its last word? Then LOAD_DIR is that.
+load::is_unfinished() {
+  [ "$LOAD_FINISHED" = false ] || return 1
   if [ -z "$LOAD_DIR" ] && [ -n "$LOAD_TMP" ] && [ -s "$LOAD_TMP/dir" ]; then
     LOAD_DIR=$(cat "$LOAD_TMP/dir")
   fi
-  [ -n "$LOAD_DIR" ] || return 0
-  if [ ! -e "$LOAD_DIR/plan.json" ]; then
-    rm -rf "$LOAD_DIR" # it was made a moment ago, and nothing is in it
+  [ -n "$LOAD_DIR" ]
+}
+
+# load::mark_run DIR: one run's run.json is whole and says that it was cut short.
+load::mark_run() {
+  if [ ! -e "$1/plan.json" ]; then
+    rm -rf "$1" # it was made a moment ago, and nothing is in it
     return 0
   fi
   case $CLEANUP_CODE in
     130 | 143) LOAD_REASON='interrupted; what was measured is kept and marked' ;;
   esac
-  load::python collect_results.py "$LOAD_DIR" --interrupted "$CLEANUP_CODE" >/dev/null
+  load::python collect_results.py "$1" --interrupted "$CLEANUP_CODE" >/dev/null
 }
 
 # load::last_line: make hides the code of a run behind its own 2, so it stands in the last line.

@@ -132,16 +132,7 @@ sides::main() {
   local code=0
   sides::flags "$@"
   LOAD_COMMAND=$(sides::command "$@")
-  [ -x "$PERF_PYTHON" ] || log::die 2 "$PERF_PYTHON: the toolkit's environment is not there; run make setup"
-  cleanup::install
-  # The last one registered runs first: load, session, results, gateways.
-  cleanup::push load::last_line
-  cleanup::push load::remove_tmp
-  cleanup::push sides::stop
-  cleanup::push sides::mark_interrupted
-  cleanup::push load::close_session
-  cleanup::push load::stop_load
-  LOAD_TMP=$(mktemp -d)
+  load::prepare sides::stop sides::mark_interrupted
   LOAD_SESSION_ARGS=(--sides-file "$LOAD_TMP/sides.json" "${SIDES_ARGS[@]}")
   load::open_session
   sides::install
@@ -192,15 +183,12 @@ sides::measure() {
         ;;
     esac
   done
-  load::ask close
-  exec 3>&-
-  wait "$LOAD_SESSION" || true
-  LOAD_SESSION=''
+  load::end_session
 }
 
 # sides::judge: every side's raw/ to its run.json, then what changed between them; answers the exit code.
 sides::judge() {
-  local code=0 verdict=0 side
+  local code=0 verdict=0 side passed='measured'
   for side in "$LOAD_DIR"/*/; do
     verdict=0
     load::python collect_results.py "$side" >/dev/null || verdict=$?
@@ -211,6 +199,7 @@ sides::judge() {
   verdict=0
   case $SIDES_KIND in
     paired)
+      passed='no regression'
       load::python compare_results.py "$LOAD_DIR/head" --against "$LOAD_DIR/base" --output-dir "$LOAD_DIR" \
         ${SIDES_JUDGE[@]+"${SIDES_JUDGE[@]}"} || verdict=$?
       ;;
@@ -220,16 +209,7 @@ sides::judge() {
       ;;
   esac
   [ "$verdict" -ne 0 ] || verdict=$code
-  case $verdict in
-    0)
-      LOAD_REASON='no regression'
-      [ "$SIDES_KIND" = paired ] || LOAD_REASON='measured'
-      ;;
-    1) LOAD_REASON='regression' ;;
-    3) LOAD_REASON='at least one case is invalid or missing' ;;
-    4) LOAD_REASON='undecided' ;;
-    *) LOAD_REASON='the comparison failed' ;;
-  esac
+  load::reason "$verdict" "$passed"
   LOAD_FINISHED=true
   if [ "$SIDES_KIND" = paired ] && [ "$LOAD_REPORT" = true ] && [ -e "$LOAD_DIR/comparison.json" ]; then
     load::python report_generator.py "$LOAD_DIR/head" --comparison "$LOAD_DIR/comparison.json" \
@@ -246,20 +226,9 @@ sides::point_latest() {
 # sides::mark_interrupted: whatever ends it early, each side's run.json is whole and says so.
 sides::mark_interrupted() {
   local side
-  [ "$LOAD_FINISHED" = false ] || return 0
-  if [ -z "$LOAD_DIR" ] && [ -n "$LOAD_TMP" ] && [ -s "$LOAD_TMP/dir" ]; then
-    LOAD_DIR=$(cat "$LOAD_TMP/dir")
-  fi
-  [ -n "$LOAD_DIR" ] || return 0
-  case $CLEANUP_CODE in
-    130 | 143) LOAD_REASON='interrupted; what was measured is kept and marked' ;;
-  esac
+  load::is_unfinished || return 0
   for side in "$LOAD_DIR"/*/; do
-    if [ -e "$side/plan.json" ]; then
-      load::python collect_results.py "$side" --interrupted "$CLEANUP_CODE" >/dev/null
-    else
-      rm -rf "$side"
-    fi
+    load::mark_run "$side"
   done
   rmdir "$LOAD_DIR" 2>/dev/null || true # it was made a moment ago, and nothing is in it
 }

@@ -65,11 +65,6 @@ class Estimate:
         """The time for all these steps, in words: ``about 4 min``, or ``2 min to 9 min`` while little is known."""
         return span(sum(self.of(step)[0] for step in steps), sum(self.of(step)[1] for step in steps))
 
-    @staticmethod
-    def clock() -> float:
-        """Now, in seconds, for the time that :meth:`learn` takes."""
-        return time.monotonic()
-
 
 def _requests(case: PlannedCase, round_number: int) -> int:
     planned = sum(part.requests for part in case.parts)
