@@ -254,6 +254,45 @@ class Case(Model):
     timeline: Timeline | None = None
 
 
+class ResourceSeries(Model):
+    """What one party took of its machine: a value for each moment of ``Resources.at_s``, absent where it was not seen.
+
+    ``cpu_percent`` is of one core, so 250 is two cores and a half; of kind ``machine`` it is all cores together.
+    ``source``: whose figures they are: the system's, those of a process and its children, or a container's.
+    """
+
+    name: str
+    kind: Literal["machine", "gateway", "server", "database", "cache", "generator", "monitor"]
+    source: Literal["system", "process", "container"]
+    cpu_percent: list[float | None]
+    memory_mib: list[float | None]
+
+
+class ConnectionSeries(Model):
+    """A database's own view of the connections to it, a value for each moment of :attr:`Resources.at_s`.
+
+    ``limit`` is how many it takes at most.
+    """
+
+    name: str
+    active: list[int | None]
+    idle: list[int | None]
+    limit: int | None = None
+
+
+class Resources(Model):
+    """What was used while a run went on. ``at_s``: seconds after the run's start, the same axis for all series.
+
+    ``notes``: what could not be sampled, and why.
+    """
+
+    interval_s: float
+    at_s: list[float]
+    series: list[ResourceSeries]
+    connections: list[ConnectionSeries] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
+
+
 class RunStatus(StrEnum):
     """Whether a run came to its end."""
 
@@ -302,6 +341,8 @@ class Run(Model):
     """Wall time during which measured load ran, in seconds."""
     warnings: list[str] = Field(default_factory=list)
     side: SideOfRun | None = None
+    resources: Resources | None = None
+    """What gateway, servers, databases and load generator used meanwhile; absent where nothing was sampled."""
 
 
 class BaselineRun(Model):

@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +37,23 @@ def render(page: Page, template: Path, chart_library: str | None) -> str:
     Raises:
         UserError: the template is not there, cannot be read, or is not a template.
     """
-    return fill(template, {"page": page}, series(page), "report.js", chart_library)
+    return fill(template, {"page": page}, series(page), ["report.js"], chart_library)
 
 
 def fill(
-    template: Path, context: Mapping[str, object], data: Mapping[str, object], script: str, chart_library: str | None
+    template: Path,
+    context: Mapping[str, object],
+    data: Mapping[str, object],
+    scripts: Sequence[str],
+    chart_library: str | None,
 ) -> str:
     """A page's HTML.
 
     Args:
         template: the page's frame; it includes the parts beside this module.
         context: what the template shows.
-        data: what the page's script gets.
-        script: name of that script, beside this module.
+        data: what the page's scripts get.
+        scripts: names of its scripts among the parts, in the order in which they run.
         chart_library: the source of Chart.js; ``None`` for a page without charts.
 
     Raises:
@@ -64,15 +68,15 @@ def fill(
     )
     environment.filters["breakable"] = _breakable
     style = (PARTS / "report.css").read_text(encoding="utf-8")
-    scripts = [_script((PARTS / script).read_text(encoding="utf-8"))]
+    sources = [_script((PARTS / name).read_text(encoding="utf-8")) for name in scripts]
     if chart_library is not None:
-        scripts.insert(0, _script(chart_library))
+        sources.insert(0, _script(chart_library))
     try:
         source = template.read_text(encoding="utf-8")
         return environment.from_string(source).render(
-            policy=_policy([style], scripts),
+            policy=_policy([style], sources),
             style=Markup(style),  # noqa: S704 - a file of the toolkit
-            scripts=[Markup(script) for script in scripts],  # noqa: S704 - files of the toolkit, and Chart.js
+            scripts=[Markup(source) for source in sources],  # noqa: S704 - files of the toolkit, and Chart.js
             data=Markup(_json_block(data)),  # noqa: S704 - escaped there
             **context,
         )

@@ -60,7 +60,7 @@ def sides_page(document: SidesDocument, chart_library: str | None, charts_off: s
         "shown": [METRICS[name] for name in _CHARTED],
         "charts_off": charts_off,
     }
-    return fill(PARTS / "sides.html", context, data, "sides.js", chart_library)
+    return fill(PARTS / "sides.html", context, data, ["sides.js"], chart_library)
 
 
 def change_words(compared: MetricComparison) -> str:
