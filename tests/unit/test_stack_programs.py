@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import stat
 import subprocess
 from collections.abc import Callable
@@ -94,3 +96,15 @@ def test_the_newest_postgresql_of_the_wheel_is_taken(tmp_path: Path, monkeypatch
     monkeypatch.setattr("importlib.util.find_spec", lambda name: Spec)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert postgres.find_postgres() == PostgresInstallation(tmp_path / "pginstall18" / "bin")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_postgresql_of_root_finds_its_programs_where_only_root_may_look(tmp_path: Path) -> None:
+    programs = tmp_path / "private" / "bin"
+    programs.mkdir(parents=True)
+    shutil.copy("/bin/true", programs / "postgres")
+    programs.parent.chmod(stat.S_IRWXU)
+    installation = postgres._as_nobody(programs)  # pylint: disable=protected-access  # what follows the wheel's search
+    # As initdb does: by access(2), which goes by the real user's rights.
+    looks = subprocess.run([*installation.prefix, "/usr/bin/test", "-x", str(programs / "postgres")], check=False)
+    assert looks.returncode == 0

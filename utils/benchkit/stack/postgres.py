@@ -70,6 +70,9 @@ def _as_nobody(programs: Path) -> PostgresInstallation:
         "--clear-groups",
         "--inh-caps=+dac_override",
         "--ambient-caps=+dac_override",
+        # access(2), by which initdb looks for its programs, goes by the real user's rights and leaves capabilities out,
+        # except for processes of this bit. Without it a checkout below /root, which is root's alone, has no PostgreSQL.
+        "--securebits=+no_setuid_fixup",
         "--",
     )
     command = [*prefix, str(programs / "postgres"), "--version"]
