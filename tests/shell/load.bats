@@ -34,6 +34,7 @@ if [ "$name" = measure.py ]; then
     esac
   done
 fi
+if [ "$name" = compare_results.py ] && [ ! -e "$CODES/broken" ]; then : >"$RUN/comparison.json"; fi
 if [ -e "$CODES/$name" ]; then exit "$(cat "$CODES/$name")"; fi
 END
   cat >"$BATS_TEST_TMPDIR/hey" <<'END'
@@ -69,6 +70,14 @@ never() { # PATTERN: no call looks like it
   [ "$status" -eq 1 ]
   grep -q '^collect_results.py --finish .* --exit-code 1 --reason regression$' "$CALLS"
   [[ "${lines[${#lines[@]} - 1]}" == *"regression"*"(exit 1)" ]]
+}
+
+@test "a comparison that could not even begin is no regression" {
+  echo 1 >"$CODES/compare_results.py"
+  : >"$CODES/broken"
+  run "$ROOT/run-configurable.sh"
+  [ "$status" -eq 2 ]
+  [[ "${lines[${#lines[@]} - 1]}" == *"the comparison failed"*"(exit 2)" ]]
 }
 
 @test "invalid cases: exit 3, and no baseline is saved" {

@@ -297,12 +297,19 @@ load::save_baseline() {
 load::compare() {
   local code=$1 verdict=0
   load::python compare_results.py "$LOAD_DIR" --join || verdict=$?
+  load::is_judged "$verdict" || verdict=2
   load::reason "$verdict" 'passed'
   if [ "$verdict" -eq 0 ] && [ ! -e "$LOAD_DIR/comparison.json" ]; then
     LOAD_REASON='passed: saved as the initial baseline'
   fi
   [ "$verdict" -ne 0 ] || verdict=$code
   return "$verdict"
+}
+
+# load::is_judged CODE: 1 is a regression only where a comparison stands written. Python ends with 1 as well, when one of
+# its packages is broken and nothing of the program came to run.
+load::is_judged() {
+  [ "$1" -ne 1 ] || [ -e "$LOAD_DIR/comparison.json" ]
 }
 
 # load::reason CODE PASSED: what the code of a comparison says, in LOAD_REASON; PASSED stands for 0.

@@ -208,6 +208,7 @@ sides::judge() {
       load::python tune_report.py "$LOAD_DIR" ${SIDES_ENV_FILE:+--env-file "$SIDES_ENV_FILE"} || verdict=$?
       ;;
   esac
+  load::is_judged "$verdict" || verdict=2
   [ "$verdict" -ne 0 ] || verdict=$code
   load::reason "$verdict" "$passed"
   LOAD_FINISHED=true
