@@ -20,7 +20,7 @@
 # environment:
 #   GATEWAY_VERSION             release of the gateway (default: stack.gateway.version of config.yaml)
 #   GATEWAY_SOURCE              a wheel or checkout of the gateway, built and run instead of a release
-#                               (default: stack.gateway.source of config.yaml)
+#                               (default: stack.gateway.source of config.yaml); none: the release all the same
 #   GATEWAY_DEPENDENCIES_DATE   install it with the packages of that day (YYYY-MM-DD); default: the day that
 #                               gateway-dependencies.pin has for the release, else today
 #   PERF_HEY                    another hey than the one on PATH (default: performance.hey_binary of config.yaml)

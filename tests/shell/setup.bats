@@ -563,6 +563,15 @@ was_called() { [ "$(calls "$1")" -gt 0 ]; }
   [ "$(calls 'pip install .*--exclude-newer 2026-07-30 .*gateway-1.0.6-py3-none-any.whl')" -eq 1 ]
 }
 
+@test "gateway: the release, although config.yaml names a source" {
+  has_everything
+  sed -i "s|source: .*|source: \"$PARTS/nowhere\"|" config.yaml
+  run_setup gateway
+  [ "$status" -eq 2 ]
+  GATEWAY_SOURCE=none run_setup gateway
+  [ "$status" -eq 0 ]
+}
+
 @test "gateway: a source that is not there, or is something else" {
   has_everything
   GATEWAY_SOURCE=$PARTS/nowhere run_setup gateway

@@ -60,6 +60,13 @@ def test_an_empty_variable_counts_as_not_set() -> None:
     assert settings(PERF_REQUESTS="", GATEWAY_URL="").config.performance.default_requests == 100
 
 
+def test_no_source_can_be_asked_for_although_the_configuration_has_one(config_with) -> None:
+    config_file = config_with("stack.gateway.source", "../checkout")
+    assert load_settings(environ={}, config_file=config_file).config.stack.gateway.source == "../checkout"
+    environ = {"GATEWAY_SOURCE": "none"}
+    assert load_settings(environ=environ, config_file=config_file).config.stack.gateway.source == ""
+
+
 def test_sources_name_who_decided() -> None:
     sources = settings(PERF_REQUESTS="200").sources
     assert sources["performance.default_requests"] == "environment variable PERF_REQUESTS"

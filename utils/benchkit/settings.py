@@ -161,7 +161,7 @@ class CaseSettings(Section):
     payload: str = ""
     arguments: dict[str, Any] | None = None
     lists: Literal["tools", "resources", "prompts", "servers", "gateways"] | None = None
-    share_of_requests: float = Field(1.0, gt=0, le=1)
+    share_of_requests: float = Field(1.0, gt=0, le=10)
     weight: int = Field(1, ge=1, le=1000)
     expect: Expect = Expect()
 
@@ -212,13 +212,19 @@ class Scenario(Section):
 class GatewayStack(Section):
     """The gateway that the local stack runs; ``settings`` are further environment variables of it.
 
-    ``source``: a wheel or a checkout of the gateway, which is built and run instead of the release ``version``.
+    ``source``: a wheel or a checkout of the gateway, which is built and run instead of the release ``version``; empty
+    for the release, as which ``none`` is read (an empty environment variable would leave config.yaml's value).
     """
 
     version: str = Field("1.0.7", pattern=r"^\d+(\.\w+)*$")
     source: str = ""
     workers: int = Field(1, ge=1, le=64)
     settings: GatewaySettings = {}
+
+    @field_validator("source")
+    @classmethod
+    def _none_is_empty(cls, source: str) -> str:
+        return "" if source == "none" else source
 
 
 class Stack(Section):

@@ -151,7 +151,7 @@ sides::install() {
   for ((number = 0; number < count; number++)); do
     load::read && release=$LOAD_FIELD
     load::read && source=$LOAD_FIELD
-    GATEWAY_VERSION=$release GATEWAY_SOURCE=$source LOG_LEVEL=${LOG_LEVEL:-warn} \
+    GATEWAY_VERSION=$release GATEWAY_SOURCE=${source:-none} LOG_LEVEL=${LOG_LEVEL:-warn} \
       cleanup::child "$LOAD_ROOT/utils/setup.sh" gateway || exit $?
   done
 }

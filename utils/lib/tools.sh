@@ -206,12 +206,12 @@ tools::gateway_version() {
 }
 
 # tools::gateway_source: prints the wheel or checkout of the gateway that is run instead of a release, as an absolute
-# path without links: GATEWAY_SOURCE, else stack.gateway.source of config.yaml; nothing when a release is run.
+# path without links: GATEWAY_SOURCE, else stack.gateway.source of config.yaml; nothing when a release is run (none).
 tools::gateway_source() {
   local source=${GATEWAY_SOURCE:-$(tools::config_value stack.gateway.source)} directory
   # shellcheck disable=SC2088 # a tilde of config.yaml, which no shell has seen
   case $source in
-    '') return 0 ;;
+    '' | none) return 0 ;;
     '~/'*) source=$HOME/${source#'~/'} ;;
     /*) ;;
     *) source=$ROOT/$source ;;
