@@ -4,6 +4,7 @@
   baseline_manager.py save results/latest              add a run to the baseline of its profile
   baseline_manager.py save RUN --profile nightly       ... to a baseline of another name
   baseline_manager.py save RUN --force                 start the baseline anew, with this run alone
+  baseline_manager.py forget light tools/old_case      take cases out of it that config.yaml does not have any more
   baseline_manager.py load light                       print a baseline (JSON)
   baseline_manager.py list [--json]                    profile, version, runs, cases, newest run, machine
   baseline_manager.py delete light [--yes]             take a baseline away
@@ -37,6 +38,7 @@ from benchkit.verdict.baselines import (
     ListedBaseline,
     SavedBaseline,
     delete_baseline,
+    forget_cases,
     list_baselines,
     load_baseline,
     roll_back,
@@ -78,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     save.add_argument("--profile", metavar="NAME", help="the baseline's name (default: the run's profile)")
     save.add_argument("--force", action="store_true", help="start the baseline anew, with this run alone")
     load = add("load", "print a baseline", _load)
+    forget = add("forget", "take cases out of a baseline", _forget)
     listing = add("list", "list the baselines", _list)
     listing.add_argument("--json", action="store_true", help="machine-readable")
     delete = add("delete", "move a baseline to the history", _delete)
@@ -89,8 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     back.add_argument("--to", type=int, required=True, metavar="VERSION", help="its number, as history shows it")
     out = add("export", "write a baseline with its history into one file", _export)
     out.add_argument("--output", type=Path, metavar="FILE", help="where to (default: stdout)")
-    for command in (load, delete, history, diff, back, out):
+    for command in (forget, load, delete, history, diff, back, out):
         command.add_argument("profile", metavar="PROFILE")
+    forget.add_argument("case", nargs="+", metavar="CASE", help="like tools/list_limit_50")
     diff.add_argument("before", type=int, nargs="?", metavar="A", help="a version (default: the one before B)")
     diff.add_argument("after", type=int, nargs="?", metavar="B", help="a version (default: the current one)")
     back_in = add("import", "take an exported baseline over", _import)
@@ -118,6 +122,15 @@ def _save(options: argparse.Namespace) -> ExitCode:
     left_out = [case for case in run.cases if case.validity is not Validity.VALID]
     for case in left_out:
         print(f"  left out: {case.id}, {case.validity.value}: {case.reason}")
+    return ExitCode.OK
+
+
+def _forget(directory: Path, options: argparse.Namespace) -> ExitCode:
+    saved = forget_cases(directory, options.profile, options.case)
+    print(
+        f"Baseline {options.profile}, version {saved.baseline.version}: {saved.baseline.reason}: {saved.path}; version "
+        f"before: {saved.kept}"
+    )
     return ExitCode.OK
 
 

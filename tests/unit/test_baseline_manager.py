@@ -240,6 +240,22 @@ def test_history_ends_with_2_when_a_file_of_it_is_damaged(place):
     assert "baseline_light.v1.json: the baseline is damaged" in done.stderr
 
 
+def test_a_case_that_is_configured_no_more_is_forgotten_in_a_new_version(place):
+    run = write_run(place / "run", run_of(measured(), measured("tools/old")))
+    manage(place, "save", run)
+    done = manage(place, "forget", "light", "tools/old")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "version 2: forgotten: tools/old" in done.stdout
+    baseline = stored(place)
+    assert [list(run.cases) for run in [*baseline.runs, *baseline.oldest]] == [["tools/list"], ["tools/list"]]
+    before = (place / "base lines" / "baseline_light.json").read_bytes()
+    for case, words in (("tools/nowhere", "has no case 'tools/nowhere'"), ("tools/list", "would hold no case")):
+        refused = manage(place, "forget", "light", case)
+        assert refused.returncode == 2
+        assert words in refused.stderr
+    assert (place / "base lines" / "baseline_light.json").read_bytes() == before
+
+
 def test_rollback_says_what_is_current_now_and_where_the_version_before_lies(place):
     for number in (1, 2):
         save(place, number)

@@ -84,7 +84,7 @@ ROWS: dict[str, tuple[Run, int, str]] = {
     ),
     "only new cases": (run_of(measured("mixed/a"), number=2), 2, "Nothing to compare"),
     "invalid": (run_of(measured(), BAD, number=2), 3, "Tool not found"),
-    "missing": (run_of(measured(), number=2), 3, "the baseline has it, this run does not"),
+    "missing": (run_of(measured(), number=2), 3, "the baseline has it, config.yaml does not"),
     "skipped": (run_of(measured(), SKIPPED, number=2), 3, "skipped: release 0.7.0 has none"),
     "no valid case": (run_of(BAD, number=2), 3, "Invalid: the run has no valid case"),
     "empty": (run_of(number=2), 3, "Invalid: the run has no valid case"),

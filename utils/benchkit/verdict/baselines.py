@@ -1,4 +1,4 @@
-"""The operations on baselines: save, join, load, list, delete, roll back.
+"""The operations on baselines: save, join, forget, load, list, delete, roll back.
 
 How a file is written is :mod:`~benchkit.verdict.files`, what becomes of a run's figures
 :mod:`~benchkit.verdict.joining`. Nothing is overwritten, nothing is lost: every change is a new version.
@@ -6,6 +6,7 @@ How a file is written is :mod:`~benchkit.verdict.files`, what becomes of a run's
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = [
     "baseline_path",
     "baseline_run",
     "delete_baseline",
+    "forget_cases",
     "join_baseline",
     "list_baselines",
     "load_baseline",
@@ -141,6 +143,40 @@ def baseline_run(run: Run) -> BaselineRun:
         cases=cases,
         control_score=run.environment.machine.control_score,
     )
+
+
+def forget_cases(directory: Path, profile: str, cases: Sequence[str]) -> SavedBaseline:
+    """Take cases out of a baseline, as a new version: they were taken out of ``config.yaml``, and are not missing.
+
+    Raises:
+        UserError: there is no such baseline, it does not have one of the cases, it would be left without any, or a file
+            cannot be written. Nothing was changed then.
+    """
+    path = baseline_path(directory, profile)
+    with files.locked(directory):
+        earlier = load_baseline(directory, profile)
+        known = {case for run in [*earlier.runs, *earlier.oldest] for case in [*run.cases, *run.held_back]}
+        strange = [case for case in cases if case not in known]
+        if strange:
+            raise UserError(f"{path}: has no case {strange[0]!r}; nothing was changed")
+        runs = [run for run in _without(earlier.runs, cases) if run.cases or run.held_back]
+        if not runs:
+            raise UserError(f"{path}: would hold no case any more; utils/baseline_manager.py delete {profile}")
+        oldest = [run for run in _without(earlier.oldest, cases) if run.cases]
+        reason = f"forgotten: {', '.join(dict.fromkeys(cases))}"
+        return _write(path, earlier, earlier.model_copy(update={"runs": runs, "oldest": oldest, "reason": reason}))
+
+
+def _without(runs: Sequence[BaselineRun], cases: Sequence[str]) -> list[BaselineRun]:
+    return [
+        run.model_copy(
+            update={
+                "cases": {case: figures for case, figures in run.cases.items() if case not in cases},
+                "held_back": {case: figures for case, figures in run.held_back.items() if case not in cases},
+            }
+        )
+        for run in runs
+    ]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -276,6 +276,7 @@ def _against_stored(judging: _Stored, baseline: Baseline) -> _Judged:
     )
     findings = judging.findings(newest)
     cases = _stored_cases(run, newest, settle(findings, judging.limits), judging.slides(newest, oldest), oldest)
+    cases += _missing(run, newest, baseline.profile)
     return _Judged(outcome(run, cases), cases, judging.suite(newest, findings), _hypotheses(findings))
 
 
@@ -308,7 +309,7 @@ def _stored_cases(
     slides: Mapping[Key, MetricComparison],
     oldest: _Reference,
 ) -> list[CaseComparison]:
-    """The run's cases in their order, then those that only the baseline has and this run should have had."""
+    """The run's cases in their order."""
     known = _references(newest.runs)
     first = oldest.runs[0].run_id if oldest.runs else ""
     compared = []
@@ -321,10 +322,21 @@ def _stored_cases(
             compared.append(CaseComparison(id=case.id, verdict=Verdict.NEW, reason=reason, metrics=metrics))
         else:
             compared.append(judged_case(case.id, metrics, _of_case(slides, case.id), first))
+    return compared
+
+
+def _missing(run: Run, newest: _Reference, profile: str) -> list[CaseComparison]:
+    """What only the baseline has, of the scenarios that were run: configured cases are in the run, skipped ones too."""
     present = {case.id for case in run.cases}
-    missing = sorted(case for case in known if case not in present and _scenario(case) in run.scenarios)
-    reason = "the baseline has it, this run does not"
-    return compared + [CaseComparison(id=case, verdict=Verdict.MISSING, reason=reason) for case in missing]
+    known = _references(newest.runs)
+    reason = (
+        f"the baseline has it, config.yaml does not: put it back, or utils/baseline_manager.py forget {profile} CASE"
+    )
+    return [
+        CaseComparison(id=case, verdict=Verdict.MISSING, reason=reason)
+        for case in sorted(known)
+        if case not in present and _scenario(case) in run.scenarios
+    ]
 
 
 def _scenario(case_id: str) -> str:
