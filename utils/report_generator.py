@@ -1,9 +1,15 @@
-"""Write the report of a run: one HTML file that works offline.
+"""Write the report of a run, or a page about several runs: one HTML file that works offline.
 
-Reads run.json and, where it is there, comparison.json of the run's directory, and nothing else of it. Prints the
-report's path. The section `reporting` of config.yaml says which charts there are and whether a browser opens.
+  report_generator.py RUN_DIR                                the run's report
+  report_generator.py RUN_DIR RUN_DIR ...                    the runs beside each other; the first is the reference
+  report_generator.py --page scalability RUN_DIR ...         over MCP servers or concurrency, the knee marked
+  report_generator.py --page database RUN_DIR ...            SQLite against PostgreSQL
 
-exit: 0 written; 2 there is no such run, a document is damaged, or the report cannot be written.
+Reads run.json and, where it is there, comparison.json of a run's directory, and nothing else of it. A directory that
+holds several runs (a comparison of gateways, a release history) stands for all of them. Prints the page's path. The
+section `reporting` of config.yaml says which charts there are and whether a browser opens.
+
+exit: 0 written; 2 there is no such run, a document is damaged, the runs do not fit the page, or it cannot be written.
 """
 
 from __future__ import annotations
@@ -12,29 +18,38 @@ import argparse
 import os
 import sys
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.model import Comparison, Run
+from benchkit.pages import PAGES, page_of
 from benchkit.report.chart_library import read_chart_library
 from benchkit.report.render import render
 from benchkit.report.view import build_page
 from benchkit.settings import ROOT, load_settings
+from benchkit.verdict.runs import holds_several
 
 
 def main() -> ExitCode:
     """Read, render, write, and show where that is wanted."""
     arguments = _parser().parse_args()
     reporting = load_settings().config.reporting
-    run, comparison = read_documents(arguments.run_dir, arguments.comparison)
     library, charts_off = None, "Charts are switched off (reporting.include_charts)."
+    kind = arguments.page or ("run" if is_one_run(arguments.run_dir) else "compare")
+    _check_flags(arguments, kind)
+    if kind == "run":
+        run, comparison = read_documents(arguments.run_dir[0], arguments.comparison)
     if reporting.include_charts:
         library, charts_off = read_chart_library()
-    page = build_page(run, comparison, reporting.chart_types, charts_off)
-    output = arguments.output or arguments.run_dir / "report.html"
-    store.write_text(output, render(page, ROOT / reporting.html_template, library))
+    if kind == "run":
+        page = build_page(run, comparison, reporting.chart_types, charts_off)
+        html = render(page, ROOT / reporting.html_template, library)
+    else:
+        html = page_of(kind, arguments.run_dir, arguments.reference or 1, (library, charts_off))
+    output = arguments.output or default_output(kind, arguments.run_dir[0])
+    store.write_text(output, html)
     print(output)
     wanted = arguments.open
     if wanted is None:
@@ -42,6 +57,27 @@ def main() -> ExitCode:
     if wanted:
         show(output)
     return ExitCode.OK
+
+
+def is_one_run(directories: Sequence[Path]) -> bool:
+    """Whether this is about one run; one directory may hold several."""
+    return len(directories) == 1 and not holds_several(directories[0])
+
+
+def default_output(kind: str, first: Path) -> Path:
+    """Where a page goes: into the run's directory or that of several runs, else beside the first of them."""
+    if kind == "run":
+        return first / "report.html"
+    return (first if holds_several(first) else first.resolve().parent) / f"{kind}.html"
+
+
+def _check_flags(arguments: argparse.Namespace, kind: str) -> None:
+    if kind == "run" and len(arguments.run_dir) > 1:
+        raise UserError(f"--page run: takes one run, and {len(arguments.run_dir)} are given; leave the others out")
+    if kind != "run" and arguments.comparison is not None:
+        raise UserError("--comparison: belongs to the report of one run; other pages find their comparisons themselves")
+    if kind != "compare" and arguments.reference is not None:
+        raise UserError("--reference: belongs to --page compare")
 
 
 def read_documents(run_dir: Path, comparison_file: Path | None = None) -> tuple[Run, Comparison | None]:
@@ -84,8 +120,25 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="directory of a run, like results/latest")
-    parser.add_argument("--output", metavar="FILE", type=Path, help="where to write (default: RUN_DIR/report.html)")
+    parser.add_argument(
+        "run_dir",
+        metavar="RUN_DIR",
+        type=Path,
+        nargs="+",
+        help="directory of a run, like results/latest, or of several",
+    )
+    parser.add_argument(
+        "--page", choices=["run", *PAGES], help="what to write (default: run for one run, compare for several)"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="where to write (default: RUN_DIR/report.html; PAGE.html beside the first run or where several lie)",
+    )
+    parser.add_argument(
+        "--reference", metavar="N", type=int, help="compare: the run that the others are held against (default: 1)"
+    )
     parser.add_argument(
         "--comparison", metavar="FILE", type=Path, help="the run's comparison (default: RUN_DIR/comparison.json)"
     )

@@ -5,6 +5,7 @@
   trend.py --profile medium --case 'tools/*'           some cases of another profile
   trend.py --metric p95_latency --last 50              another metric; only the newest 50 runs
   trend.py --json trend.json                           chart data as well (- for stdout, instead of the text)
+  trend.py --html                                      a page with charts as well: trend.html where the runs lie
 
 Only runs that can be held against each other count: complete, of one profile, with the load and on the machine of the
 newest. A change of level is reported with its size, its interval of 95 %, and the runs and gateway releases on both
@@ -28,7 +29,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.model import METRICS
-from benchkit.settings import load_settings
+from benchkit.pages import page_of_trend
+from benchkit.report.chart_library import read_chart_library
+from benchkit.settings import Settings, load_settings
 from benchkit.verdict.history import RunHistory, read_history
 from benchkit.verdict.trend import trend_of
 from benchkit.verdict.trend_text import trend_report
@@ -57,12 +60,22 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     sys.stdout.write(trend_report(trend))
     if options.json:
         store.save(Path(options.json), trend)
+    if options.html is not None:
+        page = Path(options.html) if options.html else results / "trend.html"
+        store.write_text(page, page_of_trend(trend, _charts(settings)))
+        print(page)
     return ExitCode.OK
 
 
 def _say_damaged(history: RunHistory) -> None:
     for run in history.damaged:
         print(f"warning: left out: {run.problem}", file=sys.stderr)
+
+
+def _charts(settings: Settings) -> tuple[str | None, str]:
+    if settings.config.reporting.include_charts:
+        return read_chart_library()
+    return None, "Charts are switched off (reporting.include_charts)."
 
 
 def _metric(text: str) -> str:
@@ -92,6 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--last", metavar="N", type=_count, default=LAST, help=f"the newest N runs ({LAST})")
     parser.add_argument("--json", metavar="FILE", help="write the chart data; - prints it instead of the text")
+    parser.add_argument(
+        "--html", metavar="FILE", nargs="?", const="", help="write a page too (trend.html where runs lie)"
+    )
     parser.add_argument(
         "--results-dir", type=Path, metavar="DIR", help="where runs lie (default: RESULTS_DIR, config.yaml)"
     )

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchkit.model import Case, Environment, RunStatus
+from benchkit.model import Case, Environment, RunStatus, Trend
 from benchkit.verdict.history import read_history
-from benchkit.verdict.trend import Trend, trend_of
+from benchkit.verdict.trend import trend_of
 from benchkit.verdict.trend_text import BARS, sparkline, trend_report
 from documents import environment
 from verdicts import elsewhere, measured, program, run_of, write_run

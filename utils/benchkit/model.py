@@ -556,6 +556,144 @@ class SidesDocument(Model):
     """In the order of the sides; for a history with more than two the last is from the first to the newest."""
 
 
+class TrendRun(Model):
+    """One run of the trend; ``control_score`` is the machine's at that run, in ms, lower is faster."""
+
+    run_id: str
+    finished: datetime
+    release: str | None = None
+    control_score: float | None = None
+
+
+class ChangePoint(Model):
+    """A change of level between two runs that follow each other.
+
+    ``change_percent`` (positive: better) with its interval of 95 % (Welch's t on logarithms), the worse end first.
+    ``runs_before`` and ``runs_after`` are how many runs the two levels have. ``machine_percent``: by how much more time
+    the machine's own control work took on the later level, where that is more than chance (95 %).
+    """
+
+    last_before: TrendRun
+    first_after: TrendRun
+    change_percent: float
+    interval: tuple[float, float]
+    p_value: float
+    runs_before: int
+    runs_after: int
+    machine_percent: float | None = None
+
+
+class Slide(Model):
+    """A slow slide over the ``runs`` since the first of them; percentages as in :class:`ChangePoint`.
+
+    ``interval`` is that of ``total_percent`` (Sen's, 95 %); ``q_value`` is Mann-Kendall's p after correction over all
+    series.
+    """
+
+    since: TrendRun
+    runs: int
+    per_ten_runs_percent: float
+    total_percent: float
+    interval: tuple[float, float]
+    p_value: float
+    q_value: float
+
+
+class SeriesTrend(Model):
+    """One metric of one case over the runs. ``values`` has one entry for each run of the trend, in the metric's unit.
+
+    ``noise_percent``: the deviation between neighbouring runs. ``problem`` says why nothing can be said.
+    """
+
+    case: str
+    metric: str
+    unit: str
+    advisory: bool = False
+    values: list[float | None]
+    change_points: list[ChangePoint] = Field(default_factory=list)
+    slide: Slide | None = None
+    noise_percent: float | None = None
+    problem: str = ""
+
+    @property
+    def change_percent(self) -> float:
+        """The change that counts for the order: what slides now, else the newest change of level, else none."""
+        if self.slide is not None:
+            return self.slide.total_percent
+        return self.change_points[-1].change_percent if self.change_points else 0.0
+
+
+class Trend(Model):
+    """The trend of a profile: its runs, the oldest first, and the series, the worst first.
+
+    ``left_out`` says how many stored runs are not part of it, and why. ``needed_runs`` is how many a series needs.
+    """
+
+    schema_version: Literal[1] = 1
+    profile: str
+    runs: list[TrendRun]
+    left_out: list[str]
+    needed_runs: int
+    significance: float
+    series: list[SeriesTrend]
+
+
+Varied = Literal["servers", "concurrency"]
+"""What runs of a scalability study differ in: registered MCP servers, or concurrent requests."""
+
+
+@dataclass(frozen=True)
+class ScalabilityLaw:
+    """The Universal Scalability Law as it fits a throughput over concurrency.
+
+    ``single`` is the requests per second of one worker; ``contention`` and ``coherency`` are the law's two losses;
+    ``misfit`` the root mean square of the residuals of the logarithms. ``peak_at`` (a concurrency) and ``peak``
+    (requests per second) are absent where the law has no peak within what was measured.
+    """
+
+    single: float
+    contention: float
+    coherency: float
+    misfit: float
+    peak_at: float | None
+    peak: float | None
+
+
+@dataclass(frozen=True)
+class ScalingCurve:
+    """One metric of a case over what was varied, in the metric's unit.
+
+    ``points``: each run's; ``medians``: one for each place. ``knee`` is the place where the curve bends; ``remark``
+    says why none is marked.
+    """
+
+    metric: str
+    points: list[tuple[float, float]]
+    medians: list[tuple[float, float]]
+    knee: float | None
+    remark: str
+    law: ScalabilityLaw | None
+
+
+@dataclass(frozen=True)
+class ScalingCase:
+    """A case over what was varied; ``left_out``: which runs have no figures of it, and why."""
+
+    id: str
+    curves: list[ScalingCurve]
+    left_out: list[str]
+
+
+@dataclass(frozen=True)
+class ScalingStudy:
+    """How far a gateway scales. ``places`` are the values that were measured, ``runs`` how many runs did."""
+
+    varied: Varied
+    places: list[int]
+    runs: int
+    cases: list[ScalingCase]
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Between the rooms that plan and measure, and the one that speaks to the gateway
 

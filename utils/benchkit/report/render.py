@@ -46,6 +46,8 @@ def fill(
     data: Mapping[str, object],
     scripts: Sequence[str],
     chart_library: str | None,
+    *,
+    styles: Sequence[str] = (),
 ) -> str:
     """A page's HTML.
 
@@ -55,6 +57,7 @@ def fill(
         data: what the page's scripts get.
         scripts: names of its scripts among the parts, in the order in which they run.
         chart_library: the source of Chart.js; ``None`` for a page without charts.
+        styles: names of its styles among the parts, beside ``report.css``, which every page has first.
 
     Raises:
         UserError: the template is not there, cannot be read, or is not a template.
@@ -67,7 +70,7 @@ def fill(
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = _breakable
-    style = (PARTS / "report.css").read_text(encoding="utf-8")
+    style = "\n".join((PARTS / name).read_text(encoding="utf-8") for name in ("report.css", *styles))
     sources = [_script((PARTS / name).read_text(encoding="utf-8")) for name in scripts]
     if chart_library is not None:
         sources.insert(0, _script(chart_library))

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from benchkit.model import METRICS, MetricComparison, SidesDocument, StepComparison
+from benchkit.model import METRICS, MetricComparison, SidesDocument, StepComparison, Worse
+from benchkit.report.frame import Frame, fill_page
 from benchkit.report.headline import VERDICT_TONES, Tone, sentence
-from benchkit.report.render import PARTS, fill
+from benchkit.report.plots import Drawn, Mark, Plot, Plots, Series
 
 _TITLES = {"history": "Release history", "tune": "What settings are worth"}
+_WHOSE = {"history": "the release before", "tune": "the gateway without it"}
+_KINDS: dict[str, Literal["bars", "lines"]] = {"history": "lines", "tune": "bars"}  # settings have no order
+_AXES = {"history": "release", "tune": "setting"}
 _CHARTED = ("p50_latency", "requests_per_sec")
+_LOOKS = (("p50_latency", "p50 latency", "s2"), ("requests_per_sec", "throughput", "s1"))
+_UNITS = {"p50_latency": "p50, ms", "requests_per_sec": "req/s"}
 _SHOWN = ("p50_latency", "requests_per_sec", "p95_latency")
 
 
@@ -20,6 +27,7 @@ class StepRow:
     case: str
     metric: str
     change: str
+    value: str
     interval: str
     word: str
     tone: Tone
@@ -35,32 +43,140 @@ class StepView:
     rows: list[StepRow]
 
 
+@dataclass(frozen=True)
+class CaseChart:
+    """A case on every gateway, and whether it changed between two of them."""
+
+    id: str
+    changed: bool
+    drawn: Drawn | None
+
+
 def sides_page(document: SidesDocument, chart_library: str | None, charts_off: str) -> str:
     """The HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.render.fill`."""
     cases = list(dict.fromkeys(case for side in document.sides for case in side.cases))
-    first = document.sides[0]
-    data = {
-        "labels": [side.label for side in document.sides],
-        "kind": document.kind,
-        "overall": {name: [_percent(side.ratio_to(first, name)) for side in document.sides] for name in _CHARTED},
-        "cases": [
-            {
-                "id": case,
-                "p50": [side.cases.get(case, {}).get("p50_latency") for side in document.sides],
-                "rate": [side.cases.get(case, {}).get("requests_per_sec") for side in document.sides],
-            }
-            for case in cases
-        ],
-    }
+    plots = Plots(off=chart_library is None)
+    overall = plots.add(_overall(document))
+    tone, word = _word(document)
+    frame = Frame(
+        title=_TITLES[document.kind],
+        subject=document.run_id,
+        target=f"{document.machine}; {document.load}",
+        tone=tone,
+        word=word,
+        sentence=_finding(document),
+        footer=f"{document.run_id}. Every figure of this page stands in its {document.kind}.json.",
+        charts_off=charts_off,
+    )
+    changed = {case for step in document.steps for name in _SHOWN for case, _ in step.changed(name)}
     context = {
-        "title": _TITLES[document.kind],
         "document": document,
+        "overall": overall,
         "steps": [_step(step) for step in document.steps],
         "cases": cases,
         "shown": [METRICS[name] for name in _CHARTED],
-        "charts_off": charts_off,
+        "whose": _WHOSE[document.kind],
+        "charts": [CaseChart(case, case in changed, plots.add(_case_plot(document, case))) for case in cases],
     }
-    return fill(PARTS / "sides.html", context, data, ["sides.js"], chart_library)
+    return fill_page("sides.html", frame, context, plots, chart_library)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What was found
+
+
+def _neighbours(document: SidesDocument) -> list[StepComparison]:
+    """The steps but the one from the first release to the newest, which sums the others up."""
+    whole = document.kind == "history" and len(document.sides) > 2
+    return document.steps[:-1] if whole else document.steps
+
+
+def _word(document: SidesDocument) -> tuple[Tone, str]:
+    found = {
+        compared.verdict for step in _neighbours(document) for name in _SHOWN for _, compared in step.changed(name)
+    }
+    tones = {VERDICT_TONES[verdict] for verdict in found}
+    if document.kind == "tune":
+        return Tone.PLAIN, "Settings differ" if found else "No setting matters"
+    if Tone.BAD in tones or Tone.WARN in tones:
+        return (Tone.BAD if Tone.BAD in tones else Tone.WARN), "Got slower"
+    return (Tone.GOOD, "Got faster") if found else (Tone.PLAIN, "No change found")
+
+
+def _finding(document: SidesDocument) -> str:
+    steps = _neighbours(document)
+    changed = [step for step in steps if any(step.changed(name) for name in _SHOWN)]
+    if document.kind == "tune":
+        names = ", ".join(step.head for step in changed)
+        return f"{len(changed)} of {len(steps)} settings changed a case beyond doubt{': ' if names else ''}{names}."
+    where = ", ".join(f"{step.base} → {step.head}" for step in changed)
+    return f"{len(changed)} of {len(steps)} steps changed a case beyond doubt{': ' if where else ''}{where}."
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Charts
+
+
+def _overall(document: SidesDocument) -> Plot:
+    first = document.sides[0]
+    title = f"Median over the cases, % of {first.label}"
+    return Plot(
+        title=title,
+        kind=_KINDS[document.kind],
+        x=_AXES[document.kind],
+        y=f"% of {first.label}",
+        labels=[side.label for side in document.sides],
+        series=[
+            Series(label, [_percent(side.ratio_to(first, name)) for side in document.sides], colour)
+            for name, label, colour in _LOOKS
+        ],
+    )
+
+
+def _case_plot(document: SidesDocument, case: str) -> Plot:
+    """Latency and throughput of a case, with the interval of each step, and a mark where one changed beyond doubt."""
+    labels = [side.label for side in document.sides]
+    series: list[Series] = []
+    for name, label, colour in _LOOKS:
+        values = [side.cases.get(case, {}).get(name) for side in document.sides]
+        intervals = [_ends(document, number, case, name) for number in range(len(labels))]
+        axis: Literal["y", "right"] = "y" if name == "p50_latency" else "right"
+        series.append(
+            Series(_UNITS.get(name, label), values, colour, axis=axis, intervals=intervals if any(intervals) else None)
+        )
+    marks = []
+    if document.kind == "history":
+        for step in _neighbours(document):
+            # One line a step: the median's change, or the throughput's where only that one changed.
+            found = [(name, found) for name in _CHARTED for one, found in step.changed(name) if one == case]
+            if found:
+                name, compared = found[0]
+                text = f"{METRICS[name].label} {change_words(compared)} ({interval_words(compared)})"
+                marks.append(Mark(labels.index(step.base) + 0.5, text, VERDICT_TONES[compared.verdict]))
+    return Plot(
+        title=case,
+        kind=_KINDS[document.kind],
+        x=_AXES[document.kind],
+        y=_UNITS["p50_latency"],
+        right="req/s",
+        labels=labels,
+        series=series,
+        marks=marks,
+    )
+
+
+def _ends(document: SidesDocument, number: int, case: str, name: str) -> tuple[float, float] | None:
+    """The interval of a gateway's figure, as that of its change from the gateway that it was held against."""
+    label = document.sides[number].label
+    step = next((one for one in _neighbours(document) if one.head == label), None)
+    if step is None:
+        return None
+    compared = next((one.metrics.get(name) for one in step.comparison.cases if one.id == case), None)
+    if compared is None or compared.interval is None or compared.reference is None:
+        return None
+    sign = -1 if METRICS[name].worse is Worse.HIGHER else 1
+    low, high = sorted(compared.reference * (1 + sign * end / 100) for end in compared.interval)
+    return round(max(low, 0.0), 3), round(high, 3)
 
 
 def change_words(compared: MetricComparison) -> str:
@@ -82,6 +198,7 @@ def _step(step: StepComparison) -> StepView:
             case=case,
             metric=METRICS[name].label,
             change=change_words(compared),
+            value=f"{compared.change_percent:.6g}" if compared.change_percent is not None else "",
             interval=interval_words(compared),
             word=compared.verdict.value,
             tone=VERDICT_TONES[compared.verdict],

@@ -1,11 +1,21 @@
-"""Finding and reading the ``run.json`` that a user names."""
+"""Finding and reading the ``run.json`` that a user names, one or several, and what was judged of two of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchkit import store
-from benchkit.model import Run
+from benchkit.model import Comparison, Run, SidesDocument
+
+
+@dataclass(frozen=True)
+class NamedRun:
+    """A run, and the directory that it lies in."""
+
+    directory: Path
+    run: Run
 
 
 def run_file(path: Path) -> Path:
@@ -20,3 +30,60 @@ def load_run(path: Path) -> Run:
         UserError: it is not there, damaged, or of an unknown version.
     """
     return store.load(run_file(path), Run, "run")
+
+
+def holds_several(path: Path) -> bool:
+    """Whether a directory is no run itself and holds some: the sides of a comparison, or releases of a history."""
+    return not (path / "run.json").exists() and any(path.glob("*/run.json"))
+
+
+def load_runs(paths: Sequence[Path]) -> list[NamedRun]:
+    """The runs of all directories, in their order; those of one directory by their start. Each run is there once.
+
+    Raises:
+        UserError: as :func:`load_run`.
+    """
+    found: dict[Path, NamedRun] = {}
+    for path in paths:
+        if holds_several(path):
+            inside = [NamedRun(file.parent, load_run(file)) for file in sorted(path.glob("*/run.json"))]
+            several = sorted(inside, key=lambda one: (one.run.started, one.run.run_id))
+        else:
+            several = [NamedRun(run_file(path).parent, load_run(path))]
+        for one in several:
+            found.setdefault(one.directory.resolve(), one)
+    return list(found.values())
+
+
+def judgement(reference: NamedRun, current: NamedRun) -> Comparison | None:
+    """The comparison that was made of exactly these two runs, where there is one; none is made here.
+
+    That is a ``comparison.json`` beside the run or, of paired runs, beside both; a step of a history or of tuning; or
+    one against a baseline that holds the reference and nothing else.
+
+    Raises:
+        UserError: a document is damaged.
+    """
+    for comparison in _comparisons(current.directory):
+        if comparison.run_id == current.run.run_id and reference.run.run_id in _references(comparison):
+            return comparison
+    return None
+
+
+def _comparisons(directory: Path) -> Iterator[Comparison]:
+    above = directory.resolve().parent
+    for path in (directory / "comparison.json", above / "comparison.json"):
+        if path.exists():
+            yield store.load(path, Comparison, "comparison")
+    for path in (above / "history.json", above / "tune.json"):
+        if path.exists():
+            document = store.load(path, SidesDocument, path.stem)
+            yield from (step.comparison for step in document.steps)
+
+
+def _references(comparison: Comparison) -> list[str]:
+    """The one run that a comparison holds another against; empty where there are several."""
+    if comparison.paired is not None:
+        return [comparison.paired.run_id]
+    runs = comparison.baseline.runs if comparison.baseline else []
+    return runs if len(runs) == 1 else []

@@ -11,13 +11,10 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
-from benchkit.model import METRICS, Metric, Model, RunStatus
+from benchkit.model import METRICS, ChangePoint, Metric, RunStatus, SeriesTrend, Slide, Trend, TrendRun
 from benchkit.verdict import segments
 from benchkit.verdict.environments import load_differences, machine_differences
 from benchkit.verdict.history import CaseFigures, RunHistory, StoredRun
@@ -30,88 +27,6 @@ SLIDE_LEVEL = 0.01
 
 PER_RUNS = 10
 """A slide is stated per so many runs."""
-
-
-class TrendRun(Model):
-    """One run of the trend; ``control_score`` is the machine's at that run, in ms, lower is faster."""
-
-    run_id: str
-    finished: datetime
-    release: str | None = None
-    control_score: float | None = None
-
-
-class ChangePoint(Model):
-    """A change of level between two runs that follow each other.
-
-    ``change_percent`` (positive: better) with its interval of 95 % (Welch's t on logarithms), the worse end first.
-    ``runs_before`` and ``runs_after`` are how many runs the two levels have. ``machine_percent``: by how much more time
-    the machine's own control work took on the later level, where that is more than chance (95 %).
-    """
-
-    last_before: TrendRun
-    first_after: TrendRun
-    change_percent: float
-    interval: tuple[float, float]
-    p_value: float
-    runs_before: int
-    runs_after: int
-    machine_percent: float | None = None
-
-
-class Slide(Model):
-    """A slow slide over the ``runs`` since the first of them; percentages as in :class:`ChangePoint`.
-
-    ``interval`` is that of ``total_percent`` (Sen's, 95 %); ``q_value`` is Mann-Kendall's p after correction over all
-    series.
-    """
-
-    since: TrendRun
-    runs: int
-    per_ten_runs_percent: float
-    total_percent: float
-    interval: tuple[float, float]
-    p_value: float
-    q_value: float
-
-
-class SeriesTrend(Model):
-    """One metric of one case over the runs. ``values`` has one entry for each run of the trend, in the metric's unit.
-
-    ``noise_percent``: the deviation between neighbouring runs. ``problem`` says why nothing can be said.
-    """
-
-    case: str
-    metric: str
-    unit: str
-    advisory: bool = False
-    values: list[float | None]
-    change_points: list[ChangePoint] = Field(default_factory=list)
-    slide: Slide | None = None
-    noise_percent: float | None = None
-    problem: str = ""
-
-    @property
-    def change_percent(self) -> float:
-        """The change that counts for the order: what slides now, else the newest change of level, else none."""
-        if self.slide is not None:
-            return self.slide.total_percent
-        return self.change_points[-1].change_percent if self.change_points else 0.0
-
-
-class Trend(Model):
-    """The trend of a profile: its runs, the oldest first, and the series, the worst first.
-
-    ``left_out`` says how many stored runs are not part of it, and why. ``needed_runs`` is how many a series needs.
-    """
-
-    schema_version: Literal[1] = 1
-    profile: str
-    runs: list[TrendRun]
-    left_out: list[str]
-    needed_runs: int = MIN_RUNS
-    significance: float = SLIDE_LEVEL
-    series: list[SeriesTrend]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -144,6 +59,8 @@ def trend_of(history: RunHistory, profile: str, *, cases: str, metrics: Sequence
         profile=profile,
         runs=shown,
         left_out=left_out,
+        needed_runs=MIN_RUNS,
+        significance=SLIDE_LEVEL,
         series=sorted(series, key=lambda one: (one.change_percent, one.case, one.metric)),
     )
 

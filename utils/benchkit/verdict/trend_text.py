@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from benchkit.model import METRICS
+from benchkit.model import METRICS, ChangePoint, SeriesTrend, Slide, Trend, TrendRun
 from benchkit.verdict import segments
 from benchkit.verdict.rules import number
-from benchkit.verdict.trend import ChangePoint, SeriesTrend, Slide, Trend, TrendRun
 
 WIDTH = 100
 BARS = "▁▂▃▄▅▆▇█"
@@ -21,26 +21,43 @@ SPARK = 32
 _CASE, _METRIC = 40, 14
 
 
-def trend_report(trend: Trend) -> str:
-    """The whole report: what it is about, what changed, what did not, what it could have seen."""
+@dataclass(frozen=True)
+class TrendWords:
+    """What a trend says of all its series: what it is about, what was found, and what it could have seen."""
+
+    about: str
+    found: str
+    limits: str
+
+
+def trend_words(trend: Trend) -> TrendWords:
+    """The sentences above and below the series."""
     if not trend.runs:
-        return _wrapped(f"No stored run of profile {trend.profile} can be part of a trend{_left_out(trend)}.")
+        return TrendWords(f"No stored run of profile {trend.profile} can be part of a trend{_left_out(trend)}.", "", "")
     first, last = trend.runs[0], trend.runs[-1]
-    text = _wrapped(
+    about = (
         f"Trend of profile {trend.profile}: {number(len(trend.runs), 'run')}, {first.finished:%Y-%m-%d} to "
         f"{last.finished:%Y-%m-%d}{_left_out(trend)}."
     )
-    most = max(sum(value is not None for value in one.values) for one in trend.series)
     if all(one.problem for one in trend.series):
-        text += _wrapped(
+        most = max(sum(value is not None for value in one.values) for one in trend.series)
+        found = (
             f"Too few to see a trend: {number(most, 'run')} of a case at most, {trend.needed_runs} are needed. With "
             "fewer, a change can't be told from the noise between runs; compare a run with its baseline, or two "
             "gateways side by side. What was measured so far:"
         )
-        return text + _table(trend.series)
+        return TrendWords(about, found, "")
     moved = [one for one in trend.series if one.change_points or one.slide]
-    text += _wrapped(_summary(moved, trend.series))
-    return text + _table(trend.series) + "\n" + _wrapped(_limits(trend))
+    return TrendWords(about, _summary(moved, trend.series), _limits(trend))
+
+
+def trend_report(trend: Trend) -> str:
+    """The whole report: what it is about, what changed, what did not, what it could have seen."""
+    words = trend_words(trend)
+    if not trend.runs:
+        return _wrapped(words.about)
+    end = f"\n{_wrapped(words.limits)}" if words.limits else ""
+    return _wrapped(words.about) + _wrapped(words.found) + _table(trend.series) + end
 
 
 def _left_out(trend: Trend) -> str:
@@ -65,13 +82,14 @@ def _table(series: Sequence[SeriesTrend]) -> str:
         newest = f"{measured[-1]:.{metric.decimals}f}" if measured else "-"
         label = f"{metric.label}{unit}" + (" ~" if one.advisory else "")
         lines.append(f"{case:<{_CASE}} {label:<{_METRIC}} {sparkline(one.values):<{SPARK}} {newest:>9}\n")
-        lines += [_wrapped(words, indent=4) for words in _findings(one)]
+        lines += [_wrapped(words, indent=4) for words in findings(one)]
     if any(one.advisory for one in series):
         lines.append("~ a percentile with too few samples beyond it: it is shown, and scatters\n")
     return "".join(lines)
 
 
-def _findings(one: SeriesTrend) -> list[str]:
+def findings(one: SeriesTrend) -> list[str]:
+    """What is to be said of a series, one phrase each, the newest change first; empty where nothing happened."""
     if one.problem:
         return [f"too few: {one.problem}"]
     slide = [_slide(one.slide)] if one.slide else []

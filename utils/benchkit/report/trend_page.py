@@ -1,0 +1,205 @@
+"""The page of a trend: what changed, in a sentence each, and every series with its change points and slides marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchkit.model import METRICS, ChangePoint, SeriesTrend, Trend
+from benchkit.report import figures
+from benchkit.report.figures import Cell, absent
+from benchkit.report.frame import Frame, fill_page
+from benchkit.report.headline import Tone
+from benchkit.report.plots import Drawn, Mark, Plot, Plots, Series
+
+
+@dataclass(frozen=True)
+class SeriesWords:
+    """What is said of one series: a phrase for each finding; empty where nothing happened."""
+
+    series: SeriesTrend
+    findings: Sequence[str]
+
+
+@dataclass(frozen=True)
+class TrendRow:
+    """One series in the table. ``values`` has the bare numbers of newest, change and noise."""
+
+    case: str
+    metric: str
+    newest: Cell
+    change: Cell
+    noise: Cell
+    values: list[str]
+    state: str
+    tone: Tone
+    findings: Sequence[str]
+
+
+@dataclass(frozen=True)
+class TrendCase:
+    """A case: its rows, and the chart of each."""
+
+    id: str
+    state: str
+    tone: Tone
+    moved: bool
+    rows: list[TrendRow]
+    charts: list[Drawn]
+
+
+def trend_page(
+    trend: Trend,
+    words: Sequence[SeriesWords],
+    sentences: tuple[str, str, str],
+    chart_library: str | None,
+    charts_off: str,
+) -> str:
+    """The HTML.
+
+    Args:
+        trend: its runs.
+        words: every series of it, in its order, with what is said of it.
+        sentences: what the trend is about, what was found, and what could have been seen.
+        chart_library: the source of Chart.js, or ``None`` for a page without charts.
+        charts_off: why there are no charts; empty when there are.
+
+    Raises:
+        UserError: as :func:`benchkit.report.render.fill`.
+    """
+    about, found, limits = sentences
+    plots = Plots(off=chart_library is None)
+    rows = [_row(one) for one in words]
+    cases = [
+        _case(case, [(row, one.series) for row, one in zip(rows, words, strict=True) if row.case == case], trend, plots)
+        for case in dict.fromkeys(row.case for row in rows)
+    ]
+    worse = any(one.series.change_percent < 0 for one in words)
+    moved = any(one.series.change_points or one.series.slide for one in words)
+    few = all(one.series.problem for one in words)
+    word, tone = ("Steady", Tone.GOOD) if words else ("No trend", Tone.WARN)
+    if moved:
+        word, tone = ("Got worse", Tone.BAD) if worse else ("Got better", Tone.GOOD)
+    elif words and few:
+        word, tone = "Too few runs", Tone.WARN
+    frame = Frame(
+        title=f"Trend of the {trend.profile} profile",
+        subject=f"{len(trend.runs)} runs",
+        target=about,
+        tone=tone,
+        word=word,
+        sentence=found or about,
+        notes=[limits] if limits else [],
+        footer="Every figure of this page stands in the run.json of its run; the search is that of utils/trend.py.",
+        charts_off=charts_off,
+    )
+    context = {
+        "rows": rows,
+        "cases": cases,
+        "found": [(row.case, row.metric, text) for row in rows for text in row.findings if row.state != "too few runs"],
+    }
+    return fill_page("trend.html", frame, context, plots, chart_library)
+
+
+def _row(words: SeriesWords) -> TrendRow:
+    one = words.series
+    metric = METRICS[one.metric]
+    newest = next((value for value in reversed(one.values) if value is not None), None)
+    moved = bool(one.change_points or one.slide)
+    state, tone = _state(one)
+    cell = absent("not measured")
+    if newest is not None:
+        text = figures.metric(one.metric, newest)
+        cell = Cell(text, "advisory: too few samples beyond it", advisory=True) if one.advisory else Cell(text)
+    noise = one.noise_percent
+    return TrendRow(
+        case=one.case,
+        metric=figures.heading(metric.name),
+        newest=cell,
+        change=Cell(_signed(one.change_percent)) if moved else absent(one.problem or "nothing changed"),
+        noise=absent(one.problem or "not known") if noise is None else Cell(f"{noise:.1f}"),
+        values=[
+            "" if newest is None else f"{newest:.6g}",
+            f"{one.change_percent:.6g}" if moved else "",
+            "" if noise is None else f"{noise:.6g}",
+        ],
+        state=state,
+        tone=tone,
+        findings=words.findings,
+    )
+
+
+def _state(one: SeriesTrend) -> tuple[str, Tone]:
+    if one.problem:
+        return "too few runs", Tone.PLAIN
+    if not one.change_points and one.slide is None:
+        return "steady", Tone.PLAIN
+    verb = "slides, " if one.slide is not None else ""
+    return (f"{verb}worse", Tone.BAD) if one.change_percent < 0 else (f"{verb}better", Tone.GOOD)
+
+
+def _case(case: str, pairs: Sequence[tuple[TrendRow, SeriesTrend]], trend: Trend, plots: Plots) -> TrendCase:
+    rows = [row for row, _ in pairs]
+    order = [Tone.BAD, Tone.GOOD, Tone.WARN, Tone.PLAIN]
+    worst = min(rows, key=lambda row: order.index(row.tone))
+    drawn = [plots.add(_plot(one, trend)) for _, one in pairs]
+    return TrendCase(
+        id=case,
+        state=worst.state,
+        tone=worst.tone,
+        moved=any(row.tone in (Tone.BAD, Tone.GOOD) for row in rows),
+        rows=rows,
+        charts=[one for one in drawn if one],
+    )
+
+
+def _plot(one: SeriesTrend, trend: Trend) -> Plot:
+    metric = METRICS[one.metric]
+    runs = [run.run_id for run in trend.runs]
+    heading = figures.heading(metric.name).replace(" ms", ", ms")
+    few = len(runs) <= 60
+    series = [Series(heading, list(one.values), "s1", dots="large" if few else "small")]
+    marks = [_mark(point, runs) for point in one.change_points]
+    if one.slide is not None:
+        start = runs.index(one.slide.since.run_id)
+        low, high = sorted(one.slide.interval)
+        label = (
+            f"slides from here: {_signed(one.slide.total_percent)} % ({_signed(low)} to {_signed(high)}), "
+            f"{_signed(one.slide.per_ten_runs_percent)} % per 10 runs"
+        )
+        marks.append(Mark(start, label, _tone(one.slide.total_percent)))
+    scores = [run.control_score for run in trend.runs]
+    if any(score is not None for score in scores):
+        series.append(
+            Series(
+                "control work of the machine, ms", list(scores), "s6", axis="right", dots="none", thin=True, dashed=True
+            )
+        )
+    return Plot(
+        title=f"{one.case}: {heading}",
+        kind="lines",
+        x="run",
+        y=heading,
+        right="control work, ms" if len(series) > 1 else "",
+        labels=[f"{run.finished:%Y-%m-%d %H:%M}" + (f" · {run.release}" if run.release else "") for run in trend.runs],
+        series=series,
+        from_zero=False,
+        marks=sorted(marks, key=lambda mark: mark.at),
+    )
+
+
+def _mark(point: ChangePoint, runs: Sequence[str]) -> Mark:
+    """Between the last run before and the first after; runs between them lack the figure."""
+    at = (runs.index(point.last_before.run_id) + runs.index(point.first_after.run_id)) / 2
+    low, high = sorted(point.interval)
+    text = f"{_signed(point.change_percent)} % ({_signed(low)} to {_signed(high)})"
+    return Mark(at, text, _tone(point.change_percent))
+
+
+def _tone(percent: float) -> Tone:
+    return Tone.BAD if percent < 0 else Tone.GOOD
+
+
+def _signed(percent: float) -> str:
+    text = figures.significant(abs(percent), 1)
+    return f"{figures.MINUS if percent < 0 else '+'}{text}"
