@@ -42,6 +42,18 @@ PROFILE_TESTS := $(addprefix test-,$(PROFILES))
 $(PROFILE_TESTS): test-%: setup ## test-light, test-medium, test-heavy: the profile's scenarios
 	@./run-configurable.sh --profile $*
 
+.PHONY: compare-runs
+compare-runs: setup ## Put runs beside each other on one page, without verdict: RUNS="results/a results/b"
+	@$(PYTHON) utils/report_generator.py --page compare $(RUNS)
+
+.PHONY: scalability-report
+scalability-report: setup ## Throughput and p95 over MCP servers or concurrency, of RUNS="results/a results/b ..."
+	@$(PYTHON) utils/report_generator.py --page scalability $(RUNS)
+
+.PHONY: database-report
+database-report: setup ## SQLite against PostgreSQL, of RUNS="results/a results/b"
+	@$(PYTHON) utils/report_generator.py --page database $(RUNS)
+
 .PHONY: report
 report: setup ## Write the HTML report of RUN (results/latest) again
 	@$(PYTHON) utils/report_generator.py "$(RUN)"
@@ -107,8 +119,8 @@ baseline-import: setup ## Take over what baseline-export wrote: FILE=baseline.js
 	@$(PYTHON) utils/baseline_manager.py import "$(FILE)"
 
 .PHONY: trend
-trend: setup ## Search the stored runs of PROFILE for changes and slow slides
-	@$(PYTHON) utils/trend.py --profile "$(PROFILE)"
+trend: setup ## Search the stored runs of PROFILE for changes and slow slides; writes results/trend.html
+	@$(PYTHON) utils/trend.py --profile "$(PROFILE)" --html
 
 .PHONY: ci-report
 ci-report: setup ## Write JUnit, OpenMetrics, JSON and a summary of RUN for a CI server

@@ -6,6 +6,7 @@ import json
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ import tune_report
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.model import Comparison, MetricComparison, Run, SidesDocument, StepComparison, Validity, Verdict
+from benchkit.report.sides_page import sides_page
 from benchkit.settings import Variant
 from benchkit.verdict.sides import history, load_sides, tune
 from documents import STARTED
@@ -85,9 +87,10 @@ def test_the_programs_write_documents_text_and_page(tmp_path: Path, monkeypatch:
     assert store.load(directory / "history.json", SidesDocument, "history").kind == "history"
     page = (directory / "history.html").read_text("utf-8")
     data = json.loads(re.findall(r'id="data">(.*?)</script>', page, flags=re.DOTALL)[0])
-    assert data["labels"] == ["1.0.5", "1.0.6", "1.0.7"]
-    assert data["overall"]["p50_latency"][0] == 100.0
-    assert {case["id"] for case in data["cases"]} == {"tools/list", "gateway-core/health"}
+    overall, *cases = data["plots"]
+    assert overall["labels"] == ["1.0.5", "1.0.6", "1.0.7"]
+    assert overall["series"][0]["values"][0] == 100.0
+    assert [case["title"] for case in cases] == ["tools/list", "gateway-core/health"]
     assert "No case changed beyond doubt." in page
     assert "src=" not in page.replace("script-src", "").replace("style-src", "").replace("img-src", "").replace(
         "default-src", ""
@@ -106,6 +109,43 @@ def test_a_name_that_is_markup_runs_nothing(tmp_path: Path, monkeypatch: pytest.
     page = (directory / "history.html").read_text("utf-8")
     assert "<script>alert" not in page
     assert "alert(1)" in page
+
+
+def plots_of(page: str) -> list[dict[str, Any]]:
+    return json.loads(re.findall(r'id="data">(.*?)</script>', page, flags=re.DOTALL)[0])["plots"]
+
+
+def test_a_step_that_changed_is_marked_between_its_releases(tmp_path: Path) -> None:
+    _, changed, same = plots_of(sides_page(history(measured(tmp_path / "h"), LIMITS), "", ""))
+    ((mark),) = changed["marks"]
+    assert (mark["at"], mark["tone"]) == (1.5, "bad")
+    assert re.fullmatch(r"p50 -[45]\d\.\d % \(-\d\d\.\d to -\d\d\.\d %\)", mark["label"])
+    assert same["marks"] == []
+
+
+def test_intervals_are_those_of_the_change_from_the_release_before(tmp_path: Path) -> None:
+    document = history(measured(tmp_path / "h"), LIMITS)
+    _, changed, _ = plots_of(sides_page(document, "", ""))
+    for series in changed["series"]:
+        assert series["intervals"][0] is None
+        for value, (low, high) in zip(series["values"][1:], series["intervals"][1:], strict=True):
+            assert low < value < high
+    before, after = changed["series"][0]["values"][1:]
+    assert changed["series"][0]["intervals"][2][0] > before
+    assert after == pytest.approx(1.5 * before, rel=0.05)
+
+
+def test_settings_have_no_order_so_they_are_bars_without_marks(tmp_path: Path) -> None:
+    for plot in plots_of(sides_page(tune(measured(tmp_path / "t", TUNED), LIMITS), "", "")):
+        assert (plot["kind"], plot["marks"]) == ("bars", [])
+
+
+def test_the_page_says_in_a_sentence_what_changed(tmp_path: Path) -> None:
+    page = sides_page(history(measured(tmp_path / "h"), LIMITS), "", "")
+    assert "Got slower" in page
+    assert "1 of 2 steps changed a case beyond doubt: 1.0.6 → 1.0.7." in page
+    page = sides_page(history(measured(tmp_path / "same", {"1": (1.0, 1.0), "2": (1.0, 1.0)}), LIMITS), "", "")
+    assert "No change found" in page
 
 
 VARIANTS = {

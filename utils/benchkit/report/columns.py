@@ -327,16 +327,15 @@ def _bars(columns: Sequence[Column], scenario: str, cases: Sequence[CaseKey], na
         kind="bars",
         y=_title(name),
         labels=[case.name for case in cases],
-        series=[
-            Series(
-                column.label,
-                [column.outcomes[one.id].figures.get(name) if one.id in column.outcomes else None for one in cases],
-                colour(place),
-            )
-            for place, column in enumerate(columns)
-        ],
+        series=[_bar_series(column, place, cases, name) for place, column in enumerate(columns)],
         horizontal=True,
     )
+
+
+def _bar_series(column: Column, place: int, cases: Sequence[CaseKey], name: str) -> Series:
+    found = [column.outcomes[one.id].figures.get(name) if one.id in column.outcomes else None for one in cases]
+    nothing = all(value is None for value in found)
+    return Series(f"{column.label} (no figure)" if nothing else column.label, found, colour(place))
 
 
 def _title(name: str) -> str:

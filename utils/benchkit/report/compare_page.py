@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from statistics import median
 
-from benchkit.model import METRICS, Case, Comparison, Run, Validity
+from benchkit.model import METRICS, Case, Comparison, Run, Validity, Verdict
 from benchkit.report.columns import (
     DERIVED,
     NOT_JUDGED,
@@ -34,6 +34,8 @@ HOW_TO_JUDGE = (
     "A verdict takes two gateways that were measured side by side (./run-advanced.sh --base … --head …), or a baseline "
     "(make baseline, then make baseline-compare)."
 )
+
+_ESTIMATES = " What is marked ≈ is an estimate that nothing judged: noise alone makes such differences."
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class RunFacts:
     state: Badge
 
 
-_FACTS = ("run", "profile", "load", "gateway", "database", "MCP servers", "started", "cases valid")
+_FACTS = ("profile", "load", "gateway", "database", "MCP servers", "started", "cases valid")
 
 
 def compare_page(sides: Sequence[SideBySide], reference: int, chart_library: str | None, charts_off: str) -> str:
@@ -84,7 +86,8 @@ def compare_page(sides: Sequence[SideBySide], reference: int, chart_library: str
             notes.append(f"Not the same load: {side.label} against {first.label}: {'; '.join(side.load)}.")
         if side.machine:
             notes.append(f"Not the same machine: {side.label} against {first.label}: {'; '.join(side.machine)}.")
-    if any(side.comparison is None for place, side in enumerate(sides) if place != reference):
+    judged = all(side.comparison for place, side in enumerate(sides) if place != reference)
+    if not judged:
         notes.append(HOW_TO_JUDGE)
     frame = Frame(
         title="Runs beside each other",
@@ -101,8 +104,7 @@ def compare_page(sides: Sequence[SideBySide], reference: int, chart_library: str
         "heads": _FACTS,
         "facts": [_facts(side, "reference" if place == reference else "") for place, side in enumerate(sides)],
         "lesser": [(side.label, side.lesser) for side in sides if side.lesser],
-        "lead": f"Below a figure: how it differs from {first.label}. What is marked ≈ is an estimate that nothing "
-        "judged: noise alone makes such differences.",
+        "lead": f"Below a figure: how it differs from {first.label}.{'' if judged else _ESTIMATES}",
     }
     return _page(frame, context, columns, reference, [side.run for side in sides], chart_library)
 
@@ -121,7 +123,8 @@ def _finding(sides: Sequence[SideBySide], reference: int) -> tuple[str, Tone, st
     tones = {VERDICT_TONES[verdict] for verdict in verdicts}
     tone = next(one for one in (Tone.BAD, Tone.WARN, Tone.GOOD, Tone.PLAIN) if one in tones)
     if len(judged) == len(sides) - 1 == 1:
-        return next(iter(verdicts)).value.capitalize(), tone, said
+        verdict = next(iter(verdicts))
+        return "Critical regression" if verdict is Verdict.CRITICAL else verdict.value.capitalize(), tone, said
     return f"{len(judged)} of {len(sides) - 1} judged", tone, said
 
 
@@ -149,7 +152,6 @@ def _facts(side: SideBySide, note: str) -> RunFacts:
     measured = [case for case in run.cases if case.kind == "measured"]
     valid = sum(case.validity is Validity.VALID for case in measured)
     facts = [
-        run.run_id,
         run.profile,
         f"{load.requests} {TIMES} {load.iterations}, {load.concurrency} concurrent",
         target.release or "not told",
@@ -159,7 +161,8 @@ def _facts(side: SideBySide, note: str) -> RunFacts:
         f"{valid} of {len(measured)}",
     ]
     tone = Tone.GOOD if run.status.value == "complete" else Tone.WARN
-    return RunFacts(side.label, note, facts, Badge(run.status.value, tone))
+    notes = [text for text in (note, run.run_id if run.run_id != side.label else "") if text]
+    return RunFacts(side.label, ", ".join(notes), facts, Badge(run.status.value, tone))
 
 
 def _page(

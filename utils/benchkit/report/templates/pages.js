@@ -104,7 +104,7 @@
       chart.data.datasets.forEach((set, number) => {
         const scale = scales[set.yAxisID];
         ctx.save();
-        ctx.strokeStyle = set.borderColor;
+        ctx.strokeStyle = chart.config.type === "bar" ? colour("text") : set.borderColor;
         ctx.lineWidth = 1.5;
         chart.getDatasetMeta(number).data.forEach((point, place) => {
           const ends = set.intervals?.[place];

@@ -8,6 +8,7 @@
 // the address as #?TABLE.q=words&…, which no link to a case (#scenario/case) can be taken for.
 (() => {
   const CHOICES = new Set(["validity", "verdict", "state", "finding"]);
+  const FEW = 6; // rows that nobody needs a filter for
   const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/;
   const NOT_SHOWN_IN_COPIES = ".hidden, .description, .of-group";
 
@@ -302,11 +303,14 @@
       return button;
     };
 
+    const filters = () => [
+      element("label", {}, element("span", {}, "Filter"), input),
+      ...choices.map(({ label, select }) => element("label", {}, element("span", {}, label), select)),
+    ];
     const tools = element(
       "div",
       { className: "tools" },
-      element("label", {}, element("span", {}, "Filter"), input),
-      ...choices.map(({ label, select }) => element("label", {}, element("span", {}, label), select)),
+      ...(rows.length < FEW ? [] : filters()),
       reset,
       status,
       element("span", { className: "copies" }, copyButton("Markdown", markdown), copyButton("CSV", csv)),
