@@ -106,7 +106,7 @@ def compare_page(sides: Sequence[SideBySide], reference: int, chart_library: str
         "lesser": [(side.label, side.lesser) for side in sides if side.lesser],
         "lead": f"Below a figure: how it differs from {first.label}.{'' if judged else _ESTIMATES}",
     }
-    return _page(frame, context, columns, reference, [side.run for side in sides], chart_library)
+    return _page(frame, context, columns, [side.run for side in sides], chart_library, reference=reference)
 
 
 def _finding(sides: Sequence[SideBySide], reference: int) -> tuple[str, Tone, str]:
@@ -169,10 +169,10 @@ def _page(
     frame: Frame,
     context: Mapping[str, object],
     columns: Sequence[Column],
-    reference: int,
     runs: Sequence[Run],
     chart_library: str | None,
     *,
+    reference: int = 0,
     as_ratio: bool = False,
 ) -> str:
     cases = case_keys(runs, differences=False)
@@ -232,7 +232,7 @@ def database_page(groups: Mapping[str, Sequence[SideBySide]], chart_library: str
         "lead": f"Medians over the runs of a database ({counted}). Below a figure: its ratio to that of {names[0]}, "
         "as an estimate that nothing judged.",
     }
-    return _page(frame, context, columns, 0, runs, chart_library, as_ratio=True)
+    return _page(frame, context, columns, runs, chart_library, as_ratio=True)
 
 
 def _medians(runs: Sequence[Run], name: str) -> dict[str, Outcome]:

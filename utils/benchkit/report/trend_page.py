@@ -74,14 +74,7 @@ def trend_page(
         _case(case, [(row, one.series) for row, one in zip(rows, words, strict=True) if row.case == case], trend, plots)
         for case in dict.fromkeys(row.case for row in rows)
     ]
-    worse = any(one.series.change_percent < 0 for one in words)
-    moved = any(one.series.change_points or one.series.slide for one in words)
-    few = all(one.series.problem for one in words)
-    word, tone = ("Steady", Tone.GOOD) if words else ("No trend", Tone.WARN)
-    if moved:
-        word, tone = ("Got worse", Tone.BAD) if worse else ("Got better", Tone.GOOD)
-    elif words and few:
-        word, tone = "Too few runs", Tone.WARN
+    word, tone = _word([one.series for one in words])
     frame = Frame(
         title=f"Trend of the {trend.profile} profile",
         subject=f"{len(trend.runs)} runs",
@@ -99,6 +92,16 @@ def trend_page(
         "found": [(row.case, row.metric, text) for row in rows for text in row.findings if row.state != "too few runs"],
     }
     return fill_page("trend.html", frame, context, plots, chart_library)
+
+
+def _word(series: Sequence[SeriesTrend]) -> tuple[str, Tone]:
+    """What came out, the worst of it."""
+    if any(one.change_points or one.slide for one in series):
+        worse = any(one.change_percent < 0 for one in series)
+        return ("Got worse", Tone.BAD) if worse else ("Got better", Tone.GOOD)
+    if not series:
+        return "No trend", Tone.WARN
+    return ("Too few runs", Tone.WARN) if all(one.problem for one in series) else ("Steady", Tone.GOOD)
 
 
 def _row(words: SeriesWords) -> TrendRow:
