@@ -11,11 +11,12 @@ PROFILE ?= light
 RUN ?= results/latest
 BASELINE ?= $(PROFILE)
 RUNS ?= 5
+PORT ?= 8099
 ENV_FILE ?= .env.example
 export PROFILE
 
 PYTHON := .venv/bin/python
-SHELL_FILES := run-configurable.sh run-advanced.sh $(wildcard scenarios/*.sh utils/*.sh utils/lib/*.sh) .ci/run
+SHELL_FILES := run-configurable.sh run-advanced.sh run-all.sh $(wildcard scenarios/*.sh utils/*.sh utils/lib/*.sh) .ci/run
 SHELL_TESTS := $(wildcard tests/shell/*.bash tests/shell/*.bats)
 PYTHON_FILES := utils servers benchmarks tests
 PROFILES := $(basename $(notdir $(wildcard profiles/*.env)))
@@ -37,6 +38,10 @@ SCENARIO_TESTS := $(addprefix test-,$(SCENARIOS_HERE))
 $(SCENARIO_TESTS): test-%: setup ## test-tools, test-resources, test-prompts, test-mixed, test-gateway-core: one scenario
 	@$(call scenario-script,$*)
 
+.PHONY: run-all
+run-all: setup ## Measure light, medium and heavy, one after the other, with one report; ARGS=--resume goes on
+	@./run-all.sh $(ARGS)
+
 PROFILE_TESTS := $(addprefix test-,$(PROFILES))
 .PHONY: $(PROFILE_TESTS)
 $(PROFILE_TESTS): test-%: setup ## test-light, test-medium, test-heavy: the profile's scenarios
@@ -57,6 +62,14 @@ database-report: setup ## SQLite against PostgreSQL, of RUNS="results/a results/
 .PHONY: report
 report: setup ## Write the HTML report of RUN (results/latest) again
 	@$(PYTHON) utils/report_generator.py "$(RUN)"
+
+.PHONY: index
+index: setup ## Write results/index.html, the list of all runs, again
+	@$(PYTHON) utils/results_index.py
+
+.PHONY: serve-reports
+serve-reports: index ## Serve the reports on 127.0.0.1 until Ctrl-C: PORT=8099
+	@$(PYTHON) utils/serve_reports.py --port "$(PORT)"
 
 ##@ Gateways side by side
 

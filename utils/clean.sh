@@ -31,15 +31,16 @@ clean_results() {
   directory=$(setting reporting.output_dir)
   for run in "$directory"/*/; do
     run=${run%/}
-    # A run has its plan, a comparison of several gateways one for each.
-    if [ -L "$run" ] || ! compgen -G "$run/plan.json" >/dev/null && ! compgen -G "$run/*/plan.json" >/dev/null; then
+    # A run has its plan, a comparison of several gateways one for each, one over all profiles its state.
+    if [ -L "$run" ] || ! { [ -e "$run/plan.json" ] || [ -e "$run/all.json" ] \
+      || compgen -G "$run/*/plan.json" >/dev/null; }; then
       continue
     fi
     rm -rf "$run"
     count=$((count + 1))
   done
   [ ! -L "$directory/latest" ] || rm -f "$directory/latest"
-  rm -f "$directory/.history.sqlite" # the index over them
+  rm -f "$directory/index.html" "$directory/.history.sqlite" "$directory/.groups.sqlite" # their list, and its indexes
   log::info "$count runs removed from $directory"
 }
 

@@ -52,6 +52,7 @@ main() {
     [ "$code" -eq 0 ] || log::die "$code" "run $number of $count failed: the ${#dirs[@]} before it are kept in $results"
     dirs+=("$(cd "$results/latest" && pwd -P)") || log::die 2 "$results/latest: does not lead to the run that just ended"
   done
+  load::index "$results"
   [ "$kind" = baseline ] || load::python noise.py record "${dirs[@]}"
 }
 

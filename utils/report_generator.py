@@ -15,10 +15,7 @@ exit: 0 written; 2 there is no such run, a document is damaged, the runs do not 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchkit import store
@@ -26,6 +23,7 @@ from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.model import Comparison, Run
 from benchkit.pages import PAGES, page_of
 from benchkit.report.chart_library import read_chart_library
+from benchkit.report.desktop import show, wants_browser
 from benchkit.report.render import render
 from benchkit.report.view import build_page
 from benchkit.settings import ROOT, load_settings
@@ -51,10 +49,7 @@ def main() -> ExitCode:
     output = arguments.output or default_output(kind, arguments.run_dir[0])
     store.write_text(output, html)
     print(output)
-    wanted = arguments.open
-    if wanted is None:
-        wanted = reporting.open_browser and sys.stdout.isatty() and has_desktop(os.environ, sys.platform)
-    if wanted:
+    if wants_browser(arguments.open, reporting.open_browser):
         show(output)
     return ExitCode.OK
 
@@ -97,23 +92,6 @@ def read_documents(run_dir: Path, comparison_file: Path | None = None) -> tuple[
             "delete the file"
         )
     return run, comparison
-
-
-def has_desktop(environ: Mapping[str, str], platform: str) -> bool:
-    """Whether a browser has somewhere to open; never in CI."""
-    if environ.get("CI"):
-        return False
-    return platform == "darwin" or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
-
-
-def show(path: Path) -> None:
-    """Open the report in a browser. A report that nobody could open is still a report, so this never fails."""
-    try:
-        opened = webbrowser.open(path.resolve().as_uri())
-    except (webbrowser.Error, OSError):
-        opened = False
-    if not opened:
-        print("warning: no browser could be opened", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from pathlib import Path
 
@@ -22,6 +22,32 @@ class ExitCode(IntEnum):
     INCONCLUSIVE = 4
     INTERRUPTED = 130
     TERMINATED = 143
+
+
+_WORST_FIRST = (
+    ExitCode.INTERRUPTED,
+    ExitCode.TERMINATED,
+    ExitCode.REGRESSION,
+    ExitCode.USAGE,
+    ExitCode.INVALID,
+    ExitCode.INCONCLUSIVE,
+    ExitCode.OK,
+)
+
+
+def severity(code: int) -> int:
+    """Where a run with this exit code stands among several, 0 is the worst.
+
+    An interrupt says that not all was measured. Then a regression: it is proven, and stays so whatever another run
+    would have shown, so nothing may hide it. A run that could not be made is worse than one with invalid cases, for it
+    has no figure at all. A code that is none of the toolkit's (137: killed) counts as such a run.
+    """
+    return _WORST_FIRST.index(ExitCode(code)) if code in set(ExitCode) else _WORST_FIRST.index(ExitCode.USAGE)
+
+
+def worst_code(codes: Iterable[int]) -> ExitCode:
+    """What several runs together end with: the worst of their codes, by :func:`severity`."""
+    return _WORST_FIRST[min(map(severity, codes), default=severity(ExitCode.OK))]
 
 
 class UserError(Exception):

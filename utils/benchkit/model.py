@@ -345,6 +345,58 @@ class Run(Model):
     """What gateway, servers, databases and load generator used meanwhile; absent where nothing was sampled."""
 
 
+class ProfileState(StrEnum):
+    """How far one profile of a run over several profiles is."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    INTERRUPTED = "interrupted"
+
+
+class ProfileRun(Model):
+    """One profile of a run over several profiles.
+
+    ``load``, ``scenarios`` and ``base_url``: what was asked for when all began. ``run``: the directory of its run,
+    beside that of the whole; empty where there is none. ``exit_code`` and ``reason``: how that run ended. ``earlier``:
+    directories of attempts that were cut short; they are kept, and no part of the result.
+    """
+
+    profile: str
+    load: Load
+    scenarios: list[str]
+    base_url: str
+    state: ProfileState = ProfileState.PENDING
+    run: str = ""
+    exit_code: int | None = None
+    reason: str = ""
+    started: datetime | None = None
+    finished: datetime | None = None
+    earlier: list[str] = Field(default_factory=list)
+
+
+class AllRuns(Model):
+    """``all.json``: a run over several profiles, one after the other; each is a run of its own.
+
+    ``options`` are the flags that every run gets. ``finished``, ``exit_code`` and ``reason`` are absent while it goes
+    on; an interrupted one has them too, and loses them when it is resumed.
+    """
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    started: datetime
+    options: dict[str, str]
+    profiles: list[ProfileRun] = Field(min_length=1)
+    finished: datetime | None = None
+    exit_code: int | None = None
+    reason: str = ""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no profile is left to be measured."""
+        return all(one.state is ProfileState.DONE for one in self.profiles)
+
+
 class BaselineRun(Model):
     """One run's figures in a baseline: per case and metric the median over its iterations.
 
@@ -408,6 +460,9 @@ class Verdict(StrEnum):
 
 CHANGES = frozenset({Verdict.CRITICAL, Verdict.REGRESSION, Verdict.SLOWER, Verdict.IMPROVEMENT})
 """Verdicts that say that something changed."""
+
+REGRESSIONS = frozenset({Verdict.CRITICAL, Verdict.REGRESSION})
+"""Verdicts that fail a run."""
 
 
 class MetricComparison(Model):

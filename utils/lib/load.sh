@@ -14,6 +14,8 @@ LOAD_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 
 # The interpreter of the toolkit's environment.
 : "${PERF_PYTHON:=$LOAD_ROOT/.venv/bin/python}"
+# A file that takes the run's directory once there is one, for whoever started this; empty: one of the run's own.
+: "${LOAD_DIR_FILE:=}"
 
 LOAD_FLAGS=()         # flags that every program takes: --profile, --scenarios, --requests …
 LOAD_SESSION_ARGS=()  # further arguments of utils/measure.py
@@ -104,14 +106,16 @@ load::main() {
 load::prepare() {
   [ -x "$PERF_PYTHON" ] || log::die 2 "$PERF_PYTHON: the toolkit's environment is not there; run make setup"
   cleanup::install
-  # The last one registered runs first: load, session, results, what is measured.
+  # The last one registered runs first: load, session, results, what is measured, the list of all runs.
   cleanup::push load::last_line
   cleanup::push load::remove_tmp
+  cleanup::push load::index
   cleanup::push "$1"
   cleanup::push "$2"
   cleanup::push load::close_session
   cleanup::push load::stop_load
   LOAD_TMP=$(mktemp -d)
+  LOAD_DIR_FILE=${LOAD_DIR_FILE:-$LOAD_TMP/dir}
 }
 
 # --- the session with utils/measure.py -------------------------------------------------------------------------------
@@ -123,7 +127,7 @@ load::open_session() {
   mkfifo "$LOAD_TMP/ask" "$LOAD_TMP/answer"
   exec 5<>"${TMPDIR:-/tmp}/perf_test_$(id -u).lock"
   # Not by load::python: a function in the background is a shell of its own, and a signal would reach only that.
-  "$PERF_PYTHON" "$LOAD_ROOT/utils/measure.py" --owner $$ --dir-file "$LOAD_TMP/dir" --command "$(load::command)" \
+  "$PERF_PYTHON" "$LOAD_ROOT/utils/measure.py" --owner $$ --dir-file "$LOAD_DIR_FILE" --command "$(load::command)" \
     ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} \
     ${LOAD_SESSION_ARGS[@]+"${LOAD_SESSION_ARGS[@]}"} <"$LOAD_TMP/ask" >"$LOAD_TMP/answer" &
   LOAD_SESSION=$!
@@ -338,8 +342,8 @@ load::mark_interrupted() {
 # load::is_unfinished: is there a directory of results without its last word? Then LOAD_DIR is that.
 load::is_unfinished() {
   [ "$LOAD_FINISHED" = false ] || return 1
-  if [ -z "$LOAD_DIR" ] && [ -n "$LOAD_TMP" ] && [ -s "$LOAD_TMP/dir" ]; then
-    LOAD_DIR=$(cat "$LOAD_TMP/dir")
+  if [ -z "$LOAD_DIR" ] && [ -n "$LOAD_TMP" ] && [ -s "$LOAD_DIR_FILE" ]; then
+    LOAD_DIR=$(cat "$LOAD_DIR_FILE")
   fi
   [ -n "$LOAD_DIR" ]
 }
@@ -354,6 +358,13 @@ load::mark_run() {
     130 | 143) LOAD_REASON='interrupted; what was measured is kept and marked' ;;
   esac
   load::python collect_results.py "$1" --interrupted "$CLEANUP_CODE" >/dev/null
+}
+
+# load::index [RESULTS]: results/index.html lists this run, too, however it ended.
+load::index() {
+  local results=${1:-${LOAD_DIR%/*}}
+  [ -n "$results" ] && [ "$LOAD_REPORT" = true ] || return 0
+  load::python results_index.py --results-dir "$results" >/dev/null || log::warn 'the list of all runs could not be written'
 }
 
 # load::last_line: make hides the code of a run behind its own 2, so it stands in the last line.

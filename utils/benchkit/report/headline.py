@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
@@ -83,6 +84,24 @@ def headline(run: Run, comparison: Comparison | None) -> Headline:
         return _without_result(run, comparison, tally, measured)
     invalid = _invalid_sentence(tally[Validity.INVALID], measured)
     return _against(comparison, invalid) if comparison else _alone(run, invalid)
+
+
+def outcome(
+    status: RunStatus, tally: Mapping[Validity, int], verdict: Verdict | None, exit_code: int
+) -> tuple[str, Tone]:
+    """The word of a :func:`headline` and its tone, from what a list knows of a run.
+
+    ``tally``: the cases that were measured themselves, by validity.
+    """
+    if status is RunStatus.INTERRUPTED:
+        return "Interrupted", Tone.WARN
+    if not sum(tally.values()) - tally.get(Validity.SKIPPED, 0):
+        return "Nothing measured", Tone.BAD
+    if not tally.get(Validity.VALID):
+        return "Invalid", Tone.BAD
+    if tally.get(Validity.INVALID) and verdict not in (Verdict.REGRESSION, Verdict.CRITICAL):
+        return "Invalid", Tone.BAD
+    return _COMPARED[verdict] if verdict else _ENDED.get(exit_code, ("Failed", Tone.BAD))
 
 
 def _without_result(run: Run, comparison: Comparison | None, tally: Counter[Validity], measured: int) -> Headline:

@@ -6,6 +6,7 @@ The index lies in ``results/.history.sqlite``. It is a copy: it can be removed a
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,8 +28,9 @@ class StoredRun(Model):
     """One line of the history. ``name`` is the run's directory below the results' directory.
 
     ``verdict`` and ``verdict_reason`` are those of ``comparison.json``, absent where the run was not compared; where
-    that file cannot be read the reason says why. ``measured`` of ``cases`` are valid. ``paired``: the run is one side
-    of a comparison of gateways.
+    that file cannot be read the reason says why. ``measured`` of ``cases`` are valid. ``tally``: the cases that were
+    measured themselves, by validity; ``sent``: their requests. ``paired``: the run is one side of a comparison of
+    gateways.
     """
 
     name: str
@@ -46,6 +48,10 @@ class StoredRun(Model):
     load: Load
     cases: int
     measured: int
+    tally: dict[Validity, int]
+    sent: int
+    load_seconds: float
+    scenarios: list[str]
     paired: bool = False
 
     @property
@@ -127,7 +133,7 @@ def _stamp(path: str) -> str:
 
 def _summary(results: Path, name: str) -> Summary:
     try:
-        run = _read(results / name / "run.json")
+        run = read_light(results / name / "run.json")
     except UserError as error:
         return Summary("", str(error))
     verdict, reason = _verdict(results / name / "comparison.json")
@@ -148,13 +154,27 @@ def _summary(results: Path, name: str) -> Summary:
         load=run.environment.load,
         cases=len(run.cases),
         measured=len(valid),
+        tally=tally_of(run),
+        sent=sent_by(run),
+        load_seconds=run.load_seconds,
+        scenarios=run.scenarios,
         paired=run.side is not None,
     )
     figures = {case.id: CaseFigures(figures=case_figures(case), advisory=case.advisory) for case in valid}
     return Summary(head.model_dump_json(), _FIGURES.dump_json(figures).decode())
 
 
-def _read(path: Path) -> Run:
+def tally_of(run: Run) -> dict[Validity, int]:
+    """The cases that were measured themselves, by validity."""
+    return dict(Counter(case.validity for case in run.cases if case.kind == "measured"))
+
+
+def sent_by(run: Run) -> int:
+    """The requests of all cases that were measured themselves, over their iterations."""
+    return sum(one.sent for case in run.cases if case.kind == "measured" for one in case.iterations)
+
+
+def read_light(path: Path) -> Run:
     """A run without histograms and timelines, which are most of its bytes and no part of the index.
 
     Raises:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LAYOUT = 1
+LAYOUT = 2
 """Number of the table's layout and of what the texts hold; another one in the file means that it is made anew."""
 
 WAIT_S = 10.0

@@ -1,0 +1,181 @@
+"""The stored groups of runs: comparisons of gateways, release histories, tunings, and runs over several profiles.
+
+Like :mod:`~benchkit.verdict.history` for what has no ``run.json`` of its own: a line for each, by an index that lies in
+``results/.groups.sqlite`` and can be removed at any time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import Field, TypeAdapter
+
+from benchkit import store
+from benchkit.errors import ExitCode, UserError, os_reason, worst_code
+from benchkit.model import AllRuns, Comparison, Model, ProfileState, Run, RunStatus, SidesDocument, Validity, Verdict
+from benchkit.verdict.history import DamagedRun, read_light, sent_by, tally_of
+from benchkit.verdict.index import FileIndex, Summary, stamp
+
+INDEX = ".groups.sqlite"
+
+
+class GroupKind(StrEnum):
+    """What a group of runs is for."""
+
+    COMPARISON = "comparison"
+    HISTORY = "history"
+    TUNE = "tune"
+    ALL = "all"
+
+
+class StoredGroup(Model):
+    """One line of the list. ``name`` is the group's directory below the results' directory.
+
+    ``finished`` and ``exit_code`` are absent while a run over several profiles goes on. ``verdict``: of a comparison.
+    ``tally`` and ``sent`` are those of the sides, as in :class:`~benchkit.verdict.history.StoredRun`; of a run over
+    several profiles they are absent, for its ``runs`` have lines of their own.
+    """
+
+    name: str
+    kind: GroupKind
+    profile: str
+    release: str = ""
+    status: RunStatus
+    started: datetime
+    finished: datetime | None = None
+    exit_code: int | None = None
+    verdict: Verdict | None = None
+    tally: dict[Validity, int] = Field(default_factory=dict)
+    sent: int = 0
+    runs: list[str] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """All groups, the oldest first, and the directories that cannot be read."""
+
+    groups: list[StoredGroup]
+    damaged: list[DamagedRun]
+
+
+_GROUPS = TypeAdapter(list[StoredGroup])
+_DOCUMENTS = ("all.json", "comparison.json", "history.json", "tune.json")
+
+
+def read_groups(results: Path) -> Groups:
+    """The groups below a results' directory, with the index brought up to date. A missing directory holds none.
+
+    A directory with a plan and without ``run.json`` is damaged, too: its run was killed, or goes on.
+
+    Raises:
+        UserError: the directory cannot be read.
+    """
+    index = FileIndex(results / INDEX, _sources(results), lambda name: _summary(results / name))
+    try:
+        groups = _GROUPS.validate_json(f"[{','.join(index.heads().values())}]")
+        damaged = [DamagedRun(name=name, problem=problem) for name, problem in index.problems().items()]
+    finally:
+        index.close()
+    return Groups(sorted(groups, key=lambda group: (group.started, group.name)), damaged)
+
+
+def _sources(results: Path) -> dict[str, str]:
+    """Every directory that holds a group, or a plan alone, with the stamps of all that is read of it."""
+    try:
+        found = {entry.name: entry.path for entry in os.scandir(results) if entry.is_dir(follow_symlinks=False)}
+        marks = {name: _marks(path) for name, path in found.items() if not _stamp(f"{path}/run.json")}
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UserError(f"{results}: the runs cannot be listed: {os_reason(error)}") from error
+    return {name: mark for name, mark in marks.items() if mark}
+
+
+def _marks(path: str) -> str:
+    """What tells one content of a group from another; empty where there is none."""
+    files = [f"{path}/{name}" for name in (*_DOCUMENTS, "plan.json")]
+    with os.scandir(path) as entries:
+        inner = sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+    files += [f"{side}/{name}" for side in inner for name in ("run.json", "plan.json")]
+    return " ".join(f"{file.removeprefix(path)}={mark}" for file in files if (mark := _stamp(file)))
+
+
+def _stamp(path: str) -> str:
+    try:
+        return stamp(path)
+    except OSError:
+        return ""
+
+
+def _summary(directory: Path) -> Summary:
+    try:
+        group = _all(directory) if (directory / "all.json").exists() else _sides(directory)
+    except UserError as error:
+        return Summary("", str(error))
+    return Summary(group.model_dump_json(), "")
+
+
+def _all(directory: Path) -> StoredGroup:
+    document = store.load(directory / "all.json", AllRuns, "run over all profiles")
+    cut = any(one.state is ProfileState.INTERRUPTED for one in document.profiles)
+    return StoredGroup(
+        name=directory.name,
+        kind=GroupKind.ALL,
+        profile=", ".join(one.profile for one in document.profiles),
+        status=RunStatus.INTERRUPTED if cut else RunStatus.COMPLETE,
+        started=document.started,
+        finished=document.finished,
+        exit_code=document.exit_code,
+        runs=[one.run for one in document.profiles if one.run],
+    )
+
+
+def _sides(directory: Path) -> StoredGroup:
+    runs = sorted(
+        (read_light(path) for path in directory.glob("*/run.json")), key=lambda run: (run.started, run.run_id)
+    )
+    if not runs:
+        raise UserError(
+            f"{directory}: there is no run.json: its run still goes on, or was killed; what there is of a killed one "
+            f"is collected by utils/collect_results.py results/{directory.name} --interrupted {ExitCode.TERMINATED:d}"
+        )
+    kind, comparison = _kind(directory)
+    cut = any(run.status is RunStatus.INTERRUPTED for run in runs)
+    return StoredGroup(
+        name=directory.name,
+        kind=kind,
+        profile=runs[0].profile,
+        release=_releases(runs),
+        status=RunStatus.INTERRUPTED if cut else RunStatus.COMPLETE,
+        started=runs[0].started,
+        finished=max(run.finished for run in runs),
+        # As the runner ends: a comparison that found nothing leaves the word to the sides.
+        exit_code=(comparison.exit_code if comparison else 0) or worst_code(run.exit_code for run in runs),
+        verdict=comparison.verdict if comparison else None,
+        tally=dict(sum((Counter(tally_of(run)) for run in runs), Counter())),
+        sent=sum(map(sent_by, runs)),
+    )
+
+
+def _kind(directory: Path) -> tuple[GroupKind, Comparison | None]:
+    """What the sides were measured for; one that was cut short is told by its name alone."""
+    if (directory / "comparison.json").exists():
+        return GroupKind.COMPARISON, store.load(directory / "comparison.json", Comparison, "comparison")
+    for kind in (GroupKind.HISTORY, GroupKind.TUNE):
+        path = directory / f"{kind}.json"
+        if path.exists():
+            return GroupKind(store.load(path, SidesDocument, kind).kind), None
+    word = directory.name.partition("_")[0]
+    return (GroupKind(word) if word in set(GroupKind) else GroupKind.COMPARISON), None
+
+
+def _releases(runs: Sequence[Run]) -> str:
+    """``1.0.6, 1.0.7``: the gateways in the order in which they were given, each once."""
+    names = [run.environment.target.release or "not told" for run in runs]
+    return ", ".join(dict.fromkeys(names))

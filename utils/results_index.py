@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""Write results/index.html: all runs, the newest first, each with its verdict and a link to its report.
+
+Only what changed since the last time is read again. Prints the page's path.
+
+exit: 0 written; 2 the results' directory cannot be read or written
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchkit import store
+from benchkit.errors import ExitCode, UserError, run_program
+from benchkit.listing import read_listing
+from benchkit.report.index_page import index_page
+from benchkit.settings import load_settings
+
+
+def main() -> ExitCode:
+    """Read, render, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--results-dir", type=Path, metavar="DIR", help="where runs lie (default: RESULTS_DIR, config.yaml)"
+    )
+    results: Path = parser.parse_args().results_dir or load_settings().results_dir
+    if not results.is_dir():
+        raise UserError(f"{results}: there is no such directory; runs are written there")
+    output = results / "index.html"
+    store.write_text(output, index_page(*read_listing(results)))
+    print(output)
+    return ExitCode.OK
+
+
+if __name__ == "__main__":
+    run_program(main)

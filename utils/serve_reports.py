@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+"""Serve the reports below the results' directory on 127.0.0.1, until Ctrl-C. Nothing can be changed through it.
+
+Only files are answered: a directory leads to its index.html or report.html, none is listed. What begins with a dot,
+and what lies outside, also behind a link, is not there. A request by another name than 127.0.0.1 or localhost is
+refused, so that no page of the network can read the reports through the browser.
+
+exit: 2 the port is taken, or there are no results; 130, 143 interrupted
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import shutil
+import signal
+import stat
+import sys
+from email.utils import formatdate
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import FrameType
+from urllib.parse import quote, unquote, urlsplit
+
+from benchkit.errors import ExitCode, UserError, os_reason, run_program
+from benchkit.settings import load_settings
+
+HOST = "127.0.0.1"
+STARTS = ("index.html", "report.html", "history.html", "tune.html")
+"""What a directory leads to, the first that is there."""
+
+KINDS = {
+    ".html": "text/html",
+    ".json": "application/json",
+    **dict.fromkeys([".csv", ".err", ".log", ".md", ".txt", ".xml"], "text/plain"),
+}
+"""What a file is shown as, by its name's end."""
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers GET and HEAD with files below ``root``, which is resolved."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 30
+    server_version = "reports"
+    sys_version = ""
+
+    def __init__(self, root: Path, *arguments: object) -> None:
+        self._root = root
+        super().__init__(*arguments)  # type: ignore[arg-type]  # the server's own, passed on
+
+    def do_GET(self) -> None:  # pylint: disable=invalid-name  # the base class looks for it
+        """Send a file."""
+        self._answer(body=True)
+
+    def do_HEAD(self) -> None:  # pylint: disable=invalid-name  # the base class looks for it
+        """Send what GET would, without the file."""
+        self._answer(body=False)
+
+    def _answer(self, *, body: bool) -> None:
+        if not self._is_asked_here():
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
+            return
+        path = urlsplit(self.path).path
+        found = find(self._root, path)
+        if found is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+        elif isinstance(found, str):
+            self.send_response(HTTPStatus.FOUND)
+            self.send_header("Location", found)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        else:
+            self._send(found, body=body)
+
+    def _is_asked_here(self) -> bool:
+        name = (self.headers.get("Host") or "").rpartition(":")[0] or self.headers.get("Host")
+        return name in (HOST, "localhost")
+
+    def _send(self, path: Path, *, body: bool) -> None:
+        try:
+            source = path.open("rb")
+        except OSError:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        with source:
+            size = path.stat().st_size
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", content_type(path))
+            self.send_header("Content-Length", str(size))
+            self.send_header("Last-Modified", formatdate(path.stat().st_mtime, usegmt=True))
+            self.end_headers()
+            if body:
+                shutil.copyfileobj(source, self.wfile)
+
+    def end_headers(self) -> None:
+        """Every answer, errors too, carries the headers above."""
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class's name
+        """Nobody asked who read what."""
+
+
+class Server(ThreadingHTTPServer):
+    """One thread for each connection; none of them keeps the program alive."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A browser that went away in the middle is no error."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # passed on
+
+
+def find(root: Path, path: str) -> Path | str | None:
+    """The file that an address names; the address to go to instead, of a directory; ``None`` where there is nothing.
+
+    Args:
+        root: the resolved directory that everything lies in.
+        path: the path of the address, percent-encoded.
+    """
+    parts = [part for part in unquote(path).split("/") if part]
+    if not path.startswith("/") or any(part.startswith(".") or "\0" in part or "\\" in part for part in parts):
+        return None
+    try:
+        found = root.joinpath(*parts).resolve(strict=True)
+        mode = found.stat().st_mode
+    except (OSError, RuntimeError):  # nothing there, a name too long, links in a circle
+        return None
+    if not found.is_relative_to(root) or any(part.startswith(".") for part in found.relative_to(root).parts):
+        return None
+    if stat.S_ISREG(mode):
+        return found
+    start = next((name for name in STARTS if (found / name).is_file()), None) if stat.S_ISDIR(mode) else None
+    if start is None:
+        return None
+    return "/" + "/".join(quote(part) for part in [*parts, start])
+
+
+def content_type(path: Path) -> str:
+    """As what a browser shows a file; what it would not show as text it saves."""
+    return f"{kind}; charset=utf-8" if (kind := KINDS.get(path.suffix)) else "application/octet-stream"
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(ExitCode.TERMINATED)
+
+
+def main() -> ExitCode:
+    """Serve until told to stop."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", default="8099", metavar="N", help="port on 127.0.0.1 (8099); 0: any that is free")
+    parser.add_argument(
+        "--results-dir", type=Path, metavar="DIR", help="where runs lie (default: RESULTS_DIR, config.yaml)"
+    )
+    options = parser.parse_args()
+    root: Path = (options.results_dir or load_settings().results_dir).resolve()
+    if not root.is_dir():
+        raise UserError(f"{root}: there is no such directory; runs are written there")
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, _terminate)
+    with _listen(options.port, root) as server:
+        print(f"reports: http://{HOST}:{server.server_port}/ (Ctrl-C ends it)", flush=True)
+        try:
+            server.serve_forever()
+        except (KeyboardInterrupt, SystemExit) as end:
+            print("\nstopped", file=sys.stderr)
+            return ExitCode.TERMINATED if isinstance(end, SystemExit) else ExitCode.INTERRUPTED
+    return ExitCode.OK
+
+
+def _listen(port: str, root: Path) -> Server:
+    if not port.isdecimal() or int(port) > 65535:
+        raise UserError(f"PORT={port}: must be a port, like 8099")
+    try:
+        return Server((HOST, int(port)), partial(Handler, root))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(f"port {port} is taken: take another one, make serve-reports PORT=8100") from error
+        raise UserError(f"port {port}: cannot be listened on: {os_reason(error)}; take another one") from error
+
+
+if __name__ == "__main__":
+    run_program(main)
