@@ -156,7 +156,7 @@ _ENDS: dict[int | None, str] = {
     ExitCode.INTERRUPTED: "interrupted in {}",
     ExitCode.TERMINATED: "interrupted in {}",
     ExitCode.REGRESSION: "regression in {}",
-    ExitCode.USAGE: "could not be measured and judged: {}",
+    ExitCode.USAGE: "without a result: {}",
     ExitCode.INVALID: "invalid or missing cases in {}",
     ExitCode.INCONCLUSIVE: "undecided: {}",
     ExitCode.OK: "passed: {}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,6 +97,5 @@ def _report(results: Path, name: str, file: str) -> str:
 
 
 def _damaged(one: DamagedRun) -> Damaged:
-    """The problem without the place of this checkout: a path begins with the directory's own name."""
-    head, mark, rest = one.problem.partition(f"/{one.name}")
-    return Damaged(one.name, f"{one.name}{rest}" if mark and " " not in head else one.problem)
+    """The problem without the place of this checkout: its path begins with the directory's own name."""
+    return Damaged(one.name, re.sub(rf"^.*?/(?={re.escape(one.name)}[/:])", "", one.problem, count=1))

@@ -227,9 +227,9 @@ def _notes(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> list[str]
 def _facts(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> list[tuple[str, str]]:
     tally = [case.validity for one in profiles for case in _measured(one) if case.validity is not Validity.SKIPPED]
     sent, failed = _requests([case for one in profiles for case in _measured(one)])
-    done = sum(one.entry.state is ProfileState.DONE for one in profiles)
+    measured = sum(one.run is not None and one.entry.state is ProfileState.DONE for one in profiles)
     facts = [
-        ("Profiles measured", f"{done} of {len(profiles)}"),
+        ("Profiles measured", f"{measured} of {len(profiles)}"),
         ("Cases valid", f"{tally.count(Validity.VALID)} of {len(tally)}"),
         ("Requests sent", figures.count(sent)),
     ]

@@ -25,13 +25,35 @@
     ...extra,
   });
 
-  // Of a logarithmic axis only 1, 2 and 5 and their tens are labelled.
-  const label = (value) => ([1, 2, 5].includes(Number(value.toExponential().split("e")[0])) ? plain(value) : "");
+  // A logarithmic axis with some room around its points, and round numbers: 1-2-5, finer where that are too few.
+  const logarithmic = (values) => {
+    const low = Math.min(...values) / 1.25;
+    const high = Math.max(...values) * 1.25;
+    const ticks = [];
+    for (const steps of [[1, 2, 5], [1, 1.5, 2, 3, 4, 5, 7]]) {
+      if (ticks.length > 2) break;
+      ticks.length = 0;
+      for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) {
+        for (const step of steps) ticks.push(Number((step * 10 ** power).toPrecision(3)));
+      }
+      ticks.splice(0, ticks.length, ...ticks.filter((value) => value >= low && value <= high));
+    }
+    return {
+      type: "logarithmic",
+      min: low,
+      max: high,
+      afterBuildTicks: (scale) => {
+        scale.ticks = ticks.map((value) => ({ value }));
+      },
+      ticks: { ...axis("").ticks, callback: plain },
+    };
+  };
 
   const draw = (canvas) => {
     if (Chart.getChart(canvas)) return;
     const { cases } = data.scenarios[Number(canvas.dataset.scenario)];
     const { metric } = canvas.dataset;
+    const values = cases.flatMap((one) => one[metric]).filter((value) => value > 0);
     new Chart(canvas, {
       type: "line",
       data: {
@@ -52,7 +74,7 @@
         interaction: { mode: "nearest", intersect: false },
         scales: {
           x: axis("", { offset: true }),
-          y: axis("", { type: "logarithmic", ticks: { ...axis("").ticks, callback: label }, grace: "5%" }),
+          y: values.length ? axis("", logarithmic(values)) : axis("", { beginAtZero: true }),
         },
         plugins: {
           legend: { position: "bottom", labels: { color: colour("text"), font, usePointStyle: true, boxHeight: 7 } },
