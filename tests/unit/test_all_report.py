@@ -18,10 +18,10 @@ from all_factory import ALL_ID, document_of, entry, run_of_profile, write_all, w
 from benchkit import store
 from benchkit.all_runs import documents_of
 from benchkit.errors import run_program
-from benchkit.model import AllRuns, ProfileState, Validity
+from benchkit.model import AllRuns, Comparison, MetricComparison, ProfileState, Validity, Verdict
 from benchkit.report import chart_library
 from benchkit.report.all_page import build_page, chart_data
-from benchkit.report.figures import ABSENT
+from benchkit.report.figures import ABSENT, MINUS
 from documents import HOSTILE_NAMES, case, comparison, failed_case
 
 
@@ -123,6 +123,18 @@ def test_what_got_worse_stands_before_what_is_invalid_and_critical_is_first(resu
     assert words == sorted(words)
     assert set(words) == {"critical", "regression"}
     assert [(row.profile, row.case) for row in page.problems] == [("heavy", ""), ("medium", "tools/call_convert_time")]
+
+
+def test_a_slow_slide_is_among_what_got_worse(results: Path) -> None:
+    run = run_of_profile("light")
+    write_profile(results, run, {})
+    path = results / run.run_id / "comparison.json"
+    compared = store.load(path, Comparison, "comparison")
+    slid = MetricComparison(verdict=Verdict.REGRESSION, change_percent=-14.0, interval=(-19.0, -9.04))
+    first = compared.cases[0].model_copy(update={"since_oldest": {"p50_latency": slid}})
+    store.save(path, compared.model_copy(update={"cases": [first, *compared.cases[1:]]}))
+    (row,) = build_page(document_of(entry("light", 1)), [documents_of(results, entry("light", 1))], "").worse
+    assert (row.metric, row.interval.replace(MINUS, "-")) == ("p50 ms since the oldest runs", "-19.0 to -9.0 %")
 
 
 def test_an_invalid_case_is_a_gap_and_never_zero(results: Path) -> None:

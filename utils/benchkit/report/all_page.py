@@ -14,8 +14,8 @@ from benchkit.model import (
     REGRESSIONS,
     AllRuns,
     Case,
-    CaseComparison,
     Comparison,
+    MetricComparison,
     ProfileRun,
     ProfileState,
     Run,
@@ -249,24 +249,33 @@ def _facts(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> list[tupl
 def _worse(profiles: Sequence[ProfileDocuments]) -> list[Worse]:
     """Every metric that got worse beyond doubt, critical ones first, and then the largest change."""
     found = [
-        (_WORSE_FIRST.index(compared.verdict), compared.change_percent or 0.0, _worse_row(one, case, name))
+        (_WORSE_FIRST.index(compared.verdict), compared.change_percent or 0.0, _worse_row(one, case.id, name, where))
         for one in profiles
         for case in (one.comparison.cases if one.comparison else [])
-        for name, compared in case.metrics.items()
+        for where in (_Reference("", case.metrics), _Reference(" since the oldest runs", case.since_oldest))
+        for name, compared in where.metrics.items()
         if compared.verdict in REGRESSIONS and not compared.advisory
     ]
     return [row for _, _, row in sorted(found, key=lambda item: item[:2])]
 
 
-def _worse_row(one: ProfileDocuments, case: CaseComparison, name: str) -> Worse:
-    compared = case.metrics[name]
+@dataclass(frozen=True)
+class _Reference:
+    """What a case was held against: words beside the metric, and how that came out."""
+
+    words: str
+    metrics: dict[str, MetricComparison]
+
+
+def _worse_row(one: ProfileDocuments, case: str, name: str, reference: _Reference) -> Worse:
+    compared = reference.metrics[name]
     unit = " points" if METRICS[name].absolute else " %"
     change = compared.change_percent
     return Worse(
         profile=one.entry.profile,
-        case=case.id,
-        link=_link(one, case.id),
-        metric=figures.heading(name),
+        case=case,
+        link=_link(one, case),
+        metric=f"{figures.heading(name)}{reference.words}",
         current=_plain(name, compared.current),
         reference=_plain(name, compared.reference),
         change=Figure() if change is None else Figure(f"{_signed(change)}{unit}", change),
