@@ -35,6 +35,8 @@ from run_directory import CASE, SCENARIO, collect, rows_file, write_iteration, w
 
 # pylint: disable=wrong-import-order  # run_directory makes it findable
 from benchkit.model import Figures, RawPart, Run
+from benchkit.session import find_hey
+from benchkit.settings import load_settings
 from benchkit.store import load
 
 SERVICE_MS = {10: 0.60, 20: 0.37, 50: 0.03}
@@ -185,7 +187,9 @@ def main() -> int:
     """Repeat, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="repetitions (3)")
-    parser.add_argument("--hey", default="hey", metavar="PROGRAM", help="the load generator (hey)")
+    parser.add_argument(
+        "--hey", default=find_hey(load_settings()), metavar="PROGRAM", help="the load generator (as config.yaml says)"
+    )
     arguments = parser.parse_args()
     repetitions = []
     for number in range(arguments.repeat):

@@ -30,8 +30,12 @@ from benchkit.model import (
     ServerCounter,
     Target,
 )
+from benchkit.session import find_hey
+from benchkit.settings import load_settings
 
 TOKEN = "s3cret-t0ken"
+HEY = find_hey(load_settings(environ={}))
+"""The real one, on PATH or where the set-up put it."""
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -122,7 +126,7 @@ def drive(plan: Plan, run_dir: Path, counters: Counters | None = None, *, gatewa
     driver = Driver(
         plan,
         run_dir,
-        hey="hey",
+        hey=HEY,
         token=lambda _: TOKEN,
         counters=counters or Counters(),
         gateway_answers=lambda: gateway_answers,
@@ -182,7 +186,7 @@ def test_rows_documents_probes_and_counters_of_a_good_case(base_url: str, tmp_pa
 
 def test_the_token_reaches_hey_and_no_file(base_url: str, tmp_path: Path) -> None:
     plan = plan_of(case("good", f"{base_url}/ok"))
-    driver = Driver(plan, tmp_path, hey="hey", token=lambda _: TOKEN, counters=Counters(), gateway_answers=lambda: True)
+    driver = Driver(plan, tmp_path, hey=HEY, token=lambda _: TOKEN, counters=Counters(), gateway_answers=lambda: True)
     process = driver.begin(next(iter(steps(plan))), 1.0)[0]
     assert f"Authorization: Bearer {TOKEN}" in process.argv
     drive(plan, tmp_path)
@@ -243,7 +247,7 @@ def test_a_gateway_that_is_gone_does_not_cost_a_timeout_for_every_case(tmp_path:
 
 def test_a_full_disk_is_a_clear_line(base_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_of(case("good", f"{base_url}/ok"))
-    driver = Driver(plan, tmp_path, hey="hey", token=lambda _: TOKEN, counters=Counters(), gateway_answers=lambda: True)
+    driver = Driver(plan, tmp_path, hey=HEY, token=lambda _: TOKEN, counters=Counters(), gateway_answers=lambda: True)
     monkeypatch.setattr(driver_module, "_MIN_FREE_BYTES", 2**80)
     with pytest.raises(UserError, match="the disk is full"):
         driver.begin(next(iter(steps(plan))), 1.0)
