@@ -30,7 +30,6 @@ class Series:  # pylint: disable=too-many-instance-attributes # one for each way
     line: bool = True
     dots: Literal["none", "small", "large"] = "large"
     hollow: bool = False
-    thin: bool = False
     dashed: bool = False
     intervals: list[tuple[float, float] | None] | None = None
 

@@ -174,9 +174,7 @@ def _plot(one: SeriesTrend, trend: Trend) -> Plot:
     scores = [run.control_score for run in trend.runs]
     if any(score is not None for score in scores):
         series.append(
-            Series(
-                "control work of the machine, ms", list(scores), "s6", axis="right", dots="none", thin=True, dashed=True
-            )
+            Series("control work of the machine, ms", list(scores), "s6", axis="right", dots="none", dashed=True)
         )
     return Plot(
         title=f"{one.case}: {heading}",

@@ -143,7 +143,7 @@
       yAxisID: one.axis,
       showLine: one.line,
       spanGaps: one.dots === "none",
-      borderWidth: one.thin ? 1 : 2,
+      borderWidth: 2,
       borderDash: one.dashed ? [6, 4] : [],
       pointRadius: { none: 0, small: 2.5, large: 4 }[one.dots],
       pointStyle: one.hollow ? "rectRot" : "circle",
