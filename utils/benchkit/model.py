@@ -254,6 +254,13 @@ class Case(Model):
     timeline: Timeline | None = None
 
 
+PartyKind = Literal["machine", "gateway", "server", "database", "cache", "generator", "monitor"]
+"""What a sampled party is for the run."""
+
+PartySource = Literal["system", "process", "container"]
+"""Whose figures a party's are: the system's, those of a process and its children, or a container's."""
+
+
 class ResourceSeries(Model):
     """What one party took of its machine: a value for each moment of ``Resources.at_s``, absent where it was not seen.
 
@@ -262,8 +269,8 @@ class ResourceSeries(Model):
     """
 
     name: str
-    kind: Literal["machine", "gateway", "server", "database", "cache", "generator", "monitor"]
-    source: Literal["system", "process", "container"]
+    kind: PartyKind
+    source: PartySource
     cpu_percent: list[float | None]
     memory_mib: list[float | None]
 
@@ -944,6 +951,61 @@ class RawGatewayCounts(Model):
     after: dict[str, ExecutionCount]
     sent: dict[str, ExecutionCount]
     settled: bool
+
+
+class MonitoredParty(Model):
+    """Who is sampled. ``side``: which of several gateways it belongs to; empty where it belongs to all of them.
+
+    ``name`` is unique within its side and those without one.
+    """
+
+    name: str
+    kind: PartyKind
+    source: PartySource
+    side: str = ""
+
+    @property
+    def id(self) -> str:
+        """What samples call it; a side's label has no stroke."""
+        return f"{self.side}/{self.name}" if self.side else self.name
+
+
+class MonitoredConnections(Model):
+    """A database's connections at one moment, in its own view; ``limit`` is how many it takes at most."""
+
+    active: int
+    idle: int
+    limit: int | None = None
+
+
+class MonitorHeader(Model):
+    """The first line of ``raw/monitor.jsonl`` (of ``monitor.jsonl`` beside the sides where there are several gateways).
+
+    ``cores`` are the machine's, ``usable_cores`` those that this run may use (less in a container with a limit).
+    """
+
+    schema_version: Literal[1] = 1
+    started: datetime
+    interval_s: float
+    cores: int
+    usable_cores: float
+    parties: list[MonitoredParty]
+    notes: list[str]
+
+
+class MonitorSample(Model):
+    """Every further line: what was seen at ``at_s`` seconds after :attr:`MonitorHeader.started`.
+
+    ``cpu_percent`` (of one core, since the sample before) and ``memory_mib`` by the party's id, ``connections`` by the
+    database's; who was not seen is not in them. ``parties`` and ``notes`` are those that came up since the last line.
+    """
+
+    at_s: float
+    cpu_percent: dict[str, float]
+    memory_mib: dict[str, float]
+    connections: dict[str, MonitoredConnections] = Field(default_factory=dict)
+    parties: list[MonitoredParty] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
 
 
 def part_files(case: PlannedCase, iteration: int) -> list[str]:

@@ -74,6 +74,7 @@ class Performance(Section):
     warmup_requests: int = Field(10, ge=0, le=100_000)
     max_error_rate: Percent = 1.0
     metrics_wait: int = Field(15, ge=0, le=600)
+    monitor: bool = True
 
 
 class Baselines(Section):
@@ -379,6 +380,7 @@ ENVIRONMENT: dict[str, str] = {
     "PERF_WARMUP": "performance.warmup",
     "PERF_WARMUP_REQUESTS": "performance.warmup_requests",
     "PERF_MAX_ERROR_RATE": "performance.max_error_rate",
+    "PERF_MONITOR": "performance.monitor",
     "PERF_SCENARIOS": "scenarios",
     "PERF_DB_BACKEND": "stack.database",
     "PERF_SERVERS_COUNT": "stack.servers",

@@ -27,6 +27,7 @@ LOAD_TMP=''
 LOAD_ERRORS=''      # file that takes what load processes complain of
 LOAD_PIDS=()        # load processes that run now
 LOAD_SESSION=''     # pid of utils/measure.py
+LOAD_MONITOR=''     # pid of utils/monitor.py
 LOAD_FINISHED=false # run.json holds its last word
 LOAD_REASON='see the error above'
 LOAD_FIELD=''
@@ -106,7 +107,7 @@ load::main() {
 load::prepare() {
   [ -x "$PERF_PYTHON" ] || log::die 2 "$PERF_PYTHON: the toolkit's environment is not there; run make setup"
   cleanup::install
-  # The last one registered runs first: load, session, results, what is measured, the list of all runs.
+  # The last one registered runs first: monitor, load, session, results, what is measured, the list of all runs.
   cleanup::push load::last_line
   cleanup::push load::remove_tmp
   cleanup::push load::index
@@ -114,6 +115,7 @@ load::prepare() {
   cleanup::push "$2"
   cleanup::push load::close_session
   cleanup::push load::stop_load
+  cleanup::push load::stop_monitor
   LOAD_TMP=$(mktemp -d)
   LOAD_DIR_FILE=${LOAD_DIR_FILE:-$LOAD_TMP/dir}
 }
@@ -215,9 +217,11 @@ load::measure() {
   load::read
   LOAD_DIR=$LOAD_FIELD
   LOAD_ERRORS=$LOAD_DIR/raw/load.err
+  load::start_monitor "$LOAD_DIR/raw/monitor.jsonl"
   while load::ask next && [ "$LOAD_FIELD" = run ]; do
     load::run_step
   done
+  load::stop_monitor
   load::end_session
 }
 
@@ -264,6 +268,48 @@ load::stop_load() {
     cleanup::stop_pid "$pid" 10 INT TERM
   done
   LOAD_PIDS=()
+}
+
+# --- the monitor -----------------------------------------------------------------------------------------------------
+
+# load::start_monitor FILE [ARGUMENT...]: sample into FILE what is used from here on. One that does not start, or ends
+# early, costs a warning and never the run.
+load::start_monitor() {
+  local file=$1 waited
+  shift
+  "$PERF_PYTHON" "$LOAD_ROOT/utils/monitor.py" --shell $$ "$@" ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} "$file" \
+    </dev/null >/dev/null 2>"$LOAD_TMP/monitor.err" 3>&- 4<&- 5>&- &
+  LOAD_MONITOR=$!
+  # Its start takes a good part of a second of one core, which is not to fall into the first measurement.
+  for ((waited = 0; waited < 50; waited++)); do
+    [ ! -s "$file" ] || return 0
+    if ! kill -0 "$LOAD_MONITOR" 2>/dev/null; then
+      load::monitor_ended
+      return 0
+    fi
+    sleep 0.1
+  done
+}
+
+# load::stop_monitor: everything that it saw is in its file already.
+load::stop_monitor() {
+  [ -n "$LOAD_MONITOR" ] || return 0
+  if kill -0 "$LOAD_MONITOR" 2>/dev/null; then
+    cleanup::stop_pid "$LOAD_MONITOR" 5 TERM
+    LOAD_MONITOR=''
+  else
+    load::monitor_ended
+  fi
+}
+
+# load::monitor_ended: by itself; with 0 it was told by the settings that there is nothing to do.
+load::monitor_ended() {
+  local code=0 reason
+  wait "$LOAD_MONITOR" || code=$?
+  LOAD_MONITOR=''
+  [ "$code" -ne 0 ] || return 0
+  reason=$(tail -n 1 "$LOAD_TMP/monitor.err" 2>/dev/null)
+  log::warn "what the run uses is not sampled (any more): ${reason:-the monitor ended with exit code $code}"
 }
 
 # --- results ---------------------------------------------------------------------------------------------------------

@@ -174,6 +174,7 @@ sides::measure() {
   load::read
   LOAD_DIR=$LOAD_FIELD
   LOAD_ERRORS=$LOAD_DIR/load.err
+  load::start_monitor "$LOAD_DIR/monitor.jsonl" --sides-file "$LOAD_TMP/sides.json"
   while load::ask next && [ "$LOAD_FIELD" != end ]; do
     case $LOAD_FIELD in
       run) load::run_step ;;
@@ -183,6 +184,7 @@ sides::measure() {
         ;;
     esac
   done
+  load::stop_monitor
   load::end_session
 }
 

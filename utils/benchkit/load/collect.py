@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchkit.errors import ExitCode
-from benchkit.load import validity
+from benchkit.load import bottleneck, validity
 from benchkit.load.cases import Detail, Entry, aggregate, difference, measured_entry, weakest, without_figures
 from benchkit.load.rawfiles import read_case, shared_counters
+from benchkit.load.resources import Monitored, read_monitor, resources
 from benchkit.load.validity import CaseFacts, Judgement, Reconciled
-from benchkit.model import Case, Counts, Plan, PlannedCase, RawGatewayCounts, Run, RunStatus, Validity
+from benchkit.model import Case, Counts, Plan, PlannedCase, RawGatewayCounts, Resources, Run, RunStatus, Validity
 from benchkit.store import load
 
 _SIGNALS = {int(ExitCode.INTERRUPTED): "Ctrl-C", int(ExitCode.TERMINATED): "TERM"}
@@ -55,7 +56,10 @@ def collect(run_dir: Path, interrupted: int | None = None) -> Collected:
         raw_counts = load(counts_file, RawGatewayCounts, "reading of the gateway's counts")
         reconciled = validity.reconcile(raw_counts, [_case_facts(entry) for entry in entries])
         entries = [_overrule(entry, reconciled.judgements.get(entry.case.id)) for entry in entries]
+    entries, used = _with_use(read_monitor(run_dir, plan), plan, entries)
     run = _document(plan, entries, _in_order(plan, entries, aggregates), reconciled, interrupted)
+    if used is not None:
+        run = run.model_copy(update={"resources": used.resources, "warnings": [*run.warnings, *used.warnings]})
     return Collected(run, {entry.case.id: entry.detail for entry in [*entries, *aggregates.values()]})
 
 
@@ -89,6 +93,36 @@ def _groups(plan: Plan) -> dict[str, list[PlannedCase]]:
     for case in plan.cases:
         groups.setdefault(case.group or case.id, []).append(case)
     return groups
+
+
+@dataclass(frozen=True)
+class _Used:
+    """What was used meanwhile, and what that says of the run."""
+
+    resources: Resources
+    warnings: list[str]
+
+
+def _with_use(monitored: Monitored | None, plan: Plan, entries: list[Entry]) -> tuple[list[Entry], _Used | None]:
+    """The cases with a note where the load generator was their limit; ``None`` where nothing was sampled."""
+    if monitored is None:
+        return entries, None
+    limited = bottleneck.limited_cases(monitored, _together(plan, entries))
+    warnings = [bottleneck.warning(list(limited), len(entries))] if limited else []
+    noted = [_with_note(entry, limited.get(entry.case.id)) for entry in entries]
+    return noted, _Used(resources(monitored, plan.created), warnings)
+
+
+def _together(plan: Plan, entries: Sequence[Entry]) -> list[list[Entry]]:
+    """The cases by what was loaded at the same time."""
+    by_id = {entry.case.id: entry for entry in entries}
+    return [[by_id[case.id] for case in cases] for cases in _groups(plan).values()]
+
+
+def _with_note(entry: Entry, note: str | None) -> Entry:
+    if note is None:
+        return entry
+    return replace(entry, case=entry.case.model_copy(update={"notes": [*entry.case.notes, note]}))
 
 
 def _covered(intervals: Sequence[tuple[float, float]]) -> float:

@@ -1,0 +1,163 @@
+"""What the monitor saw, for ``run.json``: its file is read, and long runs are reduced.
+
+A run of hours has tens of thousands of samples, and a chart some hundred points. Where there are more than
+:data:`MAX_POINTS`, equally many in a row are put together, and of each such bucket two values of every series stay: its
+smallest and its largest, in the order in which they came. So a peak of one second is still there after eight hours, and
+every value is one that was seen; only its moment is known no better than the bucket is wide. The two points of a bucket
+stand at the moments of its first and of its middle sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from benchkit.errors import os_reason
+from benchkit.model import (
+    ConnectionSeries,
+    MonitoredParty,
+    MonitorHeader,
+    MonitorSample,
+    Plan,
+    Resources,
+    ResourceSeries,
+)
+
+FILE = "monitor.jsonl"
+"""In ``raw/``; of several gateways beside their directories, for one monitor watches all of them."""
+
+MAX_POINTS = 600
+
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """The monitor's file. ``parties``: all that came up; ``notes``: what it could not sample, and what is damaged."""
+
+    header: MonitorHeader
+    samples: list[MonitorSample]
+    parties: list[MonitoredParty]
+    notes: list[str]
+
+
+def read_monitor(run_dir: Path, plan: Plan) -> Monitored | None:
+    """What was sampled of a run, or of one of several gateways: then the others' parties are left out.
+
+    ``None`` where nothing was. Damaged lines are passed over, for samples must not fail a run; of a run that was killed
+    the last one may be.
+    """
+    path = run_dir / "raw" / FILE
+    if plan.side is not None and not path.exists():
+        path = run_dir.resolve().parent / FILE
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return _nothing(plan, f"{path.name}: cannot be read: {os_reason(error)}")
+    if len(lines) < 2:
+        return None  # it was stopped before the first sample
+    try:
+        header = MonitorHeader.model_validate_json(lines[0])
+    except ValidationError:
+        return _nothing(plan, f"{path.name}: its first line is damaged, or another toolkit's: nothing of it is used")
+    samples: list[MonitorSample] = []
+    damaged = 0
+    for line in lines[1:]:
+        try:
+            samples.append(MonitorSample.model_validate_json(line))
+        except ValidationError:
+            damaged += line is not lines[-1]
+    side = plan.side.label if plan.side is not None else ""
+    parties = [*header.parties, *(party for sample in samples for party in sample.parties)]
+    notes = [*header.notes, *(note for sample in samples for note in sample.notes)]
+    if damaged:
+        notes.append(f"{path.name}: {damaged} of {len(lines)} lines are damaged and left out")
+    return Monitored(header, samples, [party for party in parties if party.side in ("", side)], notes)
+
+
+def resources(monitored: Monitored, run_started: datetime) -> Resources:
+    """The series of ``run.json``, on an axis that counts from the run's start."""
+    offset_s = (monitored.header.started - run_started).total_seconds()
+    samples = monitored.samples
+    buckets = _buckets(len(samples))
+    notes = list(monitored.notes)
+    if len(samples) > MAX_POINTS:
+        notes.append(
+            f"{len(samples)} samples are reduced: of each {len(buckets[0])} in a row the smallest and the largest stay"
+        )
+    series = [
+        ResourceSeries(
+            name=party.name,
+            kind=party.kind,
+            source=party.source,
+            cpu_percent=_reduced([sample.cpu_percent.get(party.id) for sample in samples], buckets),
+            memory_mib=_reduced([sample.memory_mib.get(party.id) for sample in samples], buckets),
+        )
+        for party in monitored.parties
+        if any(party.id in sample.memory_mib or party.id in sample.cpu_percent for sample in samples)
+    ]
+    return Resources(
+        interval_s=monitored.header.interval_s,
+        at_s=_moments([round(offset_s + sample.at_s, 3) for sample in samples], buckets),
+        series=series,
+        connections=_connections(monitored, buckets),
+        notes=notes,
+    )
+
+
+def _connections(monitored: Monitored, buckets: Sequence[range]) -> list[ConnectionSeries]:
+    found = []
+    for party in monitored.parties:
+        seen = [sample.connections.get(party.id) for sample in monitored.samples]
+        if any(seen):
+            found.append(
+                ConnectionSeries(
+                    name=party.name,
+                    active=_reduced([one.active if one else None for one in seen], buckets),
+                    idle=_reduced([one.idle if one else None for one in seen], buckets),
+                    limit=next((one.limit for one in reversed(seen) if one), None),
+                )
+            )
+    return found
+
+
+def _nothing(plan: Plan, note: str) -> Monitored:
+    header = MonitorHeader(started=plan.created, interval_s=0.0, cores=0, usable_cores=0.0, parties=[], notes=[])
+    return Monitored(header, [], [], [note])
+
+
+def _buckets(count: int) -> list[range]:
+    """Which samples are put together: each by itself where there are few."""
+    size = 1 if count <= MAX_POINTS else -(-2 * count // MAX_POINTS)
+    return [range(first, min(first + size, count)) for first in range(0, count, size)]
+
+
+def _moments(at_s: Sequence[float], buckets: Sequence[range]) -> list[float]:
+    moments = []
+    for bucket in buckets:
+        moments.append(at_s[bucket[0]])
+        if len(bucket) > 1:
+            moments.append(at_s[bucket[len(bucket) // 2]])
+    return moments
+
+
+def _reduced(values: Sequence[Number | None], buckets: Sequence[range]) -> list[Number | None]:
+    """One value of a bucket of one sample, else the smallest and the largest, in the order in which they came."""
+    result: list[Number | None] = []
+    for bucket in buckets:
+        seen = [value for index in bucket if (value := values[index]) is not None]
+        if len(bucket) == 1:
+            result.append(values[bucket[0]])
+        elif not seen:
+            result += [None, None]
+        else:
+            low, high = min(seen), max(seen)
+            result += [low, high] if seen.index(low) <= seen.index(high) else [high, low]
+    return result

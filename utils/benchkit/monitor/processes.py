@@ -1,0 +1,215 @@
+"""Families of processes: who belongs to one, and what it used."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import psutil
+
+from benchkit.monitor.accounts import Ledger, Memory, Times, Usage, family_bytes
+
+MIB = 2**20
+
+_BLIND_SAMPLES = 2
+
+
+class ProcessTable:
+    """All processes, looked at once for each sample.
+
+    The list of pids costs next to nothing; a process is opened only when it is new. ``new`` holds those of the last
+    look, ``parents`` every process's parent at its first sight: who is adopted later (by init) stays where it was.
+    """
+
+    def __init__(self) -> None:
+        self.processes: dict[int, psutil.Process] = {}
+        self.parents: dict[int, int] = {}
+        self.new: list[psutil.Process] = []
+
+    def refresh(self) -> None:
+        """Look again."""
+        pids = psutil.pids()
+        for pid in self.processes.keys() - set(pids):
+            self.forget(pid)
+        self.new = []
+        for pid in pids:
+            if pid in self.processes:
+                continue
+            try:
+                process = psutil.Process(pid)
+                self.parents[pid] = process.ppid()
+            except psutil.Error:
+                continue
+            self.processes[pid] = process
+            self.new.append(process)
+
+    def forget(self, pid: int) -> None:
+        """It ended; should another process get its number, that one is new."""
+        self.processes.pop(pid, None)
+        self.parents.pop(pid, None)
+
+
+class Family:
+    """A process, and all that descend from it. ``lives``: whether the first one was still there at the last sample."""
+
+    def __init__(self, root: psutil.Process) -> None:
+        self.root = root
+        self.lives = True
+        self._members: dict[int, psutil.Process] = {}
+        self._ledger = Ledger()
+        self._at: float | None = None
+
+    def sample(self, table: ProcessTable) -> Usage | None:
+        """What it used since the sample before; ``None`` when the root has ended.
+
+        Raises:
+            psutil.AccessDenied: it is another user's, and the system does not tell.
+        """
+        if self._at is None:
+            self._adopt(self.root, table)
+        self._join(table)
+        times, memory = self._read(table)
+        self.lives = self.root.pid in self._members
+        if not self.lives:
+            return None
+        return self._usage(times, memory, table)
+
+    def _join(self, table: ProcessTable) -> None:
+        for process in table.new:
+            if table.parents[process.pid] in self._members:
+                self._adopt(process, table)
+
+    def _adopt(self, process: psutil.Process, table: ProcessTable) -> None:
+        """Parents before children: :class:`Ledger` wants them in this order."""
+        if process.pid in self._members:
+            return
+        self._members[process.pid] = process
+        for pid, parent in table.parents.items():
+            if parent == process.pid and pid in table.processes:
+                self._adopt(table.processes[pid], table)
+
+    def _read(self, table: ProcessTable) -> tuple[dict[int, Times], list[Memory]]:
+        times: dict[int, Times] = {}
+        memory: list[Memory] = []
+        for pid, process in list(self._members.items()):
+            try:
+                if not process.is_running():
+                    raise psutil.NoSuchProcess(pid)
+                times[pid] = times_of(process)
+                info = process.memory_info()
+            except psutil.NoSuchProcess:
+                times.pop(pid, None)
+                del self._members[pid]
+                table.forget(pid)
+                continue
+            memory.append(Memory(info.rss, getattr(info, "shared", 0)))
+        return times, memory
+
+    def _usage(self, times: dict[int, Times], memory: list[Memory], table: ProcessTable) -> Usage:
+        at = time.monotonic()
+        used = self._ledger.used(times, {pid: table.parents.get(pid, 0) for pid in times})
+        elapsed = at - self._at if self._at is not None else 0.0
+        self._at = at
+        percent = 100 * used / elapsed if used is not None and elapsed > 0 else None
+        return Usage(percent, family_bytes(memory) / MIB)
+
+
+class LoadFamily(Family):
+    """What the run's shell starts to make load, with its descendants; the shell itself does not count.
+
+    The load of a case may come and go between two samples; the shell waits for it and so knows what it used. What else
+    the shell starts is told apart by ``is_load``, which answers ``None`` as long as that cannot be said (a child that
+    is still the shell's copy). When one of those ended, the load's share of what the shell waited for is not known, so
+    there is no figure for that interval, nor for the next, in which the end may have been noted.
+    """
+
+    def __init__(self, shell: psutil.Process, is_load: Callable[[psutil.Process], bool | None]) -> None:
+        super().__init__(shell)
+        self._is_load = is_load
+        self._undecided: list[psutil.Process] = []
+        self._others: list[psutil.Process] = []
+        self._blind = 0
+
+    def _adopt(self, process: psutil.Process, table: ProcessTable) -> None:
+        if process is self.root:
+            self._members[process.pid] = process
+            self._undecided = [
+                table.processes[pid]
+                for pid, parent in table.parents.items()
+                if parent == process.pid and pid in table.processes
+            ]
+        elif table.parents[process.pid] == self.root.pid:
+            self._undecided.append(process)
+        else:
+            super()._adopt(process, table)
+
+    def _join(self, table: ProcessTable) -> None:
+        super()._join(table)
+        waiting, self._undecided = self._undecided, []
+        for process in waiting:
+            if process.pid not in table.processes:
+                continue
+            verdict = self._is_load(process)
+            if verdict is None:
+                self._undecided.append(process)
+            elif verdict:
+                super()._adopt(process, table)
+            else:
+                self._others.append(process)
+
+    def _usage(self, times: dict[int, Times], memory: list[Memory], table: ProcessTable) -> Usage:
+        shell = times[self.root.pid]
+        rest = memory[1:]  # the root was read first
+        usage = super()._usage({**times, self.root.pid: Times(0.0, shell.reaped)}, rest, table)
+        living = [process for process in self._others if process.is_running()]
+        self._blind = _BLIND_SAMPLES if len(living) < len(self._others) else max(0, self._blind - 1)
+        self._others = living
+        return Usage(None, usage.memory_mib) if self._blind else usage
+
+
+def times_of(process: psutil.Process) -> Times:
+    """Processor time of a process; where the system does not add up ended children (macOS) these are 0."""
+    times = process.cpu_times()
+    return Times(times.user + times.system, times.children_user + times.children_system)
+
+
+class Machine:
+    """All cores together: 200 per cent are two busy cores. Time that a hypervisor took away is busy time."""
+
+    def __init__(self) -> None:
+        self.cores = psutil.cpu_count() or 1
+        psutil.cpu_percent()  # from here on it counts
+        self._first = True
+
+    def sample(self) -> Usage:
+        """What was used since the sample before."""
+        percent = psutil.cpu_percent() * self.cores
+        memory = psutil.virtual_memory()
+        usage = Usage(None if self._first else percent, (memory.total - memory.available) / MIB)
+        self._first = False
+        return usage
+
+
+def listener(port: int) -> psutil.Process | None:
+    """The process that listens at a TCP port of this machine, of several that share it the one they descend from.
+
+    ``None`` where nobody does, or the system does not tell (another user's process).
+    """
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except psutil.Error:
+        return None  # macOS tells only root
+    pids = {
+        connection.pid
+        for connection in connections
+        # The local address is a pair of host and port.
+        if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,) and connection.pid
+    }
+    try:
+        heads = [process for pid in sorted(pids) if (process := psutil.Process(pid)).ppid() not in pids]
+        parents = {process.ppid() for process in heads}
+        if len(heads) > 1 and len(parents) == 1 and min(parents) > 1:
+            return psutil.Process(parents.pop())  # workers that each opened the port for themselves
+    except psutil.Error:
+        return None
+    return heads[0] if heads else None

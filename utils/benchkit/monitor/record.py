@@ -1,0 +1,32 @@
+"""Writes the samples as they are made."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from benchkit.errors import UserError, os_reason
+from benchkit.model import Model
+
+
+class Recorder:
+    """A file of lines. Each is written at once and whole, so that a run that is killed keeps what there was."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written: {os_reason(error)}") from error
+        self._path = path
+
+    def write(self, line: Model) -> None:
+        """Add a line.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        data = (line.model_dump_json(exclude_none=True) + "\n").encode()
+        try:
+            os.write(self._descriptor, data)
+        except OSError as error:
+            raise UserError(f"{self._path}: cannot be written: {os_reason(error)}") from error

@@ -1,0 +1,184 @@
+"""The monitor: takes samples of all parties, once at each interval, and writes them down."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from benchkit.errors import UserError
+from benchkit.model import MonitoredConnections, MonitoredParty, MonitorHeader, MonitorSample
+from benchkit.monitor.accounts import Pace, Usage
+from benchkit.monitor.feed import Feeds
+from benchkit.monitor.processes import Family, LoadFamily, Machine, ProcessTable
+from benchkit.monitor.record import Recorder
+
+INTERVAL_S = 1.0
+
+MAX_SHARE = 0.015
+"""Of one core. Where so many processes are to be looked at that a sample costs more, there are fewer samples."""
+
+_LOOK_AGAIN_S = 5.0
+
+MACHINE = MonitoredParty(name="machine", kind="machine", source="system")
+GENERATOR = MonitoredParty(name="load generator", kind="generator", source="process")
+MONITOR = MonitoredParty(name="monitor", kind="monitor", source="process")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Who belongs to a gateway, where it is now.
+
+    ``processes``: the process from which all of the party's descend. ``containers`` and ``connections`` begin to read
+    what their engine and their database tell; each has a key that is another one when it has to be begun anew.
+    """
+
+    processes: dict[MonitoredParty, psutil.Process] = field(default_factory=dict)
+    containers: dict[MonitoredParty, tuple[str, Callable[[], Iterator[Usage]]]] = field(default_factory=dict)
+    connections: dict[MonitoredParty, tuple[str, Callable[[], Iterator[MonitoredConnections]]]] = field(
+        default_factory=dict
+    )
+    notes: list[str] = field(default_factory=list)
+
+
+Finder = Callable[[], Found]
+"""Looks for a gateway and what belongs to it; raises :class:`UserError` when it cannot look."""
+
+
+class Monitor:
+    """Samples the machine, the load generator, itself, and whoever the finders find.
+
+    Args:
+        load: the run's load.
+        finders: asked at the start, and again when a process that was found has ended, for gateways are restarted.
+    """
+
+    def __init__(self, load: LoadFamily, finders: Sequence[Finder]) -> None:
+        self._finders = finders
+        self._table = ProcessTable()
+        self._machine = Machine()
+        self._families: dict[MonitoredParty, Family] = {GENERATOR: load, MONITOR: Family(psutil.Process())}
+        self._containers: Feeds[Usage] = Feeds(self._note)
+        self._connections: Feeds[MonitoredConnections] = Feeds(self._note)
+        self._lost: set[MonitoredParty] = set()
+        self._looked = 0.0
+        self._known: dict[MonitoredParty, None] = dict.fromkeys((MACHINE, GENERATOR, MONITOR))
+        self._noted: set[str] = set()
+        self._new_notes: list[str] = []
+
+    def run(self, path: Path) -> None:
+        """Sample until the process is ended.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        self._look()
+        started, start = datetime.now(UTC), time.monotonic()
+        recorder = Recorder(path)
+        recorder.write(
+            MonitorHeader(
+                started=started,
+                interval_s=INTERVAL_S,
+                cores=self._machine.cores,
+                usable_cores=usable_cores(self._machine.cores),
+                parties=list(self._known),
+                notes=self._take_notes(),
+            )
+        )
+        recorder.write(self.sample(0.0))
+        pace = Pace(INTERVAL_S, MAX_SHARE, start, time.process_time())
+        while True:
+            time.sleep(max(0.0, pace.due(time.monotonic(), time.process_time()) - time.monotonic()))
+            recorder.write(self.sample(time.monotonic() - start))
+
+    def sample(self, at_s: float) -> MonitorSample:
+        """What all use now."""
+        known = set(self._known)
+        if (self._lost or self._containers.stale) and time.monotonic() - self._looked >= _LOOK_AGAIN_S:
+            self._look()
+        self._table.refresh()
+        usages: dict[str, Usage] = {MACHINE.id: self._machine.sample()}
+        for party, family in self._families.items():
+            usage = self._of_family(party, family)
+            if usage is not None:
+                usages[party.id] = usage
+        usages |= self._containers.latest()
+        return MonitorSample(
+            at_s=round(at_s, 3),
+            cpu_percent={
+                name: round(usage.cpu_percent, 1) for name, usage in usages.items() if usage.cpu_percent is not None
+            },
+            memory_mib={
+                name: round(usage.memory_mib, 1) for name, usage in usages.items() if usage.memory_mib is not None
+            },
+            connections=self._connections.latest(),
+            parties=[party for party in self._known if party not in known],
+            notes=self._take_notes(),
+        )
+
+    def _of_family(self, party: MonitoredParty, family: Family) -> Usage | None:
+        try:
+            usage = family.sample(self._table)
+        except psutil.Error as error:
+            self._note(f"{party.id}: cannot be sampled: {error}")
+            return None
+        if not family.lives and party is not GENERATOR:
+            self._lost.add(party)
+        return usage
+
+    def _look(self) -> None:
+        """Ask all finders; whoever they find where it was is sampled on."""
+        self._looked = time.monotonic()
+        for finder in self._finders:
+            try:
+                found = finder()
+            except UserError as error:
+                self._note(str(error))
+                continue
+            for note in found.notes:
+                self._note(note)
+            for party, process in found.processes.items():
+                if party not in self._families or self._families[party].root != process:
+                    self._families[party] = Family(process)
+                self._lost.discard(party)
+                self._known[party] = None
+            for party, (key, usages) in found.containers.items():
+                self._containers.begin(party.id, key, usages)
+                self._known[party] = None
+            for party, (key, connections) in found.connections.items():
+                self._connections.begin(party.id, key, connections)
+
+    def _note(self, text: str) -> None:
+        if text not in self._noted:
+            self._noted.add(text)
+            self._new_notes.append(text)
+
+    def _take_notes(self) -> list[str]:
+        notes, self._new_notes = self._new_notes, []
+        return notes
+
+
+def usable_cores(cores: int) -> float:
+    """How many of the machine's cores this process may use: by its affinity, and by the limit of a container."""
+    usable = float(cores)
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        usable = min(usable, len(os.sched_getaffinity(0)))
+    limit = _cgroup_limit(Path("/sys/fs/cgroup"))
+    return min(usable, limit) if limit is not None else usable
+
+
+def _cgroup_limit(root: Path) -> float | None:
+    """A container's limit in cores, as its own control group says it: version 2 in one file, version 1 in two."""
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        with contextlib.suppress(OSError, ValueError):
+            words = " ".join((root / name).read_text(encoding="ascii") for name in names).split()
+            quota, period = float(words[0]), float(words[1])  # "max" and -1: no limit
+            if quota > 0 and period > 0:
+                return quota / period
+    return None

@@ -1,0 +1,76 @@
+"""Sample what a run uses: machine, gateway, MCP servers, databases, load generator, and this program itself.
+
+One line a second goes to FILE, as long as the shell that leads the run lives; TERM ends it. utils/lib/load.sh starts
+and stops it; nobody else needs to. PERF_MONITOR=false: nothing is sampled.
+
+exit: 0 ended as it should, or nothing is to be sampled; 2 it could not begin, or not go on, and why
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from benchkit.errors import ExitCode, UserError, run_program
+from benchkit.monitor.processes import LoadFamily
+from benchkit.monitor.sampler import Monitor
+from benchkit.parties import finders, is_load
+from benchkit.settings import add_arguments, from_arguments
+from benchkit.sides import Sides
+from benchkit.store import load
+
+_LOOK_FOR_SHELL_S = 0.4
+
+
+def main() -> ExitCode:
+    """Sample until told to end."""
+    arguments = _arguments()
+    settings = from_arguments(arguments)
+    if not settings.config.performance.monitor:
+        return ExitCode.OK
+    # Ctrl-C reaches every process of the terminal; the shell decides what that means, and says so with TERM.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGHUP, _end)
+    threading.Thread(target=_end_with, args=(arguments.shell,), daemon=True).start()
+    try:
+        shell = psutil.Process(arguments.shell)
+    except psutil.Error as error:
+        raise UserError(f"--shell {arguments.shell}: there is no such process") from error
+    sides = load(arguments.sides_file, Sides, "sides") if arguments.sides_file is not None else None
+    monitor = Monitor(LoadFamily(shell, partial(is_load, shell)), finders(settings, sides))
+    monitor.run(arguments.file)
+    return ExitCode.OK
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    """At once: every line is written whole, so nothing is lost."""
+    os._exit(ExitCode.OK)
+
+
+def _end_with(shell: int) -> None:
+    """End when the shell has, however that was."""
+    while os.getppid() == shell:
+        time.sleep(_LOOK_FOR_SHELL_S)
+    os._exit(ExitCode.OK)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", metavar="FILE", type=Path, help="takes the samples")
+    parser.add_argument("--shell", metavar="PID", type=int, required=True, help="the shell that leads the run")
+    parser.add_argument("--sides-file", metavar="FILE", type=Path, help="several gateways: where each one lies")
+    add_arguments(parser)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run_program(main)
