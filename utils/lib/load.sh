@@ -295,7 +295,7 @@ load::start_monitor() {
 load::stop_monitor() {
   [ -n "$LOAD_MONITOR" ] || return 0
   if kill -0 "$LOAD_MONITOR" 2>/dev/null; then
-    cleanup::stop_pid "$LOAD_MONITOR" 5 TERM
+    cleanup::stop_pid "$LOAD_MONITOR" 5 TERM || true # not only called while this program ends, when failures count
     LOAD_MONITOR=''
   else
     load::monitor_ended
@@ -308,7 +308,7 @@ load::monitor_ended() {
   wait "$LOAD_MONITOR" || code=$?
   LOAD_MONITOR=''
   [ "$code" -ne 0 ] || return 0
-  reason=$(tail -n 1 "$LOAD_TMP/monitor.err" 2>/dev/null)
+  reason=$(tail -n 1 "$LOAD_TMP/monitor.err" 2>/dev/null) || true
   log::warn "what the run uses is not sampled (any more): ${reason:-the monitor ended with exit code $code}"
 }
 

@@ -206,10 +206,25 @@ def listener(port: int) -> psutil.Process | None:
         if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,) and connection.pid
     }
     try:
-        heads = [process for pid in sorted(pids) if (process := psutil.Process(pid)).ppid() not in pids]
+        heads = {_head(psutil.Process(pid), port) for pid in pids}
         parents = {process.ppid() for process in heads}
         if len(heads) > 1 and len(parents) == 1 and min(parents) > 1:
             return psutil.Process(parents.pop())  # workers that each opened the port for themselves
     except psutil.Error:
         return None
-    return heads[0] if heads else None
+    return min(heads, key=lambda process: process.pid, default=None)
+
+
+def _head(process: psutil.Process, port: int) -> psutil.Process:
+    """The first of those that inherited an open port: of several that have it psutil names any."""
+    while (parent := process.parent()) is not None and parent.pid > 1 and _listens(parent, port):
+        process = parent
+    return process
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    try:
+        connections = process.net_connections(kind="tcp")
+    except psutil.Error:
+        return False
+    return any(one.status == psutil.CONN_LISTEN and one.laddr[1:] == (port,) for one in connections)
