@@ -14,7 +14,7 @@ class Recorder:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise UserError(f"{path}: cannot be written: {os_reason(error)}") from error
         self._path = path
@@ -27,6 +27,6 @@ class Recorder:
         """
         data = (line.model_dump_json(exclude_none=True) + "\n").encode()
         try:
-            os.write(self._descriptor, data)
+            os.write(self.descriptor, data)
         except OSError as error:
             raise UserError(f"{self._path}: cannot be written: {os_reason(error)}") from error

@@ -164,12 +164,12 @@ class Monitor:
         return notes
 
 
-def usable_cores(cores: int) -> float:
+def usable_cores(cores: int, cgroup: Path = Path("/sys/fs/cgroup")) -> float:
     """How many of the machine's cores this process may use: by its affinity, and by the limit of a container."""
     usable = float(cores)
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         usable = min(usable, len(os.sched_getaffinity(0)))
-    limit = _cgroup_limit(Path("/sys/fs/cgroup"))
+    limit = _cgroup_limit(cgroup)
     return min(usable, limit) if limit is not None else usable
 
 
@@ -178,7 +178,7 @@ def _cgroup_limit(root: Path) -> float | None:
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         with contextlib.suppress(OSError, ValueError):
             words = " ".join((root / name).read_text(encoding="ascii") for name in names).split()
-            quota, period = float(words[0]), float(words[1])  # "max" and -1: no limit
+            quota, period = map(float, words)  # "max" and -1: no limit
             if quota > 0 and period > 0:
                 return quota / period
     return None
