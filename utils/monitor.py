@@ -39,7 +39,9 @@ def main() -> ExitCode:
     # Ctrl-C reaches every process of the terminal; the shell decides what that means, and says so with TERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGHUP, _end)
+    # nohup and its like decided that HUP is to be ignored.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _end)
     threading.Thread(target=_end_with, args=(arguments.shell,), daemon=True).start()
     try:
         shell = psutil.Process(arguments.shell)

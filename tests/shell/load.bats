@@ -35,6 +35,21 @@ if [ "$name" = measure.py ]; then
   done
 fi
 if [ "$name" = compare_results.py ] && [ ! -e "$CODES/broken" ]; then : >"$RUN/comparison.json"; fi
+if [ "$name" = monitor.py ] && [ -n "${MONITOR:-}" ]; then
+  if [ "$MONITOR" = fails ]; then
+    echo "error: it cannot" >&2
+    exit 2
+  fi
+  for file in "$@"; do :; done
+  echo header >"$file"
+  echo "monitor $$ begins" >>"$CALLS"
+  if [ "$MONITOR" = dies ]; then exit 2; fi
+  # As the real one: INT is the shell's business, TERM ends it at once.
+  trap '' INT
+  trap 'kill $!; echo "monitor ends" >>"$CALLS"; exit 0' TERM
+  sleep 60 &
+  wait $!
+fi
 if [ -e "$CODES/$name" ]; then exit "$(cat "$CODES/$name")"; fi
 END
   cat >"$BATS_TEST_TMPDIR/hey" <<'END'
@@ -135,6 +150,85 @@ never() { # PATTERN: no call looks like it
     [ "$status" -eq 2 ]
     [ "${#lines[@]}" -eq 1 ]
     [ ! -s "$CALLS" ]
+  done
+}
+
+# order PATTERN...: the calls that look like one of them stand in this order.
+order() {
+  local pattern line=0 found
+  for pattern in "$@"; do
+    found=$(grep -n -e "$pattern" "$CALLS" | cut -d: -f1 | awk -v after="$line" '$1 > after { print; exit }')
+    [ -n "$found" ] || {
+      echo "no '$pattern' after line $line of:"
+      cat "$CALLS"
+      return 1
+    }
+    line=$found
+  done
+}
+
+monitor_is_gone() {
+  local pid
+  pid=$(awk '/^monitor .* begins$/ { print $2 }' "$CALLS")
+  [ -n "$pid" ] || return 1
+  ! kill -0 "$pid" 2>/dev/null
+}
+
+@test "the monitor runs from before the first load to after the last" {
+  MONITOR=runs run "$ROOT/run-configurable.sh" --profile heavy
+  [ "$status" -eq 0 ]
+  grep -qE "^monitor.py --shell [0-9]+ --profile heavy $RUN/raw/monitor.jsonl$" "$CALLS"
+  order '^session plan' '^monitor .* begins' '^session next' '^session done 5' '^monitor ends' '^session close'
+  monitor_is_gone
+  [[ "$output" != *warning* ]]
+}
+
+@test "a monitor that is switched off is no warning" {
+  run "$ROOT/run-configurable.sh"
+  [ "$status" -eq 0 ]
+  [[ "$output" != *warning* ]]
+}
+
+@test "a monitor that does not start: one warning that says why, and the run goes on" {
+  MONITOR=fails run "$ROOT/run-configurable.sh"
+  [ "$status" -eq 0 ]
+  [ "$(grep -c warning <<<"$output")" -eq 1 ]
+  [[ "$output" == *'warning: what the run uses is not sampled (any more): error: it cannot'* ]]
+  order '^session done 5' '^session close'
+}
+
+@test "a monitor that dies on the way: one warning, the same exit code" {
+  echo 3 >"$CODES/collect_results.py"
+  MONITOR=dies run "$ROOT/run-configurable.sh"
+  [ "$status" -eq 3 ]
+  [ "$(grep -c warning <<<"$output")" -eq 1 ]
+  [[ "$output" == *'the monitor ended with exit code 2'* ]]
+}
+
+@test "a run that is stopped stops its monitor, with every signal" {
+  local signal code pid waited=0
+  env --default-signal=INT true 2>/dev/null || skip "env cannot set signals here"
+  # The load takes until it is stopped.
+  cat >"$BATS_TEST_TMPDIR/hey" <<'END'
+#!/usr/bin/env bash
+echo loading >>"$CALLS"
+exec sleep 60
+END
+  for signal in INT TERM HUP; do
+    : >"$CALLS"
+    # A shell's background processes ignore INT; env --default-signal gives it back.
+    MONITOR=runs env --default-signal=INT "$ROOT/run-configurable.sh" >/dev/null 2>&1 3>&- &
+    pid=$!
+    until grep -q '^loading' "$CALLS"; do
+      sleep 0.1
+      [ $((waited++)) -lt 200 ]
+    done
+    kill -s "$signal" "$pid"
+    code=0
+    wait "$pid" || code=$?
+    [ "$code" -eq "$([ "$signal" = INT ] && echo 130 || echo 143)" ]
+    order '^loading' '^monitor ends' "^collect_results.py $RUN --interrupted $code"
+    monitor_is_gone
   done
 }
 

@@ -79,6 +79,14 @@ order() {
   [[ $output == *'(exit 0)' ]]
 }
 
+@test "one monitor for all gateways, from the first block to the last" {
+  run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7 --requests 50
+  [ "$status" -eq 0 ]
+  [ "$(grep -c '^monitor.py' "$CALLS")" -eq 1 ]
+  grep -qE "^monitor.py --shell [0-9]+ --sides-file .*/sides.json --requests 50 $RUN/monitor.jsonl$" "$CALLS"
+  order '^session plan' '^monitor.py' '^session next' '^session close'
+}
+
 @test "a regression is the exit code, and everything is stopped" {
   echo 1 >"$CODES/compare_results.py"
   run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7
