@@ -111,12 +111,12 @@ def test_the_case_and_the_run_say_so(tmp_path: Path) -> None:
     cases = (planned("fast"), planned("slow", scenario="prompts"))
     run = run_with(tmp_path, cases=cases, machine=200.0, generator=150.0, gateway=40.0)
     assert run.cases[0].notes == [
-        "the load generator was the limit: all cores were busy, and it took 150 % of one core of the 200 % that all took "
-        "together"
+        "the load generator was the limit: all cores were busy, and it took 150 % of one core of the 200 % that all "
+        "took together"
     ]
     assert run.warnings == [
-        "the load generator was the limit in 2 of 2 cases (tools/fast, prompts/slow): their figures are its own as much "
-        "as the gateway's; give it a machine of its own, or more cores"
+        "the load generator was the limit in 2 of 2 cases (tools/fast, prompts/slow): their figures are its own as "
+        "much as the gateway's; give it a machine of its own, or more cores"
     ]
     assert run.exit_code == 0
     alone = run_with(tmp_path / "alone", machine=190.0, generator=184.0, gateway=5.0)
@@ -135,6 +135,13 @@ def test_of_less_than_two_seconds_nothing_is_said(tmp_path: Path, length_s: floa
     # Two iterations: with one second each there are two seconds that lie within them.
     run = run_with(tmp_path, length_s=length_s, machine=200.0, generator=195.0, gateway=0.0)
     assert is_limit(run) is limit
+
+
+def test_one_second_of_one_iteration_is_too_little(tmp_path: Path) -> None:
+    once = (planned("a", iterations=1),)
+    used = {"machine": 200.0, "generator": 195.0, "gateway": 0.0}
+    assert not is_limit(run_with(tmp_path / "short", cases=once, length_s=1.0, **used))
+    assert is_limit(run_with(tmp_path / "longer", cases=once, length_s=2.0, **used))
 
 
 def test_what_was_used_beside_the_load_does_not_count(tmp_path: Path) -> None:

@@ -48,6 +48,13 @@ def test_who_waits_for_one_that_waited_gets_both_and_both_are_taken_off() -> Non
     assert used(ledger, {1: times(0.0, 1.8)}) == pytest.approx(0.3)
 
 
+def test_what_an_ended_one_had_waited_for_before_is_taken_off_too() -> None:
+    ledger = Ledger()
+    used(ledger, {1: times(0.0)})
+    assert used(ledger, {1: times(0.0), 2: times(0.5, 1.0)}) == pytest.approx(1.5)
+    assert used(ledger, {1: times(0.0, 1.6)}) == pytest.approx(0.1)
+
+
 def test_one_that_ends_between_its_parents_reading_and_its_own_is_settled_a_sample_later() -> None:
     ledger = Ledger()
     used(ledger, {1: times(0.0)})
@@ -93,7 +100,7 @@ def test_whatever_comes_and_goes_nothing_is_lost_and_nothing_counted_twice(
             # Seen from the sample after its begin on, if it still lives then.
             if begin < moment < begin + length:
                 now[number] = times(sum(ticks[: moment - begin]))
-        one = ledger.used(now, {pid: SHELL for pid in now} | {SHELL: 0})
+        one = ledger.used(now, dict.fromkeys(now, SHELL) | {SHELL: 0})
         assert one is None or one >= 0
         total += one or 0.0
     assert total == pytest.approx(sum(sum(ticks[:length]) for _, length, ticks in lives))

@@ -1,4 +1,4 @@
-"""Who is sampled: of the own stack, of a gateway on this machine, of one elsewhere, of several; with Docker or without."""
+"""Who is sampled: of the own stack, of a gateway here or elsewhere, of several; with Docker or without."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def test_without_docker_a_listener_that_cannot_be_seen_is_a_note(place: Path, no
     (found,) = find("http://127.0.0.1:1")
     assert seen(found) == {}
     assert found.notes == [
-        "port 1: its listener is not to be seen (another user's process, or none), so the gateway is not sampled; there "
-        "is no Docker engine to ask (Error while fetching server API version: nobody is there)"
+        "port 1: its listener is not to be seen (another user's process, or none), so the gateway is not sampled; "
+        "there is no Docker engine to ask (Error while fetching server API version: nobody is there)"
     ]
 
 

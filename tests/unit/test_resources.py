@@ -203,6 +203,11 @@ def test_a_rise_stays_a_rise_and_what_was_not_seen_stays_so(run_dir: Path) -> No
     assert 90 <= reduced.count(None) <= 102
 
 
+def test_a_fall_stays_a_fall(run_dir: Path) -> None:
+    reduced = long_run(run_dir, [float(number) for number in range(1200, 0, -1)])
+    assert [value or 0.0 for value in reduced] == sorted((value or 0.0 for value in reduced), reverse=True)
+
+
 @given(st.lists(st.one_of(st.none(), st.floats(0, 200).map(lambda value: round(value, 1))), min_size=601, max_size=900))
 def test_smallest_and_largest_survive_whatever_comes(
     tmp_path_factory: pytest.TempPathFactory, values: list[float | None]
