@@ -24,7 +24,8 @@ INTERVAL_S = 1.0
 MAX_SHARE = 0.015
 """Of one core. Where so many processes are to be looked at that a sample costs more, there are fewer samples."""
 
-_LOOK_AGAIN_S = 5.0
+_LOOK_SHARE = 0.005
+"""Of one core, for looking for who is lost: the own stack is asked at every sample, a Docker engine less often."""
 
 MACHINE = MonitoredParty(name="machine", kind="machine", source="system")
 GENERATOR = MonitoredParty(name="load generator", kind="generator", source="process")
@@ -67,7 +68,7 @@ class Monitor:
         self._containers: Feeds[Usage] = Feeds(self._note)
         self._connections: Feeds[MonitoredConnections] = Feeds(self._note)
         self._lost: set[MonitoredParty] = set()
-        self._looked = 0.0
+        self._look_again = 0.0
         self._known: dict[MonitoredParty, None] = dict.fromkeys((MACHINE, GENERATOR, MONITOR))
         self._noted: set[str] = set()
         self._new_notes: list[str] = []
@@ -78,7 +79,7 @@ class Monitor:
         Raises:
             UserError: the file cannot be written.
         """
-        self._look()
+        self.look()
         started, start = datetime.now(UTC), time.monotonic()
         recorder = Recorder(path)
         recorder.write(
@@ -100,8 +101,8 @@ class Monitor:
     def sample(self, at_s: float) -> MonitorSample:
         """What all use now."""
         known = set(self._known)
-        if (self._lost or self._containers.stale) and time.monotonic() - self._looked >= _LOOK_AGAIN_S:
-            self._look()
+        if (self._lost or self._containers.stale) and time.monotonic() >= self._look_again:
+            self.look()
         self._table.refresh()
         usages: dict[str, Usage] = {MACHINE.id: self._machine.sample()}
         for party, family in self._families.items():
@@ -132,9 +133,9 @@ class Monitor:
             self._lost.add(party)
         return usage
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Ask all finders; whoever they find where it was is sampled on."""
-        self._looked = time.monotonic()
+        begun = time.process_time()
         for finder in self._finders:
             try:
                 found = finder()
@@ -153,6 +154,7 @@ class Monitor:
                 self._known[party] = None
             for party, (key, connections) in found.connections.items():
                 self._connections.begin(party.id, key, connections)
+        self._look_again = time.monotonic() + (time.process_time() - begun) / _LOOK_SHARE
 
     def _note(self, text: str) -> None:
         if text not in self._noted:
