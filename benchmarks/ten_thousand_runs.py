@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Ten thousand stored runs: history, trend and comparison answer within 2 s each.
+"""Ten thousand stored runs: history, trend, comparison and the list of all runs answer within 2 s each.
 
 Makes 10,000 run.json of 20 cases and a baseline of 10,000 versions, each with 10 runs, in a temporary directory (about
 2 GB, removed again). The indexes are brought up to date once (cold, printed apart). Then each command runs as a
@@ -8,6 +8,7 @@ program of its own, start-up included, several times; its best time counts, for 
   baseline_manager.py history    every version of the baseline
   trend.py                       p50 and req/s of every case over the newest 200 runs
   compare_results.py             the newest run against the full baseline
+  results_index.py               the list of all runs, written anew
 
 Exit code 0 when each takes at most 2 s, 1 when not.
 """
@@ -75,6 +76,7 @@ def main() -> int:
         commands = {
             "history": ["baseline_manager.py", "history", "light", "--baselines-dir", str(baselines)],
             "trend": ["trend.py", "--profile", "light", "--results-dir", str(results)],
+            "index": ["results_index.py", "--results-dir", str(results)],
             "comparison": ["compare_results.py", str(newest), "--baselines-dir", str(baselines)],
         }
         late = [what for what, command in commands.items() if not is_fast(what, command, arguments.repeat)]

@@ -15,7 +15,16 @@ BLOCKS = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.strip()]
 INLINE = re.findall(r"`((?:make|utils/|scenarios/|\./run)[^`]*)`", README)
 KNOWN_FLAGS = {"--profile", "--baseline", "--no-report", "--force", "--help", *FLAGS}
-KNOWN_FLAGS |= {"--base", "--head", "--head-env", "--cases", "--rounds", "--fail-on-inconclusive"}
+KNOWN_FLAGS |= {
+    "--base",
+    "--head",
+    "--head-env",
+    "--cases",
+    "--rounds",
+    "--fail-on-inconclusive",
+    "--profiles",
+    "--resume",
+}
 TARGET_SETTINGS = {"BASE", "HEAD", "RELEASES", "RUNS", "TO", "FILE"}
 
 

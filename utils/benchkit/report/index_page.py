@@ -87,7 +87,7 @@ def older_data(rows: Sequence[IndexRow]) -> dict[str, Any]:
             row.valid,
             row.measured,
             row.sent,
-            None if row.seconds is None else round(row.seconds, 1),
+            _seconds(row),
             row.exit_code,
         ]
         for row in rows
@@ -100,6 +100,11 @@ def when(moment: datetime) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
+def _seconds(row: IndexRow) -> float | None:
+    """How long it took, as exact as it is shown: what the page and its script make of it must not differ."""
+    return None if row.seconds is None else round(row.seconds, 2)
+
+
 def _shown(row: IndexRow) -> dict[str, Any]:
     """A row as the template shows it: plain values for sorting, and their texts."""
     return {
@@ -107,6 +112,7 @@ def _shown(row: IndexRow) -> dict[str, Any]:
         "when": when(row.started),
         "valid": figures.ABSENT if row.measured is None else f"{row.valid} of {row.measured}",
         "sent": figures.count(row.sent) if row.sent else figures.ABSENT,
-        "took": figures.ABSENT if row.seconds is None else figures.seconds(row.seconds),
+        "took": figures.ABSENT if (took := _seconds(row)) is None else figures.seconds(took),
+        "seconds": "" if took is None else took,
         "exit": figures.ABSENT if row.exit_code is None else str(row.exit_code),
     }
