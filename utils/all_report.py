@@ -20,7 +20,7 @@ from benchkit.errors import ExitCode, run_program
 from benchkit.model import AllRuns
 from benchkit.report.all_page import all_page
 from benchkit.report.chart_library import read_chart_library
-from benchkit.report.desktop import show, wants_browser
+from benchkit.report.desktop import add_open_argument, show, wants_browser
 from benchkit.settings import load_settings
 
 
@@ -45,12 +45,7 @@ def main() -> ExitCode:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path, metavar="DIR", help="results/all_…")
-    parser.add_argument(
-        "--open",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="open the report in a browser, or don't (default: where there is a desktop and a terminal, never in CI)",
-    )
+    add_open_argument(parser)
     return parser
 
 

@@ -23,7 +23,7 @@ from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.model import Comparison, Run
 from benchkit.pages import PAGES, page_of
 from benchkit.report.chart_library import read_chart_library
-from benchkit.report.desktop import show, wants_browser
+from benchkit.report.desktop import add_open_argument, show, wants_browser
 from benchkit.report.render import render
 from benchkit.report.view import build_page
 from benchkit.settings import ROOT, load_settings
@@ -120,12 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--comparison", metavar="FILE", type=Path, help="the run's comparison (default: RUN_DIR/comparison.json)"
     )
-    parser.add_argument(
-        "--open",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="open the report in a browser, or don't (default: where there is a desktop and a terminal, never in CI)",
-    )
+    add_open_argument(parser)
     return parser
 
 

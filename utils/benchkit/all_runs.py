@@ -17,11 +17,11 @@ from urllib.parse import quote
 
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, severity, worst_code
+from benchkit.load.plan import load_of
 from benchkit.model import (
     REGRESSIONS,
     AllRuns,
     Comparison,
-    Load,
     ProfileRun,
     ProfileState,
     Run,
@@ -71,7 +71,7 @@ def planned(profiles: Sequence[Settings]) -> list[ProfileRun]:
     return [
         ProfileRun(
             profile=settings.profile,
-            load=_load(settings),
+            load=load_of(settings),
             scenarios=settings.scenarios,
             base_url=settings.config.service.base_url,
         )
@@ -257,18 +257,6 @@ def _reason(run_dir: Path | None, exit_code: int) -> str:
         return str(error).replace(f"{run_dir.parent}{os.sep}", "")
 
 
-def _load(settings: Settings) -> Load:
-    load = settings.config.performance
-    return Load(
-        profile=settings.profile,
-        requests=load.default_requests,
-        concurrency=load.default_concurrency,
-        timeout_s=load.default_timeout,
-        iterations=load.iterations,
-        warmup_requests=load.warmup_requests if load.warmup else 0,
-    )
-
-
 def take_lock(owner: int) -> None:
     """Refuse to go on beside another run over all profiles: their runs would refuse each other, one by one.
 
@@ -315,7 +303,7 @@ def expected(settings: Settings, runs: Sequence[StoredRun]) -> Expected:
     requests = planned_requests(settings)
     usable = [run for run in runs if _tells_time(run)]
     own = [run for run in usable if run.profile == settings.profile]
-    same = [run for run in own if run.load == _load(settings) and run.scenarios == settings.scenarios]
+    same = [run for run in own if run.load == load_of(settings) and run.scenarios == settings.scenarios]
     newest = (same or own)[-RUNS:]
     if newest:
         # The same work again: what was skipped then is skipped again.

@@ -18,10 +18,10 @@ from benchkit.connection import Connection, connect
 from benchkit.errors import UserError, os_reason
 from benchkit.gateway.counters import ServerCounters
 from benchkit.load.driver import Driver, LoadProcess, Step, steps, write_bodies
-from benchkit.load.plan import plan_cases, plan_differences
+from benchkit.load.plan import load_of, plan_cases, plan_differences
 from benchkit.load.progress import Estimate, Progress
 from benchkit.machine import describe_machine
-from benchkit.model import Environment, ExecutionCount, Load, Machine, Plan, PlannedCase, Probe
+from benchkit.model import Environment, ExecutionCount, Machine, Plan, PlannedCase, Probe
 from benchkit.settings import ROOT, Settings, from_arguments
 from benchkit.store import save
 
@@ -198,25 +198,17 @@ def make_plan(
     command: str,
 ) -> Plan:
     """The plan of a run: the resolved cases, and everything that has to be known to compare it."""
-    load = settings.config.performance
     return Plan(
         run_id=run_id,
         created=datetime.now(UTC),
         environment=Environment(
             machine=machine,
             target=connection.target,
-            load=Load(
-                profile=settings.profile,
-                requests=load.default_requests,
-                concurrency=load.default_concurrency,
-                timeout_s=load.default_timeout,
-                iterations=load.iterations,
-                warmup_requests=load.warmup_requests if load.warmup else 0,
-            ),
+            load=load_of(settings),
         ),
         scenarios=settings.scenarios,
         command=command,
-        max_error_rate=load.max_error_rate,
+        max_error_rate=settings.config.performance.max_error_rate,
         cases=cases,
         differences=plan_differences(settings),
         warnings=connection.warnings,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from benchkit.errors import UserError, os_reason
-from benchkit.model import Entity, Expectation, Part, PlannedCase, PlannedDifference, ServerCounter
+from benchkit.model import Entity, Expectation, Load, Part, PlannedCase, PlannedDifference, ServerCounter
 from benchkit.settings import CaseSettings, Scenario, Settings
 
 Kind = Literal["tools", "resources", "prompts"]
@@ -84,6 +84,19 @@ class _Message:
     entity: Entity | None
     kind: Kind | None
     counter: str
+
+
+def load_of(settings: Settings) -> Load:
+    """The load that the settings ask for, as documents name it."""
+    load = settings.config.performance
+    return Load(
+        profile=settings.profile,
+        requests=load.default_requests,
+        concurrency=load.default_concurrency,
+        timeout_s=load.default_timeout,
+        iterations=load.iterations,
+        warmup_requests=load.warmup_requests if load.warmup else 0,
+    )
 
 
 def plan_cases(settings: Settings, target: Target, catalogue: Catalogue) -> list[PlannedCase]:

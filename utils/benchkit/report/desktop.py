@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
+
+
+def add_open_argument(parser: argparse.ArgumentParser) -> None:
+    """The flag ``--open`` or ``--no-open``, for :func:`wants_browser`."""
+    parser.add_argument(
+        "--open",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="open the report in a browser, or don't (default: where there is a desktop and a terminal, never in CI)",
+    )
 
 
 def wants_browser(asked: bool | None, configured: bool) -> bool:

@@ -20,7 +20,7 @@ from benchkit import store
 from benchkit.errors import ExitCode, UserError, os_reason, worst_code
 from benchkit.model import AllRuns, Comparison, Model, ProfileState, Run, RunStatus, SidesDocument, Validity, Verdict
 from benchkit.verdict.history import DamagedRun, read_light, sent_by, tally_of
-from benchkit.verdict.index import FileIndex, Summary, stamp
+from benchkit.verdict.index import FileIndex, Summary, stamp_or_none
 
 INDEX = ".groups.sqlite"
 
@@ -89,7 +89,7 @@ def _sources(results: Path) -> dict[str, str]:
     """Every directory that holds a group, or a plan alone, with the stamps of all that is read of it."""
     try:
         found = {entry.name: entry.path for entry in os.scandir(results) if entry.is_dir(follow_symlinks=False)}
-        marks = {name: _marks(path) for name, path in found.items() if not _stamp(f"{path}/run.json")}
+        marks = {name: _marks(path) for name, path in found.items() if not stamp_or_none(f"{path}/run.json")}
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -103,14 +103,7 @@ def _marks(path: str) -> str:
     with os.scandir(path) as entries:
         inner = sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
     files += [f"{side}/{name}" for side in inner for name in ("run.json", "plan.json")]
-    return " ".join(f"{file.removeprefix(path)}={mark}" for file in files if (mark := _stamp(file)))
-
-
-def _stamp(path: str) -> str:
-    try:
-        return stamp(path)
-    except OSError:
-        return ""
+    return " ".join(f"{file.removeprefix(path)}={mark}" for file in files if (mark := stamp_or_none(file)))
 
 
 def _summary(directory: Path) -> Summary:

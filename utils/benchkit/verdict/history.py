@@ -18,7 +18,7 @@ from pydantic_core import from_json
 from benchkit import store
 from benchkit.errors import UserError, os_reason
 from benchkit.model import Comparison, Figures, Load, Machine, Model, Run, RunStatus, Validity, Verdict
-from benchkit.verdict.index import FileIndex, Summary, stamp
+from benchkit.verdict.index import FileIndex, Summary, stamp_or_none
 from benchkit.verdict.rules import case_figures
 
 INDEX = ".history.sqlite"
@@ -120,15 +120,11 @@ def _sources(results: Path) -> dict[str, str]:
         return {}
     except OSError as error:
         raise UserError(f"{results}: the runs cannot be listed: {os_reason(error)}") from error
-    stamps = {name: (_stamp(f"{path}/run.json"), _stamp(f"{path}/comparison.json")) for name, path in found.items()}
+    stamps = {
+        name: (stamp_or_none(f"{path}/run.json"), stamp_or_none(f"{path}/comparison.json"))
+        for name, path in found.items()
+    }
     return {name: f"{run} {comparison}" for name, (run, comparison) in stamps.items() if run}
-
-
-def _stamp(path: str) -> str:
-    try:
-        return stamp(path)
-    except OSError:
-        return ""
 
 
 def _summary(results: Path, name: str) -> Summary:

@@ -41,6 +41,14 @@ class Summary:
     body: str
 
 
+def stamp_or_none(path: str) -> str:
+    """The stamp of a file; empty where there is none, or nobody may look."""
+    try:
+        return stamp(path)
+    except OSError:
+        return ""
+
+
 def stamp(path: str) -> str:
     """What tells one content of a file from another without reading it: inode, size, times of change.
 
