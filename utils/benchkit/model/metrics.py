@@ -1,0 +1,69 @@
+"""The metric table: every figure, its unit, and in which direction it gets worse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Worse(StrEnum):
+    """In which direction a metric gets worse."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One row of the metric table.
+
+    ``percentile`` is set for latency percentiles (0-100): below ``10 / (1 - p)`` samples such a figure is advisory.
+    ``absolute`` metrics are compared by difference and not by ratio.
+    """
+
+    name: str
+    label: str
+    unit: str
+    worse: Worse
+    decimals: int
+    percentile: float | None = None
+    absolute: bool = False
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("p50_latency", "p50", "ms", Worse.HIGHER, 1, percentile=50.0),
+        Metric("p95_latency", "p95", "ms", Worse.HIGHER, 1, percentile=95.0),
+        Metric("p99_latency", "p99", "ms", Worse.HIGHER, 1, percentile=99.0),
+        Metric("mean_latency", "mean", "ms", Worse.HIGHER, 1),
+        Metric("min_latency", "min", "ms", Worse.HIGHER, 1),
+        Metric("max_latency", "max", "ms", Worse.HIGHER, 1),
+        Metric("requests_per_sec", "req/s", "1/s", Worse.LOWER, 1),
+        Metric("total_time", "total", "s", Worse.HIGHER, 2),
+        Metric("error_rate", "errors", "share", Worse.HIGHER, 4, absolute=True),
+        # The gateway's own share of a call: measured through it, less measured direct.
+        Metric("added_p50_latency", "added p50", "ms", Worse.HIGHER, 1),
+        Metric("added_p95_latency", "added p95", "ms", Worse.HIGHER, 1),
+        Metric("added_p99_latency", "added p99", "ms", Worse.HIGHER, 1),
+        Metric("throughput_ratio", "of direct", "share", Worse.LOWER, 3),
+    )
+}
+"""Every figure that a case can have. Latencies are over successes, ``requests_per_sec`` is successes per second of wall
+time, ``error_rate`` is failures divided by requests sent (0-1)."""
+
+MIN_SAMPLES_BEYOND = 10
+"""A percentile with fewer samples beyond it than this is advisory: P95 below n = 200, P99 below n = 1000."""
+
+
+def needed_samples(metric: Metric) -> int:
+    """How many successes a percentile needs so that :data:`MIN_SAMPLES_BEYOND` of them lie beyond it; 1 for others."""
+    if metric.percentile is None:
+        return 1
+    # Integer arithmetic in tenths of a percent: 10 / (1 - 0.95) is 199.99999999999983 in floating point.
+    beyond_per_mille = round((100.0 - metric.percentile) * 10)
+    return -(-MIN_SAMPLES_BEYOND * 1000 // beyond_per_mille)
+
+
+Figures = dict[str, float]
+"""Metric name (a key of :data:`METRICS`) to value, in the table's unit. Absent means not measured."""

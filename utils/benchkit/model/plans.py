@@ -1,0 +1,270 @@
+"""The plan, what the driver and the monitor leave in ``raw/``, and what the gateway's room tells the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from benchkit.model.base import Model
+from benchkit.model.runs import Environment, PartyKind, PartySource, SideOfRun
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Between the rooms that plan and measure, and the one that speaks to the gateway
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A tool, resource or prompt as the gateway lists it: the name or URI to send, its id, and its counter's name.
+
+    ``original`` is how the MCP server itself calls it, and how that server counts it; for a resource its URI, or the
+    template that its URI belongs to. ``server`` is that server's name; empty where it is the gateway's own, or the
+    release does not say whose it is.
+    """
+
+    name: str
+    original: str
+    id: str
+    server: str = ""
+
+
+@dataclass(frozen=True)
+class CounterReading:
+    """What a simulated server counted of one kind of call, and which process counted it."""
+
+    instance: str
+    ok: int
+    failed: int
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The plan, and what the driver leaves in raw/
+
+
+class Expectation(Model):
+    """What an answer must be, so that the request counts as work that happened.
+
+    ``rows``: exactly that many entries in the list at ``rows_at`` (dots separate keys; empty: the body itself).
+    ``rpc``: the body is a JSON-RPC answer with a ``result`` and without ``error`` or a true ``isError``.
+    ``rpc_error``: the body is a JSON-RPC answer whose *expected* outcome is an error (either form).
+    ``contains``: a text that stands in the body. ``min_bytes``: the body's least size.
+    """
+
+    status: int = 200
+    rows: int | None = None
+    rows_at: str = ""
+    rpc: bool = False
+    rpc_error: bool = False
+    contains: list[str] = Field(default_factory=list)
+    min_bytes: int = 1
+
+
+class ServerCounter(Model):
+    """Where a simulated server counts a case's calls: the URL of its ``/counters``, and the counter's key."""
+
+    url: str
+    key: str
+
+
+class Part(Model):
+    """One load process of a case: hey sends one request again and again to one address.
+
+    ``body`` is sent as it is (its file is ``body_file``, relative to the run's directory). ``requests`` is a multiple
+    of ``concurrency``, for hey sends ``requests // concurrency`` per worker and drops the rest.
+    """
+
+    url: str
+    body: str | None = None
+    body_file: str | None = None
+    requests: int
+    concurrency: int
+    server: str = ""
+    server_counter: ServerCounter | None = None
+
+
+class PlannedCase(Model):
+    """A case, resolved: everything but the token is here.
+
+    An ordinary case has one part; a case that is spread over several servers has one for each, run at the same time.
+    ``group`` names a set of cases that run at the same time (mixed load).
+    """
+
+    id: str
+    scenario: str
+    name: str
+    description: str = ""
+    tool: Literal["hey", "sse"] = "hey"
+    method: str = "GET"
+    headers: dict[str, str] = Field(default_factory=dict)
+    authenticated: bool = True
+    expect: Expectation = Expectation()
+    timeout_s: int
+    iterations: int
+    warmup_requests: int
+    parts: list[Part]
+    group: str = ""
+    gateway_kind: Literal["tools", "resources", "prompts"] | None = None
+    """As what the gateway's own metrics count a request of this case; absent when they do not."""
+    gateway_fails: bool = False
+    """True where the expected answer is an error, which the gateway counts as a failure."""
+    cached: bool = False
+    """True where a cache of the gateway may answer, so that the server may see fewer calls than were sent."""
+    notes: list[str] = Field(default_factory=list)
+    skipped: str = ""
+    """Why the case can't be measured on this target; empty when it can."""
+
+
+class PlannedDifference(Model):
+    """A result of its own: what case ``of`` takes more than case ``minus`` (ids of cases)."""
+
+    id: str
+    scenario: str
+    name: str
+    description: str = ""
+    of: str
+    minus: str
+
+
+class Plan(Model):
+    """``plan.json``: the resolved cases of a run. ``max_error_rate`` in percent."""
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    created: datetime
+    environment: Environment
+    scenarios: list[str]
+    command: str
+    max_error_rate: float
+    cases: list[PlannedCase]
+    differences: list[PlannedDifference] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
+    side: SideOfRun | None = None
+
+
+class Probe(Model):
+    """One verified request beside a case's load. ``problem`` is empty when the answer was as expected."""
+
+    at: datetime
+    latency_ms: float
+    status: int | None = None
+    bytes: int = 0
+    problem: str = ""
+
+
+class RawPart(Model):
+    """One load process: ``argv`` holds no token, ``wall_s`` is the process's lifetime.
+
+    ``server_calls`` and ``server_failures`` are the differences of the simulated server's counter around the load;
+    absent when it is not counted or the server was restarted meanwhile (then ``server_problem`` says so).
+    """
+
+    argv: list[str]
+    sent: int
+    started: datetime
+    wall_s: float
+    exit_status: int
+    server_calls: int | None = None
+    server_failures: int | None = None
+    server_problem: str = ""
+
+
+class RawIteration(Model):
+    """``raw/<scenario>/<case>.<iteration>.json``: what surrounds the rows of one iteration (counted from 1).
+
+    The rows themselves are hey's CSV: ``<case>.<iteration>.csv``, or ``<case>.<iteration>.<part>.csv`` (counted from 1)
+    where the case has several parts. ``probes`` are those before and after the load, in this order.
+    """
+
+    schema_version: Literal[1] = 1
+    case: str
+    iteration: int
+    started: datetime
+    finished: datetime
+    parts: list[RawPart]
+    probes: list[Probe] = Field(default_factory=list)
+    interrupted: bool = False
+
+
+class ExecutionCount(Model):
+    """Executions of one kind since the gateway began to count."""
+
+    succeeded: int
+    failed: int
+
+
+class RawGatewayCounts(Model):
+    """``raw/gateway_counts.json``: the gateway's own metrics around the whole run.
+
+    ``sent`` is what this toolkit sent of each kind between the two readings, probes and warm-up included, as
+    ``succeeded`` and ``failed`` by the outcome that was expected. ``settled``: the second reading had stopped moving.
+    """
+
+    schema_version: Literal[1] = 1
+    before: dict[str, ExecutionCount]
+    after: dict[str, ExecutionCount]
+    sent: dict[str, ExecutionCount]
+    settled: bool
+
+
+class MonitoredParty(Model):
+    """Who is sampled. ``side``: which of several gateways it belongs to; empty where it belongs to all of them.
+
+    ``name`` is unique within its side and those without one.
+    """
+
+    name: str
+    kind: PartyKind
+    source: PartySource
+    side: str = ""
+
+    @property
+    def id(self) -> str:
+        """What samples call it; a side's label has no stroke."""
+        return f"{self.side}/{self.name}" if self.side else self.name
+
+
+class MonitoredConnections(Model):
+    """A database's connections at one moment, in its own view; ``limit`` is how many it takes at most."""
+
+    active: int
+    idle: int
+    limit: int | None = None
+
+
+class MonitorHeader(Model):
+    """The first line of ``raw/monitor.jsonl`` (of ``monitor.jsonl`` beside the sides where there are several gateways).
+
+    ``cores`` are the machine's, ``usable_cores`` those that this run may use (less in a container with a limit).
+    """
+
+    schema_version: Literal[1] = 1
+    started: datetime
+    interval_s: float
+    cores: int
+    usable_cores: float
+    parties: list[MonitoredParty]
+    notes: list[str]
+
+
+class MonitorSample(Model):
+    """Every further line: what was seen at ``at_s`` seconds after :attr:`MonitorHeader.started`.
+
+    ``cpu_percent`` (of one core, since the sample before) and ``memory_mib`` by the party's id, ``connections`` by the
+    database's; who was not seen is not in them. ``parties`` and ``notes`` are those that came up since the last line.
+    """
+
+    at_s: float
+    cpu_percent: dict[str, float]
+    memory_mib: dict[str, float]
+    connections: dict[str, MonitoredConnections] = Field(default_factory=dict)
+    parties: list[MonitoredParty] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
+
+
+def part_files(case: PlannedCase, iteration: int) -> list[str]:
+    """File names of an iteration's CSVs below ``raw/<scenario>/``, one for each part of the case."""
+    if len(case.parts) == 1:
+        return [f"{case.name}.{iteration}.csv"]
+    return [f"{case.name}.{iteration}.{part}.csv" for part in range(1, len(case.parts) + 1)]

@@ -1,0 +1,273 @@
+"""``run.json``: what one run measured, and where."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from benchkit.model.base import Model
+from benchkit.model.metrics import Figures
+
+
+class Validity(StrEnum):
+    """Whether the work that a case stands for happened."""
+
+    VALID = "valid"
+    INVALID = "invalid"
+    INTERRUPTED = "interrupted"
+    SKIPPED = "skipped"
+
+
+class Machine(Model):
+    """Where the load was generated. ``control_score`` is the time in ms of a fixed piece of work, lower is faster."""
+
+    cpu_model: str
+    cores: int
+    memory_mib: int
+    kernel: str
+    python: str
+    hey: str
+    toolkit: str
+    control_score: float | None = None
+
+
+class Target(Model):
+    """The gateway under test, as far as it tells. ``settings`` are those that matter, of the toolkit's own stack only.
+
+    ``uptime_s`` is the gateway's age when the run began, absent where it does not say.
+    """
+
+    base_url: str
+    prefix: str
+    origin: Literal["local", "docker", "external"]
+    release: str | None = None
+    database: str | None = None
+    database_version: str | None = None
+    cache: str | None = None
+    workers: int | None = None
+    uptime_s: float | None = None
+    servers: int = 0
+    tools: int = 0
+    resources: int = 0
+    prompts: int = 0
+    settings: dict[str, str] = Field(default_factory=dict)
+
+
+class Load(Model):
+    """A profile's values, resolved. Two runs with a different load are not comparable."""
+
+    profile: str
+    requests: int
+    concurrency: int
+    timeout_s: int
+    iterations: int
+    warmup_requests: int
+
+
+class Environment(Model):
+    """What has to be known about a run to compare it with another."""
+
+    machine: Machine
+    target: Target
+    load: Load
+
+
+class Histogram(Model):
+    """Latencies of a case's successes, all iterations. ``edges_ms`` has one entry more than ``counts``."""
+
+    edges_ms: list[float]
+    counts: list[int]
+
+
+class TimelinePoint(Model):
+    """What ended within one bucket of time: ``at_s`` is the bucket's start, counted from the iteration's start."""
+
+    at_s: float
+    ok: int
+    failed: int
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    max_ms: float | None = None
+
+
+class Timeline(Model):
+    """Latency and throughput over time; one list of points per iteration."""
+
+    bucket_s: float
+    iterations: list[list[TimelinePoint]]
+
+
+class GatewayCount(Model):
+    """What the gateway's own metrics counted, for all cases of one kind together: they are not kept per case.
+
+    ``expected`` is what this toolkit sent of that kind, probes and warm-up included. ``settled`` is false when the
+    numbers were still moving (the gateway writes them with a delay) at the end of the time that was waited.
+    """
+
+    kind: Literal["tools", "resources", "prompts", "servers"]
+    expected: int
+    succeeded: int
+    failed: int
+    settled: bool
+    cases: list[str]
+
+
+class Counts(Model):
+    """How often a case's work was counted, by those who saw it.
+
+    ``sent``: requests that hey was told to send, over all measured iterations; ``ok``: answers as expected;
+    ``server``: calls that the simulated MCP servers counted during the measured iterations (absent where the case does
+    not reach one, or the servers are not ours); ``server_failed``: those of them that the server answered
+    with an error. ``cached``: a cache of the gateway explains that ``server`` is smaller than ``sent``.
+    """
+
+    sent: int
+    ok: int
+    server: int | None = None
+    server_failed: int | None = None
+    cached: bool = False
+
+    @property
+    def hit_ratio(self) -> float | None:
+        """Share of requests (0-1) that a cache answered, where one may."""
+        if not self.cached or self.server is None or self.sent == 0:
+            return None
+        return max(0.0, 1.0 - self.server / self.sent)
+
+
+class Iteration(Model):
+    """One repetition of a case's load. ``metrics`` is empty when nothing succeeded.
+
+    ``errors`` counts failures by kind: ``http 429``, ``transport`` (no answer at all: refused, reset, timed out).
+    """
+
+    metrics: Figures
+    sent: int
+    ok: int
+    errors: dict[str, int]
+    started: datetime
+    finished: datetime
+
+
+class Case(Model):
+    """One kind of request that was measured, or the reason why it was not."""
+
+    id: str
+    scenario: str
+    name: str
+    description: str = ""
+    kind: Literal["measured", "aggregate", "difference"] = "measured"
+    """``aggregate``: a group's cases together; ``difference``: what one case takes more than another."""
+    validity: Validity
+    reason: str = ""
+    metrics: Figures = Field(default_factory=dict)
+    """Pooled over the iterations' samples; empty unless the case is valid."""
+    advisory: list[str] = Field(default_factory=list)
+    """Metrics whose percentile has too few samples beyond it."""
+    notes: list[str] = Field(default_factory=list)
+    """What a reader has to know beside the figures: rounded counts, resolution, a release that ignores a limit."""
+    iterations: list[Iteration] = Field(default_factory=list)
+    counts: Counts | None = None
+    histogram: Histogram | None = None
+    timeline: Timeline | None = None
+
+
+PartyKind = Literal["machine", "gateway", "server", "database", "cache", "generator", "monitor"]
+"""What a sampled party is for the run."""
+
+PartySource = Literal["system", "process", "container"]
+"""Whose figures a party's are: the system's, those of a process and its children, or a container's."""
+
+
+class ResourceSeries(Model):
+    """What one party took of its machine: a value for each moment of ``Resources.at_s``, absent where it was not seen.
+
+    ``cpu_percent`` is of one core, so 250 is two cores and a half; of kind ``machine`` it is all cores together.
+    ``source``: whose figures they are: the system's, those of a process and its children, or a container's.
+    """
+
+    name: str
+    kind: PartyKind
+    source: PartySource
+    cpu_percent: list[float | None]
+    memory_mib: list[float | None]
+
+
+class ConnectionSeries(Model):
+    """A database's own view of the connections to it, a value for each moment of :attr:`Resources.at_s`.
+
+    ``limit`` is how many it takes at most.
+    """
+
+    name: str
+    active: list[int | None]
+    idle: list[int | None]
+    limit: int | None = None
+
+
+class Resources(Model):
+    """What was used while a run went on. ``at_s``: seconds after the run's start, the same axis for all series.
+
+    ``notes``: what could not be sampled, and why.
+    """
+
+    interval_s: float
+    at_s: list[float]
+    series: list[ResourceSeries]
+    connections: list[ConnectionSeries] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
+
+
+class RunStatus(StrEnum):
+    """Whether a run came to its end."""
+
+    COMPLETE = "complete"
+    INTERRUPTED = "interrupted"
+
+
+NO_OTHER_SIDE = "no other side can measure it"
+"""Why a case is skipped on the only one of several gateways that has it."""
+
+
+class SideOfRun(Model):
+    """Which side of a comparison of gateways a run is: several gateways were measured at the same time, block by block.
+
+    ``spec`` is what the user named it by. Iteration ``i`` of every side was measured back to back with the others';
+    ``rounds`` of them make a block, and each block had gateways that were started for it (``fresh``; false for one that
+    the toolkit cannot start). ``looks`` is how many comparisons may have been made with these figures, of whatever
+    sides and at whatever moment: the error that a verdict may make is divided by it.
+    """
+
+    label: str
+    spec: str
+    fresh: bool
+    looks: int
+    rounds: int = 1
+
+
+class Run(Model):
+    """``run.json``: everything that one run measured. The last document that is made from ``raw/``."""
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    profile: str
+    status: RunStatus
+    started: datetime
+    finished: datetime
+    exit_code: int
+    exit_reason: str
+    environment: Environment
+    scenarios: list[str]
+    commands: list[str]
+    """What was typed, and one hey command per case, without the token."""
+    cases: list[Case]
+    gateway_counts: list[GatewayCount] = Field(default_factory=list)
+    load_seconds: float = 0.0
+    """Wall time during which measured load ran, in seconds."""
+    warnings: list[str] = Field(default_factory=list)
+    side: SideOfRun | None = None
+    resources: Resources | None = None
+    """What gateway, servers, databases and load generator used meanwhile; absent where nothing was sampled."""

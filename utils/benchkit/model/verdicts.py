@@ -1,0 +1,166 @@
+"""Baselines, noise records and comparisons."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from benchkit.model.base import Model
+from benchkit.model.metrics import Figures
+from benchkit.model.runs import Environment
+
+
+class BaselineRun(Model):
+    """One run's figures in a baseline: per case and metric the median over its iterations.
+
+    ``control_score``: the machine's at that run. ``held_back``: figures that were better than the reference; they are
+    not part of it until as many runs in a row say the same (``baselines.sustained_runs``).
+    """
+
+    run_id: str
+    finished: datetime
+    cases: dict[str, Figures]
+    control_score: float | None = None
+    held_back: dict[str, Figures] = Field(default_factory=dict)
+
+
+class Baseline(Model):
+    """``baselines/baseline_<profile>.json``: what earlier runs of a profile measured.
+
+    ``oldest``: the first accepted runs since the baseline was started, rolled back or replaced by force (for a case
+    whose improvement was accepted: since then). They stay while ``runs`` moves on. ``reason`` says why this version was
+    written.
+    """
+
+    schema_version: Literal[2] = 2
+    profile: str
+    version: int
+    created: datetime
+    environment: Environment
+    runs: list[BaselineRun]
+    oldest: list[BaselineRun] = Field(default_factory=list)
+    reason: str = ""
+
+
+class NoiseRecord(Model):
+    """``baselines/noise_<profile>.json``: how much runs of one unchanged gateway differ on this machine (A/A).
+
+    ``deviation``: per case and metric the standard deviation of the natural logarithm between ``runs`` runs.
+    """
+
+    schema_version: Literal[1] = 1
+    profile: str
+    created: datetime
+    environment: Environment
+    runs: list[str]
+    deviation: dict[str, Figures]
+
+
+class Verdict(StrEnum):
+    """The verdict of a metric, a case or a run (STATISTICS says when each is given)."""
+
+    REGRESSION = "regression"
+    CRITICAL = "critical"
+    SLOWER = "slower"
+    IMPROVEMENT = "improvement"
+    UNCHANGED = "unchanged"
+    INCONCLUSIVE = "inconclusive"
+    MISSING = "missing"
+    NEW = "new"
+    INVALID = "invalid"
+    NOT_COMPARABLE = "not comparable"
+
+
+CHANGES = frozenset({Verdict.CRITICAL, Verdict.REGRESSION, Verdict.SLOWER, Verdict.IMPROVEMENT})
+"""Verdicts that say that something changed."""
+
+REGRESSIONS = frozenset({Verdict.CRITICAL, Verdict.REGRESSION})
+"""Verdicts that fail a run."""
+
+
+class MetricComparison(Model):
+    """One metric held against its reference.
+
+    ``change_percent`` is positive when the metric got better, negative when worse, for every metric; for an absolute
+    metric (error rate) it is the difference in percentage points. ``threshold_percent`` is the limit that applied.
+    ``interval`` is that of the change, 95 %, in the same unit and direction, the worse end first. ``p_value`` is for no
+    change at all, ``q_value`` the same after correction over the suite, ``sign_flip_p`` the exact check of a paired
+    comparison. ``spread_percent`` is the standard deviation that was reckoned with, between runs (stored) or of the
+    paired differences; ``samples`` how many runs the reference has, or how many blocks were paired.
+    ``detectable_percent``: the smallest change for the worse that would have been found in 4 of 5 such comparisons.
+    ``decided_by``: how many runs or blocks would decide an inconclusive metric; absent where no number does.
+    ``advisory`` metrics are shown and decide nothing.
+    """
+
+    verdict: Verdict
+    current: float | None = None
+    reference: float | None = None
+    change_percent: float | None = None
+    threshold_percent: float | None = None
+    interval: tuple[float, float] | None = None
+    detectable_percent: float | None = None
+    p_value: float | None = None
+    q_value: float | None = None
+    sign_flip_p: float | None = None
+    spread_percent: float | None = None
+    samples: int | None = None
+    decided_by: int | None = None
+    advisory: bool = False
+    reason: str = ""
+
+
+class CaseComparison(Model):
+    """One case held against its reference; ``verdict`` is its worst metric's.
+
+    ``since_oldest``: the deciding metrics held against the oldest accepted runs, so that a slow slide does not hide
+    behind a reference that slid along.
+    """
+
+    id: str
+    verdict: Verdict
+    reason: str = ""
+    metrics: dict[str, MetricComparison] = Field(default_factory=dict)
+    since_oldest: dict[str, MetricComparison] = Field(default_factory=dict)
+
+
+class BaselineReference(Model):
+    """Which baseline a run was held against."""
+
+    profile: str
+    version: int
+    runs: list[str]
+
+
+class PairedReference(Model):
+    """Which gateway a run was held against, block by block: the base's run, and what both sides were named by."""
+
+    run_id: str
+    base: str
+    head: str
+
+
+class Comparison(Model):
+    """``comparison.json``: a run held against a baseline, or a gateway against another.
+
+    ``suite``: metric to the geometric mean of its change over all cases that decide, with its interval; the first thing
+    to look at, for what all cases share is the machine's or the gateway's doing and not one case's. ``significance`` is
+    the share of false alarms that the correction over the ``hypotheses`` allows for, over all looks.
+    """
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    mode: Literal["stored", "paired"] = "stored"
+    baseline: BaselineReference | None = None
+    paired: PairedReference | None = None
+    significance: float | None = None
+    hypotheses: int = 0
+    suite: dict[str, MetricComparison] = Field(default_factory=dict)
+    verdict: Verdict
+    reason: str
+    exit_code: int
+    warnings: list[str] = Field(default_factory=list)
+    """What makes the comparison weaker: another machine, another target."""
+    cases: list[CaseComparison]
