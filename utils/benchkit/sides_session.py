@@ -461,7 +461,7 @@ def _paired_settings(settings: Settings) -> Settings:
             "default_requests": requests,
             "iterations": paired.blocks,
             "warmup": True,
-            "warmup_requests": max(load.warmup_requests, requests // 4),
+            "warmup_requests": max(load.warmup_requests, requests * paired.rounds // 4),
         }
     )
     return settings.model_copy(update={"config": config.model_copy(update={"performance": performance})})

@@ -442,7 +442,8 @@ def _center(values: Sequence[float]) -> float:
 
 def _paired_findings(identity: str, pair: _Pair, limits: Baselines) -> dict[Key, Finding]:
     before, after = case_figures(pair[0]), case_figures(pair[1])
-    deciding = deciding_metrics(pair[0], limits) & deciding_metrics(pair[1], limits)
+    one, other = (deciding_metrics(case, limits, rounds=pair.rounds) for case in (pair.base, pair.head))
+    deciding = one & other
     found = {}
     for name in shown_metrics(limits):
         metric, threshold = METRICS[name], limits.threshold(name, identity)

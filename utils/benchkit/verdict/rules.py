@@ -76,13 +76,14 @@ def requests_of(case: Case) -> int:
     return min((iteration.sent for iteration in case.iterations if iteration.sent), default=100)
 
 
-def deciding_metrics(case: Case, limits: Baselines, *, steady: bool = True) -> set[str]:
+def deciding_metrics(case: Case, limits: Baselines, *, steady: bool = True, rounds: int = 1) -> set[str]:
     """The metrics that decide a case: those that gate, where it has the samples for them, and the error rate.
 
-    ``steady`` false: throughput and tail decide however few requests there are.
+    ``steady`` false: throughput and tail decide however few requests there are. ``rounds``: so many iterations make one
+    figure that is compared.
     """
     deciding = {*limits.gate, ERROR_RATE} - {*case.advisory, *DERIVED}
-    if steady and requests_of(case) < STEADY_REQUESTS:
+    if steady and rounds * requests_of(case) < STEADY_REQUESTS:
         deciding -= STALL_SENSITIVE
     return deciding
 
