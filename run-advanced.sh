@@ -11,11 +11,11 @@
 #   --head-env KEY=VALUE             the same for the head's
 #   --blocks K                       paired measurements (paired.blocks of config.yaml: 8), at least 5. It ends earlier
 #                                    when everything is decided; what is undecided gets up to twice as many
-#   --rounds N                       measurements of each case within a block (paired.rounds: 1); more where it is noisy
+#   --rounds N                       measurements of each case within a block, the sides in turns (paired.rounds: 3)
 #   --scenarios all|NAME,NAME        scenarios of config.yaml (default: those of the profile)
 #   --cases PATTERN,PATTERN          only these cases of them, like 'tools/list_*,gateway-core/health'
 #   --profile NAME                   load profile (default: light)
-#   --requests N  --concurrency N  --timeout SECONDS    per case, side and block, instead of the configured ones
+#   --requests N  --concurrency N  --timeout SECONDS    per case, side and round, instead of the configured ones
 #   --results-dir DIR                where it is written (default: results)
 #   --fail-on-inconclusive           exit 4 when something stays undecided
 #   --env-file FILE                  with --tune: takes the settings, each with its measured effect

@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("--release", default="1.0.7", metavar="SPEC", help="the gateway, on both sides (1.0.7)")
     parser.add_argument("--cases", default=CASES, metavar="PATTERNS", help=f"cases of a suite ({CASES})")
     parser.add_argument("--blocks", type=int, default=5, metavar="K", help="planned blocks of a suite (5)")
-    parser.add_argument("--requests", type=int, default=300, metavar="N", help="per case, side and block (300)")
+    parser.add_argument("--requests", type=int, metavar="N", help="per case, side and round (as config.yaml says)")
     parser.add_argument(
         "--rounds", type=int, metavar="N", help="measurements of each case within a block (as config.yaml says)"
     )
@@ -100,11 +100,11 @@ def _command(arguments: argparse.Namespace) -> list[str]:
         "--scenarios": ",".join(dict.fromkeys(one.partition("/")[0] for one in arguments.cases.split(","))),
         "--cases": arguments.cases,
         "--blocks": str(arguments.blocks),
-        "--requests": str(arguments.requests),
         "--results-dir": str(arguments.results_dir),
     }
-    if arguments.rounds is not None:
-        options["--rounds"] = str(arguments.rounds)
+    for name in ("requests", "rounds"):
+        if getattr(arguments, name) is not None:
+            options[f"--{name}"] = str(getattr(arguments, name))
     return ["./run-advanced.sh", "--no-report", *(word for pair in options.items() for word in pair)]
 
 

@@ -138,13 +138,14 @@ def test_a_case_goes_on_with_those_whose_load_runs_beside_it() -> None:
 
 @pytest.mark.parametrize(
     ("source", "requests"),
-    [("profiles/light.env:4: PERF_REQUESTS", 300), ("--requests", 100), ("environment variable X", 100)],
+    [("profiles/medium.env:4: PERF_REQUESTS", 100), ("--requests", 1000), ("environment variable X", 1000)],
 )
-def test_the_profiles_requests_are_too_few_for_pairs_but_a_flag_is_obeyed(source: str, requests: int) -> None:
-    load = {"default_requests": 100, "default_concurrency": 10}
+def test_the_profiles_requests_are_not_those_of_pairs_but_a_flag_is_obeyed(source: str, requests: int) -> None:
+    load = {"default_requests": 1000, "default_concurrency": 10}
     found = _paired_settings(settings({"performance.default_requests": source}, performance=load)).config.performance
     assert found.default_requests == requests
-    assert found.warmup_requests == requests // 4
+    # A quarter of what a block's three rounds send.
+    assert found.warmup_requests == 3 * requests // 4
 
 
 def test_the_command_line() -> None:

@@ -255,13 +255,14 @@ class Variant(Section):
 class Paired(Section):
     """Gateways side by side. ``blocks`` are paired measurements, ``first_port`` is where ports for them are looked for.
 
-    In a block every case is measured ``rounds`` times on each side. Undecided cases get up to twice as many blocks.
+    In a block every case is measured ``rounds`` times on each side, with ``requests`` each time. Undecided cases get up
+    to twice as many blocks.
     ``tune``: what is measured against the toolkit's own settings.
     """
 
     blocks: int = Field(8, ge=5, le=100)
-    rounds: int = Field(1, ge=1, le=20)
-    requests: int = Field(300, ge=1, le=999_999)
+    rounds: int = Field(3, ge=1, le=20)
+    requests: int = Field(100, ge=1, le=999_999)
     first_port: Port = 4460
     first_server_port: Port = 9161
     tune: dict[Name, Variant] = {}

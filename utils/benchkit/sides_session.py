@@ -430,7 +430,7 @@ class SidesSession:
         who = ", ".join(f"{one.side.label} {one.side.spec}" for one in self._gateways)
         say(
             f"{self._dir.name}: {who}; {len(self._undecided)} cases x {self._settings.config.paired.blocks} blocks, "
-            f"{load.default_requests} requests each at {load.default_concurrency} concurrent on each side"
+            f"{self._rounds} times {load.default_requests} requests at {load.default_concurrency} concurrent on each"
         )
         for gateway in self._gateways:
             for case in gateway.plan.cases:

@@ -6,14 +6,14 @@ gateway with different settings, each held against the one without.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 from benchkit import store
 from benchkit.errors import UserError
-from benchkit.model import MeasuredSide, Run, SidesDocument, StepComparison, Validity
+from benchkit.model import Load, MeasuredSide, Run, SidesDocument, StepComparison, Validity
 from benchkit.settings import Baselines
 from benchkit.verdict.compare import compare_paired
 from benchkit.verdict.rules import case_figures
@@ -64,14 +64,17 @@ def _document(
         kind=kind,
         run_id=directory.resolve().name,
         machine=f"{machine.cpu_model}, {machine.cores} cores, {machine.memory_mib // 1024} GiB",
-        load=f"{load.requests} requests at {load.concurrency} concurrent, {_blocks(runs)} blocks",
+        load=_load_words(load, runs),
         sides=[_side(run) for run in runs],
         steps=steps,
     )
 
 
-def _blocks(runs: Iterable[Run]) -> int:
-    return max((len(case.iterations) for run in runs for case in run.cases), default=0)
+def _load_words(load: Load, runs: Sequence[Run]) -> str:
+    rounds = max(run.side.rounds for run in runs if run.side is not None)
+    blocks = max((len(case.iterations) // rounds for run in runs for case in run.cases), default=0)
+    times = f"{rounds} times {load.requests}" if rounds > 1 else str(load.requests)
+    return f"{times} requests at {load.concurrency} concurrent, {blocks} blocks"
 
 
 def _side(run: Run) -> MeasuredSide:
