@@ -19,10 +19,11 @@ from benchkit.load.metrics import (
     figures,
     histogram,
     histogram_edges,
+    percentile_curve,
     percentiles,
     timeline,
 )
-from benchkit.model import METRICS
+from benchkit.model import METRICS, samples_for
 
 
 def part(  # pylint: disable=too-many-arguments  # what a load process leaves
@@ -131,6 +132,45 @@ def test_an_answer_quicker_than_heys_resolution_still_has_a_wall_time() -> None:
 )
 def test_a_percentile_with_fewer_than_ten_samples_beyond_is_advisory(samples: int, marked: list[str]) -> None:
     assert advisory(samples) == marked
+
+
+# Percentile curve
+
+
+@pytest.mark.parametrize(
+    ("samples", "last"), [(9, None), (10, 0.0), (19, 40.0), (20, 50.0), (200, 95.0), (1000, 99.0), (10_000, 99.9)]
+)
+def test_a_curve_ends_where_fewer_than_ten_samples_lie_beyond(samples: int, last: float | None) -> None:
+    curve = percentile_curve(case(part([float(value) for value in range(1, samples + 1)])))
+    assert (curve.percent[-1] if curve else None) == last
+
+
+def test_a_curve_passes_through_the_percentiles_of_the_table() -> None:
+    samples = case(part([float(value) for value in range(1, 1001)]))
+    curve, values = percentile_curve(samples), figures(samples)
+    assert curve is not None
+    found = dict(zip(curve.percent, curve.pooled_ms, strict=True))
+    assert {name: found[METRICS[name].percentile or 0] for name in values if METRICS[name].percentile} == {
+        name: value for name, value in values.items() if METRICS[name].percentile
+    }
+
+
+def test_each_iteration_has_its_own_curve_as_far_as_it_goes() -> None:
+    curve = percentile_curve(iterations(part([10.0] * 20), part([30.0] * 180), part([1.0], status=500)))
+    assert curve is not None
+    assert curve.percent[-1] == 95.0
+    assert [len(one) for one in curve.iterations_ms] == [6, 17, 0]
+    assert (curve.pooled_ms[0], curve.pooled_ms[-1]) == (10.0, 30.0)
+
+
+@given(st.lists(st.integers(0, 10_000).map(lambda tenths: tenths / 10), max_size=500))
+def test_a_curve_rises_and_holds_nothing_that_the_samples_do_not_carry(latency: list[float]) -> None:
+    curve = percentile_curve(case(part(latency)))
+    assert (curve is None) == (len(latency) < 10)
+    if curve is not None:
+        assert curve.pooled_ms == sorted(curve.pooled_ms)
+        assert all(len(latency) >= samples_for(percent) for percent in curve.percent)
+        assert curve.iterations_ms == [curve.pooled_ms]
 
 
 # Histogram

@@ -124,6 +124,7 @@ def with_figures(case: Case, samples: CaseSamples) -> Case:
             "advisory": metrics.advisory(len(samples.latency_ms)),
             "notes": [*case.notes, *notes],
             "histogram": metrics.histogram(samples),
+            "percentiles": metrics.percentile_curve(samples),
             "timeline": metrics.timeline(samples),
         }
     )
@@ -157,6 +158,7 @@ def without_figures(case: Case, judgement: Judgement) -> Case:
             "advisory": [],
             "iterations": [one.model_copy(update={"metrics": {}}) for one in case.iterations],
             "histogram": None,
+            "percentiles": None,
             "timeline": None,
         }
     )

@@ -11,6 +11,7 @@ time, never hey's own Requests/sec, which counts failures.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -19,7 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.load.hey import Floats, Rows
-from benchkit.model import METRICS, Figures, Histogram, Timeline, TimelinePoint, needed_samples
+from benchkit.model import (
+    METRICS,
+    Figures,
+    Histogram,
+    PercentileCurve,
+    Timeline,
+    TimelinePoint,
+    needed_samples,
+    samples_for,
+)
 
 RESOLUTION_MS = 0.1
 """hey's step; a figure below ten of them is worth a note."""
@@ -28,6 +38,13 @@ MAX_TIMELINE_POINTS = 60
 
 DISTRIBUTION = (10, 25, 50, 75, 90, 95, 99)
 """The percentiles of hey's own summary."""
+
+CURVE = (
+    *(0, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 87.5),
+    *(90, 91, 92, 93, 94, 95, 96, 97, 97.5, 98, 98.5, 98.75),
+    *(99, 99.1, 99.2, 99.3, 99.4, 99.5, 99.6, 99.7, 99.75, 99.8, 99.85, 99.9),
+)
+"""The percentiles of a curve: each power of ten towards 100 % has the same twelve steps."""
 
 _PERCENTILES = {name: metric.percentile for name, metric in METRICS.items() if metric.percentile is not None}
 
@@ -143,6 +160,32 @@ def percentiles(latency_ms: Floats) -> dict[int, float]:
     if latency_ms.size == 0:
         return {}
     return dict(zip(DISTRIBUTION, np.percentile(latency_ms, DISTRIBUTION, method="linear").tolist(), strict=True))
+
+
+def percentile_curve(samples: CaseSamples) -> PercentileCurve | None:
+    """Latency over percentile, as far as the samples carry it; ``None`` where they carry nothing.
+
+    Beyond the last point a curve would show single answers as if they were a percentile.
+    """
+    percent = _carried(samples.latency_ms.size)
+    if not percent:
+        return None
+    return PercentileCurve(
+        percent=percent,
+        pooled_ms=_at(samples.latency_ms, percent),
+        iterations_ms=[_at(one.latency_ms, _carried(one.latency_ms.size)) for one in samples.iterations],
+    )
+
+
+def _carried(samples: int) -> list[float]:
+    return [float(percent) for percent in CURVE if samples >= samples_for(percent)]
+
+
+def _at(latency_ms: Floats, percent: Sequence[float]) -> list[float]:
+    if not percent:
+        return []
+    found: list[float] = np.percentile(latency_ms, percent, method="linear").round(3).tolist()
+    return found
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ the names or in :data:`METRICS`. A figure that was not measured is absent (``Non
 from __future__ import annotations
 
 from benchkit.model.base import Model
-from benchkit.model.metrics import METRICS, MIN_SAMPLES_BEYOND, Figures, Metric, Worse, needed_samples
+from benchkit.model.metrics import METRICS, MIN_SAMPLES_BEYOND, Figures, Metric, Worse, needed_samples, samples_for
 from benchkit.model.plans import (
     CounterReading,
     Entity,
@@ -41,6 +41,7 @@ from benchkit.model.runs import (
     Machine,
     PartyKind,
     PartySource,
+    PercentileCurve,
     Resources,
     ResourceSeries,
     Run,
@@ -123,6 +124,7 @@ __all__ = [
     "Part",
     "PartyKind",
     "PartySource",
+    "PercentileCurve",
     "Plan",
     "PlannedCase",
     "PlannedDifference",
@@ -157,4 +159,5 @@ __all__ = [
     "Worse",
     "needed_samples",
     "part_files",
+    "samples_for",
 ]

@@ -58,11 +58,14 @@ MIN_SAMPLES_BEYOND = 10
 
 def needed_samples(metric: Metric) -> int:
     """How many successes a percentile needs so that :data:`MIN_SAMPLES_BEYOND` of them lie beyond it; 1 for others."""
-    if metric.percentile is None:
-        return 1
-    # Integer arithmetic in tenths of a percent: 10 / (1 - 0.95) is 199.99999999999983 in floating point.
-    beyond_per_mille = round((100.0 - metric.percentile) * 10)
-    return -(-MIN_SAMPLES_BEYOND * 1000 // beyond_per_mille)
+    return 1 if metric.percentile is None else samples_for(metric.percentile)
+
+
+def samples_for(percent: float) -> int:
+    """How many samples a percentile (0-100, at most two decimals) needs so that enough of them lie beyond it."""
+    # Integer arithmetic in hundredths of a percent: 10 / (1 - 0.95) is 199.99999999999983 in floating point.
+    beyond = round((100.0 - percent) * 100)
+    return -(-MIN_SAMPLES_BEYOND * 10_000 // beyond)
 
 
 Figures = dict[str, float]

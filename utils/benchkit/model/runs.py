@@ -82,6 +82,19 @@ class Histogram(Model):
     counts: list[int]
 
 
+class PercentileCurve(Model):
+    """Latency (ms) at each of some percentiles (``percent``, 0-100, rising), so far as the samples carry it.
+
+    A point is there only where at least :data:`MIN_SAMPLES_BEYOND` samples lie beyond it. ``pooled_ms`` is of all
+    iterations together and as long as ``percent``; ``iterations_ms`` has a list for each iteration, which has fewer
+    samples and so may end earlier.
+    """
+
+    percent: list[float]
+    pooled_ms: list[float]
+    iterations_ms: list[list[float]]
+
+
 class TimelinePoint(Model):
     """What ended within one bucket of time: ``at_s`` is the bucket's start, counted from the iteration's start."""
 
@@ -172,6 +185,8 @@ class Case(Model):
     iterations: list[Iteration] = Field(default_factory=list)
     counts: Counts | None = None
     histogram: Histogram | None = None
+    percentiles: PercentileCurve | None = None
+    """Absent where the samples carry none, and in documents that were written before there was one."""
     timeline: Timeline | None = None
 
 
