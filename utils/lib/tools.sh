@@ -8,6 +8,7 @@
 #   .tools/bin/hey             hey, where there is none on PATH
 #   .tools/bats/bin/bats       bats, where there is none on PATH (only for `make check`)
 #   .tools/chartjs/            chart.umd.js and its licence
+#   .tools/axe/                axe.min.js and its licence (only for `make check`)
 #   .tools/gateway/VERSION/    an environment for each gateway release
 #   .venv/                     the toolkit's own environment
 #
@@ -160,16 +161,25 @@ tools::python_state() {
   fi
 }
 
-# tools::chartjs_state: prints ok, missing, or old (another release than the pinned one).
-tools::chartjs_state() {
-  local directory=$ROOT/.tools/chartjs
-  if [ ! -s "$directory/chart.umd.js" ] || [ ! -f "$directory/$TOOLS_STAMP" ]; then
+# tools::pinned_state FILE PIN: prints ok, missing, or old (another release than utils/PIN names), of what was installed
+# into the file's directory.
+tools::pinned_state() {
+  local stamp=${1%/*}/$TOOLS_STAMP
+  if [ ! -s "$1" ] || [ ! -f "$stamp" ]; then
     echo missing
-  elif cmp -s "$directory/$TOOLS_STAMP" "$ROOT/utils/chartjs.pin"; then
+  elif cmp -s "$stamp" "$ROOT/utils/$2"; then
     echo ok
   else
     echo old
   fi
+}
+
+tools::chartjs_state() {
+  tools::pinned_state "$ROOT/.tools/chartjs/chart.umd.js" chartjs.pin
+}
+
+tools::axe_state() {
+  tools::pinned_state "$ROOT/.tools/axe/axe.min.js" axe.pin
 }
 
 # tools::config_value KEY: prints the value of a key of config.yaml, like stack.gateway.version; nothing when it is not
