@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from run_directory import collect_command, rows_file, write_iteration, write_plan
+from run_directory import collect_command, rows_file, write_iteration, write_plan, write_rows
 
 # pylint: disable=wrong-import-order  # run_directory makes it findable
 from benchkit.model import RawPart
@@ -59,16 +59,11 @@ def main() -> int:
 
 
 def _write_run(run_dir: Path) -> None:
-    case = write_plan(run_dir, url="http://127.0.0.1:1/", requests=ROWS, concurrency=CONCURRENCY, iterations=1)
+    [case] = write_plan(run_dir, url="http://127.0.0.1:1/", requests=ROWS, concurrency=CONCURRENCY, iterations=1)
     random = np.random.default_rng(1)
     latency = random.lognormal(-3.5, 0.6, ROWS)
     offset = np.cumsum(random.exponential(latency.mean() / CONCURRENCY, ROWS))
-    with rows_file(run_dir, 1).open("w", encoding="ascii") as stream:
-        stream.write("response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset\n")
-        stream.writelines(
-            f"{taken:.4f},0.0000,0.0000,0.0000,{taken:.4f},0.0000,200,{start:.4f}\n"
-            for taken, start in zip(latency.tolist(), offset.tolist(), strict=True)
-        )
+    write_rows(rows_file(run_dir, 1), latency, offset)
     part = RawPart(
         argv=["hey", "-n", str(ROWS), "-c", str(CONCURRENCY), "-o", "csv", case.parts[0].url],
         sent=ROWS,

@@ -5,8 +5,12 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT / "utils"))
@@ -26,21 +30,28 @@ from benchkit.model import (  # noqa: E402
 )
 from benchkit.store import save  # noqa: E402
 
+Floats = NDArray[np.float64]
+
 SCENARIO = "benchmark"
 CASE = "one"
 
 
-def write_plan(run_dir: Path, *, url: str, requests: int, concurrency: int, iterations: int) -> PlannedCase:
-    """Write ``plan.json`` with one case, make ``raw/``, and answer the case."""
-    case = PlannedCase(
-        id=f"{SCENARIO}/{CASE}",
-        scenario=SCENARIO,
-        name=CASE,
-        timeout_s=30,
-        iterations=iterations,
-        warmup_requests=0,
-        parts=[Part(url=url, requests=requests, concurrency=concurrency)],
-    )
+def write_plan(  # pylint: disable=too-many-arguments  # a load has as many values
+    run_dir: Path, *, url: str, requests: int, concurrency: int, iterations: int, names: Sequence[str] = (CASE,)
+) -> list[PlannedCase]:
+    """Write ``plan.json`` with a case for each name, make ``raw/``, and answer the cases."""
+    cases = [
+        PlannedCase(
+            id=f"{SCENARIO}/{name}",
+            scenario=SCENARIO,
+            name=name,
+            timeout_s=30,
+            iterations=iterations,
+            warmup_requests=0,
+            parts=[Part(url=url, requests=requests, concurrency=concurrency)],
+        )
+        for name in names
+    ]
     environment = Environment(
         machine=Machine(
             cpu_model=platform.machine(),
@@ -68,30 +79,40 @@ def write_plan(run_dir: Path, *, url: str, requests: int, concurrency: int, iter
         scenarios=[SCENARIO],
         command=" ".join(sys.argv),
         max_error_rate=1.0,
-        cases=[case],
+        cases=cases,
     )
     (run_dir / "raw" / SCENARIO).mkdir(parents=True)
     save(run_dir / "plan.json", plan)
-    return case
+    return cases
 
 
-def rows_file(run_dir: Path, iteration: int) -> Path:
+def rows_file(run_dir: Path, iteration: int, name: str = CASE) -> Path:
     """Where the rows of an iteration lie."""
-    return run_dir / "raw" / SCENARIO / f"{CASE}.{iteration}.csv"
+    return run_dir / "raw" / SCENARIO / f"{name}.{iteration}.csv"
 
 
-def write_iteration(run_dir: Path, iteration: int, part: RawPart) -> None:
+def write_rows(path: Path, latency_s: Floats, offset_s: Floats) -> None:
+    """Write answers as hey does."""
+    with path.open("w", encoding="ascii") as stream:
+        stream.write("response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset\n")
+        stream.writelines(
+            f"{taken:.4f},0.0000,0.0000,0.0000,{taken:.4f},0.0000,200,{start:.4f}\n"
+            for taken, start in zip(latency_s.tolist(), offset_s.tolist(), strict=True)
+        )
+
+
+def write_iteration(run_dir: Path, iteration: int, part: RawPart, name: str = CASE) -> None:
     """Write the record of an iteration of one load process, with a check of an answer before and after it."""
     finished = part.started + timedelta(seconds=part.wall_s)
     raw = RawIteration(
-        case=f"{SCENARIO}/{CASE}",
+        case=f"{SCENARIO}/{name}",
         iteration=iteration,
         started=part.started,
         finished=finished,
         parts=[part],
         probes=[Probe(at=at, latency_ms=1.0, status=200, bytes=2) for at in (part.started, finished)],
     )
-    save(run_dir / "raw" / SCENARIO / f"{CASE}.{iteration}.json", raw)
+    save(run_dir / "raw" / SCENARIO / f"{name}.{iteration}.json", raw)
 
 
 def collect_command(run_dir: Path) -> list[str]:
