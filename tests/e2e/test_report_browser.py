@@ -1,11 +1,14 @@
-"""The report in a real browser: charts drawn, nothing loaded, names inert, small windows, paper."""
+"""The report in a real browser: charts drawn, nothing loaded, names inert, small windows, paper, open to everyone."""
 
 from __future__ import annotations
 
+import base64
+import re
 import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,11 +17,12 @@ from typing import Any
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from benchkit import store
-from benchkit.model import Comparison, Run
+from benchkit.model import Comparison, ResourceSeries, Run
 from benchkit.settings import ROOT
 from unit import documents
 
@@ -31,18 +35,34 @@ DRAWN = """
 const canvas = arguments[0];
 const chart = window.Chart && Chart.getChart(canvas);
 if (!chart) return null;
-const style = getComputedStyle(document.documentElement).getPropertyValue("--bar").trim();
-const bar = [1, 3, 5].map((start) => parseInt(style.slice(start, start + 2), 16));
+const inks = ["bar", "failed", "party-gateway", "database-0"].map((name) => {
+  const style = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  return [1, 3, 5].map((start) => parseInt(style.slice(start, start + 2), 16));
+});
 // Read from a copy: the browser warns of canvases that are read again and again.
 const copy = Object.assign(document.createElement("canvas"), { width: canvas.width, height: canvas.height });
 const context = copy.getContext("2d", { willReadFrequently: true });
 context.drawImage(canvas, 0, 0);
 const { data } = context.getImageData(0, 0, copy.width, copy.height);
-let bars = 0;
-for (let at = 0; at < data.length; at += 4) bars += bar.every((value, part) => data[at + part] === value);
-return { sets: chart.data.datasets.map((set) => set.data.length), bars, width: canvas.clientWidth };
+let ink = 0;
+for (let at = 0; at < data.length; at += 4) {
+  ink += inks.some((colour) => colour.every((value, part) => data[at + part] === value));
+}
+return {
+  chart: canvas.dataset.chart, sets: chart.data.datasets.map((set) => set.data.length), ink, width: canvas.clientWidth,
+};
 """
-"""Of a canvas: points in each series, pixels in the colour of bars (which every chart has), and width; null before."""
+"""Of a canvas: points in each series, pixels in a colour that only figures have, and width; null before it is drawn."""
+
+AXE = ROOT / ".tools" / "axe" / "axe.min.js"
+
+VIOLATIONS = """
+const done = arguments[arguments.length - 1];
+axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) =>
+  done(violations.map(({ id, impact, nodes }) => [impact, id, nodes.map((node) => node.html.slice(0, 200))])),
+);
+"""
+"""What axe finds, of whatever impact."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +81,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         "--window-size=1280,900",
     ):
         options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     chromium = webdriver.Chrome(options=options, service=Service(driver))
     yield chromium
     chromium.quit()
@@ -128,8 +148,12 @@ def assert_quiet(browser: Browser) -> None:
     assert browser.execute_script("return performance.getEntriesByType('resource').map((one) => one.name)") == []
 
 
+def party(name: str) -> ResourceSeries:
+    return ResourceSeries(name=name, kind="gateway", source="process", cpu_percent=[5.0] * 192, memory_mib=[50.0] * 192)
+
+
 def realistic() -> tuple[Run, Comparison]:
-    run = documents.run()
+    run = documents.run(resources=documents.sampled())
     return run, documents.comparison(run, {"tools/list_limit_50": -14.2})
 
 
@@ -137,13 +161,52 @@ def test_every_chart_is_drawn_with_data(show: Callable[..., Browser]) -> None:
     page = show(*realistic())
     open_all(page)
     found = draw_all(page)
-    # Eight valid cases with details: a distribution and three iterations each; and the gateway's overhead.
-    assert len(found) == 8 * 4 + 1
+    # Eight valid cases with details, of which one has failures, and an invalid one that has nothing else.
+    assert Counter(chart["chart"] for chart in found) == {
+        "distribution": 8,
+        "curve": 8,
+        "rounds": 8,
+        "course": 8 * 3,
+        "errors": 2,
+        "differences": 1,
+        "load": 1,
+        "cpu": 1,
+        "memory": 1,
+        "connections": 1,
+    }
     for chart in found:
-        assert min(chart["sets"]) >= 2
-        assert chart["bars"] > 100
-        assert chart["width"] > 150
+        assert chart["chart"] == "errors" or min(chart["sets"]) >= 2, chart
+        assert chart["ink"] > 100, chart
+        assert chart["width"] > 150, chart
     assert_quiet(page)
+
+
+def test_the_systems_charts_share_the_axis_of_the_load(show: Callable[..., Browser]) -> None:
+    page = show(*realistic())
+    open_all(page)
+    draw_all(page)
+    axes = page.execute_script(
+        """
+        return ["load", "cpu", "memory", "connections"].map((name) => {
+          const { x } = Chart.getChart(document.querySelector(`[data-chart=${name}]`)).scales;
+          return [x.min, x.max, Math.round(x.left), Math.round(x.right)];
+        });
+        """
+    )
+    assert axes == [axes[0]] * 4
+    top = page.execute_script("return Chart.getChart(document.querySelector('[data-chart=cpu]')).scales.y.max")
+    assert top == 200  # both cores
+
+
+def test_a_stall_shows_over_time(show: Callable[..., Browser]) -> None:
+    page = show(documents.run([documents.case()]))
+    open_all(page)
+    draw_all(page)
+    slowest = page.execute_script(
+        "return Chart.getChart(document.querySelector('[data-chart=course]')).data.datasets.at(-1)"
+    )
+    assert slowest["label"] == "slowest ms"
+    assert max(slowest["data"]) > 300
 
 
 def test_charts_of_closed_cases_are_not_drawn(show: Callable[..., Browser]) -> None:
@@ -160,7 +223,7 @@ def test_one_sample_and_absent_latencies_are_drawn(show: Callable[..., Browser])
     page = show(documents.run([documents.case(requests=1, iterations=1)]))
     open_all(page)
     assert [min(chart["sets"]) for chart in draw_all(page)] == [1, 1]
-    assert all(chart["bars"] > 100 for chart in draw_all(page))
+    assert all(chart["ink"] > 100 for chart in draw_all(page))
     assert_quiet(page)
 
 
@@ -172,12 +235,13 @@ def test_hostile_names_are_shown_and_run_nothing(show: Callable[..., Browser]) -
     ]
     cases += [documents.failed_case(f"x/{name}", name, errors={name: 3}) for name in names]
     cases += [documents.difference_case(f"y/{name}", 1.0, 2.0, 3.0, 0.5) for name in names]
-    run = documents.run(cases, warnings=list(names), commands=list(names))
+    resources = documents.sampled(series=[party(name) for name in names], notes=list(names))
+    run = documents.run(cases, warnings=list(names), commands=list(names), resources=resources)
     page = show(run, documents.comparison(run, reason=names[0], warnings=list(names)))
     open_all(page)
-    assert all(chart["bars"] > 100 for chart in draw_all(page))
+    assert all(chart["ink"] > 100 for chart in draw_all(page))
     titles = page.execute_script(
-        "return [...document.querySelectorAll('summary .title')].map((one) => one.textContent)"
+        "return [...document.querySelectorAll('.case summary .title')].map((one) => one.textContent)"
     )
     assert titles[: len(names)] == list(names)
     labels = page.execute_script(
@@ -232,12 +296,88 @@ def test_paper_gets_every_case_and_chart_and_the_window_its_state_back(show: Cal
     emulate(page, "dark")
     page.execute_script("dispatchEvent(new Event('beforeprint'))")
     canvases = page.find_elements(By.TAG_NAME, "canvas")
-    assert all(page.execute_script(DRAWN, canvas)["bars"] > 100 for canvas in canvases)
+    assert all(page.execute_script(DRAWN, canvas)["ink"] > 100 for canvas in canvases)
     assert page.execute_script("return document.querySelectorAll('details:not([open])').length") == 0
     page.execute_script("dispatchEvent(new Event('afterprint'))")
     assert page.execute_script("return document.querySelectorAll('details[open]').length") == 0
-    assert len(page.execute_cdp_cmd("Page.printToPDF", {})["data"]) > 50_000
     assert_quiet(page)
+
+
+def test_paper_is_as_wide_as_the_page_and_has_every_case(show: Callable[..., Browser]) -> None:
+    """A page that is too wide would be made smaller, down to what nobody reads."""
+    page = show(*realistic())
+    a4 = {"paperWidth": 8.27, "paperHeight": 11.69}
+    document = base64.b64decode(page.execute_cdp_cmd("Page.printToPDF", a4)["data"])
+    assert len(document) > 100_000
+    assert 5 < len(re.findall(rb"/Type\s*/Page\b", document)) < 30
+    page.execute_script("dispatchEvent(new Event('beforeprint'))")
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    size = {"width": 703, "height": 1000, "deviceScaleFactor": 1, "mobile": False}  # A4 less its margins
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        assert page.execute_script("return document.documentElement.scrollWidth") <= 703
+    finally:
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_that_keeps_people_out(show: Callable[..., Browser], scheme: str, width: int) -> None:
+    page = show(*realistic(), width=width)
+    emulate(page, scheme)
+    open_all(page)
+    page.execute_script("document.querySelector('details.part').open = true")
+    draw_all(page)
+    page.execute_script(AXE.read_text(encoding="utf-8"))
+    assert page.execute_async_script(VIOLATIONS) == []
+
+
+@pytest.mark.parametrize("make", ["invalid", "paired", "one sample"])
+def test_axe_finds_nothing_in_unusual_reports(show: Callable[..., Browser], make: str) -> None:
+    reports = {
+        "invalid": (documents.run([documents.failed_case("tools/a", "Tool not found", errors={"rpc": 9})]), None),
+        "paired": documents.paired(documents.run(documents.gateway_cases())),
+        "one sample": (documents.run([documents.case(requests=1, iterations=1)]), None),
+    }
+    page = show(*reports[make])
+    open_all(page)
+    draw_all(page)
+    page.execute_script(AXE.read_text(encoding="utf-8"))
+    assert page.execute_async_script(VIOLATIONS) == []
+    assert_quiet(page)
+
+
+def test_the_keyboard_reaches_everything(show: Callable[..., Browser]) -> None:
+    page = show(*realistic())
+    wanted = page.execute_script(
+        """
+        const found = [...document.querySelectorAll("a[href], button, summary, [tabindex='0']")];
+        const reachable = found.filter((one) => one.matches("summary") || !one.closest("details:not([open])"));
+        reachable.forEach((one, place) => (one.dataset.place = place));
+        return reachable.length;
+        """
+    )
+    reached = []
+    for _ in range(wanted):
+        ActionChains(page).send_keys(Keys.TAB).perform()
+        reached.append(page.execute_script("return document.activeElement.dataset.place"))
+    assert reached == [str(place) for place in range(wanted)]
+    outline = page.execute_script("return getComputedStyle(document.activeElement).outlineStyle")
+    assert outline != "none"
+
+
+def test_nothing_is_asked_of_any_network(show: Callable[..., Browser]) -> None:
+    """Not even by what is opened and printed later: what the browser's own log of requests says."""
+    page = show(*realistic())
+    page.execute_cdp_cmd("Network.enable", {})
+    page.get_log("performance")
+    page.refresh()
+    open_all(page)
+    draw_all(page)
+    page.execute_cdp_cmd("Page.printToPDF", {})
+    asked = re.findall(r'"method":"Network.requestWillBeSent".*?"url":"(.*?)"', str(page.get_log("performance")))
+    assert {url.split(":")[0] for url in asked} <= {"file", "data"}
+    assert len([url for url in asked if url.startswith("file:")]) == 1
 
 
 def test_link_to_a_case_opens_it(show: Callable[..., Browser]) -> None:

@@ -17,6 +17,7 @@ from benchkit.model import (
     Case,
     CaseComparison,
     Comparison,
+    ConnectionSeries,
     Counts,
     Environment,
     Figures,
@@ -26,14 +27,20 @@ from benchkit.model import (
     Load,
     Machine,
     MetricComparison,
+    PairedReference,
+    PercentileCurve,
+    Resources,
+    ResourceSeries,
     Run,
     RunStatus,
+    SideOfRun,
     Target,
     Timeline,
     TimelinePoint,
     Validity,
     Verdict,
     needed_samples,
+    samples_for,
 )
 
 STARTED = datetime(2026, 3, 2, 9, 30, 0, tzinfo=UTC)
@@ -94,6 +101,11 @@ def environment(**load: Any) -> Environment:
     )
 
 
+def after(seconds: float) -> datetime:
+    """So long after the run's start."""
+    return STARTED + timedelta(seconds=seconds)
+
+
 def latencies(seed: int, count: int, median_ms: float = 80.0) -> list[float]:
     """``count`` latencies in ms: log-normal, with a stall of about 300 ms every hundred requests."""
     chance = random.Random(seed)
@@ -132,6 +144,22 @@ def histogram(values: list[float], per_decade: int = 20) -> Histogram:
     return Histogram(edges_ms=edges, counts=counts)
 
 
+def curve(rounds: list[list[float]]) -> PercentileCurve | None:
+    """The curve of iterations with these latencies, as far as they carry it."""
+    pooled = [value for values in rounds for value in values]
+
+    def at(values: list[float], wanted: list[float]) -> list[float]:
+        return [percentile(values, percent) for percent in wanted if len(values) >= samples_for(percent)]
+
+    grid = [0.0, 25.0, 50.0, 75.0, 90.0, 95.0, 97.5, 99.0, 99.5, 99.9]
+    carried = [percent for percent in grid if len(pooled) >= samples_for(percent)]
+    if not carried:
+        return None
+    return PercentileCurve(
+        percent=carried, pooled_ms=at(pooled, carried), iterations_ms=[at(values, carried) for values in rounds]
+    )
+
+
 def points(values: list[float], seconds: float, bucket_s: float, failures: int = 0) -> list[TimelinePoint]:
     """The successes spread evenly over ``seconds``; ``failures`` fall into the last bucket but one."""
     buckets = max(1, math.ceil(seconds / bucket_s))
@@ -162,9 +190,12 @@ def case(
     bucket_s: float = 0.1,
     **changes: Any,
 ) -> Case:
-    """A valid case, measured with 10 concurrent requests; ``failures`` of each iteration are ``http 500``."""
+    """A valid case, measured with 10 concurrent requests; ``failures`` of each iteration are ``http 500``.
+
+    Its first iteration begins at ``started`` (:data:`STARTED`), the next ones 30 s after the end of the one before.
+    """
     scenario, _, name = identity.partition("/")
-    rounds, pooled, timeline, clock = [], [], [], STARTED
+    rounds, pooled, latency, timeline, clock = [], [], [], [], changes.pop("started", STARTED)
     for number in range(iterations):
         values = latencies(seed * 100 + number, requests - failures, median_ms)
         seconds = sum(values) / 10 / 1000
@@ -180,6 +211,7 @@ def case(
             )
         )
         pooled += values
+        latency.append(values)
         timeline.append(points(values, seconds, bucket_s, failures))
         clock = finished + timedelta(seconds=30)
     total = sum((one.finished - one.started).total_seconds() for one in rounds)
@@ -195,6 +227,7 @@ def case(
         "iterations": rounds,
         "counts": Counts(sent=requests * iterations, ok=len(pooled)),
         "histogram": histogram(pooled),
+        "percentiles": curve(latency),
         "timeline": Timeline(bucket_s=bucket_s, iterations=timeline),
     }
     return Case(**(parts | changes))
@@ -267,8 +300,8 @@ def difference_case(identity: str, p50: float, p95: float, p99: float, ratio: fl
 def gateway_cases() -> list[Case]:
     """The same call direct and through the gateway, and what the gateway adds."""
     return [
-        case("gateway-core/call_direct", seed=5, median_ms=9.0, bucket_s=0.02),
-        case("gateway-core/call_rpc", seed=6, median_ms=61.0),
+        case("gateway-core/call_direct", seed=5, started=after(11), median_ms=9.0, bucket_s=0.02),
+        case("gateway-core/call_rpc", seed=6, started=after(14), median_ms=61.0),
         difference_case("gateway-core/overhead_rpc", 52.4, 71.9, 96.0, 0.147),
         difference_case("gateway-core/token_cost", -0.04, 3.1, 0.0, 0.973),
     ]
@@ -278,10 +311,11 @@ def run(cases: list[Case] | None = None, **changes: Any) -> Run:
     """A complete run; without ``cases`` one with valid, invalid and skipped cases, an aggregate, and differences."""
     if cases is None:
         cases = [
-            case("tools/list_limit_50", counts=Counts(sent=300, ok=300)),
+            case("tools/list_limit_50", started=after(2), counts=Counts(sent=300, ok=300)),
             case(
                 "tools/call_get_system_time",
                 seed=2,
+                started=after(5),
                 median_ms=61.0,
                 failures=1,
                 counts=Counts(sent=300, ok=297, server=297, server_failed=0),
@@ -295,14 +329,15 @@ def run(cases: list[Case] | None = None, **changes: Any) -> Run:
             case(
                 "resources/read_world_times",
                 seed=3,
+                started=after(8),
                 counts=Counts(sent=300, ok=300, server=12, server_failed=0, cached=True),
                 notes=["A cache of the gateway may answer"],
             ),
             failed_case("resources/mcp_read", "release 0.7.0 has no streamable HTTP", Validity.SKIPPED, sent=0),
             *gateway_cases(),
-            case("mixed/tools_call", seed=7, requests=40, median_ms=66.0),
-            case("mixed/prompts_get", seed=8, requests=60, median_ms=72.0),
-            case("mixed/all", seed=9, median_ms=70.0, kind="aggregate"),
+            case("mixed/tools_call", seed=7, started=after(17), requests=40, median_ms=66.0),
+            case("mixed/prompts_get", seed=8, started=after(17), requests=60, median_ms=72.0),
+            case("mixed/all", seed=9, started=after(17), median_ms=70.0, kind="aggregate"),
         ]
     measured = [one for one in cases if one.kind == "measured" and one.validity is not Validity.SKIPPED]
     invalid = sum(one.validity is Validity.INVALID for one in measured)
@@ -345,6 +380,58 @@ def run(cases: list[Case] | None = None, **changes: Any) -> Run:
     return Run(**(values | changes))
 
 
+def sampled(seconds: int = 192, interval_s: int = 1, **changes: Any) -> Resources:
+    """What a run of so many seconds used: 2 cores, a gateway, two servers, their database, hey, and the monitor."""
+    at = [float(second) for second in range(0, seconds, interval_s)]
+
+    def wave(low: float, high: float, seed: int) -> list[float | None]:
+        chance = random.Random(seed)
+        return [
+            round(low + (high - low) * (0.5 + 0.4 * math.sin(moment / 9)) + chance.uniform(0, 2), 1) for moment in at
+        ]
+
+    def party(name: str, kind: Any, cpu: tuple[float, float], memory: tuple[float, float]) -> ResourceSeries:
+        seed = len(name)
+        source = "system" if kind == "machine" else "process"
+        return ResourceSeries(
+            name=name, kind=kind, source=source, cpu_percent=wave(*cpu, seed), memory_mib=wave(*memory, seed + 1)
+        )
+
+    generator = party("hey", "generator", (4, 30), (12, 20))
+    absent = [value if place % 40 < 25 else None for place, value in enumerate(generator.cpu_percent)]
+    values: dict[str, Any] = {
+        "interval_s": interval_s,
+        "at_s": at,
+        "series": [
+            party("machine", "machine", (20, 170), (3000, 3300)),
+            party("gateway", "gateway", (5, 99), (240, 330)),
+            party("time1", "server", (1, 20), (60, 80)),
+            party("time2", "server", (1, 16), (60, 75)),
+            party("postgresql", "database", (1, 12), (90, 140)),
+            generator.model_copy(update={"cpu_percent": absent}),
+            party("monitor", "monitor", (0.5, 1.4), (30, 31)),
+        ],
+        "connections": [
+            ConnectionSeries(
+                name="postgresql",
+                active=[int(moment) % 7 for moment in at],
+                idle=[9 - int(moment) % 7 for moment in at],
+                limit=100,
+            )
+        ],
+        "notes": ["The cache was not sampled: it runs on another machine."],
+    }
+    return Resources(**(values | changes))
+
+
+def paired(document: Run, changes_percent: dict[str, float] | None = None) -> tuple[Run, Comparison]:
+    """The run as the head of two gateways, and what it is against the base."""
+    side = SideOfRun(label="head", spec="1.0.7", fresh=True, looks=2)
+    head = document.model_copy(update={"side": side})
+    reference = PairedReference(run_id="base_2026-03-02-093000", base="1.0.6", head="1.0.7")
+    return head, comparison(head, changes_percent, mode="paired", baseline=None, paired=reference)
+
+
 def comparison(document: Run, changes_percent: dict[str, float] | None = None, **changes: Any) -> Comparison:
     """The run held against a baseline; ``changes_percent`` (case id to percent, positive is better) moves a case."""
     moved = changes_percent or {}
@@ -358,6 +445,16 @@ def comparison(document: Run, changes_percent: dict[str, float] | None = None, *
         "verdict": verdict,
         "reason": f"the worst of {len(cases)} cases is: {verdict}",
         "exit_code": {Verdict.INVALID: 3, Verdict.CRITICAL: 1, Verdict.REGRESSION: 1}.get(verdict, 0),
+        "significance": 0.01,
+        "hypotheses": 10,
+        "suite": {
+            "p50_latency": MetricComparison(
+                verdict=Verdict.UNCHANGED, change_percent=-1.3, interval=(-2.3, -0.6), threshold_percent=10.0
+            ),
+            "requests_per_sec": MetricComparison(
+                verdict=Verdict.UNCHANGED, change_percent=0.4, interval=(-1.1, 1.9), threshold_percent=10.0
+            ),
+        },
         "cases": cases,
     }
     return Comparison(**(values | changes))
@@ -382,8 +479,13 @@ def _compared(one: Case, percent: float) -> CaseComparison:
             reference=round(reference, 4),
             change_percent=percent,
             threshold_percent=10.0,
+            interval=(round(percent - 3.4, 1), round(percent + 3.2, 1)),
+            detectable_percent=11.2,
+            q_value=None if advisory else 0.00004,
+            spread_percent=2.1,
+            samples=5,
+            decided_by=None,
             advisory=advisory,
-            reason="too few samples beyond the percentile" if advisory else "",
         )
     return CaseComparison(id=one.id, verdict=verdict if metrics else Verdict.NEW, metrics=metrics)
 

@@ -8,12 +8,18 @@ import re
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchkit.model import (
+    CaseComparison,
     Comparison,
     Counts,
     GatewayCount,
     Histogram,
+    MetricComparison,
+    PercentileCurve,
+    ResourceSeries,
     Run,
     RunStatus,
     Timeline,
@@ -22,7 +28,11 @@ from benchkit.model import (
     Verdict,
 )
 from benchkit.report import charts
+from benchkit.report.compared import PAIRED, STORED, Badge, ComparedRow, Mode, compared_rows
+from benchkit.report.headline import Tone, sentence
+from benchkit.report.reduce import reduced
 from benchkit.report.render import PARTS, render, series
+from benchkit.report.system import Track, load_spans
 from benchkit.report.view import Page, build_page
 from benchkit.settings import ROOT
 from unit import documents
@@ -41,8 +51,15 @@ def html(run: Run, comparison: Comparison | None = None) -> str:
 
 
 def realistic() -> tuple[Run, Comparison]:
-    run = documents.run()
+    run = documents.run(resources=documents.sampled(60))
     return run, documents.comparison(run, {"tools/list_limit_50": -14.2, "resources/read_world_times": 6.1})
+
+
+def main_part(text: str) -> str:
+    """What the page shows, without its head and its scripts."""
+    found = re.search(r"<main.*</main>", text, re.DOTALL)
+    assert found is not None
+    return re.sub(r"\n\s*\n+", "\n", found.group()) + "\n"
 
 
 # --- golden files ----------------------------------------------------------------------------------------------------
@@ -62,9 +79,42 @@ def test_data_of_a_realistic_run(golden: Callable[[str, str], None]) -> None:
 
 
 def test_tables_of_a_realistic_run(golden: Callable[[str, str], None]) -> None:
-    main = re.search(r"<main.*</main>", html(*realistic()), re.DOTALL)
-    assert main is not None
-    golden("report/tables.html", re.sub(r"\n\s*\n+", "\n", main.group()) + "\n")
+    golden("report/tables.html", main_part(html(*realistic())))
+
+
+def test_tables_of_two_gateways_side_by_side(golden: Callable[[str, str], None]) -> None:
+    run, comparison = documents.paired(documents.run(documents.gateway_cases()), {"gateway-core/call_rpc": -14.2})
+    golden("report/paired.html", main_part(html(run, comparison)))
+
+
+def nothing_but_invalid() -> Run:
+    return documents.run([documents.failed_case(f"tools/{name}", "Tool not found", errors={"rpc": 9}) for name in "ab"])
+
+
+def interrupted() -> Run:
+    return documents.run(
+        [
+            documents.case("tools/a"),
+            documents.case("tools/b", validity=Validity.INTERRUPTED, reason="Ctrl-C", metrics={}, advisory=[]),
+        ],
+        status=RunStatus.INTERRUPTED,
+        exit_code=130,
+        exit_reason="interrupted by Ctrl-C: 1 of 2 cases were measured to their end",
+    )
+
+
+def without_baseline() -> Run:
+    return documents.run([documents.case()], exit_reason="")
+
+
+def one_sample() -> Run:
+    environment = documents.environment(requests=1, concurrency=1, iterations=1)
+    return documents.run([documents.case(requests=1, iterations=1)], exit_reason="", environment=environment)
+
+
+@pytest.mark.parametrize("make", [nothing_but_invalid, interrupted, without_baseline, one_sample])
+def test_runs_that_are_not_whole(make: Callable[[], Run], golden: Callable[[str, str], None]) -> None:
+    golden(f"report/{make.__name__}.html", main_part(html(make())))
 
 
 # --- the verdict -----------------------------------------------------------------------------------------------------
@@ -119,6 +169,7 @@ def test_run_with_nothing_but_invalid_cases() -> None:
     text = html(run, documents.comparison(run))
     assert "None of the 3 cases is valid, so there is no figure to report." in text
     assert page(run).problems[0].reason == "Tool not found."
+    assert (page(run).headline.word, page(run).headline.tone) == ("Invalid", "bad")
     for row in page(run).groups[0].rows:
         assert all(measure.cell.absent for measure in row.measures)
         assert row.success.absent
@@ -169,8 +220,8 @@ def test_invalid_case_never_shows_latency_or_throughput() -> None:
     assert all(measure.cell.absent for measure in found.groups[0].rows[0].measures)
     details = found.scenarios[0].cases[0]
     assert [label for label, _ in details.iterations.rows] == ["requests sent", "good statuses"]
-    assert (details.distribution, details.courses, details.compared) == (False, [], [])
-    assert found.series == [charts.CaseCharts(None, None)]
+    assert (details.charts, details.courses, details.compared) == ([], [], [])
+    assert found.series == [charts.CaseCharts()]
 
 
 def test_an_absent_figure_is_a_dash_with_its_reason() -> None:
@@ -190,6 +241,9 @@ def test_one_sample_is_shown_and_marked() -> None:
     assert p50.cell.advisory
     assert p50.cell.title == "advisory: p50 needs 20 successes, here are 1"
     assert any("p50 in 1 of 1" in text for text in found.limitations)
+    assert any("single sample" in note for note in found.headline.notes)
+    assert found.series[0].curve is None
+    assert found.series[0].rounds is None
     distribution = found.series[0].distribution
     assert distribution is not None
     assert sum(distribution.counts) == 1
@@ -198,9 +252,10 @@ def test_one_sample_is_shown_and_marked() -> None:
 def test_a_change_says_better_or_worse_whichever_way_the_metric_points() -> None:
     run = documents.run([documents.case("tools/a")])
     measures = page(run, documents.comparison(run, {"tools/a": -14.2})).groups[0].rows[0].measures
-    words = [(m.change.badge.word, m.change.badge.tone, m.change.text) for m in measures if m.change]
-    assert words[:2] == [("regression", "bad", "14.2 % worse")] * 2
-    assert words[3] == ("inconclusive", "warn", "14.2 % worse")
+    words = [(m.change.badge, m.change.text, m.change.interval) for m in measures if m.change]
+    regression = Badge("regression", Tone.BAD)
+    assert words[:2] == [(regression, "14.2 % worse", "\u221217.6 to \u221211.0 %")] * 2
+    assert words[3] == (None, "14.2 % worse", "\u221217.6 to \u221211.0 %")  # advisory: shown, and decides nothing
     measures = page(run, documents.comparison(run, {"tools/a": 0.01})).groups[0].rows[0].measures
     assert measures[0].change is not None
     assert measures[0].change.text == "no change"
@@ -212,12 +267,24 @@ def test_error_rate_changes_in_percentage_points() -> None:
     entry = (
         comparison.cases[0]
         .metrics["p50_latency"]
-        .model_copy(update={"current": 0.01, "reference": 0.0, "change_percent": -1.0})
+        .model_copy(
+            update={
+                "current": 0.01,
+                "reference": 0.0,
+                "change_percent": -1.0,
+                "threshold_percent": 0.1,
+                "interval": None,
+                "detectable_percent": None,
+                "reason": "1.00 percentage points more",
+            }
+        )
     )
     case = comparison.cases[0].model_copy(update={"metrics": {"error_rate": entry}})
     row = page(run, comparison.model_copy(update={"cases": [case]})).scenarios[0].cases[0].compared[0]
     assert (row.label, row.reference.text, row.current.text) == ("errors %", "0.00", "1.00")
     assert row.change.text == "1.0 points worse"
+    assert (row.threshold.text, row.note) == ("0.1 points", "1.00 percentage points more")
+    assert row.detectable.absent
 
 
 def test_case_of_the_baseline_that_is_not_in_the_run_is_named() -> None:
@@ -242,6 +309,14 @@ def test_counts_are_reconciled_in_words() -> None:
     assert remarks(server=290) == ["", "none failed", "10 fewer than were sent"]
     assert remarks(server=301) == ["", "none failed", "1 more than were sent"]
     assert remarks(server=12, cached=True) == ["", "none failed", "a cache answered the rest: 96.0 % hits"]
+
+
+def test_the_gateways_count_stands_with_each_case_that_it_covers() -> None:
+    counted = GatewayCount(
+        kind="tools", expected=342, succeeded=340, failed=0, settled=True, cases=["tools/list_limit_50"]
+    )
+    rows = page(documents.run([documents.case()], gateway_counts=[counted])).scenarios[0].cases[0].counts
+    assert [(row.witness, row.remark) for row in rows][-1] == ("counted by the gateway", "all tools together: differs")
 
 
 def test_gateway_counts_that_disagree_or_still_move() -> None:
@@ -292,6 +367,210 @@ def test_load_from_another_machine_is_a_limitation() -> None:
     assert any("another machine" in text for text in page(documents.run(environment=environment)).limitations)
 
 
+# --- against a reference ---------------------------------------------------------------------------------------------
+
+
+def metric(**changes: object) -> MetricComparison:
+    values = {
+        "verdict": Verdict.INCONCLUSIVE,
+        "current": 110.0,
+        "reference": 100.0,
+        "change_percent": -10.0,
+        "threshold_percent": 10.0,
+        "interval": (-22.0, 2.0),
+        "detectable_percent": 19.4,
+        "q_value": 0.0213,
+        "spread_percent": 5.1,
+        "samples": 4,
+        "decided_by": 9,
+    }
+    return MetricComparison.model_validate(values | changes)
+
+
+def compared_row(mode: Mode = STORED, **changes: object) -> ComparedRow:
+    return compared_rows(CaseComparison(id="x", verdict=Verdict.NEW, metrics={"p50_latency": metric(**changes)}), mode)[
+        0
+    ]
+
+
+def test_an_open_figure_says_what_could_have_been_seen_and_what_would_decide() -> None:
+    row = compared_row()
+    assert (row.change.text, row.change.interval) == ("10.0 % worse", "\u221222.0 to +2.0 %")
+    assert (row.threshold.text, row.detectable.text, row.decided_by.text) == ("10", "19.4", "9 runs")
+    assert row.note == "q = 0.021, 4 runs, deviation 5.1 %"
+    assert compared_row(decided_by=None).decided_by.text == "no number of runs: side by side"
+    assert compared_row(PAIRED, decided_by=None).decided_by.text == "no number of blocks"
+    assert compared_row(PAIRED, decided_by=1).decided_by.text == "1 block"
+    assert compared_row(verdict=Verdict.UNCHANGED).decided_by.absent
+    assert compared_row(advisory=True).decided_by.absent
+
+
+def test_what_the_machine_did_is_not_lost_with_the_rest_of_the_reason() -> None:
+    said = "14.2 % worse (9 to 19), q = 0.02, 4 runs; at least 3.1 % of it is not the machine's own speed"
+    assert compared_row(reason=said).note.endswith(", at least 3.1 % of it is not the machine's own speed")
+    said = (
+        "1 % worse (-2 to 4): noise allows to see 9 % with 4 runs, and the machine is 12 % slower than it was; no more"
+    )
+    assert compared_row(reason=said).note.endswith(", the machine is 12 % slower than it was")
+
+
+def test_what_was_held_against_the_oldest_runs_has_rows_of_its_own() -> None:
+    compared = CaseComparison(
+        id="x",
+        verdict=Verdict.REGRESSION,
+        metrics={"p50_latency": metric(verdict=Verdict.UNCHANGED)},
+        since_oldest={"p50_latency": metric(verdict=Verdict.REGRESSION)},
+    )
+    rows = compared_rows(compared, STORED)
+    assert [row.label for row in rows] == ["p50 ms", "p50 ms, since the oldest accepted runs"]
+    assert [row.change.badge.word for row in rows if row.change.badge] == ["unchanged", "regression"]
+
+
+def test_the_mean_of_all_cases_decides_side_by_side_only() -> None:
+    run = documents.run([documents.case()])
+    stored = page(run, documents.comparison(run)).suite
+    assert [(row.label, row.change.text, row.change.badge) for row in stored] == [
+        ("p50", "1.3 % worse", None),
+        ("req/s", "0.4 % better", None),
+    ]
+    side_by_side = page(*documents.paired(run)).suite
+    assert [row.change.badge.word for row in side_by_side if row.change.badge] == ["unchanged", "unchanged"]
+
+
+def test_thresholds_and_what_could_be_seen_are_told_by_metric() -> None:
+    run = documents.run([documents.case("tools/a"), documents.case("tools/b")])
+    comparison = documents.comparison(run)
+    first = comparison.cases[0].model_copy(
+        update={"metrics": {"p50_latency": metric(threshold_percent=5.0, detectable_percent=4.0)}}
+    )
+    found = page(run, comparison.model_copy(update={"cases": [first, comparison.cases[1]]}))
+    assert found.thresholds.replace("\u00a0", " ").startswith("p50 5 to 10 %, req/s 10 %")
+    assert "p50 4.0 to 11.2 %" in found.could_be_seen
+
+
+def test_two_gateways_side_by_side_read_right() -> None:
+    run, comparison = documents.paired(documents.run([documents.case()]))
+    found = page(run, comparison)
+    assert (found.mode.reference, found.mode.current) == ("base", "head")
+    assert "base \u201c1.0.6\u201d" in found.baseline
+    assert any("block by block" in text for text in found.limitations)
+    text = html(run, comparison)
+    assert "Against the baseline" not in text
+    assert ">this run<" not in text
+
+
+# --- the system ------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_without_samples_has_no_system_section() -> None:
+    found = page(documents.run())
+    assert found.system is None
+    assert 'id="system"' not in html(documents.run())
+    assert any("was not sampled" in text for text in found.limitations)
+
+
+def test_every_party_has_its_mean_and_its_peak() -> None:
+    resources = documents.sampled(
+        4,
+        series=[
+            ResourceSeries(
+                name="gateway",
+                kind="gateway",
+                source="process",
+                cpu_percent=[10.0, 90.0, None, 20.0],
+                memory_mib=[100.0, 300.0, None, 200.0],
+            ),
+            ResourceSeries(
+                name="gone", kind="cache", source="container", cpu_percent=[None] * 4, memory_mib=[None] * 4
+            ),
+        ],
+    )
+    case = documents.case(requests=20, iterations=1, started=documents.after(0.9))
+    found = page(documents.run([case], resources=resources)).system
+    assert found is not None
+    first, gone = found.parties
+    assert [cell.text for cell in first.cells] == ["40.0", "90.0", "90.0", "200", "300"]
+    assert all(cell.absent for cell in gone.cells)
+    assert (gone.party, gone.source) == ("cache", "container")
+    assert [track.name for track in found.series.cpu] == ["gateway"]
+    assert [(row.id, row.samples, row.cells[0].text) for row in found.load] == [("tools/list_limit_50", "1", "90.0")]
+
+
+def test_processes_of_one_party_are_one_line_of_what_was_seen() -> None:
+    def server(name: str, *cpu: float | None) -> ResourceSeries:
+        return ResourceSeries(name=name, kind="server", source="process", cpu_percent=list(cpu), memory_mib=[None] * 3)
+
+    resources = documents.sampled(3, series=[server("a", 1.0, None, None), server("b", 2.0, 5.0, None)])
+    found = page(documents.run(resources=resources)).system
+    assert found is not None
+    assert found.series.cpu == [Track("server", "MCP servers", [3.0, 5.0, None])]
+    assert found.series.memory == []
+
+
+def test_cases_under_load_at_once_share_a_span() -> None:
+    cases = [
+        documents.case("tools/a", iterations=1, started=documents.after(5)),
+        documents.case("mixed/b", iterations=1, started=documents.after(20)),
+        documents.case("mixed/c", iterations=1, started=documents.after(20.2)),
+        documents.failed_case("tools/d", "no").model_copy(
+            update={"iterations": [documents.case(started=documents.after(40)).iterations[0]]}
+        ),
+    ]
+    spans = load_spans(documents.run(cases))
+    assert [(span.label, span.scenario, span.start) for span in spans] == [
+        ("a", "tools", 5.0),
+        ("2 cases at once", "mixed", 20.0),
+        ("d", "tools", 40.0),
+    ]
+    assert spans[1].title == "mixed/b (1), mixed/c (1)"
+    assert spans[1].rate == round(sum(case.metrics["requests_per_sec"] for case in cases[1:3]), 2)
+    assert spans[2].rate is None  # an invalid case has no throughput, on no chart
+
+
+def test_connections_and_their_limit() -> None:
+    found = page(documents.run(resources=documents.sampled(20))).system
+    assert found is not None
+    assert [cell.text for cell in found.connections[0].cells][1::2] == ["6", "9", "100"]
+    assert found.series.limit == 100
+    assert [(track.kind, track.name) for track in found.series.connections] == [
+        ("active", "postgresql"),
+        ("idle", "postgresql"),
+    ]
+
+
+def test_a_generator_that_was_the_bottleneck_stands_in_the_headline() -> None:
+    warning = "the load generator took 97 % of all cores: it was the bottleneck"
+    run = documents.run([documents.case()], warnings=["something else", warning])
+    for comparison in (None, documents.comparison(run)):
+        assert page(run, comparison).headline.notes[0] == sentence(warning)
+    assert not any("generator" in note for note in page(documents.run([documents.case()])).headline.notes)
+
+
+@given(
+    st.lists(st.one_of(st.none(), st.floats(-1e3, 1e6)), max_size=300),
+    st.integers(1, 20),
+)
+def test_a_reduced_series_keeps_its_extremes_and_its_gaps(values: list[float | None], slots: int) -> None:
+    at = [float(place) for place in range(len(values))]
+    found = reduced(at, [values], slots)
+    [series] = found.series
+    seen = [value for value in values if value is not None]
+    kept = [value for value in series if value is not None]
+    assert len(series) == len(found.at) <= max(2 * slots, len(values) if len(values) <= 2 * slots else 0)
+    assert (min(kept, default=None), max(kept, default=None)) == (min(seen, default=None), max(seen, default=None))
+    assert set(kept) <= set(seen)
+    assert found.at == sorted(found.at)
+
+
+def test_a_peak_of_one_second_in_ten_hours_is_kept() -> None:
+    values: list[float | None] = [10.0] * 36_000
+    values[20_000] = 180.0
+    found = reduced([float(second) for second in range(36_000)], [values])
+    assert len(found.at) == 600
+    peak = found.series[0].index(180.0)
+    assert abs(found.at[peak] - 20_000) < 36_000 / 300
+
+
 # --- charts ----------------------------------------------------------------------------------------------------------
 
 
@@ -302,23 +581,50 @@ def test_chart_types_choose_the_charts() -> None:
     assert only.series[0].distribution is not None
     assert only.scenarios[0].cases[0].courses == []
     off = build_page(run, None, BOTH, "switched off")
-    assert off.series == [charts.CaseCharts(None, None)]
+    assert off.series == [charts.CaseCharts()]
     assert "<canvas" not in render(off, TEMPLATE, None)
 
 
 def test_a_bucket_in_which_nothing_ended_is_zero_requests_and_no_latency() -> None:
-    points = [TimelinePoint(at_s=0.5, ok=5, failed=1, p95_ms=40.0), TimelinePoint(at_s=1.5, ok=2, failed=0)]
+    points = [
+        TimelinePoint(at_s=0.5, ok=5, failed=1, p95_ms=40.0, max_ms=312.3),
+        TimelinePoint(at_s=1.5, ok=2, failed=0),
+    ]
     found = charts.course(Timeline(bucket_s=0.5, iterations=[[], points]))
     assert found is not None
     assert found.buckets == 4
     assert found.iterations == [
-        charts.IterationCourse(2, [0.0, 10.0, 0.0, 4.0], [0.0, 2.0, 0.0, 0.0], [None, 40.0, None, None])
+        charts.IterationCourse(
+            2, [0.0, 10.0, 0.0, 4.0], [0.0, 2.0, 0.0, 0.0], [None, 40.0, None, None], [None, 312.3, None, None]
+        )
     ]
 
 
 def test_empty_series_make_no_chart() -> None:
     assert charts.course(Timeline(bucket_s=1.0, iterations=[[], []])) is None
     assert charts.distribution(Histogram(edges_ms=[1.0, 2.0, 3.0], counts=[0, 0]), {}) is None
+
+
+def test_a_curve_is_drawn_as_far_as_it_goes() -> None:
+    points = PercentileCurve(percent=[0.0, 50.0], pooled_ms=[1.0, 2.0], iterations_ms=[[1.0], [1.5, 2.0]])
+    assert charts.curve(points) == charts.Curve([0.0, 50.0], [1.0, 2.0], [[1.0], [1.5, 2.0]])
+    alone = points.model_copy(update={"iterations_ms": [[1.0, 2.0]]})
+    assert charts.curve(alone) == charts.Curve([0.0, 50.0], [1.0, 2.0], [])
+    assert charts.curve(PercentileCurve(percent=[0.0], pooled_ms=[1.0], iterations_ms=[[1.0]])) is None
+
+
+def test_an_old_run_without_a_curve_has_its_other_charts() -> None:
+    found = page(documents.run([documents.case(percentiles=None)]))
+    assert found.scenarios[0].cases[0].charts == ["distribution", "course", "rounds"]
+
+
+def test_failures_are_drawn_by_kind_and_iteration_even_of_an_invalid_case() -> None:
+    run = documents.run([documents.case(failures=2), documents.failed_case("tools/b", "429", errors={"http 429": 7})])
+    assert [one.errors for one in page(run).series] == [
+        charts.Errors(["http 500"], [[2, 2, 2]]),
+        charts.Errors(["http 429"], [[7]]),
+    ]
+    assert page(run).series[1] == charts.CaseCharts(errors=charts.Errors(["http 429"], [[7]]))
 
 
 def test_equal_shares_of_a_logarithmic_axis_have_equal_heights() -> None:
@@ -353,8 +659,8 @@ def hostile() -> Run:
 
 def test_hostile_names_stay_text() -> None:
     text = html(hostile())
-    assert text.count("<script") == 3  # data, Chart.js, the page's own
-    assert text.count("</script>") == 3
+    assert text.count("<script") == 4  # data, Chart.js, the page's own two
+    assert text.count("</script>") == 4
     assert "<img" not in text
     assert "<svg" not in text
     assert "{{ 7 * 7 }}" in text
@@ -400,5 +706,7 @@ def test_text_has_enough_contrast_in_both_schemes(scheme: int) -> None:
         for pair in pairs
         if contrast(colours[pair[0]], colours[pair[1]]) < 4.5
     } == {}
-    for graphic in ("bar", "failed", "curve"):
+    graphics = [name for name in colours if name in ("bar", "failed", "curve") or re.match("party-|database-", name)]
+    assert len(graphics) == 14
+    for graphic in graphics:
         assert contrast(colours[graphic], colours["page"]) >= 3

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-from benchkit.model import METRICS, Case, Figures, Histogram, Timeline, TimelinePoint
+from benchkit.model import METRICS, Case, Figures, Histogram, Iteration, PercentileCurve, Timeline, TimelinePoint
 
 SMALLEST_EDGE_MS = 0.05
 """A logarithmic axis has no zero: half of hey's resolution stands for it."""
@@ -30,12 +30,16 @@ class Distribution:
 
 @dataclass(frozen=True)
 class IterationCourse:
-    """One iteration over time, one entry per bucket: ``ok`` and ``failed`` per second, ``p95`` in ms."""
+    """One iteration over time, one entry per bucket: ``ok`` and ``failed`` per second, ``p95`` and ``slowest`` in ms.
+
+    ``failed`` is empty where nothing did.
+    """
 
     number: int
     ok: list[float]
     failed: list[float]
     p95: list[float | None]
+    slowest: list[float | None]
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,40 @@ class Course:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """Latency (ms) over percentile (0-100). An iteration's list may end earlier; a single one has none of its own."""
+
+    percent: list[float]
+    pooled: list[float]
+    iterations: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Iterations side by side: successes per second, and latencies in ms."""
+
+    rate: list[float | None]
+    p50: list[float | None]
+    p95: list[float | None]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Failures: for each kind its number in every iteration, the most frequent kind first."""
+
+    kinds: list[str]
+    numbers: list[list[int]]
+
+
+@dataclass(frozen=True)
 class CaseCharts:
     """The charts of one case; those that are switched off or have no data are absent."""
 
-    distribution: Distribution | None
-    course: Course | None
+    distribution: Distribution | None = None
+    curve: Curve | None = None
+    course: Course | None = None
+    rounds: Rounds | None = None
+    errors: Errors | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +130,36 @@ def course(timeline: Timeline) -> Course | None:
     return Course(timeline.bucket_s, max(len(one.ok) for one in iterations), iterations)
 
 
+def curve(percentiles: PercentileCurve) -> Curve | None:
+    """The curve; ``None`` where it is a single point."""
+    if len(percentiles.percent) < 2:
+        return None
+    several = len(percentiles.iterations_ms) > 1
+    return Curve(
+        percentiles.percent,
+        [round(value, 2) for value in percentiles.pooled_ms],
+        [[round(value, 2) for value in one] for one in percentiles.iterations_ms] if several else [],
+    )
+
+
+def rounds(iterations: list[Iteration]) -> Rounds | None:
+    """Iterations side by side; ``None`` where there is nothing to hold one against."""
+    if sum(bool(one.metrics) for one in iterations) < 2:
+        return None
+
+    def values(name: str) -> list[float | None]:
+        return [round(one.metrics[name], 2) if name in one.metrics else None for one in iterations]
+
+    return Rounds(values("requests_per_sec"), values("p50_latency"), values("p95_latency"))
+
+
+def errors(iterations: list[Iteration]) -> Errors | None:
+    """Failures by kind and iteration; ``None`` where nothing failed."""
+    kinds = {kind: [one.errors.get(kind, 0) for one in iterations] for each in iterations for kind in each.errors}
+    ordered = sorted((kind for kind in kinds if sum(kinds[kind])), key=lambda kind: (-sum(kinds[kind]), kind))
+    return Errors(ordered, [kinds[kind] for kind in ordered]) if ordered else None
+
+
 def overhead(cases: list[Case]) -> Bars | None:
     """What differences add to the median and the tail."""
     if not cases:
@@ -112,7 +175,13 @@ def _iteration(number: int, points: list[TimelinePoint], bucket_s: float) -> Ite
     found = [slots.get(slot) for slot in range(max(slots) + 1)]
     return IterationCourse(
         number,
-        [round(point.ok / bucket_s, 3) if point else 0.0 for point in found],
-        [round(point.failed / bucket_s, 3) if point else 0.0 for point in found],
-        [round(point.p95_ms, 2) if point and point.p95_ms is not None else None for point in found],
+        [_short(point.ok / bucket_s) if point else 0.0 for point in found],
+        [_short(point.failed / bucket_s) if point else 0.0 for point in found] if any(p.failed for p in points) else [],
+        [_short(point.p95_ms) if point and point.p95_ms is not None else None for point in found],
+        [_short(point.max_ms) if point and point.max_ms is not None else None for point in found],
     )
+
+
+def _short(value: float) -> float:
+    """Four significant digits: no chart shows more, and a page holds thousands of them."""
+    return float(f"{value:.4g}")

@@ -10,6 +10,7 @@ from benchkit.model import METRICS
 ABSENT = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
+NO_BREAK = "\N{NO-BREAK SPACE}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
 """Between groups of three digits."""
 
@@ -20,12 +21,13 @@ LATENCIES = frozenset(name for name, row in METRICS.items() if row.unit == "ms" 
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure. ``title`` says why it is absent, or why it is advisory."""
+    """One figure. ``title`` says why it is absent, or why it is advisory; ``value`` is what a column is sorted by."""
 
     text: str
     title: str = ""
     absent: bool = False
     advisory: bool = False
+    value: float | None = None
 
 
 def absent(why: str) -> Cell:
@@ -47,6 +49,12 @@ def significant(value: float, decimals: int) -> str:
     if places == 0:
         text = count(round(magnitude))
     return f"{MINUS}{text}" if value < 0 and float(f"{magnitude:.{places}f}") else text
+
+
+def signed(value: float) -> str:
+    """The same with its sign, and at most one decimal: ``+4.7``; zero has none."""
+    text = significant(value, 1)
+    return f"+{text}" if value > 0 and float(f"{value:.1f}") else text
 
 
 def metric(name: str, value: float) -> str:

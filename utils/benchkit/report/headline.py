@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import urlsplit
 
 from benchkit.errors import ExitCode
-from benchkit.model import METRICS, Comparison, Run, RunStatus, Validity, Verdict
+from benchkit.model import METRICS, Comparison, Run, RunStatus, Validity, Verdict, samples_for
 
 
 class Tone(StrEnum):
@@ -81,9 +81,35 @@ def headline(run: Run, comparison: Comparison | None) -> Headline:
     tally = Counter(case.validity for case in run.cases if case.kind == "measured")
     measured = tally.total() - tally[Validity.SKIPPED]
     if run.status is RunStatus.INTERRUPTED or not tally[Validity.VALID]:
-        return _without_result(run, comparison, tally, measured)
-    invalid = _invalid_sentence(tally[Validity.INVALID], measured)
-    return _against(comparison, invalid) if comparison else _alone(run, invalid)
+        found = _without_result(run, comparison, tally, measured)
+    else:
+        invalid = _invalid_sentence(tally[Validity.INVALID], measured)
+        found = _against(comparison, invalid) if comparison else _alone(run, invalid)
+    return replace(found, notes=_notes(found.sentence, [*generator_warnings(run), *found.notes, _scarce(run)]))
+
+
+def generator_warnings(run: Run) -> list[str]:
+    """What the run says of a load generator that was itself the bottleneck: then its figures are not the gateway's."""
+    return [sentence(text) for text in run.warnings if "load generator" in text.casefold()]
+
+
+def _scarce(run: Run) -> str:
+    """Said where not even a median has the samples that it needs; empty where one has, or where there is no figure."""
+    samples = [
+        sum(one.ok for one in case.iterations)
+        for case in run.cases
+        if case.kind == "measured" and case.validity is Validity.VALID
+    ]
+    needed = samples_for(50)
+    if not samples or max(samples) >= needed:
+        return ""
+    if max(samples) == 1:
+        return (
+            "Every case has a single sample: its figures are that one answer, and a percentile of it is the same again."
+        )
+    return (
+        f"No case has more than {max(samples)} samples; a median needs {needed}, so every percentile here is advisory."
+    )
 
 
 def outcome(
@@ -142,7 +168,9 @@ def _alone(run: Run, invalid: str) -> Headline:
 def reference_name(comparison: Comparison) -> str:
     """What the run was held against, in words."""
     if comparison.paired is not None:
-        return f"“{comparison.paired.base}”, block by block"
+        return (
+            f"base “{comparison.paired.base}”, block by block; the figures are those of head “{comparison.paired.head}”"
+        )
     baseline = comparison.baseline
     if baseline is None:
         return "a reference that the comparison does not name"
@@ -162,13 +190,17 @@ def sentence(text: str) -> str:
 
 def limitations(run: Run) -> list[str]:
     """What the figures of this run cannot tell, the largest first."""
-    load, target = run.environment.load, run.environment.target
+    load, target, side = run.environment.load, run.environment.target, run.side
     found = [
         f"The load is a closed loop: each of {load.concurrency} workers waits for its answer before it asks again. "
         "A gateway that stalls is asked less meanwhile, so the latencies are those of patient clients, and not those "
         "that a fixed rate of arrivals would see.",
         "This is one run. The same gateway measured again on the same machine commonly differs by several percent, and "
-        "more in p95 and p99; more iterations do not remove that, more runs do.",
+        "more in p95 and p99; more iterations do not remove that, more runs do."
+        if side is None
+        else "Two gateways were measured in turns on one machine, and held against each other block by block: what "
+        "slows the machine slows both. Their difference is what can be trusted; the figures themselves are those of "
+        "one run, and differ by several percent from those of another.",
     ]
     valid = [case for case in run.cases if case.kind != "difference" and case.validity is Validity.VALID]
     advisory = Counter(name for case in valid for name in case.advisory)
@@ -193,6 +225,16 @@ def limitations(run: Run) -> list[str]:
         "Answers under load are judged by their HTTP status; bodies are checked before and after each load, and calls "
         "are counted again by the servers and the gateway where they can be."
     )
+    if run.resources is None:
+        found.append(
+            "What gateway, servers and load generator used meanwhile was not sampled, so nobody can tell from this "
+            "report which of them was the bottleneck."
+        )
+    else:
+        found.append(
+            f"Processor and memory were sampled every {run.resources.interval_s:g} s: what is shorter than that shows "
+            "in no curve of them. The monitor takes its share of the machine too; it is shown with the others."
+        )
     if target.uptime_s is None:
         found.append("The gateway does not say how long it has been running; one that aged is slower than a fresh one.")
     found.append("Latencies have a resolution of 0.1 ms.")

@@ -37,7 +37,7 @@ def render(page: Page, template: Path, chart_library: str | None) -> str:
     Raises:
         UserError: the template is not there, cannot be read, or is not a template.
     """
-    return fill(template, {"page": page}, series(page), ["report.js"], chart_library)
+    return fill(template, {"page": page}, series(page), ["charts.js", "report.js"], chart_library)
 
 
 def fill(
@@ -90,10 +90,11 @@ def fill(
 
 
 def series(page: Page) -> dict[str, Any]:
-    """What the page's script gets: ``cases`` (one entry for each case with details, in order) and ``differences``."""
+    """What the page's script gets: ``cases`` (one entry for each case with details), ``differences`` and ``system``."""
     return {
         "cases": [dataclasses.asdict(one) for one in page.series],
         "differences": dataclasses.asdict(page.difference_bars) if page.difference_bars else None,
+        "system": dataclasses.asdict(page.system.series) if page.system and not page.charts_off else None,
     }
 
 

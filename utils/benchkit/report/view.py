@@ -18,17 +18,31 @@ from benchkit.model import (
     Figures,
     GatewayCount,
     Iteration,
-    MetricComparison,
     Run,
     Validity,
     Verdict,
     needed_samples,
 )
 from benchkit.report import charts, figures
+from benchkit.report.compared import (
+    STORED,
+    Badge,
+    Change,
+    ComparedRow,
+    Mode,
+    SuiteRow,
+    case_change,
+    compared_rows,
+    could_be_seen,
+    metric_change,
+    mode_of,
+    suite_rows,
+    thresholds,
+    verdict_badge,
+)
 from benchkit.report.figures import TIMES, Cell, absent, count
 from benchkit.report.headline import (
     VALIDITY_TONES,
-    VERDICT_TONES,
     Headline,
     Tone,
     headline,
@@ -36,6 +50,7 @@ from benchkit.report.headline import (
     reference_name,
     sentence,
 )
+from benchkit.report.system import System, build_system
 
 TABLE_METRICS = ("requests_per_sec", "p50_latency", "p95_latency", "p99_latency")
 """The columns of the table of all cases, beside counts and verdicts."""
@@ -58,25 +73,8 @@ ERROR_WORDS = {"transport": "no answer: refused, reset or timed out"}
 
 
 @dataclass(frozen=True)
-class Badge:
-    """A state: its word and the colour that goes with it."""
-
-    word: str
-    tone: Tone
-
-
-@dataclass(frozen=True)
-class Change:
-    """A metric (or, without ``text``, a case) against the baseline."""
-
-    badge: Badge
-    text: str = ""
-    title: str = ""
-
-
-@dataclass(frozen=True)
 class Measure:
-    """A figure with its change against the baseline."""
+    """A figure with its change against the reference."""
 
     cell: Cell
     change: Change | None = None
@@ -127,18 +125,6 @@ class DifferenceRow:
 
 
 @dataclass(frozen=True)
-class ComparedRow:
-    """One metric of a case against its reference."""
-
-    label: str
-    reference: Cell
-    current: Cell
-    threshold: Cell
-    change: Change
-    note: str
-
-
-@dataclass(frozen=True)
 class IterationTable:
     """Iterations side by side: one column each after the first, which is all of them together."""
 
@@ -167,7 +153,10 @@ class CountRow:
 
 @dataclass(frozen=True)
 class Details:  # pylint: disable=too-many-instance-attributes # one for each part of what opens
-    """Everything about one case. ``index`` is its place in :attr:`Page.series`."""
+    """Everything about one case. ``index`` is its place in :attr:`Page.series`.
+
+    ``charts`` names the charts that it has, ``carried`` the last percentile of its curve.
+    """
 
     index: int
     id: str
@@ -178,7 +167,8 @@ class Details:  # pylint: disable=too-many-instance-attributes # one for each pa
     summary: str
     caution: str
     notes: list[str]
-    distribution: bool
+    charts: list[str]
+    carried: str
     bucket: str
     courses: list[int]
     compared: list[ComparedRow]
@@ -229,6 +219,10 @@ class Page:  # pylint: disable=too-many-instance-attributes # one for each part 
     facts: list[tuple[str, str]]
     problems: list[Problem]
     baseline: str
+    mode: Mode
+    suite: list[SuiteRow]
+    thresholds: str
+    could_be_seen: str
     heads: list[str]
     groups: list[Group]
     advisory: bool
@@ -237,6 +231,7 @@ class Page:  # pylint: disable=too-many-instance-attributes # one for each part 
     difference_bars: charts.Bars | None
     scenarios: list[ScenarioDetails]
     series: list[charts.CaseCharts]
+    system: System | None
     gateway_counts: list[GatewayRow]
     environment: list[Facts]
     commands: list[str]
@@ -258,7 +253,8 @@ def build_page(run: Run, comparison: Comparison | None, chart_types: Sequence[st
     differences = [case for case in run.cases if case.kind == "difference"]
     ordinary = [case for case in run.cases if case.kind != "difference"]
     detailed = [case for case in ordinary if case.iterations]
-    target = run.environment.target
+    wanted = None if charts_off else chart_types
+    mode = mode_of(comparison) if comparison else STORED
     return Page(
         run_id=run.run_id,
         title=f"{run.profile} profile",
@@ -269,6 +265,10 @@ def build_page(run: Run, comparison: Comparison | None, chart_types: Sequence[st
         facts=_key_facts(run),
         problems=_problems(run, comparison),
         baseline=reference_name(comparison) if comparison is not None else "",
+        mode=mode,
+        suite=suite_rows(comparison) if comparison else [],
+        thresholds=thresholds(comparison) if comparison else "",
+        could_be_seen=could_be_seen(comparison) if comparison else "",
         heads=[figures.heading(name) for name in TABLE_METRICS],
         groups=[
             Group(name, [_row(case, compared.get(case.id)) for case in cases])
@@ -278,10 +278,16 @@ def build_page(run: Run, comparison: Comparison | None, chart_types: Sequence[st
         difference_heads=[*(figures.heading(name) for name in charts.OVERHEAD_METRICS), "throughput %"],
         differences=[_difference_row(case, compared.get(case.id)) for case in differences],
         difference_bars=None if charts_off else charts.overhead([case for case in differences if case.metrics]),
-        scenarios=_scenario_details(detailed, compared, [] if charts_off else chart_types),
-        series=[_series(case, [] if charts_off else chart_types) for case in detailed],
+        scenarios=_scenario_details(
+            [
+                _details(index, case, run, compared.get(case.id), mode=mode, wanted=wanted)
+                for index, case in enumerate(detailed)
+            ]
+        ),
+        series=[_series(case, wanted) for case in detailed],
+        system=build_system(run),
         gateway_counts=[_gateway_row(one) for one in run.gateway_counts],
-        environment=_environment(run.environment, target.settings),
+        environment=_environment(run),
         commands=run.commands,
         warnings=[sentence(text) for text in run.warnings],
         limitations=limitations(run),
@@ -332,7 +338,7 @@ def _problems(run: Run, comparison: Comparison | None) -> list[Problem]:
     for case in comparison.cases if comparison else []:
         if case.verdict is Verdict.MISSING and case.id not in known:
             reason = sentence(case.reason) or "It is in the baseline and was not part of this run."
-            found.append(Problem(case.id, _verdict(case.verdict), reason))
+            found.append(Problem(case.id, verdict_badge(case.verdict), reason))
     return found
 
 
@@ -351,10 +357,6 @@ def _validity(case: Case) -> Badge:
     return Badge(case.validity.value, VALIDITY_TONES[case.validity])
 
 
-def _verdict(verdict: Verdict) -> Badge:
-    return Badge(verdict.value, VERDICT_TONES[verdict])
-
-
 def _sent(case: Case) -> int:
     return case.counts.sent if case.counts else sum(one.sent for one in case.iterations)
 
@@ -365,7 +367,9 @@ def _ok(case: Case) -> int:
 
 def _row(case: Case, compared: CaseComparison | None) -> Row:
     sent = _sent(case)
-    success = Cell(figures.success(_ok(case), sent)) if sent else absent("nothing was sent")
+    success = absent("nothing was sent")
+    if sent:
+        success = Cell(figures.success(_ok(case), sent), value=round(100 * _ok(case) / sent, 6))
     if case.validity is not Validity.VALID:
         success = absent(_why_absent(case))
     return Row(
@@ -374,10 +378,10 @@ def _row(case: Case, compared: CaseComparison | None) -> Row:
         description=case.description,
         validity=_validity(case),
         has_details=bool(case.iterations),
-        sent=Cell(count(sent)) if sent else absent("nothing was sent"),
+        sent=Cell(count(sent), value=sent) if sent else absent("nothing was sent"),
         success=success,
         measures=[_measure(case, name, compared) for name in TABLE_METRICS],
-        verdict=_case_verdict(compared),
+        verdict=case_change(compared),
     )
 
 
@@ -397,7 +401,7 @@ def _measure(case: Case, name: str, compared: CaseComparison | None) -> Measure:
     entry = compared.metrics.get(name) if compared else None
     if cell.absent or entry is None:
         return Measure(cell)
-    return Measure(cell, _change(name, entry))
+    return Measure(cell, metric_change(name, entry))
 
 
 def _figure(case: Case, name: str) -> Cell:
@@ -413,81 +417,68 @@ def _metric_cell(values: Figures, name: str, successes: int, *, advisory: bool) 
         return absent("nothing succeeded")
     text = figures.metric(name, values[name])
     if not advisory:
-        return Cell(text)
+        return Cell(text, value=values[name])
     needed = needed_samples(METRICS[name])
     why = f": {METRICS[name].label} needs {needed} successes, here are {successes}" if needed > 1 and successes else ""
-    return Cell(text, f"advisory{why}", advisory=True)
+    return Cell(text, f"advisory{why}", advisory=True, value=values[name])
 
 
 def _why_absent(case: Case) -> str:
     return f"{case.validity.value}: {case.reason}" if case.reason else case.validity.value
 
 
-def _case_verdict(compared: CaseComparison | None) -> Change | None:
-    if compared is None:
-        return None
-    return Change(_verdict(compared.verdict), title=compared.reason)
-
-
-def _change(name: str, entry: MetricComparison) -> Change:
-    return Change(_verdict(entry.verdict), _change_text(name, entry.change_percent), entry.reason)
-
-
-def _change_text(name: str, percent: float | None) -> str:
-    """``change_percent`` is positive when the metric got better, whichever direction that is for its values."""
-    if percent is None:
-        return ""
-    amount = figures.significant(abs(percent), 1)
-    unit = f" point{'' if amount == '1' else 's'}" if METRICS[name].absolute else " %"
-    if float(f"{percent:.1f}") == 0:
-        return "no change"
-    return f"{amount}{unit} {'better' if percent > 0 else 'worse'}"
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # A case's details
 
 
-def _scenario_details(
-    cases: list[Case], compared: dict[str, CaseComparison], chart_types: Sequence[str]
-) -> list[ScenarioDetails]:
-    places = {case.id: index for index, case in enumerate(cases)}
-    return [
-        ScenarioDetails(name, [_details(places[case.id], case, compared.get(case.id), chart_types) for case in group])
-        for name, group in _by_scenario(cases).items()
-    ]
+def _scenario_details(cases: Sequence[tuple[str, Details]]) -> list[ScenarioDetails]:
+    groups: dict[str, list[Details]] = {}
+    for scenario, details in cases:
+        groups.setdefault(scenario, []).append(details)
+    return [ScenarioDetails(scenario, group) for scenario, group in groups.items()]
 
 
-def _details(index: int, case: Case, compared: CaseComparison | None, chart_types: Sequence[str]) -> Details:
-    series = _series(case, chart_types)
-    return Details(
+def _details(
+    index: int, case: Case, run: Run, compared: CaseComparison | None, *, mode: Mode, wanted: Sequence[str] | None
+) -> tuple[str, Details]:
+    """A case's details, under its scenario's name."""
+    series = _series(case, wanted)
+    judged = compared if case.validity is Validity.VALID else None
+    return case.scenario, Details(
         index=index,
         id=case.id,
         name=case.name,
         description=case.description,
         validity=_validity(case),
-        verdict=_case_verdict(compared),
+        verdict=case_change(compared),
         summary=_summary(case),
         caution=_caution(case),
         notes=[sentence(note) for note in case.notes],
-        distribution=series.distribution is not None,
+        charts=[name for name, chart in vars(series).items() if chart is not None],
+        carried=f"p{series.curve.percent[-1]:g}" if series.curve else "",
         bucket=figures.seconds(series.course.bucket) if series.course else "",
         courses=[one.number for one in series.course.iterations] if series.course else [],
-        compared=_compared_rows(case, compared),
+        compared=compared_rows(judged, mode) if judged else [],
         iterations=_iteration_table(case),
         errors=_error_rows(case),
-        counts=_count_rows(case),
+        counts=_count_rows(case, run.gateway_counts),
     )
 
 
-def _series(case: Case, chart_types: Sequence[str]) -> charts.CaseCharts:
+def _series(case: Case, wanted: Sequence[str] | None) -> charts.CaseCharts:
+    """A case's charts of the ``wanted`` types, ``None`` for none at all. Failures are always shown."""
+    if wanted is None:
+        return charts.CaseCharts()
+    errors = charts.errors(case.iterations)
     if not _has_figures(case):
-        return charts.CaseCharts(None, None)
-    wants_distribution = case.histogram and "latency_distribution" in chart_types
-    wants_course = case.timeline and "throughput_timeline" in chart_types
+        return charts.CaseCharts(errors=errors)
+    distribution, timeline = "latency_distribution" in wanted, "throughput_timeline" in wanted
     return charts.CaseCharts(
-        charts.distribution(case.histogram, case.metrics) if case.histogram and wants_distribution else None,
-        charts.course(case.timeline) if case.timeline and wants_course else None,
+        charts.distribution(case.histogram, case.metrics) if distribution and case.histogram else None,
+        charts.curve(case.percentiles) if distribution and case.percentiles else None,
+        charts.course(case.timeline) if timeline and case.timeline else None,
+        charts.rounds(case.iterations) if timeline else None,
+        errors,
     )
 
 
@@ -516,31 +507,6 @@ def _caution(case: Case) -> str:
     if case.validity is Validity.INTERRUPTED:
         return f"{reason} The case was cut short: what follows is what was seen until then, not a result.".strip()
     return reason
-
-
-def _compared_rows(case: Case, compared: CaseComparison | None) -> list[ComparedRow]:
-    if compared is None or case.validity is not Validity.VALID:
-        return []
-    rows = []
-    for name, entry in compared.metrics.items():
-        threshold = absent("no threshold applied")
-        if entry.threshold_percent is not None:
-            threshold = Cell(f"{entry.threshold_percent:g}")
-        rows.append(
-            ComparedRow(
-                label=figures.heading(name),
-                reference=_value(name, entry.reference, "not in the baseline"),
-                current=_value(name, entry.current, "not measured"),
-                threshold=threshold,
-                change=_change(name, entry),
-                note="; ".join(part for part in ("advisory" if entry.advisory else "", entry.reason) if part),
-            )
-        )
-    return rows
-
-
-def _value(name: str, value: float | None, why: str) -> Cell:
-    return absent(why) if value is None else Cell(figures.metric(name, value))
 
 
 def _iteration_table(case: Case) -> IterationTable:
@@ -578,7 +544,8 @@ def _error_rows(case: Case) -> list[ErrorRow]:
     ]
 
 
-def _count_rows(case: Case) -> list[CountRow]:
+def _count_rows(case: Case, gateway_counts: Sequence[GatewayCount]) -> list[CountRow]:
+    """The witnesses of a case's requests, as far as they were asked: load generator, MCP servers, gateway."""
     counts = case.counts
     if counts is None:
         return []
@@ -593,16 +560,23 @@ def _count_rows(case: Case) -> list[CountRow]:
     ]
     if counts.server is None:
         rows.append(CountRow("seen by the MCP servers", absent("not counted"), "not counted for this case"))
-        return rows
-    missing = counts.sent - counts.server
-    remark = "as many as were sent"
-    if counts.hit_ratio:
-        remark = f"a cache answered the rest: {figures.percent_of(counts.hit_ratio)} % hits"
-    elif missing:
-        remark = f"{count(abs(missing))} {'fewer' if missing > 0 else 'more'} than were sent"
-    rows.append(CountRow("seen by the MCP servers", Cell(count(counts.server)), remark))
+    else:
+        missing = counts.sent - counts.server
+        remark = "as many as were sent"
+        if counts.hit_ratio:
+            remark = f"a cache answered the rest: {figures.percent_of(counts.hit_ratio)} % hits"
+        elif missing:
+            remark = f"{count(abs(missing))} {'fewer' if missing > 0 else 'more'} than were sent"
+        rows.append(CountRow("seen by the MCP servers", Cell(count(counts.server)), remark))
     if counts.server_failed:
         rows.append(CountRow("answered with an error by them", Cell(count(counts.server_failed)), ""))
+    rows += [
+        CountRow(
+            "counted by the gateway", absent("not kept per case"), f"all {one.kind} together: {_agreement(one)[0].word}"
+        )
+        for one in gateway_counts
+        if case.id in one.cases
+    ]
     return rows
 
 
@@ -611,6 +585,12 @@ def _count_rows(case: Case) -> list[CountRow]:
 
 
 def _gateway_row(one: GatewayCount) -> GatewayRow:
+    badge, remark = _agreement(one)
+    return GatewayRow(one.kind, count(one.expected), count(one.succeeded), count(one.failed), badge, remark, one.cases)
+
+
+def _agreement(one: GatewayCount) -> tuple[Badge, str]:
+    """Whether the gateway counted as much as was sent, and by how much not."""
     more = one.succeeded + one.failed - one.expected
     badge, remark = Badge("agrees", Tone.GOOD), ""
     if more:
@@ -619,15 +599,16 @@ def _gateway_row(one: GatewayCount) -> GatewayRow:
     if not one.settled:
         badge = Badge("not settled", Tone.WARN)
         remark = "; ".join(part for part in (remark, "the numbers were still moving") if part)
-    return GatewayRow(one.kind, count(one.expected), count(one.succeeded), count(one.failed), badge, remark, one.cases)
+    return badge, remark
 
 
-def _environment(environment: Environment, settings: dict[str, str]) -> list[Facts]:
-    machine, target, load = environment.machine, environment.target, environment.load
+def _environment(run: Run) -> list[Facts]:
+    machine, target, load = run.environment.machine, run.environment.target, run.environment.load
     origin = {"local": "started by this toolkit", "docker": "started by this toolkit, in Docker"}
     control = machine.control_score
     database = " ".join(part for part in (target.database, target.database_version) if part)
     found = [
+        Facts("Run", _run_facts(run)),
         Facts(
             "Machine of the load",
             [
@@ -670,6 +651,22 @@ def _environment(environment: Environment, settings: dict[str, str]) -> list[Fac
             ],
         ),
     ]
-    if settings:
-        found.append(Facts("Gateway settings", sorted(settings.items())))
+    if target.settings:
+        found.append(Facts("Gateway settings", sorted(target.settings.items())))
     return found
+
+
+def _run_facts(run: Run) -> list[tuple[str, str]]:
+    facts = [
+        ("id", run.run_id),
+        ("began", _moment(run.started)),
+        ("ended", _moment(run.finished)),
+        ("state", run.status.value),
+        ("exit code", str(run.exit_code)),
+        ("scenarios", ", ".join(run.scenarios) or "none"),
+    ]
+    if run.side is not None:
+        fresh = "started anew for every block" if run.side.fresh else "not started by this toolkit"
+        facts += [("side", f"{run.side.label}: {run.side.spec}"), ("gateways", fresh)]
+        facts += [("rounds in a block", count(run.side.rounds))]
+    return facts
