@@ -3,10 +3,12 @@
 const reportCharts = (() => {
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   // Three digits, and those before the point all; grouped from five on, as in the tables.
-  const plain = (value) =>
-    Math.abs(value) < 100
-      ? String(Number(value.toPrecision(3))).replace("-", "\u2212")
-      : value.toFixed(0).replace(/\B(?=(\d{3})+$)/g, Math.abs(value) < 10000 ? "" : "\u202f");
+  const plain = (value) => {
+    const size = Math.abs(value);
+    const digits = size < 100 ? String(Number(size.toPrecision(3))) : size.toFixed(0);
+    const grouped = size < 10000 ? digits : digits.replace(/\B(?=(\d{3})+$)/g, "\u202f");
+    return value < 0 ? `\u2212${grouped}` : grouped;
+  };
   const font = { family: getComputedStyle(document.body).fontFamily, size: 12 };
   const largest = (values) => values.reduce((most, value) => Math.max(most, value ?? 0), 0);
 
