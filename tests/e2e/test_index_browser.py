@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -257,6 +258,19 @@ def test_older_runs_come_when_they_are_asked_for(browser: Browser, tmp_path: Pat
     button.click()
     assert page.execute_script(count) == 2 * SHOWN + 5
     assert not button.is_displayed()
+    assert_quiet(page)
+
+
+def test_older_runs_come_into_the_order_and_the_filter_that_are_set(browser: Browser, tmp_path: Path) -> None:
+    rows = [replace(row, word="Invalid" if number == 3 else row.word) for number, row in enumerate(rows_of(SHOWN + 40))]
+    (tmp_path / "index.html").write_text(index_page(rows, []), "utf-8")
+    page = show(browser, (tmp_path / "index.html").as_uri())
+    names = "return [...document.querySelectorAll('#list tbody tr:not([hidden]) th')].map((one) => one.textContent)"
+    page.find_element(By.XPATH, "//table[@id='list']//button[text()='Run']").click()
+    page.find_element(By.CSS_SELECTOR, "button[data-older='all']").click()
+    assert page.execute_script(names) == [row.name for row in rows]
+    page.find_element(By.XPATH, "//select[option='Invalid']").send_keys("Invalid")
+    assert page.execute_script(names) == [rows[3].name]
     assert_quiet(page)
 
 

@@ -133,7 +133,8 @@ def all_page(
 ) -> str:
     """The HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.render.fill`."""
     page = build_page(document, profiles, charts_off)
-    return fill(PARTS / "all.html", {"page": page}, chart_data(profiles), ["all.js"], chart_library)
+    scripts = ["all.js", "tools.js"]
+    return fill(PARTS / "all.html", {"page": page}, chart_data(profiles), scripts, chart_library, styles=["tools.css"])
 
 
 def build_page(document: AllRuns, profiles: Sequence[ProfileDocuments], charts_off: str) -> Page:

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from benchkit.model import METRICS, Case, CaseComparison, Figures, MetricComparison, Run, Validity, needed_samples
+from benchkit.model import METRICS, Case, CaseComparison, Figures, Run, Validity, needed_samples
 from benchkit.report import charts, figures
+from benchkit.report.compared import Badge, Change, metric_change
 from benchkit.report.figures import TIMES, Cell, absent
 from benchkit.report.headline import VALIDITY_TONES, VERDICT_TONES, Tone, sentence
 from benchkit.report.plots import Drawn, Plot, Plots, Series, colour
-from benchkit.report.view import Badge, Change
 
 COMPARED = ("requests_per_sec", "p50_latency", "p95_latency", "p99_latency")
 """What each column group shows of a case."""
@@ -244,7 +244,7 @@ def _entry(
     cell = Cell(text, _scarce(name, found.ok), advisory=True) if advisory else Cell(text)
     shown = f"{100 * value if METRICS[name].unit == 'share' else value:.6g}"
     if compared is not None and name in compared.metrics:
-        return Entry(cell, shown, change=_change(name, compared.metrics[name]))
+        return Entry(cell, shown, change=metric_change(name, compared.metrics[name]))
     estimate = _estimate(value, held[name], difference) if name in held else ""
     return Entry(cell, shown, estimate=estimate)
 
@@ -275,22 +275,6 @@ def _estimate(value: float, reference: float, difference: Literal["percent", "ra
     if float(f"{percent:.1f}") == 0:
         return "≈ the same"
     return f"≈ {figures.significant(abs(percent), 1)} % {'higher' if percent > 0 else 'lower'}"
-
-
-def _change(name: str, entry: MetricComparison) -> Change:
-    """What a comparison says; ``change_percent`` is positive where the metric got better."""
-    text = ""
-    if entry.change_percent is not None:
-        unit = " points" if METRICS[name].absolute else " %"
-        amount = figures.significant(abs(entry.change_percent), 1)
-        text = f"{amount}{unit} {'better' if entry.change_percent > 0 else 'worse'}"
-        if float(f"{entry.change_percent:.1f}") == 0:
-            text = "no change"
-    title = entry.reason
-    if entry.interval is not None:
-        low, high = (figures.significant(end, 1) for end in entry.interval)
-        title = f"95 % interval {low} to {high} %, positive is better{'; ' if title else ''}{title}"
-    return Change(Badge(entry.verdict.value, VERDICT_TONES[entry.verdict]), text, title)
 
 
 def reasons(columns: Sequence[Column], cases: Sequence[CaseKey]) -> list[Reason]:

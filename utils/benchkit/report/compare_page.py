@@ -24,11 +24,11 @@ from benchkit.report.columns import (
     outcomes,
     reasons,
 )
+from benchkit.report.compared import Badge
 from benchkit.report.figures import TIMES
 from benchkit.report.frame import Frame, fill_page
 from benchkit.report.headline import VALIDITY_TONES, VERDICT_TONES, Tone, sentence
 from benchkit.report.plots import Plots
-from benchkit.report.view import Badge
 
 HOW_TO_JUDGE = (
     "A verdict takes two gateways that were measured side by side (./run-advanced.sh --base … --head …), or a baseline "

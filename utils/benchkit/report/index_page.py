@@ -64,7 +64,9 @@ def index_page(rows: Sequence[IndexRow], damaged: Sequence[Damaged]) -> str:
         "total_words": figures.count(len(newest)),
         "damaged": damaged,
     }
-    return fill(PARTS / "index.html", context, older_data(newest[SHOWN:]), ["index.js"], None)
+    return fill(
+        PARTS / "index.html", context, older_data(newest[SHOWN:]), ["index.js", "tools.js"], None, styles=["tools.css"]
+    )
 
 
 def older_data(rows: Sequence[IndexRow]) -> dict[str, Any]:

@@ -37,7 +37,8 @@ def render(page: Page, template: Path, chart_library: str | None) -> str:
     Raises:
         UserError: the template is not there, cannot be read, or is not a template.
     """
-    return fill(template, {"page": page}, series(page), ["charts.js", "report.js"], chart_library)
+    scripts = ["charts.js", "report.js", "tools.js"]
+    return fill(template, {"page": page}, series(page), scripts, chart_library, styles=["tools.css"])
 
 
 def fill(

@@ -68,7 +68,9 @@
 
   const show = (many) => {
     const upTo = Math.min(rows.length, next + many);
-    body.append(...rows.slice(next, upTo).map(row));
+    const made = rows.slice(next, upTo).map(row);
+    // Where the table can be sorted, it takes the rows itself.
+    if (table.dispatchEvent(new CustomEvent("addrows", { detail: made, cancelable: true }))) body.append(...made);
     next = upTo;
     const left = rows.length - next;
     document.querySelector("#shown").textContent =

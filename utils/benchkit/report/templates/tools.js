@@ -226,10 +226,15 @@
       if (known) known.places.push(place);
       else choices.push({ key, label: column.name, places: [place] });
     });
+    const offer = ({ places, select }) => {
+      const known = new Set([...select.options].map(({ value }) => value));
+      const found = new Set(rows.flatMap((one) => places.map((place) => wordOf(one, place))).filter(Boolean));
+      const fresh = [...found].filter((word) => !known.has(word)).sort();
+      select.append(...fresh.map((word) => element("option", { value: word }, word)));
+    };
     for (const choice of choices) {
-      const found = new Set(rows.flatMap((one) => choice.places.map((place) => wordOf(one, place))).filter(Boolean));
       choice.select = element("select", {}, element("option", { value: "" }, "any"));
-      choice.select.append(...[...found].sort().map((word) => element("option", { value: word }, word)));
+      offer(choice);
       choice.select.addEventListener("change", () => {
         state.chosen[choice.key] = choice.select.value;
         apply();
@@ -319,6 +324,19 @@
     tools.setAttribute("role", "group");
     tools.setAttribute("aria-label", `Tools of the table: ${title}`);
     (table.closest(".scroll") ?? table).before(tools);
+
+    // A page that makes more rows gives them to the table: they come behind those that are there, and into its order.
+    table.addEventListener("addrows", (event) => {
+      event.preventDefault();
+      const before = { ...state, chosen: { ...state.chosen } };
+      clear();
+      apply();
+      table.tBodies[0].append(...event.detail);
+      rows.push(...rowsOf(table).slice(rows.length));
+      choices.forEach(offer);
+      Object.assign(state, before);
+      apply();
+    });
 
     states.set(name, {
       rows,
