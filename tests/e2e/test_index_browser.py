@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -23,12 +18,10 @@ from benchkit.model import Run
 from benchkit.report.headline import Tone
 from benchkit.report.index_page import SHOWN, Damaged, IndexRow, index_page
 from benchkit.settings import ROOT
+from browser import Browser, assert_quiet, emulate, violations, visit, wait_for
 from unit import all_factory, documents
 
 pytestmark = pytest.mark.e2e
-
-Browser = webdriver.Chrome
-PATIENCE_S = 20.0
 
 DRAWN = """
 return [...document.querySelectorAll("canvas")].map((canvas) => {
@@ -50,68 +43,10 @@ return [...document.querySelectorAll("canvas")].map((canvas) => {
 """Of each canvas: the values of its lines, how many of its pixels are coloured (which only lines are), its width."""
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not binary or not driver:
-        pytest.skip("no chromium and chromedriver on this machine (Debian: chromium and chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for flag in (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
-        "--window-size=1280,900",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chromium = webdriver.Chrome(options=options, service=Service(driver))
-    yield chromium
-    chromium.quit()
-
-
 def write(program: str, *arguments: object) -> None:
     command = [sys.executable, str(ROOT / "utils" / program), *map(str, arguments)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert done.stderr == "", "Chart.js is needed here: utils/setup.sh chartjs"
-
-
-def show(browser: Browser, page: str, *, width: int = 1280, scheme: str = "light") -> Browser:
-    emulate(browser, scheme)
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    browser.get("about:blank")
-    console(browser)
-    browser.get(page)
-    return browser
-
-
-def emulate(browser: Browser, scheme: str) -> None:
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-
-
-def wait_for(what: str, condition: Callable[[], Any]) -> Any:
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{what}: not within {PATIENCE_S:.0f} s")
-
-
-def console(browser: Browser) -> list[dict[str, Any]]:
-    """What was written on the console since the last call."""
-    entries: list[dict[str, Any]] = browser.get_log("browser")  # type: ignore[no-untyped-call]
-    return entries
-
-
-def assert_quiet(browser: Browser) -> None:
-    """No word on the console (a violated policy is one), and no request."""
-    assert console(browser) == []
-    assert browser.execute_script("return performance.getEntriesByType('resource').map((one) => one.name)") == []
 
 
 @pytest.fixture
@@ -134,7 +69,7 @@ def report_of(results: Path) -> str:
 
 
 def test_every_chart_is_drawn_and_what_is_invalid_is_a_gap(browser: Browser, results: Path) -> None:
-    page = show(browser, report_of(results))
+    page = visit(browser, report_of(results))
     charts = page.execute_script(DRAWN)
     assert len(charts) == 4, "two scenarios, throughput and latency"
     for chart in charts:
@@ -148,7 +83,7 @@ def test_every_chart_is_drawn_and_what_is_invalid_is_a_gap(browser: Browser, res
 
 
 def test_a_link_leads_to_the_case_in_its_profiles_report(browser: Browser, results: Path) -> None:
-    page = show(browser, report_of(results))
+    page = visit(browser, report_of(results))
     page.find_element(By.CSS_SELECTOR, "[aria-labelledby=worse] tbody a").click()
     assert page.current_url.endswith("/medium_2026-03-02-093000/report.html#gateway-core/call_rpc")
     wait_for("the case", lambda: page.execute_script("return document.querySelector('details.case[open]') !== null"))
@@ -158,13 +93,13 @@ def test_a_link_leads_to_the_case_in_its_profiles_report(browser: Browser, resul
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_small_windows_never_scroll_sideways(browser: Browser, results: Path, scheme: str) -> None:
     for address in (report_of(results), (results / "index.html").as_uri()):
-        page = show(browser, address, width=390, scheme=scheme)
+        page = visit(browser, address, width=390, scheme=scheme)
         assert page.execute_script("return document.documentElement.scrollWidth") == 390
         assert_quiet(page)
 
 
 def test_charts_follow_the_colour_scheme(browser: Browser, results: Path) -> None:
-    page = show(browser, report_of(results))
+    page = visit(browser, report_of(results))
     colour = "return Chart.getChart(document.querySelector('canvas')).data.datasets[0].borderColor"
     light = page.execute_script(colour)
     back = page.execute_script("return getComputedStyle(document.body).backgroundColor")
@@ -190,7 +125,7 @@ def test_hostile_names_are_shown_and_run_nothing(browser: Browser, tmp_path: Pat
     whole = all_factory.document_of(all_factory.entry("light", 1), exit_code=1, reason=names[0])
     store.save(directory / "all.json", whole)
     write("all_report.py", directory, "--no-open")
-    page = show(browser, (directory / "report.html").as_uri())
+    page = visit(browser, (directory / "report.html").as_uri())
     heads = page.execute_script("return [...document.querySelectorAll('h3')].map((one) => one.textContent)")
     assert heads[: len(names)] == list(names)
     assert all(chart["coloured"] > 50 for chart in page.execute_script(DRAWN)[: 2 * len(names)])
@@ -226,6 +161,12 @@ def rows_of(count: int, **changes: Any) -> list[IndexRow]:
     return rows
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser: Browser, results: Path, scheme: str) -> None:
+    for address in (report_of(results), (results / "index.html").as_uri()):
+        assert violations(visit(browser, address, scheme=scheme)) == []
+
+
 def test_older_rows_look_like_the_newest(browser: Browser, tmp_path: Path) -> None:
     """The template and the script make the same of a row: the whole table as one page, and with older ones added."""
     texts = (
@@ -234,10 +175,10 @@ def test_older_rows_look_like_the_newest(browser: Browser, tmp_path: Path) -> No
     )
     rows = rows_of(SHOWN)
     (tmp_path / "plain.html").write_text(index_page(rows, []), "utf-8")
-    expected = show(browser, (tmp_path / "plain.html").as_uri()).execute_script(texts)
+    expected = visit(browser, (tmp_path / "plain.html").as_uri()).execute_script(texts)
     newer = rows_of(SHOWN, started=documents.STARTED + timedelta(days=400))
     (tmp_path / "older.html").write_text(index_page([*rows, *newer], []), "utf-8")
-    page = show(browser, (tmp_path / "older.html").as_uri())
+    page = visit(browser, (tmp_path / "older.html").as_uri())
     page.find_element(By.CSS_SELECTOR, "button[data-older='all']").send_keys(Keys.ENTER)
     made = page.execute_script(texts)
     assert len(made) == 2 * SHOWN
@@ -248,7 +189,7 @@ def test_older_rows_look_like_the_newest(browser: Browser, tmp_path: Path) -> No
 
 def test_older_runs_come_when_they_are_asked_for(browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text(index_page(rows_of(2 * SHOWN + 5), [Damaged("broken", "why")]), "utf-8")
-    page = show(browser, (tmp_path / "index.html").as_uri())
+    page = visit(browser, (tmp_path / "index.html").as_uri())
     count = "return document.querySelectorAll('#list tbody tr').length"
     assert page.execute_script(count) == SHOWN
     button = page.find_element(By.CSS_SELECTOR, "button[data-older]")
@@ -264,7 +205,7 @@ def test_older_runs_come_when_they_are_asked_for(browser: Browser, tmp_path: Pat
 def test_older_runs_come_into_the_order_and_the_filter_that_are_set(browser: Browser, tmp_path: Path) -> None:
     rows = [replace(row, word="Invalid" if number == 3 else row.word) for number, row in enumerate(rows_of(SHOWN + 40))]
     (tmp_path / "index.html").write_text(index_page(rows, []), "utf-8")
-    page = show(browser, (tmp_path / "index.html").as_uri())
+    page = visit(browser, (tmp_path / "index.html").as_uri())
     names = "return [...document.querySelectorAll('#list tbody tr:not([hidden]) th')].map((one) => one.textContent)"
     page.find_element(By.XPATH, "//table[@id='list']//button[text()='Run']").click()
     page.find_element(By.CSS_SELECTOR, "button[data-older='all']").click()
@@ -276,7 +217,7 @@ def test_older_runs_come_into_the_order_and_the_filter_that_are_set(browser: Bro
 
 def test_ten_thousand_runs_stay_usable(browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text(index_page(rows_of(10_000), []), "utf-8")
-    page = show(browser, (tmp_path / "index.html").as_uri())
+    page = visit(browser, (tmp_path / "index.html").as_uri())
     ready = page.execute_script("return performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
     assert ready < 2000
     took = page.execute_script(
@@ -289,7 +230,7 @@ def test_ten_thousand_runs_stay_usable(browser: Browser, tmp_path: Path) -> None
 
 
 def test_a_name_leads_to_the_report(browser: Browser, results: Path) -> None:
-    page = show(browser, (results / "index.html").as_uri())
+    page = visit(browser, (results / "index.html").as_uri())
     page.find_element(By.PARTIAL_LINK_TEXT, "all_").click()
     assert page.current_url == report_of(results)
     page.find_element(By.LINK_TEXT, "All runs").click()

@@ -23,6 +23,7 @@ from benchkit.store import write_text
 from benchkit.verdict.history import read_history
 from benchkit.verdict.sides import history, tune
 from benchkit.verdict.trend import trend_of
+from browser import Browser, assert_quiet, emulate, violations, visit, wait_for
 from unit import documents
 
 # Those import each other by their bare names, as the unit tests do.
@@ -30,21 +31,11 @@ sys.path.append(str(Path(__file__).parents[1] / "unit"))
 
 # pylint: disable=wrong-import-position  # the line above makes them importable
 from several import CASES, figured, on_databases, ordinary, scaled, spoilt, written
-from test_report_browser import (
-    Browser,
-    assert_quiet,
-    browser,
-    console,
-    emulate,
-    wait_for,
-)
 from test_sides_reports import TUNED, measured
 from test_trend import LEVELS, released, store_runs
 from verdicts import LIMITS, run_of
 
 pytestmark = pytest.mark.e2e
-
-__all__ = ["browser"]  # a fixture that is used by its name
 
 Show = Callable[..., Browser]
 """Write a page's HTML and open it; returns the browser."""
@@ -75,13 +66,8 @@ def show(browser: Browser, tmp_path: Path) -> Show:
     def call(html: str, *, width: int = 1280, fragment: str = "", before: str = "") -> Browser:
         path = tmp_path / "page.html"
         write_text(path, html)
-        emulate(browser, "light")
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        browser.get("about:blank")
-        console(browser)
         added = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": before})
-        browser.get(path.as_uri() + fragment)
+        visit(browser, path.as_uri() + fragment, width=width)
         browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
         return browser
 
@@ -160,6 +146,15 @@ def test_a_small_window_never_scrolls_sideways(name: str, show: Show, tmp_path: 
     draw_all(page)
     assert page.execute_script("return document.documentElement.scrollWidth") == 390
     assert_quiet(page)
+
+
+@every_page
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(name: str, scheme: str, show: Show, tmp_path: Path, library: Any) -> None:
+    page = show(PAGES[name](tmp_path, library))
+    emulate(page, scheme)
+    draw_all(page)
+    assert violations(page) == []
 
 
 @every_page

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import base64
 import re
-import shutil
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -24,12 +21,10 @@ from selenium.webdriver.common.keys import Keys
 from benchkit import store
 from benchkit.model import Comparison, ResourceSeries, Run
 from benchkit.settings import ROOT
+from browser import Browser, assert_quiet, console, emulate, violations, visit, wait_for
 from unit import documents
 
 pytestmark = pytest.mark.e2e
-
-Browser = webdriver.Chrome
-PATIENCE_S = 20.0
 
 DRAWN = """
 const canvas = arguments[0];
@@ -54,38 +49,6 @@ return {
 """
 """Of a canvas: points in each series, pixels in a colour that only figures have, and width; null before it is drawn."""
 
-AXE = ROOT / ".tools" / "axe" / "axe.min.js"
-
-VIOLATIONS = """
-const done = arguments[arguments.length - 1];
-axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) =>
-  done(violations.map(({ id, impact, nodes }) => [impact, id, nodes.map((node) => node.html.slice(0, 200))])),
-);
-"""
-"""What axe finds, of whatever impact."""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not binary or not driver:
-        pytest.skip("no chromium and chromedriver on this machine (Debian: chromium and chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for flag in (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
-        "--window-size=1280,900",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chromium = webdriver.Chrome(options=options, service=Service(driver))
-    yield chromium
-    chromium.quit()
-
 
 @pytest.fixture
 def show(browser: Browser, tmp_path: Path) -> Callable[..., Browser]:
@@ -98,29 +61,9 @@ def show(browser: Browser, tmp_path: Path) -> Callable[..., Browser]:
         program = [sys.executable, str(ROOT / "utils" / "report_generator.py"), str(tmp_path), "--no-open"]
         done = subprocess.run(program, check=True, capture_output=True, text=True)
         assert done.stderr == "", "Chart.js is needed here: utils/setup.sh chartjs"
-        emulate(browser, "light")
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        browser.get("about:blank")
-        console(browser)
-        browser.get((tmp_path / "report.html").as_uri())
-        return browser
+        return visit(browser, (tmp_path / "report.html").as_uri(), width=width)
 
     return call
-
-
-def emulate(browser: Browser, scheme: str) -> None:
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-
-
-def wait_for(what: str, condition: Callable[[], Any]) -> Any:
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{what}: not within {PATIENCE_S:.0f} s")
 
 
 def open_all(browser: Browser) -> None:
@@ -134,18 +77,6 @@ def draw_all(browser: Browser) -> list[dict[str, Any]]:
         browser.execute_script("arguments[0].scrollIntoView()", canvas)
         found.append(wait_for("a chart", partial(browser.execute_script, DRAWN, canvas)))
     return found
-
-
-def console(browser: Browser) -> list[dict[str, Any]]:
-    """What was written on the console since the last call."""
-    entries: list[dict[str, Any]] = browser.get_log("browser")  # type: ignore[no-untyped-call]
-    return entries
-
-
-def assert_quiet(browser: Browser) -> None:
-    """No word on the console (a violated policy is one), and no request."""
-    assert console(browser) == []
-    assert browser.execute_script("return performance.getEntriesByType('resource').map((one) => one.name)") == []
 
 
 def party(name: str) -> ResourceSeries:
@@ -328,8 +259,7 @@ def test_axe_finds_nothing_that_keeps_people_out(show: Callable[..., Browser], s
     open_all(page)
     page.execute_script("document.querySelector('details.part').open = true")
     draw_all(page)
-    page.execute_script(AXE.read_text(encoding="utf-8"))
-    assert page.execute_async_script(VIOLATIONS) == []
+    assert violations(page) == []
 
 
 @pytest.mark.parametrize("make", ["invalid", "paired", "one sample"])
@@ -342,8 +272,7 @@ def test_axe_finds_nothing_in_unusual_reports(show: Callable[..., Browser], make
     page = show(*reports[make])
     open_all(page)
     draw_all(page)
-    page.execute_script(AXE.read_text(encoding="utf-8"))
-    assert page.execute_async_script(VIOLATIONS) == []
+    assert violations(page) == []
     assert_quiet(page)
 
 
@@ -351,8 +280,10 @@ def test_the_keyboard_reaches_everything(show: Callable[..., Browser]) -> None:
     page = show(*realistic())
     wanted = page.execute_script(
         """
-        const found = [...document.querySelectorAll("a[href], button, summary, [tabindex='0']")];
-        const reachable = found.filter((one) => one.matches("summary") || !one.closest("details:not([open])"));
+        const found = [...document.querySelectorAll("a[href], button, input, select, summary, [tabindex='0']")];
+        const reachable = found.filter(
+          (one) => !one.closest("[hidden]") && (one.matches("summary") || !one.closest("details:not([open])")),
+        );
         reachable.forEach((one, place) => (one.dataset.place = place));
         return reachable.length;
         """
