@@ -9,6 +9,7 @@ SHELL := /bin/bash
 
 PROFILE ?= light
 RUN ?= results/latest
+CASE ?= tools/list_limit_50
 BASELINE ?= $(PROFILE)
 RUNS ?= 5
 PORT ?= 8099
@@ -16,7 +17,7 @@ ENV_FILE ?= .env.example
 export PROFILE
 
 PYTHON := .venv/bin/python
-SHELL_FILES := run-configurable.sh run-advanced.sh run-all.sh $(wildcard scenarios/*.sh utils/*.sh utils/lib/*.sh) .ci/run
+SHELL_FILES := $(wildcard run-*.sh scenarios/*.sh utils/*.sh utils/lib/*.sh) .ci/run
 SHELL_TESTS := $(wildcard tests/shell/*.bash tests/shell/*.bats)
 PYTHON_FILES := utils servers benchmarks tests
 PROFILES := $(basename $(notdir $(wildcard profiles/*.env)))
@@ -70,6 +71,10 @@ index: setup ## Write results/index.html, the list of all runs, again
 .PHONY: serve-reports
 serve-reports: index ## Serve the reports on 127.0.0.1 until Ctrl-C: PORT=8099
 	@$(PYTHON) utils/serve_reports.py --port "$(PORT)"
+
+.PHONY: profile
+profile: setup ## Say where the gateway's time goes in CASE (tools/list_limit_50); RATE=50 REQUESTS=500
+	@./run-profile.sh --case "$(CASE)" $(if $(RATE),--rate "$(RATE)") $(if $(REQUESTS),--requests "$(REQUESTS)")
 
 ##@ Gateways side by side
 

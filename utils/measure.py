@@ -25,6 +25,7 @@ from pathlib import Path
 from types import FrameType
 
 from benchkit.errors import ExitCode, UserError, run_program
+from benchkit.profiling.session import ProfileSession
 from benchkit.session import Conversation, Session
 from benchkit.settings import add_arguments
 from benchkit.sides_session import SidesSession
@@ -71,11 +72,11 @@ def main() -> ExitCode:
     )
     parser.add_argument("--cases", metavar="PATTERNS", help="several gateways: only cases like these (tools/list_*,…)")
     parser.add_argument("--name", default="paired", help="several gateways: how the directory's name begins")
+    parser.add_argument("--sample", metavar="SCENARIO/NAME", help="sample the gateway while this case runs")
+    parser.add_argument("--python-only", action="store_true", help="with --sample: without compiled code's frames")
     add_arguments(parser)
     arguments = parser.parse_args()
-    session: Conversation = (
-        SidesSession(arguments) if arguments.side or arguments.tune is not None else Session(arguments)
-    )
+    session = _session(arguments)
     code = ExitCode.OK
     try:
         try:
@@ -90,6 +91,12 @@ def main() -> ExitCode:
     with contextlib.suppress(UserError):
         session.restore()
     return code
+
+
+def _session(arguments: argparse.Namespace) -> Conversation:
+    if arguments.sample:
+        return ProfileSession(arguments)
+    return SidesSession(arguments) if arguments.side or arguments.tune is not None else Session(arguments)
 
 
 def _converse(session: Conversation) -> ExitCode:

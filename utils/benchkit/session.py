@@ -95,7 +95,10 @@ class Pace:
 
 
 class Session:
-    """Answers the shell, one word at a time."""
+    """Answers the shell, one word at a time. What a run of another kind does differently it overrides."""
+
+    kind = ""
+    """How the name of the run's directory begins; empty: with the profile's."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._arguments = arguments
@@ -119,10 +122,10 @@ class Session:
         settings = self._settings
         assert settings is not None, "plan before open"
         self._connection = connection = connect(settings)
-        cases = plan_cases(settings, connection.routes, connection.catalogue)
+        cases = self._chosen(plan_cases(settings, connection.routes, connection.catalogue))
         if all(case.skipped for case in cases):
             raise UserError(f"nothing can be measured here: {cases[0].id}: {cases[0].skipped}")
-        self._dir = new_run_dir(settings)
+        self._dir = new_run_dir(settings, self.kind)
         # The shell marks a run that ends early, and it may end before this word is answered.
         self._arguments.dir_file.write_text(str(self._dir), encoding="utf-8")
         machine = describe_machine(find_hey(settings))
@@ -148,11 +151,14 @@ class Session:
         assert self._pace is not None
         while (upcoming := self._pace.next()) is not None:
             step, longest = upcoming
-            processes = self._driver.begin(step, min(2 * longest + 60, MAX_TOKEN_NEED_S))
+            limit = min(2 * longest + 60, MAX_TOKEN_NEED_S)
+            self._begins(step, limit)
+            processes = self._driver.begin(step, limit)
             if processes:
                 self._pace.load_starts()
                 return run_fields(processes)
             self._driver.end([])
+            self._ended()
             self._pace.hide()
         return ["end"]
 
@@ -162,6 +168,7 @@ class Session:
         assert self._pace is not None
         self._pace.load_ended()
         self._driver.end(codes)
+        self._ended()
         return ["ok"]
 
     def close(self) -> list[str]:
@@ -186,6 +193,16 @@ class Session:
             self._pace.hide()
         if connection is not None:
             connection.close()
+
+    def _chosen(self, cases: list[PlannedCase]) -> list[PlannedCase]:
+        """Those of the scenarios' cases that are measured."""
+        return cases
+
+    def _begins(self, step: Step, limit_s: float) -> None:
+        """A step is about to begin, and takes at most so many seconds."""
+
+    def _ended(self) -> None:
+        """The step is closed."""
 
 
 def make_plan(

@@ -268,6 +268,14 @@ class Paired(Section):
     tune: dict[Name, Variant] = {}
 
 
+class Profiling(Section):
+    """Where the time goes. ``rate``: samples a second; ``pairs``: of a round with the sampler and one without it."""
+
+    rate: int = Field(50, ge=1, le=1000)
+    pairs: int = Field(2, ge=1, le=50)
+    requests: int = Field(500, ge=1, le=999_999)
+
+
 class Conformance(Section):
     """Limits of ``make conformance``: what logging may cost, in percent of the median latency."""
 
@@ -298,6 +306,7 @@ class Config(Section):
     scenarios: dict[Name, Scenario] = Field(min_length=1)
     stack: Stack = Stack()
     paired: Paired = Paired()
+    profiling: Profiling = Profiling()
     conformance: Conformance = Conformance()
     reporting: Reporting = Reporting()
 
@@ -392,6 +401,9 @@ ENVIRONMENT: dict[str, str] = {
     "PERF_BLOCKS": "paired.blocks",
     "PERF_ROUNDS": "paired.rounds",
     "PERF_PAIRED_REQUESTS": "paired.requests",
+    "PERF_SAMPLE_RATE": "profiling.rate",
+    "PERF_SAMPLE_PAIRS": "profiling.pairs",
+    "PERF_SAMPLE_REQUESTS": "profiling.requests",
     "PERF_GENERATE_REPORT": "reporting.generate",
     "PERF_OPEN_BROWSER": "reporting.open_browser",
 }
@@ -407,6 +419,8 @@ FLAGS: dict[str, str] = {
     "--results-dir": "reporting.output_dir",
     "--blocks": "paired.blocks",
     "--rounds": "paired.rounds",
+    "--rate": "profiling.rate",
+    "--pairs": "profiling.pairs",
 }
 """Flag of the runners to the key that it sets."""
 

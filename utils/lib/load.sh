@@ -31,6 +31,7 @@ LOAD_MONITOR=''     # pid of utils/monitor.py
 LOAD_FINISHED=false # run.json holds its last word
 LOAD_REASON='see the error above'
 LOAD_FIELD=''
+LOAD_PATIENCE=40 # tenths of a second that the session may take to end when a run is cut short
 
 # load::usage FILE: the header comment of a program is its help.
 load::usage() {
@@ -191,7 +192,7 @@ load::end_session() {
 load::close_session() {
   [ -n "$LOAD_SESSION" ] || return 0
   exec 3>&-
-  cleanup::stop_pid "$LOAD_SESSION" 40 TERM
+  cleanup::stop_pid "$LOAD_SESSION" "$LOAD_PATIENCE" TERM
   LOAD_SESSION=''
 }
 

@@ -1,0 +1,264 @@
+"""From a profiled run's directory to its document: ``plan.json``, ``raw/`` and the recordings become ``profile.json``.
+
+The run is judged first, as every run is: what was sampled while the wrong answers were given is not shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchkit.errors import ExitCode
+from benchkit.load import hey
+from benchkit.load.collect import collect
+from benchkit.model import Case, Iteration, Plan, RawIteration, RunStatus, Validity, part_files
+from benchkit.profiling import folding, stalls
+from benchkit.profiling.categories import classify, is_collector
+from benchkit.profiling.document import IDLE, Alignment, Profile, RecordedProcess, Recording, RoundFigures, Sampler
+from benchkit.profiling.samples import Thread, clipped, moved, read_trace
+from benchkit.profiling.stalls import Requests, Round
+from benchkit.store import load
+
+RECORDING = "samples.json"
+"""How the name of a round's :class:`Recording` ends."""
+
+
+@dataclass(frozen=True)
+class _Sampled:
+    """A sampled round as it lies on the disk.
+
+    ``threads`` are on the clock of the round's load where that is known (``requests``), else on the sampler's own.
+    ``uncertainty_s``: half of the span in which the two clocks' beginnings lie.
+    """
+
+    recording: Recording
+    threads: list[Thread]
+    requests: Requests | None = None
+    uncertainty_s: float = 0.0
+
+
+def analyse(run_dir: Path, interrupted: int | None = None) -> Profile:
+    """A profiled run's document.
+
+    Args:
+        run_dir: holds ``plan.json``, and ``raw/`` as far as the run came.
+        interrupted: the exit code of a run that ended early.
+
+    Raises:
+        UserError: a document or a recording is missing where it has to be, or damaged.
+    """
+    plan = load(run_dir / "plan.json", Plan, "plan")
+    run = collect(run_dir, interrupted).run
+    case = run.cases[0]
+    directory = run_dir / "raw" / case.scenario
+    recordings = {
+        one.round: one
+        for path in sorted(directory.glob(f"{case.name}.*.{RECORDING}"))
+        for one in [load(path, Recording, "record of the sampling")]
+    }
+    profile = Profile(
+        run_id=plan.run_id,
+        case=case.id,
+        description=case.description,
+        status=run.status,
+        validity=case.validity,
+        reason=case.reason,
+        exit_code=run.exit_code,
+        started=plan.created,
+        environment=plan.environment,
+        commands=run.commands,
+        rounds=_figures(case, directory, recordings),
+        notes=list(dict.fromkeys([*run.warnings, *(note for one in recordings.values() for note in one.notes)])),
+    )
+    if case.validity not in (Validity.VALID, Validity.INTERRUPTED):
+        return profile
+    sampled = [_read(directory, plan, one) for one in recordings.values()]
+    if not any(thread.slices for one in sampled for thread in one.threads):
+        return _without_samples(profile)
+    return profile.model_copy(update=_findings(sampled, profile))
+
+
+def _without_samples(profile: Profile) -> Profile:
+    if profile.status is RunStatus.INTERRUPTED:
+        return profile
+    reason = "py-spy took no sample"
+    return profile.model_copy(
+        update={"validity": Validity.INVALID, "reason": reason, "exit_code": int(ExitCode.INVALID)}
+    )
+
+
+def _findings(sampled: Sequence[_Sampled], profile: Profile) -> dict[str, object]:
+    """Everything that the samples say, as fields of the document."""
+    complete = [
+        Round(one.recording.round, one.requests, clipped(one.threads, 0.0, max(one.requests.end_s)))
+        for one in sampled
+        if one.requests is not None and len(one.requests)
+    ]
+    threads = [thread for one in complete for thread in one.threads]
+    load_s = sum(one.load_s for one in complete)
+    if not complete:
+        # Cut short before its first sampled round was over: what there is, without a load to set it against.
+        threads = [thread for one in sampled for thread in one.threads]
+        load_s = sum(_span_s(one.threads) for one in sampled)
+    work = folding.working(threads)
+    names = folding.Names(threads)
+    found: dict[str, object] = {
+        "sampler": _sampler([one.recording for one in sampled], profile.rounds),
+        "load_s": round(load_s, 3),
+        "working_s": round(sum(piece.seconds for thread in work for piece in thread.slices), 3),
+        "busiest_share": _busiest(threads, load_s),
+        "categories": folding.category_times(threads),
+        "functions": folding.function_times(work, names),
+        "flame": folding.flame(work, names),
+        "gc_visible": any(is_collector(frame) for one in threads for piece in one.slices for frame in piece.stack),
+    }
+    if complete:
+        threshold_s = stalls.slow_threshold_s(complete)
+        latencies = [value for one in complete for value in one.requests.latencies_s]
+        found |= {
+            "alignment": _alignment(sampled, complete),
+            "slow_from_ms": round(threshold_s * 1000, 1),
+            "slow_requests": sum(value >= threshold_s - 1e-9 for value in latencies),
+            "sampled_requests": len(latencies),
+            "stalls": stalls.find_stalls(complete, threshold_s, names),
+            "over": stalls.over_represented(complete, threshold_s, names),
+            "timeline": [stalls.timeline(one, threshold_s) for one in complete],
+        }
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading
+
+
+def _read(directory: Path, plan: Plan, recording: Recording) -> _Sampled:
+    case = plan.cases[0]
+    traces = [(one, read_trace(directory / one.file)) for one in recording.processes]
+    document = directory / f"{case.name}.{recording.round}.json"
+    raw = load(document, RawIteration, "record of an iteration") if document.exists() else None
+    if raw is None or raw.interrupted or not raw.parts:
+        return _Sampled(recording, [thread for _, trace in traces for thread in trace])
+    start = min(part.started for part in raw.parts)
+    begins: list[float] = []
+    ends: list[float] = []
+    slack_s = 0.0
+    for part, name in zip(raw.parts, part_files(case, recording.round), strict=True):
+        rows = hey.read_rows(directory / name)
+        completed = rows.offset_s + rows.latency_ms / 1000
+        # The process was started and had ended within this much more than its requests took.
+        spare_s = max(0.0, part.wall_s - float(completed.max(initial=0.0)))
+        slack_s = max(slack_s, spare_s)
+        shift_s = (part.started - start).total_seconds()
+        begins += (rows.offset_s + shift_s).tolist()
+        ends += (completed + shift_s).tolist()
+    # Requests count from hey's own start, which lies somewhere in the slack; most likely it is the middle.
+    origin = start.timestamp() + slack_s / 2
+    uncertainty_s = slack_s / 2 + max((_half_width_s(one) for one, _ in traces), default=0.0)
+    threads = [moved(thread, _middle(one) - origin) for one, trace in traces for thread in trace]
+    order = np.argsort(begins, kind="stable")
+    requests = Requests([begins[number] for number in order], [ends[number] for number in order])
+    return _Sampled(recording, threads, requests, uncertainty_s)
+
+
+def _middle(process: RecordedProcess) -> float:
+    return (process.earliest.timestamp() + process.latest.timestamp()) / 2
+
+
+def _half_width_s(process: RecordedProcess) -> float:
+    return (process.latest - process.earliest).total_seconds() / 2
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What surrounds the samples
+
+
+def _figures(case: Case, directory: Path, recordings: dict[int, Recording]) -> list[RoundFigures]:
+    """What was measured in each complete round; nothing where the case's figures do not stand."""
+    numbers = sorted(
+        raw.iteration
+        for path in directory.glob(f"{case.name}.*.json")
+        if not path.name.endswith(RECORDING)
+        for raw in [load(path, RawIteration, "record of an iteration")]
+        if raw.parts and not raw.interrupted
+    )
+    return [
+        RoundFigures(
+            round=number,
+            sampled=number in recordings,
+            requests_per_sec=round(one.metrics["requests_per_sec"], 3),
+            p50_ms=round(one.metrics["p50_latency"], 2),
+            p95_ms=round(one.metrics["p95_latency"], 2),
+            max_ms=round(one.metrics["max_latency"], 2),
+        )
+        for number, one in zip(numbers, _complete(case), strict=False)
+        if one.metrics
+    ]
+
+
+def _complete(case: Case) -> list[Iteration]:
+    return sorted(case.iterations, key=lambda one: one.started)
+
+
+def _sampler(recordings: Sequence[Recording], rounds: Sequence[RoundFigures]) -> Sampler:
+    first = recordings[0]
+    processes = [one for recording in recordings for one in recording.processes]
+    return Sampler(
+        program=first.sampler,
+        rate=first.rate,
+        native=first.native,
+        processes=max(len(one.processes) for one in recordings),
+        samples=sum(one.samples for one in processes),
+        errors=sum(one.errors for one in processes),
+        behind=sum(one.behind for one in processes),
+        rate_ratio=_rate_ratio(rounds),
+    )
+
+
+def _rate_ratio(rounds: Sequence[RoundFigures]) -> float | None:
+    """Geometric mean of req/s with the sampler, divided by that without; ``None`` where one of both was not measured."""
+    means = []
+    for sampled in (True, False):
+        rates = [one.requests_per_sec for one in rounds if one.sampled is sampled]
+        if not rates:
+            return None
+        means.append(float(np.exp(np.mean(np.log(rates)))))
+    return round(means[0] / means[1], 4)
+
+
+def _alignment(sampled: Sequence[_Sampled], complete: Sequence[Round]) -> Alignment:
+    """How well the clocks fit: a gateway that works while there is load and rests before and after it says that too."""
+    load_s = sum(one.load_s for one in complete)
+    outside = []
+    outside_s = 0.0
+    for one in sampled:
+        if one.requests is None or not len(one.requests):
+            continue
+        first = min((piece.start_s for thread in one.threads for piece in thread.slices), default=0.0)
+        last = max((piece.end_s for thread in one.threads for piece in thread.slices), default=0.0)
+        end = max(one.requests.end_s)
+        outside += [*clipped(one.threads, first, 0.0), *clipped(one.threads, end, last)]
+        outside_s += max(0.0, -first) + max(0.0, last - end)
+    return Alignment(
+        uncertainty_ms=round(max(one.uncertainty_s for one in sampled) * 1000, 1),
+        busy_under_load=_busiest([thread for one in complete for thread in one.threads], load_s),
+        busy_outside=_busiest(outside, outside_s) if outside_s > 0 else None,
+    )
+
+
+def _busiest(threads: Sequence[Thread], seconds: float) -> float:
+    """For what share of so many seconds the busiest thread worked."""
+    busy: dict[str, float] = {}
+    for thread in threads:
+        own = sum(piece.seconds for piece in thread.slices if classify(piece.stack) not in IDLE)
+        busy[thread.name] = busy.get(thread.name, 0.0) + own
+    return round(min(1.0, max(busy.values(), default=0.0) / seconds), 4) if seconds > 0 else 0.0
+
+
+def _span_s(threads: Sequence[Thread]) -> float:
+    pieces = [piece for thread in threads for piece in thread.slices]
+    if not pieces:
+        return 0.0
+    return max(piece.end_s for piece in pieces) - min(piece.start_s for piece in pieces)

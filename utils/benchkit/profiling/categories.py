@@ -1,0 +1,213 @@
+"""Which kind of work a stack is: a table of frames that decide, and the rule that picks one of them.
+
+The rule: a frame of the garbage collector anywhere on the stack decides, since whatever runs below it runs for it. Else
+the *innermost* frame that the table knows decides: a JSON decoder that SQLAlchemy calls is serialization, a list
+comprehension in a middleware is that middleware's. What only helps (contextlib, typing, re) is in no row, so its time
+is its caller's. Frames of the second table (event loop, frameworks) surround every request, so they decide only where
+no frame of the first does. A stack that nothing decides is ``OTHER``.
+
+To extend it: put a row into :data:`ROWS`; where two rows fit a frame the first one counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from benchkit.profiling.document import Category
+from benchkit.profiling.samples import Frame, Stack
+
+LABELS: dict[Category, tuple[str, str]] = {
+    Category.GC: ("garbage collection", "Python's collector looks for objects that refer to each other in circles"),
+    Category.MIDDLEWARE: ("middleware", "the layers around every request: Starlette's, the gateway's, compression"),
+    Category.AUTH: ("authentication", "tokens, passwords, permissions, scopes"),
+    Category.DATABASE: ("database", "SQLAlchemy, the driver, and SQLite, which runs inside the gateway"),
+    Category.CACHE: ("cache", "Redis, and the gateway's own caches"),
+    Category.SERIALIZATION: ("serialization", "JSON and the models behind it: pydantic, orjson, json"),
+    Category.UPSTREAM: ("upstream call", "the MCP client and HTTP to the MCP servers"),
+    Category.LOGGING: ("logging", "logs, metrics of single requests, tracing"),
+    Category.ROUTING: ("routing", "FastAPI and Starlette: finding the endpoint, resolving its dependencies"),
+    Category.GATEWAY: ("gateway's own code", "its endpoints and services, where no other row fits"),
+    Category.LOOP: ("event loop and HTTP", "uvloop, asyncio, uvicorn: tasks, timers, parsing and writing of requests"),
+    Category.OTHER: ("the rest", "no frame of the table is on the stack"),
+    Category.GIL: ("waiting for the interpreter", "another thread runs Python meanwhile"),
+    Category.WAITING: ("waiting", "for a request, an answer, a lock, or something to do"),
+}
+"""Category to its name and what it stands for, in the order in which they are shown."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: a frame that fits decides for ``category``.
+
+    ``places``: beginnings of the frame's path (see :func:`benchkit.profiling.samples.short_place`).
+    ``functions``: a pattern for its whole name; with ``places`` both have to fit. ``leaf``: only the innermost frame.
+    """
+
+    category: Category
+    places: tuple[str, ...] = ()
+    functions: str = ""
+    leaf: bool = False
+
+    def fits(self, frame: Frame) -> bool:
+        """Is the frame one of this row's?"""
+        if self.places and not frame.place.startswith(self.places):
+            return False
+        return not self.functions or re.fullmatch(self.functions, frame.function) is not None
+
+
+COLLECTOR = Row(
+    Category.GC, functions=r"_?(Py)?gc_(collect|run)\w*|_?PyGC_Collect\w*|_Py_RunGC|collect_with_callback|collect_\w*gc"
+)
+"""The collector's frames. They have names only where the interpreter kept its symbols."""
+
+ROWS = (
+    # The interpreter's lock is the only thing that CPython waits for by this function of the C library.
+    Row(Category.GIL, functions=r"take_gil|_?_?pthread_cond_timedwait|PyEval_(RestoreThread|AcquireThread|AcquireLock)"),
+    Row(Category.WAITING, functions=r"epoll_p?wait2?|kevent(64)?|PyThread_acquire_lock_timed|_?_?pthread_cond_wait"),
+    Row(Category.WAITING, functions=r"(new_)?sem_(timed|clock)?wait|(clock_)?nanosleep"),
+    Row(Category.WAITING, ("threading.py",), r"(\w+\.)?(wait|acquire|join|_wait_for_tstate_lock)"),
+    Row(Category.WAITING, ("queue.py",), r"(\w+\.)?get"),
+    Row(Category.WAITING, ("selectors.py",)),
+    # Where nothing is known of compiled code, these are the innermost frames of a thread that has nothing to do.
+    Row(Category.WAITING, ("concurrent/futures/thread.py",), "_worker", leaf=True),
+    Row(Category.WAITING, ("asyncio/runners.py",), leaf=True),
+    Row(
+        Category.AUTH,
+        (
+            "jwt/",
+            "cryptography/",
+            "argon2",
+            "_argon2",
+            "bcrypt",
+            "passlib/",
+            "hmac.py",
+            "libcrypto",
+            "mcpgateway/auth",
+            "mcpgateway/utils/verify_credentials.py",
+            "mcpgateway/utils/jwt_config_helper.py",
+            "mcpgateway/utils/create_jwt_token.py",
+            "mcpgateway/middleware/auth_",
+            "mcpgateway/middleware/http_auth_",
+            "mcpgateway/middleware/token_",
+            "mcpgateway/middleware/rbac",
+            "mcpgateway/services/email_auth_",
+            "mcpgateway/services/token_",
+            "mcpgateway/services/permission_",
+            "mcpgateway/services/role_",
+            "mcpgateway/services/argon2_",
+        ),
+    ),
+    Row(
+        Category.LOGGING,
+        (
+            "logging/",
+            "pythonjsonlogger/",
+            "opentelemetry/",
+            "prometheus_client/",
+            "prometheus_fastapi_instrumentator/",
+            "mcpgateway/observability",
+            "mcpgateway/services/log",
+            "mcpgateway/services/structured_log",
+            "mcpgateway/services/audit_",
+            "mcpgateway/services/metrics_buffer",
+            "mcpgateway/services/observability",
+        ),
+    ),
+    Row(
+        Category.SERIALIZATION,
+        (
+            "json/",
+            "orjson",
+            "ujson",
+            "msgpack",
+            "pydantic/",
+            "pydantic_core/",
+            "jsonschema/",
+            "Modules/_json.c",
+            "fastapi/_compat",
+            "fastapi/encoders.py",
+            "starlette/responses.py",
+            "mcpgateway/utils/orjson_response.py",
+        ),
+    ),
+    Row(
+        Category.DATABASE,
+        (
+            "sqlalchemy/",
+            "sqlite3/",
+            "aiosqlite/",
+            "psycopg",
+            "alembic/",
+            "libsqlite3",
+            "libpq",
+            "Modules/_sqlite/",
+            "mcpgateway/db.py",
+            "mcpgateway/utils/pagination.py",
+        ),
+    ),
+    Row(Category.CACHE, ("redis/", "hiredis", "mcpgateway/cache/", "mcpgateway/utils/redis_client.py", "cachetools/")),
+    Row(
+        Category.UPSTREAM,
+        (
+            "mcp/client/",
+            "mcp/shared/",
+            "httpx/",
+            "httpcore/",
+            "httpx_sse/",
+            "h11/",
+            "h2/",
+            "aiohttp/",
+            "mcpgateway/services/http_client_service.py",
+            "mcpgateway/services/mcp_session_pool.py",
+            "mcpgateway/services/upstream_",
+        ),
+    ),
+    Row(Category.MIDDLEWARE, ("starlette/middleware/", "starlette_compress/", "mcpgateway/middleware/", "uvicorn/middl")),
+    Row(Category.MIDDLEWARE, ("mcpgateway/main.py",), r"\w*Middleware\..*"),
+    Row(Category.ROUTING, ("fastapi/", "starlette/routing.py", "starlette/applications.py")),
+    Row(Category.LOOP, ("uvicorn/", "httptools/")),
+    Row(Category.GATEWAY, ("mcpgateway/",)),
+)
+"""What decides first."""
+
+SURROUNDING_ROWS = (
+    Row(Category.ROUTING, ("starlette/",)),
+    Row(Category.LOOP, ("uvloop/", "libuv/", "anyio/", "asyncio/", "Modules/_asynciomodule.c")),
+)
+"""What decides where none of :data:`ROWS` does."""
+
+
+@lru_cache(maxsize=65_536)
+def _row_of(frame: Frame, leaf: bool, surrounding: bool) -> Category | None:
+    rows = SURROUNDING_ROWS if surrounding else ROWS
+    return next((row.category for row in rows if (leaf or not row.leaf) and row.fits(frame)), None)
+
+
+@lru_cache(maxsize=65_536)
+def is_collector(frame: Frame) -> bool:
+    """Is it one of the garbage collector's own?"""
+    return COLLECTOR.fits(frame)
+
+
+@lru_cache(maxsize=65_536)
+def classify(stack: Stack) -> Category:
+    """The category of a stack (the outermost frame first): exactly one, whatever is on it."""
+    if any(is_collector(frame) for frame in stack):
+        return Category.GC
+    for surrounding in (False, True):
+        for depth, frame in enumerate(reversed(stack)):
+            found = _row_of(frame, depth == 0, surrounding)
+            if found is not None:
+                return found
+    return Category.OTHER
+
+
+def frame_category(frame: Frame) -> Category:
+    """The category that a frame decides for by itself: its colour in the flame graph."""
+    return classify((frame,))
+
+
+Classify = Callable[[Stack], Category]

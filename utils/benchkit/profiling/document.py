@@ -1,0 +1,240 @@
+"""``profile.json``, and the records that a profiled run leaves beside its rows.
+
+A profiled run is no result: half of its load runs under a sampler that slows the gateway down. So it has no
+``run.json``, and nothing that reads runs (baselines, history, trend) ever sees one.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from benchkit.model import Environment, Model, RunStatus, Validity
+
+
+class Category(StrEnum):
+    """What the gateway was doing. Every sample is of exactly one; ``categories`` says how that is decided."""
+
+    GC = "gc"
+    MIDDLEWARE = "middleware"
+    AUTH = "auth"
+    DATABASE = "database"
+    CACHE = "cache"
+    SERIALIZATION = "serialization"
+    UPSTREAM = "upstream"
+    LOGGING = "logging"
+    ROUTING = "routing"
+    GATEWAY = "gateway"
+    LOOP = "loop"
+    OTHER = "other"
+    GIL = "gil"
+    WAITING = "waiting"
+
+
+IDLE = frozenset({Category.GIL, Category.WAITING})
+"""Categories in which a thread does no work of its own."""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What the recorder leaves in raw/
+
+
+class RecordedProcess(Model):
+    """What was sampled of one process: ``file`` (beside the record) is py-spy's Chrome trace, compressed.
+
+    The trace counts from a moment of its own, which lies between ``earliest`` and ``latest``. ``errors``: samples that
+    could not be taken, ``behind``: how often the sampler said that it could not keep up.
+    """
+
+    pid: int
+    file: str
+    earliest: datetime
+    latest: datetime
+    samples: int
+    errors: int
+    behind: int
+
+
+class Recording(Model):
+    """``raw/<scenario>/<case>.<round>.samples.json``: one round's sampling. A round without it ran without sampler."""
+
+    schema_version: Literal[1] = 1
+    case: str
+    round: int
+    sampler: str
+    rate: int
+    native: bool
+    processes: list[RecordedProcess]
+    notes: list[str] = Field(default_factory=list)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# profile.json
+
+
+class FrameName(Model):
+    """A function, and where it is: a path that starts at its package. ``line`` 0: not known (compiled code)."""
+
+    function: str
+    place: str
+    line: int
+    category: Category
+
+
+class FunctionTime(Model):
+    """A function's time: ``self_s`` within itself, ``total_s`` with all it called, in seconds of working time."""
+
+    frame: FrameName
+    self_s: float
+    total_s: float
+
+
+class CategoryTime(Model):
+    """Seconds that threads spent in a category; ``share`` (0-1) of the working time, absent where none is work."""
+
+    category: Category
+    label: str
+    about: str
+    seconds: float
+    share: float | None = None
+
+
+class FlameNode(Model):
+    """One node of the flame graph, in preorder: ``frame`` is an index into ``frames``, ``depth`` counts from 0.
+
+    ``ms`` is the node's time with all below it. What was too small to be drawn is a node of frame -1.
+    """
+
+    frame: int
+    depth: int
+    ms: float
+
+
+class Flame(Model):
+    """The flame graph: stacks merged from the outermost frame inwards, working time only."""
+
+    total_ms: float
+    frames: list[FrameName]
+    nodes: list[FlameNode]
+
+
+class OverFrame(Model):
+    """A frame that is on the stack more often while the slowest requests are under way: seconds per second of each."""
+
+    frame: FrameName
+    share_slow: float
+    share_rest: float
+
+
+class Stall(Model):
+    """A stretch without any answer. ``at_s`` after the round's load began; ``requests`` were waiting in it.
+
+    ``slowest`` of those are among the slowest 1 %. ``category``: what most of it was spent on, ``busy_ms`` of it.
+    ``path``: the frames that most of it shares, innermost first, for ``path_ms``. ``unchanged_ms``: the longest time
+    within it in which the Python frames of the busiest thread did not change at all.
+    """
+
+    round: int
+    at_s: float
+    ms: float
+    requests: int
+    slowest: int
+    category: Category
+    busy_ms: float
+    path: list[FrameName]
+    path_ms: float
+    unchanged_ms: float
+
+
+class RequestPoint(Model):
+    """One request: when it began (seconds after the round's load began), and how long it took."""
+
+    at_s: float
+    ms: float
+    slow: bool
+
+
+class SampledRound(Model):
+    """One round under the sampler, over time: ``shares`` holds, for each bucket, seconds per category."""
+
+    round: int
+    requests: list[RequestPoint]
+    bucket_s: float
+    shares: dict[Category, list[float]]
+
+
+class RoundFigures(Model):
+    """What the load generator measured in one round, with or without the sampler. Latencies in ms."""
+
+    round: int
+    sampled: bool
+    requests_per_sec: float
+    p50_ms: float
+    p95_ms: float
+    max_ms: float
+
+
+class Sampler(Model):
+    """How it was sampled, and what that cost: ``rate_ratio`` is req/s with the sampler, divided by req/s without it."""
+
+    program: str
+    rate: int
+    native: bool
+    processes: int
+    samples: int
+    errors: int
+    behind: int
+    rate_ratio: float | None = None
+
+
+class Alignment(Model):
+    """How well the sampler's clock and the load generator's are known to fit.
+
+    ``uncertainty_ms``: half the widest span within which both clocks' beginnings lie. ``busy_under_load`` and
+    ``busy_outside`` (0-1): how busy the busiest thread was during the load, and before and after it.
+    """
+
+    uncertainty_ms: float
+    busy_under_load: float
+    busy_outside: float | None = None
+
+
+class Profile(Model):
+    """``profile.json``. Where the case is not valid, or nothing was sampled, there are no shares: nothing is said.
+
+    ``working_s``: seconds of work of all threads, ``load_s``: seconds of load that they were sampled in. ``gc_visible``:
+    whether a collection of Python's garbage collector can be seen in these samples at all.
+    """
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    case: str
+    description: str
+    status: RunStatus
+    validity: Validity
+    reason: str
+    exit_code: int
+    started: datetime
+    environment: Environment
+    commands: list[str]
+    rounds: list[RoundFigures] = Field(default_factory=list)
+    sampler: Sampler | None = None
+    alignment: Alignment | None = None
+    load_s: float = 0.0
+    working_s: float = 0.0
+    busiest_share: float = 0.0
+    """How busy (0-1) the busiest thread was under load: near 1, and this thread is what limits the gateway."""
+    categories: list[CategoryTime] = Field(default_factory=list)
+    functions: list[FunctionTime] = Field(default_factory=list)
+    flame: Flame | None = None
+    slow_from_ms: float | None = None
+    slow_requests: int = 0
+    sampled_requests: int = 0
+    stalls: list[Stall] = Field(default_factory=list)
+    over: list[OverFrame] = Field(default_factory=list)
+    timeline: list[SampledRound] = Field(default_factory=list)
+    gc_visible: bool = False
+    notes: list[str] = Field(default_factory=list)

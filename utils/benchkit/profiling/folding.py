@@ -1,0 +1,166 @@
+"""Adding samples up: time per category and per function, and the flame graph. Time is conserved by all of them.
+
+Only work counts here: a thread that waits is on no account, or the threads of an idle pool would outweigh everything.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from benchkit.profiling.categories import LABELS, classify, frame_category
+from benchkit.profiling.document import IDLE, Category, CategoryTime, Flame, FlameNode, FrameName, FunctionTime
+from benchkit.profiling.samples import Frame, Slice, Stack, Thread
+
+MOST_FUNCTIONS = 60
+"""So many functions are listed, those with the largest self or total times."""
+
+SMALLEST_SHARE = 0.001
+"""Below this share of all work a node of the flame graph is folded into what is too small to be drawn."""
+
+FOLDED = -1
+"""The frame of a node that stands for all that is too small."""
+
+Function = tuple[str, str]
+"""A function's name and place: what makes it the same one, wherever in it the samples fell."""
+
+
+def function_of(frame: Frame) -> Function:
+    """The function that a frame belongs to."""
+    return frame.function, frame.place
+
+
+def category_seconds(threads: Iterable[Thread]) -> dict[Category, float]:
+    """Seconds of all threads, by category."""
+    seconds: defaultdict[Category, float] = defaultdict(float)
+    for thread in threads:
+        for one in thread.slices:
+            seconds[classify(one.stack)] += one.seconds
+    return dict(seconds)
+
+
+def category_times(threads: Iterable[Thread]) -> list[CategoryTime]:
+    """All categories that occur, in the order of their table, with their shares of the work."""
+    seconds = category_seconds(threads)
+    work = sum(value for category, value in seconds.items() if category not in IDLE)
+    return [
+        CategoryTime(
+            category=category,
+            label=label,
+            about=about,
+            seconds=round(seconds[category], 6),
+            share=None if category in IDLE else round(seconds[category] / work, 6),
+        )
+        for category, (label, about) in LABELS.items()
+        if seconds.get(category)
+    ]
+
+
+def working(threads: Iterable[Thread]) -> list[Thread]:
+    """The threads' work, without what surrounds all of it: the frames that start a thread say nothing."""
+    found = []
+    for thread in threads:
+        slices = [one for one in thread.slices if classify(one.stack) not in IDLE]
+        if slices:
+            skip = _common_depth([one.stack for one in slices])
+            found.append(Thread(thread.name, [Slice(one.start_s, one.end_s, one.stack[skip:]) for one in slices]))
+    return found
+
+
+def _common_depth(stacks: Sequence[Stack]) -> int:
+    """How many of the outermost frames all stacks share; every stack keeps one frame at least."""
+    first = stacks[0]
+    shared = min(len(stack) for stack in stacks) - 1
+    for stack in stacks:
+        depth = 0
+        while depth < shared and function_of(stack[depth]) == function_of(first[depth]):
+            depth += 1
+        shared = depth
+    return shared
+
+
+class Names:
+    """What functions are called in the document: with the line in which most of their time was spent."""
+
+    def __init__(self, threads: Iterable[Thread]) -> None:
+        lines: defaultdict[Function, defaultdict[int, float]] = defaultdict(lambda: defaultdict(float))
+        for thread in threads:
+            for one in thread.slices:
+                for frame in one.stack:
+                    lines[function_of(frame)][frame.line] += one.seconds
+        self._lines = {
+            function: max(seconds.items(), key=lambda item: (item[1], -item[0]))[0]
+            for function, seconds in lines.items()
+        }
+
+    def of(self, function: Function) -> FrameName:
+        """The function as the document names it."""
+        name, place = function
+        line = self._lines.get(function, 0)
+        return FrameName(function=name, place=place, line=line, category=frame_category(Frame(name, place, line)))
+
+
+def function_times(work: Sequence[Thread], names: Names) -> list[FunctionTime]:
+    """The functions with the largest times, those with the most self time first."""
+    own: defaultdict[Function, float] = defaultdict(float)
+    total: defaultdict[Function, float] = defaultdict(float)
+    for thread in work:
+        for one in thread.slices:
+            own[function_of(one.stack[-1])] += one.seconds
+            for function in {function_of(frame) for frame in one.stack}:
+                total[function] += one.seconds
+    most = sorted(own, key=lambda one: -own[one])[:MOST_FUNCTIONS]
+    most += sorted(total, key=lambda one: -total[one])[: MOST_FUNCTIONS // 2]
+    return [
+        FunctionTime(frame=names.of(one), self_s=round(own[one], 6), total_s=round(total[one], 6))
+        for one in sorted(set(most), key=lambda one: (-own[one], -total[one], one))
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The flame graph
+
+
+@dataclass
+class _Node:
+    seconds: float = 0.0
+    below: dict[Function, _Node] = field(default_factory=dict)
+
+
+def flame(work: Sequence[Thread], names: Names, smallest_share: float = SMALLEST_SHARE) -> Flame:
+    """All stacks merged, from the outermost frame inwards.
+
+    What is below ``smallest_share`` of all work is folded: beside its larger siblings stands one node for all of them.
+    """
+    root = _Node()
+    for thread in work:
+        for one in thread.slices:
+            root.seconds += one.seconds
+            node = root
+            for frame in one.stack:
+                node = node.below.setdefault(function_of(frame), _Node())
+                node.seconds += one.seconds
+    frames: dict[Function, int] = {}
+    nodes: list[FlameNode] = []
+    # Not by recursion: a stack may be deeper than Python lets functions call themselves.
+    todo: list[tuple[int, Function | None, _Node]] = [
+        (0, function, node) for function, node in _by_size(root, root.seconds * smallest_share)
+    ]
+    while todo:
+        depth, function, node = todo.pop(0)
+        number = FOLDED if function is None else frames.setdefault(function, len(frames))
+        nodes.append(FlameNode(frame=number, depth=depth, ms=round(node.seconds * 1000, 3)))
+        todo[:0] = [(depth + 1, inner, below) for inner, below in _by_size(node, root.seconds * smallest_share)]
+    return Flame(total_ms=round(root.seconds * 1000, 3), frames=[names.of(one) for one in frames], nodes=nodes)
+
+
+def _by_size(node: _Node, smallest_s: float) -> list[tuple[Function | None, _Node]]:
+    """A node's children, the largest first, and one for those that are too small, if there are any."""
+    large: list[tuple[Function | None, _Node]] = [
+        (function, below)
+        for function, below in sorted(node.below.items(), key=lambda item: (-item[1].seconds, item[0]))
+        if below.seconds >= smallest_s
+    ]
+    small = sum(below.seconds for below in node.below.values() if below.seconds < smallest_s)
+    return [*large, (None, _Node(small))] if small > 0 else large

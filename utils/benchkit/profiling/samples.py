@@ -1,0 +1,181 @@
+"""Reading py-spy's Chrome traces: the only one of its formats that says when each sample was taken.
+
+Events (`Trace Event Format`_, "Duration Events") open (``B``) and close (``E``) frames; py-spy writes them only where a
+thread's stack differs from the one before, so what lies between two of a thread's moments is one stack. Threads have to
+be recorded while they wait too (``--idle``): otherwise a stack would seem to last until the thread's next work.
+
+.. _Trace Event Format: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchkit.errors import UserError, os_reason
+
+
+class Frame(NamedTuple):
+    """A function on a stack. ``place``: its file, from the package on, or its library; ``line`` 0: not known."""
+
+    function: str
+    place: str
+    line: int
+
+
+Stack = tuple[Frame, ...]
+"""Frames, the outermost first."""
+
+UNKNOWN = "(no symbol)"
+"""The function of compiled code whose library does not say what it is."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A stack from one moment to another, in seconds."""
+
+    start_s: float
+    end_s: float
+    stack: Stack
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasted."""
+        return self.end_s - self.start_s
+
+
+@dataclass(frozen=True)
+class Thread:
+    """One thread's slices, in order. Between two of them the thread was not there, or could not be sampled."""
+
+    name: str
+    slices: list[Slice]
+
+
+def read_trace(path: Path) -> list[Thread]:
+    """The threads of a compressed trace; seconds count from the trace's own beginning.
+
+    Raises:
+        UserError: the file cannot be read, or is no trace of py-spy's.
+    """
+    try:
+        events = json.loads(gzip.decompress(path.read_bytes()))
+    except OSError as error:
+        raise UserError(f"{path}: the samples cannot be read: {os_reason(error)}") from error
+    except (EOFError, ValueError) as error:
+        raise UserError(f"{path}: the samples are damaged: {error}") from error
+    try:
+        return parse_trace(events)
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise UserError(f"{path}: the samples are damaged: not a trace of py-spy's ({error!r})") from error
+
+
+def parse_trace(events: Iterable[dict[str, Any]]) -> list[Thread]:
+    """The threads of a trace's events."""
+    by_thread: dict[int, list[dict[str, Any]]] = {}
+    names: dict[int, str] = {}
+    for event in events:
+        if event["ph"] == "M":
+            names[event["tid"]] = str(event["args"]["name"])
+        else:
+            by_thread.setdefault(event["tid"], []).append(event)
+    frames = _Frames()
+    threads = []
+    for number, own in by_thread.items():
+        slices, label = _slices(own, frames)
+        threads.append(Thread(_thread_name(names.get(number, label)), slices))
+    return threads
+
+
+class _Frames:
+    """Each frame once, however often it is on a stack."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, int], Frame] = {}
+
+    def of(self, event: dict[str, Any]) -> Frame:
+        """The frame that an event opens or closes."""
+        arguments = event["args"]
+        key = (event["name"], arguments["filename"], arguments.get("line") or 0)
+        if key not in self._known:
+            function, file, line = key
+            known = not re.fullmatch(r"0x[0-9a-f]+", function)
+            # An address is another one in every process; all of a library's are one frame.
+            self._known[key] = Frame(function if known else UNKNOWN, short_place(file), line if known else 0)
+        return self._known[key]
+
+
+def _slices(events: Sequence[dict[str, Any]], frames: _Frames) -> tuple[list[Slice], str]:
+    """A thread's slices, and what it is called by a frame of its own, which some releases of py-spy put first."""
+    found: list[Slice] = []
+    stack: list[Frame] = []
+    label = ""
+    before: int | None = None
+    for event in events:
+        now = int(event["ts"])
+        if before is not None and now > before and stack:
+            found.append(Slice(before / 1e6, now / 1e6, _tidy(stack)))
+        before = now
+        if not event["args"]["filename"] and re.match(r"thread \(|process \d", event["name"]):
+            if event["name"].startswith("thread"):
+                label = event["name"]
+            continue
+        if event["ph"] == "B":
+            stack.append(frames.of(event))
+        else:
+            stack.pop()
+    return found, label
+
+
+def _tidy(stack: Sequence[Frame]) -> Stack:
+    """Frames without a symbol that follow each other in one library are one."""
+    tidy: list[Frame] = []
+    for frame in stack:
+        if frame.function != UNKNOWN or not tidy or tidy[-1] != frame:
+            tidy.append(frame)
+    return tuple(tidy)
+
+
+def _thread_name(label: str) -> str:
+    """``MainThread`` of ``thread (123): MainThread`` or ``140265: MainThread``."""
+    return re.sub(r"^(thread \(\d+\)|\d+): ?", "", label) or "thread"
+
+
+_PACKAGE = re.compile(r".*/(?:site-packages|dist-packages|python3\.\d+(?:t)?|Python-3[^/]*)/(.+)")
+_LIBUV = re.compile(r".*/libuv[^/]*/(?:.*/)?([^/]+)")
+
+
+def short_place(file: str) -> str:
+    """A file's path from its package on: no path of the machine that was sampled, and the same on every machine."""
+    file = file.replace("\\", "/")
+    for pattern, prefix in ((_LIBUV, "libuv/"), (_PACKAGE, "")):
+        match = pattern.fullmatch(file)
+        if match:
+            return prefix + match.group(1)
+    if "/" not in file:
+        return file
+    parts = file.split("/")
+    return parts[-1] if ".so" in parts[-1] or ".dylib" in parts[-1] else "/".join(parts[-2:]).lstrip("/")
+
+
+def moved(thread: Thread, by_s: float) -> Thread:
+    """The thread on another clock."""
+    return Thread(thread.name, [Slice(one.start_s + by_s, one.end_s + by_s, one.stack) for one in thread.slices])
+
+
+def within(slices: Iterable[Slice], start_s: float, end_s: float) -> Iterator[Slice]:
+    """What of the slices lies between two moments."""
+    for one in slices:
+        start, end = max(one.start_s, start_s), min(one.end_s, end_s)
+        if end > start:
+            yield Slice(start, end, one.stack)
+
+
+def clipped(threads: Iterable[Thread], start_s: float, end_s: float) -> list[Thread]:
+    """What of the threads lies between two moments."""
+    return [Thread(one.name, list(within(one.slices, start_s, end_s))) for one in threads]

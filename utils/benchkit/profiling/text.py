@@ -1,0 +1,174 @@
+"""The words of a profile: its sentence, its hints, and the summary of one screen. Page and terminal say the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from benchkit.model import RunStatus, Validity
+from benchkit.profiling.categories import LABELS
+from benchkit.profiling.document import IDLE, Category, CategoryTime, FrameName, Profile, Stall
+
+_MOST_NAMED = 3
+_STALLS_SHOWN = 8
+_FUNCTIONS_SHOWN = 8
+_OVER_SHOWN = 5
+_GOOD_RATIO = 0.8
+
+HINTS: dict[Category, str] = {
+    Category.GC: (
+        "Python's garbage collector walked through every object that it tracks, and all requests waited. What lives as "
+        "long as the gateway can be taken out of that (gc.freeze() after the start), or done more rarely "
+        "(gc.set_threshold())."
+    ),
+    Category.DATABASE: "The event loop itself waited for the database: no request goes on meanwhile.",
+    Category.AUTH: "Hashing or checking secrets is work for the processor, and here it ran on the event loop.",
+    Category.SERIALIZATION: "Large documents were turned to or from JSON on the event loop.",
+    Category.LOGGING: "Lines were written on the event loop.",
+    Category.GIL: "Another thread held the interpreter.",
+    Category.WAITING: "The gateway did nothing: it waited for something outside of it.",
+}
+"""What a stall that was mostly of a category means, where there is something to say."""
+
+
+def sentence(profile: Profile) -> str:
+    """Where the time goes, in one sentence."""
+    if profile.validity is Validity.INVALID:
+        return f"Nothing is said about where the time went: {profile.reason}."
+    work = sorted(
+        (one for one in profile.categories if one.category not in IDLE), key=lambda one: -(one.share or 0.0)
+    )
+    if not work:
+        return "Nothing was sampled."
+    parts = [f"{percent(one.share or 0.0)} {_went_to(one)}" for one in work[:_MOST_NAMED]]
+    text = f"Of the gateway's working time {', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+    return f"{text}; its busiest thread was busy {percent(profile.busiest_share)} of the time."
+
+
+def _went_to(one: CategoryTime) -> str:
+    return f"was {one.label}" if one.category in (Category.GC, Category.OTHER) else f"went to {_article(one.label)}"
+
+
+def _article(label: str) -> str:
+    return f"the {label}" if label in ("database", "cache", "gateway's own code", "event loop and HTTP") else label
+
+
+def stall_sentence(profile: Profile) -> str:
+    """What the slowest requests waited for, in one sentence; empty where that is not known."""
+    if profile.slow_from_ms is None:
+        return ""
+    slowest = (
+        f"The slowest {profile.slow_requests} of {profile.sampled_requests} requests took {milliseconds(profile.slow_from_ms)} "
+        "or longer"
+    )
+    if not profile.stalls:
+        return f"{slowest}; at no time was the gateway silent for unusually long."
+    kinds = Counter(stall.category for stall in profile.stalls)
+    most, number = kinds.most_common(1)[0]
+    total = len(profile.stalls)
+    longest = max(stall.ms for stall in profile.stalls)
+    share = "all of them" if number == total else f"{number} of them"
+    return (
+        f"{slowest}; {total} {'time' if total == 1 else 'times'} the gateway answered nobody for up to "
+        f"{milliseconds(longest)}, and {'it' if total == 1 else share} {'was' if number == 1 else 'were'} mostly "
+        f"{LABELS[most][0]}."
+    )
+
+
+def hints(profile: Profile) -> list[str]:
+    """What a developer can make of the stalls."""
+    found = [HINTS[category] for category in dict.fromkeys(_by_frequency(profile.stalls)) if category in HINTS]
+    frozen = [one for one in profile.stalls if one.category is not Category.GC and one.unchanged_ms >= 0.6 * one.ms]
+    if frozen and not profile.gc_visible:
+        found.append(
+            f"In {len(frozen)} stalls the Python stack did not change, and compiled code that could be garbage collection "
+            "was at work: it cannot be seen in these samples (the interpreter has no symbols, or compiled code was not "
+            "sampled)."
+        )
+    return found
+
+
+def _by_frequency(stalls: list[Stall]) -> list[Category]:
+    return [category for category, _ in Counter(stall.category for stall in stalls).most_common()]
+
+
+def cost_sentence(profile: Profile) -> str:
+    """What the sampling itself did to the gateway."""
+    sampler = profile.sampler
+    if sampler is None:
+        return ""
+    how = f"{sampler.rate} times a second, {'with' if sampler.native else 'without'} the frames of compiled code"
+    if sampler.rate_ratio is None:
+        return f"Sampled {how}; what that cost was not measured."
+    text = f"Sampled {how}: the gateway answered {percent(sampler.rate_ratio)} of the requests per second that it does without"
+    if sampler.rate_ratio < _GOOD_RATIO:
+        return f"{text}. Shares hold all the same; times are longer than they are without the sampler."
+    return f"{text}."
+
+
+def stall_line(stall: Stall) -> str:
+    """``round 2, at 12.31 s, 310 ms: 290 ms garbage collection, in gc_collect_main < … < …``."""
+    path = " < ".join(frame_words(frame) for frame in stall.path)
+    where = f", {milliseconds(stall.path_ms)} in {path}" if path else ""
+    return (
+        f"round {stall.round}, at {stall.at_s:.2f} s, {milliseconds(stall.ms)}: {milliseconds(stall.busy_ms)} "
+        f"{LABELS[stall.category][0]}{where}; {stall.requests} requests waited"
+    )
+
+
+def frame_words(frame: FrameName) -> str:
+    """``function (package/file.py:12)``."""
+    return f"{frame.function} ({frame_place(frame)})"
+
+
+def frame_place(frame: FrameName) -> str:
+    """``package/file.py:12``; compiled code may have no lines."""
+    return f"{frame.place}:{frame.line}" if frame.line else frame.place
+
+
+def percent(share: float) -> str:
+    """A share (0-1) in percent."""
+    value = 100 * share
+    return f"{value:.0f} %" if value >= 9.95 or value == 0 else f"{value:.1f} %"
+
+
+def milliseconds(value: float) -> str:
+    """``310 ms``, ``9.4 ms``."""
+    return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
+
+
+def state(profile: Profile) -> str:
+    """What is to be known before anything else is read; empty for a complete and valid profile."""
+    if profile.status is RunStatus.INTERRUPTED:
+        return f"Interrupted: what was sampled until then. {profile.reason}".strip()
+    return ""
+
+
+def summary(profile: Profile) -> list[str]:
+    """The profile on one screen, line by line."""
+    target = profile.environment.target
+    lines = [
+        f"Where the time goes: {profile.case} on gateway {target.release or 'of unknown release'}, {target.database or '-'}",
+        *filter(None, [state(profile)]),
+        "",
+        sentence(profile),
+    ]
+    if not profile.categories:
+        return lines
+    lines += [*filter(None, [stall_sentence(profile), cost_sentence(profile)]), ""]
+    for one in sorted(profile.categories, key=lambda each: -(each.share or 0.0)):
+        if one.share is not None:
+            lines.append(f"  {one.label:<22} {percent(one.share):>7}  {'#' * round(50 * one.share)}")
+    lines += ["", f"  {'self':>7} {'total':>7}  function"]
+    for function in profile.functions[:_FUNCTIONS_SHOWN]:
+        own, total = (percent(value / profile.working_s) for value in (function.self_s, function.total_s))
+        lines.append(f"  {own:>7} {total:>7}  {frame_words(function.frame)}")
+    if profile.over:
+        lines += ["", f"  {'slowest':>7} {'others':>7}  on the stack while the slowest requests were under way"]
+        for over in profile.over[:_OVER_SHOWN]:
+            lines.append(f"  {percent(over.share_slow):>7} {percent(over.share_rest):>7}  {frame_words(over.frame)}")
+    if profile.stalls:
+        lines += ["", "  without any answer:"]
+        longest = sorted(profile.stalls, key=lambda stall: -stall.ms)[:_STALLS_SHOWN]
+        lines += [f"  {stall_line(stall)}" for stall in sorted(longest, key=lambda one: (one.round, one.at_s))]
+    lines += [*(f"\n{hint}" for hint in hints(profile))]
+    return lines

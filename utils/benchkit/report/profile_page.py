@@ -1,0 +1,2 @@
+def profile_page(profile):
+    return ""
