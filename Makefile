@@ -73,7 +73,7 @@ serve-reports: index ## Serve the reports on 127.0.0.1 until Ctrl-C: PORT=8099
 	@$(PYTHON) utils/serve_reports.py --port "$(PORT)"
 
 .PHONY: profile
-profile: setup ## Say where the gateway's time goes in CASE (tools/list_limit_50); RATE=50 REQUESTS=500
+profile: setup ## Say where the gateway's time goes in CASE (tools/list_limit_50); RATE=25 REQUESTS=500
 	@./run-profile.sh --case "$(CASE)" $(if $(RATE),--rate "$(RATE)") $(if $(REQUESTS),--requests "$(REQUESTS)")
 
 ##@ Gateways side by side

@@ -5,7 +5,7 @@
 # usage: ./run-profile.sh --case SCENARIO/NAME [option...]
 #
 #   --case SCENARIO/NAME             the case, like tools/list_limit_50
-#   --rate N                         samples a second (profiling.rate of config.yaml: 50)
+#   --rate N                         samples a second (profiling.rate of config.yaml: 25)
 #   --pairs N                        rounds with the sampler, and as many without it (profiling.pairs: 2)
 #   --python-only                    without the frames of compiled code: costs less, and garbage collection is not seen
 #   --profile NAME                   load profile (default: light)

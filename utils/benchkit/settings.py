@@ -271,7 +271,7 @@ class Paired(Section):
 class Profiling(Section):
     """Where the time goes. ``rate``: samples a second; ``pairs``: of a round with the sampler and one without it."""
 
-    rate: int = Field(50, ge=1, le=1000)
+    rate: int = Field(25, ge=1, le=1000)
     pairs: int = Field(2, ge=1, le=50)
     requests: int = Field(500, ge=1, le=999_999)
 

@@ -123,7 +123,7 @@ def _findings(sampled: Sequence[_Sampled], profile: Profile) -> dict[str, object
             "slow_from_ms": round(threshold_s * 1000, 1),
             "slow_requests": sum(value >= threshold_s - 1e-9 for value in latencies),
             "sampled_requests": len(latencies),
-            "stalls": stalls.find_stalls(complete, threshold_s, names),
+            "stalls": stalls.find_stalls(complete, names),
             "over": stalls.over_represented(complete, threshold_s, names),
             "timeline": [stalls.timeline(one, threshold_s) for one in complete],
         }

@@ -132,8 +132,8 @@ class OverFrame(Model):
 class Stall(Model):
     """A stretch without any answer. ``at_s`` after the round's load began; ``requests`` were waiting in it.
 
-    ``slowest`` of those are among the slowest 1 %. ``category``: what most of it was spent on, ``busy_ms`` of it.
-    ``path``: the frames that most of it shares, innermost first, for ``path_ms``. ``unchanged_ms``: the longest time
+    ``slowest`` of those are among the slowest 1 %. ``category``: what took the most of it, namely ``category_ms``;
+    ``mixed``: that is less than half of it, so it is no explanation. ``path``: the frames that most of it shares, innermost first, for ``path_ms``. ``unchanged_ms``: the longest time
     within it in which the Python frames of the busiest thread did not change at all.
     """
 
@@ -143,7 +143,8 @@ class Stall(Model):
     requests: int
     slowest: int
     category: Category
-    busy_ms: float
+    category_ms: float
+    mixed: bool
     path: list[FrameName]
     path_ms: float
     unchanged_ms: float

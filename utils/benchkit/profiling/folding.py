@@ -19,6 +19,8 @@ MOST_FUNCTIONS = 60
 SMALLEST_SHARE = 0.001
 """Below this share of all work a node of the flame graph is folded into what is too small to be drawn."""
 
+NEARLY_ALL = 0.9
+
 FOLDED = -1
 """The frame of a node that stands for all that is too small."""
 
@@ -63,21 +65,32 @@ def working(threads: Iterable[Thread]) -> list[Thread]:
     for thread in threads:
         slices = [one for one in thread.slices if classify(one.stack) not in IDLE]
         if slices:
-            skip = _common_depth([one.stack for one in slices])
-            found.append(Thread(thread.name, [Slice(one.start_s, one.end_s, one.stack[skip:]) for one in slices]))
+            start = _starting_frames(slices)
+            found.append(Thread(thread.name, [Slice(one.start_s, one.end_s, _inside(one.stack, start)) for one in slices]))
     return found
 
 
-def _common_depth(stacks: Sequence[Stack]) -> int:
-    """How many of the outermost frames all stacks share; every stack keeps one frame at least."""
-    first = stacks[0]
-    shared = min(len(stack) for stack in stacks) - 1
-    for stack in stacks:
-        depth = 0
-        while depth < shared and function_of(stack[depth]) == function_of(first[depth]):
-            depth += 1
-        shared = depth
-    return shared
+def _starting_frames(slices: Sequence[Slice]) -> list[Function]:
+    """The outermost functions that nearly all of a thread's work shares; a stack may have been read only in part."""
+    start: list[Function] = []
+    while True:
+        seconds: defaultdict[Function, float] = defaultdict(float)
+        for one in slices:
+            if len(one.stack) > len(start) + 1:
+                seconds[function_of(one.stack[len(start)])] += one.seconds
+        function, longest = max(seconds.items(), key=lambda item: item[1], default=(("", ""), 0.0))
+        if longest == 0 or longest < NEARLY_ALL * sum(one.seconds for one in slices):
+            return start
+        slices = [one for one in slices if len(one.stack) > len(start) + 1 and function_of(one.stack[len(start)]) == function]
+        start.append(function)
+
+
+def _inside(stack: Stack, start: Sequence[Function]) -> Stack:
+    """A stack without those of its outermost frames that are the thread's start."""
+    depth = 0
+    while depth < min(len(start), len(stack) - 1) and function_of(stack[depth]) == start[depth]:
+        depth += 1
+    return stack[depth:]
 
 
 class Names:

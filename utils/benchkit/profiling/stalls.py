@@ -19,15 +19,19 @@ from benchkit.profiling.samples import Frame, Slice, Thread, clipped, within
 SLOWEST = 0.01
 """The share of requests that counts as the slowest."""
 
+SLOW = 0.05
+"""The share of requests that is searched for stalls. One stall holds up all requests that are under way, so among the
+slowest 1 % of them may be those of a single one."""
+
 SHORTEST_STALL_S = 0.05
 """A stretch without answers that is shorter is none of interest, however fast the gateway is otherwise."""
 
-LONG_AGAINST_MEAN = 4.0
-"""A stretch without answers is a stall when it is so many times as long as the mean one."""
-
 MOST_STALLS = 20
-SHARED = 0.75
+SHARED = 0.7
 """A path is shown as far in as so much of a stall's work shares it."""
+
+MOSTLY = 0.5
+"""A stall is of a category that takes so much of it."""
 
 PATH_FRAMES = 4
 MOST_OVER = 15
@@ -35,6 +39,7 @@ LEAST_OVER = 0.03
 """A frame that the slowest requests see more often has to be on the stack for so much more of their time."""
 
 _SAME = 0.02
+_DUST_S = 1e-9
 _MOST_POINTS = 1500
 _MOST_BUCKETS = 400
 
@@ -69,10 +74,19 @@ class Round:
         return max(self.requests.end_s, default=0.0)
 
 
-def slow_threshold_s(rounds: Iterable[Round]) -> float:
-    """The latency of the fastest of the slowest requests: those that take as long or longer are the slowest 1 %."""
+def slow_threshold_s(rounds: Iterable[Round], share: float = SLOWEST) -> float:
+    """The latency of the fastest of so large a share of all requests, the slowest: who took as long is one of them."""
     latencies = sorted((value for one in rounds for value in one.requests.latencies_s), reverse=True)
-    return latencies[max(1, math.ceil(SLOWEST * len(latencies))) - 1]
+    return latencies[max(1, math.ceil(share * len(latencies))) - 1]
+
+
+def slow_windows(requests: Requests, threshold_s: float) -> list[tuple[float, float]]:
+    """When at least one request was under way that takes as long as the threshold, or longer."""
+    return union(
+        (start, end)
+        for start, end in zip(requests.start_s, requests.end_s, strict=True)
+        if end - start >= threshold_s - _DUST_S
+    )
 
 
 def union(intervals: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -90,26 +104,31 @@ def union(intervals: Iterable[tuple[float, float]]) -> list[tuple[float, float]]
 # Stretches without an answer
 
 
-def find_stalls(rounds: Sequence[Round], threshold_s: float, names: Names) -> list[Stall]:
-    """The longest stretches without any answer, in order of time."""
+def find_stalls(rounds: Sequence[Round], names: Names) -> list[Stall]:
+    """The longest stretches without any answer while slow requests were under way, in order of time."""
+    slow_s, slowest_s = slow_threshold_s(rounds, SLOW), slow_threshold_s(rounds)
     found = [
-        _stall(one, start, end, threshold_s, names) for one in rounds for start, end in silent_stretches(one.requests)
+        _stall(one, start, end, slowest_s, names)
+        for one in rounds
+        for start, end in silent_stretches(one.requests, slow_s)
     ]
     longest = sorted(found, key=lambda stall: -stall.ms)[:MOST_STALLS]
     return sorted(longest, key=lambda stall: (stall.round, stall.at_s))
 
 
-def silent_stretches(requests: Requests) -> list[tuple[float, float]]:
-    """Between which answers nothing was answered for unusually long."""
-    ends = sorted(requests.end_s)
-    if len(ends) < 2:
-        return []
-    mean = (ends[-1] - ends[0]) / (len(ends) - 1)
-    least = max(SHORTEST_STALL_S, LONG_AGAINST_MEAN * mean)
-    return [(before, after) for before, after in pairwise(ends) if after - before >= least]
+def silent_stretches(requests: Requests, threshold_s: float) -> list[tuple[float, float]]:
+    """For each stretch of time in which slow requests were under way: the longest part of it without any answer."""
+    answers = [0.0, *sorted(requests.end_s)]
+    found = set()
+    for start, end in slow_windows(requests, threshold_s):
+        gaps = [(before, after) for before, after in pairwise(answers) if after > start and before < end]
+        longest = max(gaps, key=lambda gap: gap[1] - gap[0], default=(0.0, 0.0))
+        if longest[1] - longest[0] >= SHORTEST_STALL_S:
+            found.add(longest)
+    return sorted(found)
 
 
-def _stall(one: Round, start: float, end: float, threshold_s: float, names: Names) -> Stall:
+def _stall(one: Round, start: float, end: float, slowest_s: float, names: Names) -> Stall:
     waiting = [
         latency
         for begin, latency in zip(one.requests.start_s, one.requests.latencies_s, strict=True)
@@ -118,16 +137,20 @@ def _stall(one: Round, start: float, end: float, threshold_s: float, names: Name
     threads = clipped(one.threads, start, end)
     spent = category_seconds(threads)
     work = {category: seconds for category, seconds in spent.items() if category not in IDLE}
-    category = max(work, key=lambda each: work[each]) if work else Category.WAITING
+    category, busy_s = max(work.items(), key=lambda item: item[1], default=(Category.WAITING, end - start))
+    working_s = sum(work.values())
+    if working_s < MOSTLY * (end - start):
+        category, busy_s = Category.WAITING, end - start - working_s
     path, path_s = shared_path([piece for thread in threads for piece in thread.slices])
     return Stall(
         round=one.number,
         at_s=round(start, 3),
         ms=round((end - start) * 1000, 1),
         requests=len(waiting),
-        slowest=sum(latency >= threshold_s - 1e-9 for latency in waiting),
+        slowest=sum(latency >= slowest_s - _DUST_S for latency in waiting),
         category=category,
-        busy_ms=round(work.get(category, 0.0) * 1000, 1),
+        category_ms=round(busy_s * 1000, 1),
+        mixed=busy_s < MOSTLY * (end - start),
         path=[names.of(function_of(frame)).model_copy(update={"line": frame.line}) for frame in path],
         path_ms=round(path_s * 1000, 1),
         unchanged_ms=round(_longest_unchanged(threads) * 1000, 1),
@@ -151,7 +174,8 @@ def shared_path(slices: Sequence[Slice]) -> tuple[list[Frame], float]:
             break
         work = [one for one in work if len(one.stack) > depth and one.stack[depth] == frame]
         depth, shared_s = depth + 1, longest
-    if not work or depth == 0:
+    # What all of the loop's work shares, and no more than that, is no answer.
+    if not work or depth == 0 or classify(work[0].stack[:depth]) in (Category.LOOP, Category.OTHER):
         return [], 0.0
     return list(reversed(work[0].stack[max(0, depth - PATH_FRAMES) : depth])), shared_s
 
@@ -185,11 +209,7 @@ def over_represented(rounds: Sequence[Round], threshold_s: float, names: Names) 
     slow, rest = _Presence(), _Presence()
     slow_s = rest_s = 0.0
     for one in rounds:
-        windows = union(
-            (start, end)
-            for start, end in zip(one.requests.start_s, one.requests.end_s, strict=True)
-            if end - start >= threshold_s - 1e-9
-        )
+        windows = slow_windows(one.requests, threshold_s)
         inside = sum(end - start for start, end in windows)
         slow_s, rest_s = slow_s + inside, rest_s + one.load_s - inside
         for thread in one.threads:
@@ -202,13 +222,14 @@ def over_represented(rounds: Sequence[Round], threshold_s: float, names: Names) 
     shares = {function: (seconds / slow_s, rest.seconds[function] / rest_s) for function, seconds in slow.seconds.items()}
     ranked = sorted(
         (function for function, (here, there) in shares.items() if here - there >= LEAST_OVER),
-        # The innermost of those that differ by as much comes first.
-        key=lambda function: (round(shares[function][1] - shares[function][0], 2), -slow.depth(function), function),
+        key=lambda function: (-slow.depth(function), function),
     )
     listed: list[Function] = []
     for function in ranked:
         if all(abs(shares[function][0] - shares[other][0]) > _SAME for other in listed):
             listed.append(function)
+    # Among those that differ by about as much the innermost comes first: it is nearer to the cause.
+    listed.sort(key=lambda function: round(10 * (shares[function][1] - shares[function][0])))
     return [
         OverFrame(frame=names.of(one), share_slow=round(shares[one][0], 4), share_rest=round(shares[one][1], 4))
         for one in listed[:MOST_OVER]
@@ -249,7 +270,7 @@ def _between(windows: Sequence[tuple[float, float]], end_s: float) -> list[tuple
 def timeline(one: Round, threshold_s: float) -> SampledRound:
     """The round over time, reduced for the page: of the requests the slowest stay."""
     points = [
-        RequestPoint(at_s=round(start, 4), ms=round((end - start) * 1000, 1), slow=end - start >= threshold_s - 1e-9)
+        RequestPoint(at_s=round(start, 4), ms=round((end - start) * 1000, 1), slow=end - start >= threshold_s - _DUST_S)
         for start, end in zip(one.requests.start_s, one.requests.end_s, strict=True)
     ]
     bucket_s = _bucket_s(one.load_s)

@@ -62,16 +62,15 @@ def stall_sentence(profile: Profile) -> str:
     )
     if not profile.stalls:
         return f"{slowest}; at no time was the gateway silent for unusually long."
-    kinds = Counter(stall.category for stall in profile.stalls)
+    total, longest = len(profile.stalls), max(stall.ms for stall in profile.stalls)
+    times = "once" if total == 1 else f"{total} times"
+    text = f"{slowest}. While slow ones were under way the gateway {times} answered nobody, for up to {milliseconds(longest)}"
+    kinds = Counter(stall.category for stall in profile.stalls if not stall.mixed)
+    if not kinds:
+        return f"{text}, without one kind of work that would explain it."
     most, number = kinds.most_common(1)[0]
-    total = len(profile.stalls)
-    longest = max(stall.ms for stall in profile.stalls)
-    share = "all of them" if number == total else f"{number} of them"
-    return (
-        f"{slowest}; {total} {'time' if total == 1 else 'times'} the gateway answered nobody for up to "
-        f"{milliseconds(longest)}, and {'it' if total == 1 else share} {'was' if number == 1 else 'were'} mostly "
-        f"{LABELS[most][0]}."
-    )
+    which = "and it was" if total == 1 else "each time" if number == total else f"{number} of these times"
+    return f"{text}, {which} mostly for {LABELS[most][0]}."
 
 
 def hints(profile: Profile) -> list[str]:
@@ -88,7 +87,7 @@ def hints(profile: Profile) -> list[str]:
 
 
 def _by_frequency(stalls: list[Stall]) -> list[Category]:
-    return [category for category, _ in Counter(stall.category for stall in stalls).most_common()]
+    return [category for category, _ in Counter(stall.category for stall in stalls if not stall.mixed).most_common()]
 
 
 def cost_sentence(profile: Profile) -> str:
@@ -106,13 +105,16 @@ def cost_sentence(profile: Profile) -> str:
 
 
 def stall_line(stall: Stall) -> str:
-    """``round 2, at 12.31 s, 310 ms: 290 ms garbage collection, in gc_collect_main < … < …``."""
-    path = " < ".join(frame_words(frame) for frame in stall.path)
-    where = f", {milliseconds(stall.path_ms)} in {path}" if path else ""
-    return (
-        f"round {stall.round}, at {stall.at_s:.2f} s, {milliseconds(stall.ms)}: {milliseconds(stall.busy_ms)} "
-        f"{LABELS[stall.category][0]}{where}; {stall.requests} requests waited"
-    )
+    """``round 2, at 12.31 s, 310 ms: 290 ms garbage collection; 290 ms in gc_collect_main < … < …``."""
+    what = f"{milliseconds(stall.category_ms)} {LABELS[stall.category][0]}"
+    return f"round {stall.round}, at {stall.at_s:.2f} s, {milliseconds(stall.ms)}: {what}; {stall_path(stall)}"
+
+
+def stall_path(stall: Stall) -> str:
+    """What most of a stall's stacks have in common."""
+    if not stall.path:
+        return "nothing that most of its stacks share"
+    return f"{milliseconds(stall.path_ms)} in {' < '.join(frame_words(frame) for frame in stall.path)}"
 
 
 def frame_words(frame: FrameName) -> str:
