@@ -6,38 +6,20 @@ The run is judged first, as every run is: what was sampled while the wrong answe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchkit.errors import ExitCode
-from benchkit.load import hey
 from benchkit.load.collect import collect
-from benchkit.model import Case, Iteration, Plan, RawIteration, RunStatus, Validity, part_files
+from benchkit.model import Case, Iteration, Plan, RunStatus, Validity
 from benchkit.profiling import folding, stalls
 from benchkit.profiling.categories import classify, is_collector
-from benchkit.profiling.document import IDLE, Alignment, Profile, RecordedProcess, Recording, RoundFigures, Sampler
-from benchkit.profiling.samples import Thread, clipped, moved, read_trace
-from benchkit.profiling.stalls import Requests, Round
+from benchkit.profiling.document import IDLE, Alignment, Profile, Recording, RoundFigures, Sampler
+from benchkit.profiling.rounds import SampledLoad, read_iteration, read_round, recording_name
+from benchkit.profiling.samples import Thread, clipped
+from benchkit.profiling.stalls import Round
 from benchkit.store import load
-
-RECORDING = "samples.json"
-"""How the name of a round's :class:`Recording` ends."""
-
-
-@dataclass(frozen=True)
-class _Sampled:
-    """A sampled round as it lies on the disk.
-
-    ``threads`` are on the clock of the round's load where that is known (``requests``), else on the sampler's own.
-    ``uncertainty_s``: half of the span in which the two clocks' beginnings lie.
-    """
-
-    recording: Recording
-    threads: list[Thread]
-    requests: Requests | None = None
-    uncertainty_s: float = 0.0
 
 
 def analyse(run_dir: Path, interrupted: int | None = None) -> Profile:
@@ -56,7 +38,7 @@ def analyse(run_dir: Path, interrupted: int | None = None) -> Profile:
     directory = run_dir / "raw" / case.scenario
     recordings = {
         one.round: one
-        for path in sorted(directory.glob(f"{case.name}.*.{RECORDING}"))
+        for path in sorted(directory.glob(recording_name(case.name, "*")))
         for one in [load(path, Recording, "record of the sampling")]
     }
     profile = Profile(
@@ -70,12 +52,12 @@ def analyse(run_dir: Path, interrupted: int | None = None) -> Profile:
         started=plan.created,
         environment=plan.environment,
         commands=run.commands,
-        rounds=_figures(case, directory, recordings),
+        rounds=_figures(case, directory, recordings, plan.cases[0].iterations),
         notes=list(dict.fromkeys([*run.warnings, *(note for one in recordings.values() for note in one.notes)])),
     )
     if case.validity not in (Validity.VALID, Validity.INTERRUPTED):
         return profile
-    sampled = [_read(directory, plan, one) for one in recordings.values()]
+    sampled = [read_round(directory, plan.cases[0], one) for one in recordings.values()]
     if not any(thread.slices for one in sampled for thread in one.threads):
         return _without_samples(profile)
     return profile.model_copy(update=_findings(sampled, profile))
@@ -90,12 +72,12 @@ def _without_samples(profile: Profile) -> Profile:
     )
 
 
-def _findings(sampled: Sequence[_Sampled], profile: Profile) -> dict[str, object]:
+def _findings(sampled: Sequence[SampledLoad], profile: Profile) -> dict[str, object]:
     """Everything that the samples say, as fields of the document."""
     complete = [
         Round(one.recording.round, one.requests, clipped(one.threads, 0.0, max(one.requests.end_s)))
         for one in sampled
-        if one.requests is not None and len(one.requests)
+        if one.requests is not None and one.requests.start_s
     ]
     threads = [thread for one in complete for thread in one.threads]
     load_s = sum(one.load_s for one in complete)
@@ -131,59 +113,12 @@ def _findings(sampled: Sequence[_Sampled], profile: Profile) -> dict[str, object
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Reading
-
-
-def _read(directory: Path, plan: Plan, recording: Recording) -> _Sampled:
-    case = plan.cases[0]
-    traces = [(one, read_trace(directory / one.file)) for one in recording.processes]
-    document = directory / f"{case.name}.{recording.round}.json"
-    raw = load(document, RawIteration, "record of an iteration") if document.exists() else None
-    if raw is None or raw.interrupted or not raw.parts:
-        return _Sampled(recording, [thread for _, trace in traces for thread in trace])
-    start = min(part.started for part in raw.parts)
-    begins: list[float] = []
-    ends: list[float] = []
-    slack_s = 0.0
-    for part, name in zip(raw.parts, part_files(case, recording.round), strict=True):
-        rows = hey.read_rows(directory / name)
-        completed = rows.offset_s + rows.latency_ms / 1000
-        # The process was started and had ended within this much more than its requests took.
-        spare_s = max(0.0, part.wall_s - float(completed.max(initial=0.0)))
-        slack_s = max(slack_s, spare_s)
-        shift_s = (part.started - start).total_seconds()
-        begins += (rows.offset_s + shift_s).tolist()
-        ends += (completed + shift_s).tolist()
-    # Requests count from hey's own start, which lies somewhere in the slack; most likely it is the middle.
-    origin = start.timestamp() + slack_s / 2
-    uncertainty_s = slack_s / 2 + max((_half_width_s(one) for one, _ in traces), default=0.0)
-    threads = [moved(thread, _middle(one) - origin) for one, trace in traces for thread in trace]
-    order = np.argsort(begins, kind="stable")
-    requests = Requests([begins[number] for number in order], [ends[number] for number in order])
-    return _Sampled(recording, threads, requests, uncertainty_s)
-
-
-def _middle(process: RecordedProcess) -> float:
-    return (process.earliest.timestamp() + process.latest.timestamp()) / 2
-
-
-def _half_width_s(process: RecordedProcess) -> float:
-    return (process.latest - process.earliest).total_seconds() / 2
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 # What surrounds the samples
 
 
-def _figures(case: Case, directory: Path, recordings: dict[int, Recording]) -> list[RoundFigures]:
+def _figures(case: Case, directory: Path, recordings: dict[int, Recording], rounds: int) -> list[RoundFigures]:
     """What was measured in each complete round; nothing where the case's figures do not stand."""
-    numbers = sorted(
-        raw.iteration
-        for path in directory.glob(f"{case.name}.*.json")
-        if not path.name.endswith(RECORDING)
-        for raw in [load(path, RawIteration, "record of an iteration")]
-        if raw.parts and not raw.interrupted
-    )
+    numbers = [number for number in range(1, rounds + 1) if read_iteration(directory, case.name, number) is not None]
     return [
         RoundFigures(
             round=number,
@@ -218,7 +153,7 @@ def _sampler(recordings: Sequence[Recording], rounds: Sequence[RoundFigures]) ->
 
 
 def _rate_ratio(rounds: Sequence[RoundFigures]) -> float | None:
-    """Geometric mean of req/s with the sampler, divided by that without; ``None`` where one of both was not measured."""
+    """The geometric mean of req/s with the sampler by that without; ``None`` where one of both was not measured."""
     means = []
     for sampled in (True, False):
         rates = [one.requests_per_sec for one in rounds if one.sampled is sampled]
@@ -228,13 +163,13 @@ def _rate_ratio(rounds: Sequence[RoundFigures]) -> float | None:
     return round(means[0] / means[1], 4)
 
 
-def _alignment(sampled: Sequence[_Sampled], complete: Sequence[Round]) -> Alignment:
+def _alignment(sampled: Sequence[SampledLoad], complete: Sequence[Round]) -> Alignment:
     """How well the clocks fit: a gateway that works while there is load and rests before and after it says that too."""
     load_s = sum(one.load_s for one in complete)
     outside = []
     outside_s = 0.0
     for one in sampled:
-        if one.requests is None or not len(one.requests):
+        if one.requests is None or not one.requests.start_s:
             continue
         first = min((piece.start_s for thread in one.threads for piece in thread.slices), default=0.0)
         last = max((piece.end_s for thread in one.threads for piece in thread.slices), default=0.0)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from benchkit.profiling.document import Category
-from benchkit.profiling.samples import Frame, Stack
+from benchkit.profiling.samples import Frame, Stack, is_python
 
 LABELS: dict[Category, tuple[str, str]] = {
     Category.GC: ("garbage collection", "Python's collector looks for objects that refer to each other in circles"),
@@ -26,7 +26,7 @@ LABELS: dict[Category, tuple[str, str]] = {
     Category.DATABASE: ("database", "SQLAlchemy, the driver, and SQLite, which runs inside the gateway"),
     Category.CACHE: ("cache", "Redis, and the gateway's own caches"),
     Category.SERIALIZATION: ("serialization", "JSON and the models behind it: pydantic, orjson, json"),
-    Category.UPSTREAM: ("upstream call", "the MCP client and HTTP to the MCP servers"),
+    Category.UPSTREAM: ("upstream calls", "the MCP client and HTTP to the MCP servers"),
     Category.LOGGING: ("logging", "logs, metrics of single requests, tracing"),
     Category.ROUTING: ("routing", "FastAPI and Starlette: finding the endpoint, resolving its dependencies"),
     Category.GATEWAY: ("gateway's own code", "its endpoints and services, where no other row fits"),
@@ -65,7 +65,9 @@ COLLECTOR = Row(
 
 ROWS = (
     # The interpreter's lock is the only thing that CPython waits for by this function of the C library.
-    Row(Category.GIL, functions=r"take_gil|_?_?pthread_cond_timedwait|PyEval_(RestoreThread|AcquireThread|AcquireLock)"),
+    Row(
+        Category.GIL, functions=r"take_gil|_?_?pthread_cond_timedwait|PyEval_(RestoreThread|AcquireThread|AcquireLock)"
+    ),
     Row(Category.WAITING, functions=r"epoll_p?wait2?|kevent(64)?|PyThread_acquire_lock_timed|_?_?pthread_cond_wait"),
     Row(Category.WAITING, functions=r"(new_)?sem_(timed|clock)?wait|(clock_)?nanosleep"),
     Row(Category.WAITING, ("threading.py",), r"(\w+\.)?(wait|acquire|join|_wait_for_tstate_lock)"),
@@ -84,7 +86,6 @@ ROWS = (
             "bcrypt",
             "passlib/",
             "hmac.py",
-            "libcrypto",
             "mcpgateway/auth",
             "mcpgateway/utils/verify_credentials.py",
             "mcpgateway/utils/jwt_config_helper.py",
@@ -165,7 +166,9 @@ ROWS = (
             "mcpgateway/services/upstream_",
         ),
     ),
-    Row(Category.MIDDLEWARE, ("starlette/middleware/", "starlette_compress/", "mcpgateway/middleware/", "uvicorn/middl")),
+    Row(
+        Category.MIDDLEWARE, ("starlette/middleware/", "starlette_compress/", "mcpgateway/middleware/", "uvicorn/middl")
+    ),
     Row(Category.MIDDLEWARE, ("mcpgateway/main.py",), r"\w*Middleware\..*"),
     Row(Category.ROUTING, ("fastapi/", "starlette/routing.py", "starlette/applications.py")),
     Row(Category.LOOP, ("uvicorn/", "httptools/")),
@@ -180,6 +183,42 @@ SURROUNDING_ROWS = (
 """What decides where none of :data:`ROWS` does."""
 
 
+STARTING = (
+    "click/",
+    "bin/",
+    "runpy.py",
+    "threading.py",
+    "multiprocessing/",
+    "concurrent/futures/",
+    "asyncio/",
+    "uvloop/",
+    "libuv/",
+    "anyio/_core/_tasks.py",
+    "anyio/_backends/_asyncio.py",
+    "gunicorn/",
+    "mcpgateway/cli.py",
+    "uvicorn/main.py",
+    "uvicorn/server.py",
+    "uvicorn/_compat.py",
+    "uvicorn/_subprocess.py",
+    "Modules/_asynciomodule.c",
+    "object.h",
+    "libc.",
+    "libpython",
+)
+"""Where frames come from that start a thread or a task and say nothing of the work in it."""
+
+_ALONE = 3
+
+
+def without_start(stack: Stack) -> Stack:
+    """A stack from its first frame on that says something; of one that has none the innermost ones."""
+    depth = 0
+    while depth < len(stack) and stack[depth].place.startswith(STARTING) and not is_collector(stack[depth]):
+        depth += 1
+    return stack[depth:] or stack[-_ALONE:]
+
+
 @lru_cache(maxsize=65_536)
 def _row_of(frame: Frame, leaf: bool, surrounding: bool) -> Category | None:
     rows = SURROUNDING_ROWS if surrounding else ROWS
@@ -190,6 +229,19 @@ def _row_of(frame: Frame, leaf: bool, surrounding: bool) -> Category | None:
 def is_collector(frame: Frame) -> bool:
     """Is it one of the garbage collector's own?"""
     return COLLECTOR.fits(frame)
+
+
+def says_something(frame: Frame) -> bool:
+    """A function of Python's, or the collector: other compiled code is named best by the function that called it."""
+    return is_python(frame) or is_collector(frame)
+
+
+def owner(stack: Stack) -> Frame:
+    """Whose time it is: the collector's if it is on the stack, else the innermost function of Python's."""
+    for frame in stack:
+        if is_collector(frame):
+            return frame
+    return next((frame for frame in reversed(stack) if is_python(frame)), stack[-1])
 
 
 @lru_cache(maxsize=65_536)

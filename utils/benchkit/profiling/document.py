@@ -133,8 +133,9 @@ class Stall(Model):
     """A stretch without any answer. ``at_s`` after the round's load began; ``requests`` were waiting in it.
 
     ``slowest`` of those are among the slowest 1 %. ``category``: what took the most of it, namely ``category_ms``;
-    ``mixed``: that is less than half of it, so it is no explanation. ``path``: the frames that most of it shares, innermost first, for ``path_ms``. ``unchanged_ms``: the longest time
-    within it in which the Python frames of the busiest thread did not change at all.
+    ``mixed``: that is less than half of it, so it is no explanation. ``path``: the frames that most of the category's
+    stacks share, innermost first, for ``path_ms``. ``unchanged_ms``: the longest time within it in which the Python
+    frames of a working thread did not change at all.
     """
 
     round: int
@@ -206,8 +207,8 @@ class Alignment(Model):
 class Profile(Model):
     """``profile.json``. Where the case is not valid, or nothing was sampled, there are no shares: nothing is said.
 
-    ``working_s``: seconds of work of all threads, ``load_s``: seconds of load that they were sampled in. ``gc_visible``:
-    whether a collection of Python's garbage collector can be seen in these samples at all.
+    ``working_s``: seconds of work of all threads, ``load_s``: seconds of load that they were sampled in.
+    ``gc_visible``: whether a collection of Python's garbage collector can be seen in these samples at all.
     """
 
     schema_version: Literal[1] = 1

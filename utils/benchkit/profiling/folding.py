@@ -9,17 +9,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from benchkit.profiling.categories import LABELS, classify, frame_category
+from benchkit.profiling.categories import LABELS, classify, frame_category, owner, says_something, without_start
 from benchkit.profiling.document import IDLE, Category, CategoryTime, Flame, FlameNode, FrameName, FunctionTime
-from benchkit.profiling.samples import Frame, Slice, Stack, Thread
+from benchkit.profiling.samples import Frame, Slice, Thread
 
-MOST_FUNCTIONS = 60
+MOST_FUNCTIONS = 30
 """So many functions are listed, those with the largest self or total times."""
 
 SMALLEST_SHARE = 0.001
 """Below this share of all work a node of the flame graph is folded into what is too small to be drawn."""
-
-NEARLY_ALL = 0.9
 
 FOLDED = -1
 """The frame of a node that stands for all that is too small."""
@@ -43,54 +41,34 @@ def category_seconds(threads: Iterable[Thread]) -> dict[Category, float]:
 
 
 def category_times(threads: Iterable[Thread]) -> list[CategoryTime]:
-    """All categories that occur, in the order of their table, with their shares of the work."""
+    """All categories that occur, the largest first and what is no work last, with their shares of the work."""
     seconds = category_seconds(threads)
     work = sum(value for category, value in seconds.items() if category not in IDLE)
     return [
         CategoryTime(
             category=category,
-            label=label,
-            about=about,
+            label=LABELS[category][0],
+            about=LABELS[category][1],
             seconds=round(seconds[category], 6),
             share=None if category in IDLE else round(seconds[category] / work, 6),
         )
-        for category, (label, about) in LABELS.items()
-        if seconds.get(category)
+        for category in sorted(seconds, key=lambda one: (one in IDLE, -seconds[one], one))
+        if seconds[category] > 0
     ]
 
 
 def working(threads: Iterable[Thread]) -> list[Thread]:
-    """The threads' work, without what surrounds all of it: the frames that start a thread say nothing."""
+    """The threads' work, without the frames that start a thread or a task: they say nothing of it."""
     found = []
     for thread in threads:
-        slices = [one for one in thread.slices if classify(one.stack) not in IDLE]
+        slices = [
+            Slice(one.start_s, one.end_s, without_start(one.stack))
+            for one in thread.slices
+            if classify(one.stack) not in IDLE
+        ]
         if slices:
-            start = _starting_frames(slices)
-            found.append(Thread(thread.name, [Slice(one.start_s, one.end_s, _inside(one.stack, start)) for one in slices]))
+            found.append(Thread(thread.name, slices))
     return found
-
-
-def _starting_frames(slices: Sequence[Slice]) -> list[Function]:
-    """The outermost functions that nearly all of a thread's work shares; a stack may have been read only in part."""
-    start: list[Function] = []
-    while True:
-        seconds: defaultdict[Function, float] = defaultdict(float)
-        for one in slices:
-            if len(one.stack) > len(start) + 1:
-                seconds[function_of(one.stack[len(start)])] += one.seconds
-        function, longest = max(seconds.items(), key=lambda item: item[1], default=(("", ""), 0.0))
-        if longest == 0 or longest < NEARLY_ALL * sum(one.seconds for one in slices):
-            return start
-        slices = [one for one in slices if len(one.stack) > len(start) + 1 and function_of(one.stack[len(start)]) == function]
-        start.append(function)
-
-
-def _inside(stack: Stack, start: Sequence[Function]) -> Stack:
-    """A stack without those of its outermost frames that are the thread's start."""
-    depth = 0
-    while depth < min(len(start), len(stack) - 1) and function_of(stack[depth]) == start[depth]:
-        depth += 1
-    return stack[depth:]
 
 
 class Names:
@@ -115,13 +93,18 @@ class Names:
 
 
 def function_times(work: Sequence[Thread], names: Names) -> list[FunctionTime]:
-    """The functions with the largest times, those with the most self time first."""
+    """The functions with the largest times, those with the most time of their own first.
+
+    A function's own time is also that of the compiled code that it called: ``(no symbol)`` in a library says nothing,
+    the function that needed it does. Only the collector stands for itself.
+    """
     own: defaultdict[Function, float] = defaultdict(float)
     total: defaultdict[Function, float] = defaultdict(float)
     for thread in work:
         for one in thread.slices:
-            own[function_of(one.stack[-1])] += one.seconds
-            for function in {function_of(frame) for frame in one.stack}:
+            whose = function_of(owner(one.stack))
+            own[whose] += one.seconds
+            for function in {whose, *(function_of(frame) for frame in one.stack if says_something(frame))}:
                 total[function] += one.seconds
     most = sorted(own, key=lambda one: -own[one])[:MOST_FUNCTIONS]
     most += sorted(total, key=lambda one: -total[one])[: MOST_FUNCTIONS // 2]

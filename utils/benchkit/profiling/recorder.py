@@ -186,7 +186,7 @@ class Recorder:
         earliest = datetime.now(UTC)
         try:
             with log.open("wb") as stream:
-                process = subprocess.Popen(
+                process = subprocess.Popen(  # pylint: disable=consider-using-with  # it outlives this function
                     argv,
                     stdin=subprocess.DEVNULL,
                     stdout=stream,

@@ -163,6 +163,14 @@ def short_place(file: str) -> str:
     return parts[-1] if ".so" in parts[-1] or ".dylib" in parts[-1] else "/".join(parts[-2:]).lstrip("/")
 
 
+_COMPILED = re.compile(r"\.(c|cc|cpp|h|hpp|pyx|pxd|rs|S|s)$|\.so\b|\.dylib\b|^\?$")
+
+
+def is_python(frame: Frame) -> bool:
+    """Is it a function of Python's, and not compiled code?"""
+    return frame.line > 0 and _COMPILED.search(frame.place) is None
+
+
 def moved(thread: Thread, by_s: float) -> Thread:
     """The thread on another clock."""
     return Thread(thread.name, [Slice(one.start_s + by_s, one.end_s + by_s, one.stack) for one in thread.slices])

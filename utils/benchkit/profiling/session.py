@@ -7,8 +7,8 @@ import argparse
 from benchkit.errors import UserError
 from benchkit.load.driver import WARM_UP, Step
 from benchkit.model import PlannedCase
-from benchkit.profiling.analysis import RECORDING
 from benchkit.profiling.recorder import Recorder, find_sampler, python_processes, try_sampler
+from benchkit.profiling.rounds import recording_name
 from benchkit.session import Session, say
 from benchkit.settings import Settings, from_arguments
 from benchkit.stack.programs import GATEWAY
@@ -70,7 +70,7 @@ class ProfileSession(Session):
         case = step.cases[0]
         self._recorder.start(
             python_processes(self._gateway_pid),
-            self._dir / "raw" / case.scenario / f"{case.name}.{step.round}.{RECORDING}",
+            self._dir / "raw" / case.scenario / recording_name(case.name, step.round),
             case=case.id,
             number=step.round,
             longest_s=limit_s,

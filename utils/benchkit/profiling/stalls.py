@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from benchkit.profiling.categories import classify
+from benchkit.profiling.categories import classify, says_something
 from benchkit.profiling.document import IDLE, Category, OverFrame, RequestPoint, SampledRound, Stall
 from benchkit.profiling.folding import Function, Names, category_seconds, function_of
-from benchkit.profiling.samples import Frame, Slice, Thread, clipped, within
+from benchkit.profiling.samples import Frame, Slice, Thread, clipped, is_python, within
 
 SLOWEST = 0.01
 """The share of requests that counts as the slowest."""
@@ -35,7 +35,7 @@ MOSTLY = 0.5
 
 PATH_FRAMES = 4
 MOST_OVER = 15
-LEAST_OVER = 0.03
+LEAST_OVER = 0.05
 """A frame that the slowest requests see more often has to be on the stack for so much more of their time."""
 
 _SAME = 0.02
@@ -135,13 +135,10 @@ def _stall(one: Round, start: float, end: float, slowest_s: float, names: Names)
         if begin < end and begin + latency > start
     ]
     threads = clipped(one.threads, start, end)
-    spent = category_seconds(threads)
-    work = {category: seconds for category, seconds in spent.items() if category not in IDLE}
-    category, busy_s = max(work.items(), key=lambda item: item[1], default=(Category.WAITING, end - start))
-    working_s = sum(work.values())
-    if working_s < MOSTLY * (end - start):
-        category, busy_s = Category.WAITING, end - start - working_s
-    path, path_s = shared_path([piece for thread in threads for piece in thread.slices])
+    category, spent_s = _mostly(threads, end - start)
+    mixed = spent_s < MOSTLY * (end - start)
+    pieces = [piece for thread in threads for piece in thread.slices]
+    path, path_s = shared_path(pieces if mixed else [piece for piece in pieces if classify(piece.stack) is category])
     return Stall(
         round=one.number,
         at_s=round(start, 3),
@@ -149,12 +146,21 @@ def _stall(one: Round, start: float, end: float, slowest_s: float, names: Names)
         requests=len(waiting),
         slowest=sum(latency >= slowest_s - _DUST_S for latency in waiting),
         category=category,
-        category_ms=round(busy_s * 1000, 1),
-        mixed=busy_s < MOSTLY * (end - start),
+        category_ms=round(spent_s * 1000, 1),
+        mixed=mixed,
         path=[names.of(function_of(frame)).model_copy(update={"line": frame.line}) for frame in path],
         path_ms=round(path_s * 1000, 1),
         unchanged_ms=round(_longest_unchanged(threads) * 1000, 1),
     )
+
+
+def _mostly(threads: Sequence[Thread], seconds: float) -> tuple[Category, float]:
+    """What took the most of so many seconds, and how much of them: waiting, where little work was done."""
+    work = {category: spent for category, spent in category_seconds(threads).items() if category not in IDLE}
+    idle_s = seconds - sum(work.values())
+    if not work or idle_s > (1 - MOSTLY) * seconds:
+        return Category.WAITING, idle_s
+    return max(work.items(), key=lambda item: item[1])
 
 
 def shared_path(slices: Sequence[Slice]) -> tuple[list[Frame], float]:
@@ -177,7 +183,9 @@ def shared_path(slices: Sequence[Slice]) -> tuple[list[Frame], float]:
     # What all of the loop's work shares, and no more than that, is no answer.
     if not work or depth == 0 or classify(work[0].stack[:depth]) in (Category.LOOP, Category.OTHER):
         return [], 0.0
-    return list(reversed(work[0].stack[max(0, depth - PATH_FRAMES) : depth])), shared_s
+    shared = work[0].stack[:depth]
+    telling = [frame for frame in shared if says_something(frame)] or list(shared)
+    return list(reversed(telling[-PATH_FRAMES:])), shared_s
 
 
 def _longest_unchanged(threads: Iterable[Thread]) -> float:
@@ -189,7 +197,7 @@ def _longest_unchanged(threads: Iterable[Thread]) -> float:
             if classify(one.stack) in IDLE:
                 previous = None
                 continue
-            visible = tuple(frame for frame in one.stack if frame.line and ".py" in frame.place)
+            visible = tuple(frame for frame in one.stack if is_python(frame))
             run_s = run_s + one.seconds if visible == previous and one.start_s <= reached + 1e-6 else one.seconds
             previous, reached = visible, one.end_s
             longest = max(longest, run_s)
@@ -207,25 +215,16 @@ def over_represented(rounds: Sequence[Round], threshold_s: float, names: Names) 
     stack together only the innermost is listed.
     """
     slow, rest = _Presence(), _Presence()
-    slow_s = rest_s = 0.0
     for one in rounds:
         windows = slow_windows(one.requests, threshold_s)
-        inside = sum(end - start for start, end in windows)
-        slow_s, rest_s = slow_s + inside, rest_s + one.load_s - inside
-        for thread in one.threads:
-            for start, end in windows:
-                slow.add(within(thread.slices, start, end))
-            for start, end in _between(windows, one.load_s):
-                rest.add(within(thread.slices, start, end))
-    if slow_s <= 0 or rest_s <= 0:
+        slow.add(one.threads, windows)
+        rest.add(one.threads, _between(windows, one.load_s))
+    if slow.time_s <= 0 or rest.time_s <= 0:
         return []
-    shares = {function: (seconds / slow_s, rest.seconds[function] / rest_s) for function, seconds in slow.seconds.items()}
-    ranked = sorted(
-        (function for function, (here, there) in shares.items() if here - there >= LEAST_OVER),
-        key=lambda function: (-slow.depth(function), function),
-    )
+    shares = {function: (slow.share(function), rest.share(function)) for function in slow.functions}
+    candidates = [function for function, (here, there) in shares.items() if here - there >= LEAST_OVER]
     listed: list[Function] = []
-    for function in ranked:
+    for function in sorted(candidates, key=lambda one: (-slow.depth(one), one)):
         if all(abs(shares[function][0] - shares[other][0]) > _SAME for other in listed):
             listed.append(function)
     # Among those that differ by about as much the innermost comes first: it is nearer to the cause.
@@ -237,24 +236,41 @@ def over_represented(rounds: Sequence[Round], threshold_s: float, names: Names) 
 
 
 class _Presence:
-    """For how long each function was on a working thread's stack, and how deep."""
+    """For how long each function was on a working thread's stack within some stretches of time, and how deep."""
 
     def __init__(self) -> None:
-        self.seconds: defaultdict[Function, float] = defaultdict(float)
+        self.time_s = 0.0
+        self._seconds: defaultdict[Function, float] = defaultdict(float)
         self._depths: defaultdict[Function, float] = defaultdict(float)
 
-    def add(self, slices: Iterable[Slice]) -> None:
-        """Count these as well; a function that is on a stack twice is there once."""
-        for one in slices:
-            if classify(one.stack) in IDLE:
-                continue
-            for function, depth in {function_of(frame): depth for depth, frame in enumerate(one.stack)}.items():
-                self.seconds[function] += one.seconds
-                self._depths[function] += depth * one.seconds
+    @property
+    def functions(self) -> list[Function]:
+        """All that were seen."""
+        return list(self._seconds)
+
+    def add(self, threads: Iterable[Thread], windows: Sequence[tuple[float, float]]) -> None:
+        """Count what lies within these stretches as well."""
+        self.time_s += sum(end - start for start, end in windows)
+        for thread in threads:
+            for start, end in windows:
+                for one in within(thread.slices, start, end):
+                    if classify(one.stack) not in IDLE:
+                        self._count(one)
+
+    def share(self, function: Function) -> float:
+        """Seconds on the stack for each second of time."""
+        return self._seconds[function] / self.time_s
 
     def depth(self, function: Function) -> float:
         """Its mean depth."""
-        return self._depths[function] / self.seconds[function]
+        return self._depths[function] / self._seconds[function]
+
+    def _count(self, one: Slice) -> None:
+        # A function that is on a stack twice is there once.
+        telling = {function_of(frame): depth for depth, frame in enumerate(one.stack) if says_something(frame)}
+        for function, depth in telling.items():
+            self._seconds[function] += one.seconds
+            self._depths[function] += depth * one.seconds
 
 
 def _between(windows: Sequence[tuple[float, float]], end_s: float) -> list[tuple[float, float]]:

@@ -13,6 +13,7 @@ _STALLS_SHOWN = 8
 _FUNCTIONS_SHOWN = 8
 _OVER_SHOWN = 5
 _GOOD_RATIO = 0.8
+_HOT = 0.1
 
 HINTS: dict[Category, str] = {
     Category.GC: (
@@ -34,9 +35,7 @@ def sentence(profile: Profile) -> str:
     """Where the time goes, in one sentence."""
     if profile.validity is Validity.INVALID:
         return f"Nothing is said about where the time went: {profile.reason}."
-    work = sorted(
-        (one for one in profile.categories if one.category not in IDLE), key=lambda one: -(one.share or 0.0)
-    )
+    work = sorted((one for one in profile.categories if one.category not in IDLE), key=lambda one: -(one.share or 0.0))
     if not work:
         return "Nothing was sampled."
     parts = [f"{percent(one.share or 0.0)} {_went_to(one)}" for one in work[:_MOST_NAMED]]
@@ -52,19 +51,32 @@ def _article(label: str) -> str:
     return f"the {label}" if label in ("database", "cache", "gateway's own code", "event loop and HTTP") else label
 
 
+def hot_sentence(profile: Profile) -> str:
+    """The one function that took a large part of the work, where there is one; the collector has its own words."""
+    if not profile.functions:
+        return ""
+    first = max(profile.functions, key=lambda one: one.self_s)
+    if first.frame.category is Category.GC or first.self_s < _HOT * profile.working_s:
+        return ""
+    return f"One function took {percent(first.self_s / profile.working_s)} by itself: {frame_words(first.frame)}."
+
+
 def stall_sentence(profile: Profile) -> str:
     """What the slowest requests waited for, in one sentence; empty where that is not known."""
     if profile.slow_from_ms is None:
         return ""
     slowest = (
-        f"The slowest {profile.slow_requests} of {profile.sampled_requests} requests took {milliseconds(profile.slow_from_ms)} "
-        "or longer"
+        f"The slowest {profile.slow_requests} of {profile.sampled_requests} requests took "
+        f"{milliseconds(profile.slow_from_ms)} or longer"
     )
     if not profile.stalls:
         return f"{slowest}; at no time was the gateway silent for unusually long."
     total, longest = len(profile.stalls), max(stall.ms for stall in profile.stalls)
     times = "once" if total == 1 else f"{total} times"
-    text = f"{slowest}. While slow ones were under way the gateway {times} answered nobody, for up to {milliseconds(longest)}"
+    text = (
+        f"{slowest}. While slow ones were under way the gateway {times} answered nobody, for up to "
+        f"{milliseconds(longest)}"
+    )
     kinds = Counter(stall.category for stall in profile.stalls if not stall.mixed)
     if not kinds:
         return f"{text}, without one kind of work that would explain it."
@@ -79,9 +91,9 @@ def hints(profile: Profile) -> list[str]:
     frozen = [one for one in profile.stalls if one.category is not Category.GC and one.unchanged_ms >= 0.6 * one.ms]
     if frozen and not profile.gc_visible:
         found.append(
-            f"In {len(frozen)} stalls the Python stack did not change, and compiled code that could be garbage collection "
-            "was at work: it cannot be seen in these samples (the interpreter has no symbols, or compiled code was not "
-            "sampled)."
+            f"In {len(frozen)} of the stalls the Python stack did not change while something worked below it. That may "
+            "be garbage collection, which cannot be seen in these samples: the interpreter has no symbols, or compiled "
+            "code was not sampled."
         )
     return found
 
@@ -98,7 +110,10 @@ def cost_sentence(profile: Profile) -> str:
     how = f"{sampler.rate} times a second, {'with' if sampler.native else 'without'} the frames of compiled code"
     if sampler.rate_ratio is None:
         return f"Sampled {how}; what that cost was not measured."
-    text = f"Sampled {how}: the gateway answered {percent(sampler.rate_ratio)} of the requests per second that it does without"
+    text = (
+        f"Sampled {how}: the gateway answered {percent(sampler.rate_ratio)} of the requests per second that it does "
+        "without"
+    )
     if sampler.rate_ratio < _GOOD_RATIO:
         return f"{text}. Shares hold all the same; times are longer than they are without the sampler."
     return f"{text}."
@@ -148,15 +163,16 @@ def state(profile: Profile) -> str:
 def summary(profile: Profile) -> list[str]:
     """The profile on one screen, line by line."""
     target = profile.environment.target
+    release = target.release or "of unknown release"
     lines = [
-        f"Where the time goes: {profile.case} on gateway {target.release or 'of unknown release'}, {target.database or '-'}",
+        f"Where the time goes: {profile.case} on gateway {release}, {target.database or 'unknown database'}",
         *filter(None, [state(profile)]),
         "",
         sentence(profile),
     ]
     if not profile.categories:
         return lines
-    lines += [*filter(None, [stall_sentence(profile), cost_sentence(profile)]), ""]
+    lines += [*filter(None, [hot_sentence(profile), stall_sentence(profile), cost_sentence(profile)]), ""]
     for one in sorted(profile.categories, key=lambda each: -(each.share or 0.0)):
         if one.share is not None:
             lines.append(f"  {one.label:<22} {percent(one.share):>7}  {'#' * round(50 * one.share)}")

@@ -61,7 +61,7 @@ class StallRow:
 
 
 @dataclass(frozen=True)
-class View:
+class View:  # pylint: disable=too-many-instance-attributes  # as many as the page has parts
     """What the page shows, in words."""
 
     title: str
@@ -93,7 +93,13 @@ def profile_page(profile: Profile) -> str:
 def build_view(profile: Profile) -> View:
     """The profile in words."""
     tone, word = _state(profile)
-    sentences = [text.sentence(profile), text.stall_sentence(profile), text.cost_sentence(profile), text.state(profile)]
+    sentences = [
+        text.sentence(profile),
+        text.hot_sentence(profile),
+        text.stall_sentence(profile),
+        text.cost_sentence(profile),
+        text.state(profile),
+    ]
     return View(
         title=profile.case,
         started=f"{profile.started.astimezone():%Y-%m-%d %H:%M}",
@@ -121,7 +127,9 @@ def build_view(profile: Profile) -> View:
             for one in profile.over
         ],
         functions=[
-            _function(one.frame, *(figures.percent_of(value / profile.working_s) for value in (one.self_s, one.total_s)))
+            _function(
+                one.frame, *(figures.percent_of(value / profile.working_s) for value in (one.self_s, one.total_s))
+            )
             for one in profile.functions
         ],
         rounds=[

@@ -3,7 +3,7 @@
 (() => {
   const data = JSON.parse(document.querySelector("script#data").textContent);
   const style = () => getComputedStyle(document.documentElement);
-  const LEFT = 56, RIGHT = 8, TOP = 8, BOTTOM = 26, GAP = 14;
+  const LEFT = 62, RIGHT = 8, TOP = 8, BOTTOM = 26, GAP = 14;
 
   const steps = (largest, most) => {
     const rough = largest / most;
@@ -37,34 +37,40 @@
       context.fillRect(x(at), TOP, Math.max(1, x(at + ms / 1000) - x(at)), height - TOP - BOTTOM);
     }
 
-    context.strokeStyle = colour("grid");
     context.fillStyle = colour("muted");
     context.textBaseline = "middle";
     context.textAlign = "right";
     const msStep = steps(slowest, 4);
     for (let ms = 0; ms <= slowest; ms += msStep) {
-      context.fillRect(LEFT, Math.round(y(ms)), plotWidth, 0.5);
+      context.fillStyle = colour("grid");
+      context.fillRect(LEFT, Math.round(y(ms)), plotWidth, 1);
+      context.fillStyle = colour("muted");
       context.fillText(`${Number(ms.toPrecision(3))}`, LEFT - 6, y(ms));
     }
     context.textAlign = "left";
     context.textBaseline = "top";
     context.fillText("ms", 4, TOP);
-    context.fillText("busy", 4, lowerTop);
     context.textAlign = "center";
     const secondStep = steps(end, Math.max(2, Math.floor(plotWidth / 90)));
     for (let second = 0; second <= end; second += secondStep) {
       context.fillText(`${Number(second.toPrecision(4))} s`, Math.min(x(second), width - 22), height - BOTTOM + 8);
     }
 
-    // What is above one thread's full second is more than one thread's work.
-    const sums = Array.from({ length: buckets }, (_, number) => round.shares.reduce((sum, one) => sum + one[1][number], 0));
-    const most = Math.max(round.bucket, ...sums);
+    // A thread that works all the time fills half of the height; more than two at once are cut off.
+    const most = 2 * round.bucket;
+    const full = lowerTop + lower / 2;
+    context.fillStyle = colour("grid");
+    context.fillRect(LEFT, full, plotWidth, 1);
+    context.fillStyle = colour("muted");
+    context.textAlign = "right";
+    context.textBaseline = "middle";
+    context.fillText("1 thread", LEFT - 6, full);
     const base = new Float64Array(buckets);
     for (const [category, row] of round.shares) {
       context.fillStyle = colour(`c-${category}`);
       row.forEach((seconds, number) => {
         if (!seconds) return;
-        const tall = (seconds / most) * lower;
+        const tall = Math.min((seconds / most) * lower, lower - base[number]);
         const from = x(number * round.bucket), to = x(Math.min(end, (number + 1) * round.bucket));
         context.fillRect(from, lowerTop + lower - base[number] - tall, Math.max(0.5, to - from + 0.3), tall);
         base[number] += tall;
