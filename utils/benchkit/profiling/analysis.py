@@ -101,7 +101,7 @@ def _findings(sampled: Sequence[SampledLoad], profile: Profile) -> dict[str, obj
         threshold_s = stalls.slow_threshold_s(complete)
         latencies = [value for one in complete for value in one.requests.latencies_s]
         found |= {
-            "alignment": _alignment(sampled, complete),
+            "alignment": _alignment(sampled),
             "slow_from_ms": round(threshold_s * 1000, 1),
             "slow_requests": sum(value >= threshold_s - 1e-9 for value in latencies),
             "sampled_requests": len(latencies),
@@ -163,23 +163,10 @@ def _rate_ratio(rounds: Sequence[RoundFigures]) -> float | None:
     return round(means[0] / means[1], 4)
 
 
-def _alignment(sampled: Sequence[SampledLoad], complete: Sequence[Round]) -> Alignment:
-    """How well the clocks fit: a gateway that works while there is load and rests before and after it says that too."""
-    load_s = sum(one.load_s for one in complete)
-    outside = []
-    outside_s = 0.0
-    for one in sampled:
-        if one.requests is None or not one.requests.start_s:
-            continue
-        first = min((piece.start_s for thread in one.threads for piece in thread.slices), default=0.0)
-        last = max((piece.end_s for thread in one.threads for piece in thread.slices), default=0.0)
-        end = max(one.requests.end_s)
-        outside += [*clipped(one.threads, first, 0.0), *clipped(one.threads, end, last)]
-        outside_s += max(0.0, -first) + max(0.0, last - end)
+def _alignment(sampled: Sequence[SampledLoad]) -> Alignment:
     return Alignment(
         uncertainty_ms=round(max(one.uncertainty_s for one in sampled) * 1000, 1),
-        busy_under_load=_busiest([thread for one in complete for thread in one.threads], load_s),
-        busy_outside=_busiest(outside, outside_s) if outside_s > 0 else None,
+        moved_ms=round(max(one.late_s for one in sampled) * 1000, 1),
     )
 
 

@@ -195,13 +195,12 @@ class Sampler(Model):
 class Alignment(Model):
     """How well the sampler's clock and the load generator's are known to fit.
 
-    ``uncertainty_ms``: half the widest span within which both clocks' beginnings lie. ``busy_under_load`` and
-    ``busy_outside`` (0-1): how busy the busiest thread was during the load, and before and after it.
+    ``uncertainty_ms``: half the widest span within which both clocks' beginnings lie. ``moved_ms``: by how much the
+    samples were moved, at most, so that the gateway begins to work when the first request comes.
     """
 
     uncertainty_ms: float
-    busy_under_load: float
-    busy_outside: float | None = None
+    moved_ms: float
 
 
 class Profile(Model):

@@ -106,8 +106,8 @@ def function_times(work: Sequence[Thread], names: Names) -> list[FunctionTime]:
             own[whose] += one.seconds
             for function in {whose, *(function_of(frame) for frame in one.stack if says_something(frame))}:
                 total[function] += one.seconds
-    most = sorted(own, key=lambda one: -own[one])[:MOST_FUNCTIONS]
-    most += sorted(total, key=lambda one: -total[one])[: MOST_FUNCTIONS // 2]
+    most = sorted(own, key=lambda one: (-own[one], one))[:MOST_FUNCTIONS]
+    most += sorted(total, key=lambda one: (-total[one], one))[: MOST_FUNCTIONS // 2]
     return [
         FunctionTime(frame=names.of(one), self_s=round(own[one], 6), total_s=round(total[one], 6))
         for one in sorted(set(most), key=lambda one: (-own[one], -total[one], one))

@@ -29,13 +29,14 @@ class SampledLoad:
     """What was sampled in a round.
 
     ``threads`` are on the clock of the round's load where that is known (``requests``), else on the sampler's own.
-    ``uncertainty_s``: half of the span in which the two clocks' beginnings lie.
+    ``uncertainty_s``: half of the span in which the two clocks' beginnings lie; ``late_s``: see :func:`lateness_s`.
     """
 
     recording: Recording
     threads: list[Thread]
     requests: Requests | None = None
     uncertainty_s: float = 0.0
+    late_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def read_round(directory: Path, case: PlannedCase, recording: Recording) -> Samp
     threads = [moved(thread, _middle(process) - one.origin_s - half_s) for process, trace in traces for thread in trace]
     uncertainty_s = one.slack_s / 2 + half_s + max((_half_width_s(process) for process, _ in traces), default=0.0)
     late_s = lateness_s(threads, uncertainty_s)
-    return SampledLoad(recording, [moved(thread, -late_s) for thread in threads], one.requests, uncertainty_s)
+    return SampledLoad(recording, [moved(thread, -late_s) for thread in threads], one.requests, uncertainty_s, late_s)
 
 
 def _read_load(directory: Path, case: PlannedCase, raw: RawIteration) -> _Load:

@@ -72,7 +72,7 @@ def stall_sentence(profile: Profile) -> str:
     if not profile.stalls:
         return f"{slowest}; at no time was the gateway silent for unusually long."
     total, longest = len(profile.stalls), max(stall.ms for stall in profile.stalls)
-    times = "once" if total == 1 else f"{total} times"
+    times = {1: "once", 2: "twice"}.get(total, f"{total} times")
     text = (
         f"{slowest}. While slow ones were under way the gateway {times} answered nobody, for up to "
         f"{milliseconds(longest)}"

@@ -262,14 +262,8 @@ def _environment(profile: Profile) -> list[tuple[str, str]]:
         )
     if profile.alignment is not None:
         one = profile.alignment
-        outside = "" if one.busy_outside is None else f", {text.percent(one.busy_outside)} before and after it"
-        rows.append(
-            (
-                "clocks",
-                f"sampler and load generator fit to {one.uncertainty_ms:.0f} ms; busiest thread busy "
-                f"{text.percent(one.busy_under_load)} of the time under load{outside}",
-            )
-        )
+        moved = f"; samples moved by up to {one.moved_ms:.0f} ms, to the first request" if one.moved_ms else ""
+        rows.append(("clocks", f"sampler and load generator fit to {one.uncertainty_ms:.0f} ms{moved}"))
     return rows
 
 

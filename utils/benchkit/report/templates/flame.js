@@ -26,7 +26,13 @@
 
   const name = (node) => (node.frame === null ? "all work" : node.frame < 0 ? "(smaller ones)" : frames[node.frame][0]);
   const place = (node) => (node.frame === null || node.frame < 0 ? "" : frames[node.frame][1]);
-  const category = (node) => (node.frame === null ? "waiting" : node.frame < 0 ? "other" : frames[node.frame][2]);
+  // What decides nothing by itself is its caller's.
+  const category = (node) => {
+    for (let at = node; at.frame !== null; at = tree[at.parent]) {
+      if (at.frame >= 0 && frames[at.frame][2] !== "other") return frames[at.frame][2];
+    }
+    return node.frame === null ? "waiting" : "other";
+  };
   const share = (ms) => `${((100 * ms) / total).toFixed(1)} %`;
   const describe = (node) =>
     `${name(node)}${place(node) ? ` (${place(node)})` : ""}: ${share(node.ms)} of the work, ${(node.ms / 1000).toFixed(2)} s` +
