@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchkit.monitor.accounts import Ledger, Memory, Pace, Times, family_bytes
@@ -79,6 +79,7 @@ def test_an_orphan_goes_on_to_count() -> None:
     assert used(ledger, {1: times(0.0, 0.0), 4: times(1.5)}) == pytest.approx(0.5)
 
 
+@settings(deadline=None)  # as long as a busy machine makes it
 @given(
     st.lists(
         st.tuples(st.integers(0, 6), st.integers(1, 8), st.lists(st.integers(0, 50), min_size=8, max_size=8)),
@@ -120,6 +121,7 @@ def test_samples_are_due_at_whole_intervals() -> None:
     assert pace.due(104.2, 0.52) == 105.0  # what was missed is not made up for
 
 
+@settings(deadline=None)  # as long as a busy machine makes it
 @given(st.lists(st.floats(0.0001, 0.2), min_size=20, max_size=60))
 def test_samples_never_take_more_than_their_share(costs: list[float]) -> None:
     pace = Pace(interval_s=1.0, share=0.015, start=0.0, used_at_start=0.0)
