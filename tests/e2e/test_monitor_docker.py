@@ -6,12 +6,14 @@ image is made, for no registry may be reachable: `apt-get install docker.io ipta
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import subprocess
 import sys
 import tarfile
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,11 +37,18 @@ BUSY_CORES = 0.2
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[docker.DockerClient]:
+    problem = ""
     try:
         client = docker.from_env(timeout=20)
         client.ping()
     except DockerException as error:
-        pytest.skip(f"no Docker engine: {error}")
+        problem = str(error)
+    if problem:
+        with warnings.catch_warnings():
+            # The library leaves the socket open with which it could not connect.
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+        pytest.skip(f"no Docker engine: {problem}")
     if not BUSYBOX.exists():
         pytest.skip("no static busybox to make an image of: apt-get install busybox-static")
     archive = io.BytesIO()
