@@ -39,7 +39,12 @@ def toolkit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toolkit]:
 
 
 def samplers() -> list[int]:
-    return [one.pid for one in psutil.process_iter(["name"]) if one.info["name"] == "py-spy"]
+    """Those that record; one that only tries is none."""
+    return [
+        one.pid
+        for one in psutil.process_iter(["cmdline"])
+        if {"record", "chrometrace"} <= {*(one.info["cmdline"] or [])}
+    ]
 
 
 def profile_of(run: Path) -> Profile:

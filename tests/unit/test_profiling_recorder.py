@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,9 +41,14 @@ if arguments[0] == "dump":
 output = arguments[arguments.index("--output") + 1]
 began = time.monotonic()
 ended = []
-signal.signal(signal.SIGINT, lambda *_: ended.append(1))
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+if fault == "silent":
+    time.sleep(60)
 print("py-spy> Sampling process 100 times a second. Press Control-C to exit.", flush=True)
 print("py-spy> 1.2s behind in sampling, results may be inaccurate", flush=True)
+if fault == "deaf":
+    time.sleep(0.3)
+signal.signal(signal.SIGINT, lambda *_: ended.append(1))
 while not ended:
     time.sleep(0.005)
 now = int((time.monotonic() - began) * 1e6)
@@ -139,6 +146,64 @@ def test_a_sampler_that_leaves_nothing_is_a_record_without_processes(
     one.start([11], tmp_path / "x.samples.json", case="a/b", number=1, longest_s=10)
     one.stop()
     assert store.load(tmp_path / "x.samples.json", Recording, "record").processes == []
+
+
+def test_one_that_listens_late_is_asked_again(program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAULT", "deaf")
+    one = Recorder(program, rate=25, native=True)
+    one.start([11], tmp_path / "x.samples.json", case="a/b", number=1, longest_s=10)
+    one.stop()
+    assert len(store.load(tmp_path / "x.samples.json", Recording, "record").processes) == 1
+    assert children() == []
+
+
+class _StopError(Exception):
+    """What a handler of TERM raises."""
+
+
+def test_told_to_end_while_it_waits_for_the_first_sample(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_number: int, _frame: object) -> None:
+        raise _StopError
+
+    monkeypatch.setenv("FAULT", "silent")
+    one = Recorder(program, rate=25, native=True)
+    before = signal.signal(signal.SIGTERM, stop)
+    alarm = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
+    alarm.start()
+    try:
+        with pytest.raises(_StopError):
+            one.start([11], tmp_path / "x.samples.json", case="a/b", number=1, longest_s=10)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        alarm.join()
+    assert len(children()) == 1
+    one.stop()
+    assert children() == []
+
+
+def test_told_to_end_while_it_starts_a_sampler(program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(_number: int, _frame: object) -> None:
+        raise _StopError
+
+    started = subprocess.Popen
+
+    def popen(argv: list[str], **arguments: object) -> object:
+        process = started(argv, **arguments)  # type: ignore[call-overload]
+        os.kill(os.getpid(), signal.SIGTERM)
+        return process
+
+    one = Recorder(program, rate=25, native=True)
+    before = signal.signal(signal.SIGTERM, stop)
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    try:
+        with pytest.raises(_StopError):
+            one.start([11], tmp_path / "x.samples.json", case="a/b", number=1, longest_s=10)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    one.stop()
+    assert children() == []
 
 
 def test_ctrl_c_of_the_terminal_does_not_reach_the_sampler(program: str, tmp_path: Path) -> None:

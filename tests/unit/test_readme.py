@@ -24,8 +24,10 @@ KNOWN_FLAGS |= {
     "--fail-on-inconclusive",
     "--profiles",
     "--resume",
+    "--case",
+    "--python-only",
 }
-TARGET_SETTINGS = {"BASE", "HEAD", "RELEASES", "RUNS", "TO", "FILE"}
+TARGET_SETTINGS = {"BASE", "HEAD", "RELEASES", "RUNS", "TO", "FILE", "CASE", "RATE", "REQUESTS"}
 
 
 def test_there_are_commands() -> None:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +27,8 @@ from benchkit.store import read_json, save, write_bytes
 
 _READY = "Sampling process"
 _READY_S = 20.0
-_STOP_S = 30.0
+_STOP_S = 15.0
+_ASK_AGAIN_S = 0.5
 _POLL_S = 0.02
 _TRIAL_S = 30.0
 _COUNTS = re.compile(r"Samples: (\d+) Errors: (\d+)")
@@ -107,6 +108,19 @@ def refusal(complaint: str, pid: int) -> UserError:
     return UserError(f"py-spy cannot sample the gateway (pid {pid}): {reason}")
 
 
+@contextlib.contextmanager
+def _termination_deferred() -> Iterator[None]:
+    """TERM is acted on at the end: an exception in the middle would leave a process that nobody knows of."""
+    received: list[int] = []
+    handler = signal.signal(signal.SIGTERM, lambda number, _frame: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+        if received:
+            signal.raise_signal(signal.SIGTERM)
+
+
 @dataclass
 class _Running:
     """One sampler. ``earliest`` and ``latest``: between these moments its clock began."""
@@ -148,7 +162,8 @@ class Recorder:
         self._record, self._case, self._round = record, case, number
         record.parent.mkdir(parents=True, exist_ok=True)
         for pid in pids:
-            self._running.append(self._launch(pid, longest_s))
+            with _termination_deferred():
+                self._running.append(self._launch(pid, longest_s))
         complaints = [complaint for one in list(self._running) if (complaint := self._await(one))]
         if not self._running:
             raise refusal(complaints[0], pids[0])
@@ -159,11 +174,15 @@ class Recorder:
         Raises:
             UserError: it cannot be written.
         """
+        with _termination_deferred():
+            self._stop()
+
+    def _stop(self) -> None:
         running, self._running = self._running, []
         asked = datetime.now(UTC)
         for one in running:
-            with contextlib.suppress(OSError):
-                one.process.send_signal(signal.SIGINT)
+            # One that takes no samples yet does not listen to INT, and has nothing to write.
+            one.process.send_signal(signal.SIGTERM if one.latest is None else signal.SIGINT)
         processes = [found for one in running if (found := self._collect(one, asked)) is not None]
         if running:
             recording = Recording(
@@ -215,11 +234,15 @@ class Recorder:
 
     def _collect(self, one: _Running, asked: datetime) -> RecordedProcess | None:
         """Wait for its end and take over what it wrote; ``None`` when it left nothing."""
-        try:
-            one.process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            one.process.kill()
-            one.process.wait()
+        deadline = time.monotonic() + _STOP_S
+        while True:
+            try:
+                one.process.wait(_ASK_AGAIN_S)
+                break
+            except subprocess.TimeoutExpired:
+                # It says that it samples a moment before it listens.
+                late = time.monotonic() > deadline
+                one.process.send_signal(signal.SIGKILL if late else signal.SIGINT)
         ended = datetime.now(UTC)
         text = _text(one.log)
         one.log.unlink(missing_ok=True)
