@@ -15,10 +15,9 @@ from selenium.webdriver.remote.webelement import WebElement
 from benchkit.profiling.analysis import analyse
 from benchkit.profiling.document import Category, Flame, FlameNode, FrameName, Profile
 from benchkit.report.profile_page import profile_page
-from test_report_browser import Browser, assert_quiet, browser, console, emulate, wait_for
+from browser import Browser, assert_quiet, emulate, violations, visit, wait_for
 from unit.profile_factory import recorded
 
-__all__ = ["browser"]  # a fixture
 pytestmark = pytest.mark.e2e
 
 PIXELS = """
@@ -47,12 +46,7 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Browser]]:
 
     def call(profile: Profile, *, width: int = 1280, scheme: str = "light") -> Browser:
         (tmp_path / "profile.html").write_text(profile_page(profile), "utf-8")
-        emulate(browser, scheme)
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        browser.get("about:blank")
-        console(browser)
-        browser.get((tmp_path / "profile.html").as_uri())
+        visit(browser, (tmp_path / "profile.html").as_uri(), width=width, scheme=scheme)
         wait_for("the charts", lambda: all(one.get_attribute("data-drawn") for one in canvases(browser)))
         return browser
 
@@ -80,6 +74,11 @@ def test_everything_is_drawn_and_nothing_is_loaded(show: Callable[..., Browser],
     assert page.execute_script(PIXELS, course, ["--c-gc", "--c-database", "--failed", "--warn-back"]) == [True] * 4
     assert page.execute_script(PIXELS, graph, ["--c-gc", "--c-database", "--c-middleware"]) == [True] * 3
     assert_quiet(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(show: Callable[..., Browser], profile: Profile, scheme: str) -> None:
+    assert violations(show(profile, scheme=scheme)) == []
 
 
 def test_the_flame_graph_by_keyboard(show: Callable[..., Browser], profile: Profile) -> None:
@@ -156,7 +155,7 @@ def test_names_are_inert(show: Callable[..., Browser], profile: Profile) -> None
     )
     assert page.title.startswith("Where the time goes")
     assert page.find_elements(By.CSS_SELECTOR, "main img, main b") == []
-    assert name in page.find_element(By.CSS_SELECTOR, "[data-tools=functions] tbody th").text
+    assert name in page.find_element(By.CSS_SELECTOR, "#functions-table tbody th").text
     flame(page).send_keys(Keys.ARROW_DOWN)
     assert name in told(page)
     assert_quiet(page)
@@ -166,7 +165,7 @@ def test_every_chart_has_its_words(show: Callable[..., Browser], profile: Profil
     page = show(profile)
     for canvas in canvases(page):
         assert len(canvas.get_attribute("aria-label") or "") > 40
-    rows = page.find_elements(By.CSS_SELECTOR, "[data-tools=stalls] tbody tr")
+    rows = page.find_elements(By.CSS_SELECTOR, "#stalls-table tbody tr")
     assert len(rows) == len(profile.stalls)
     assert all("garbage collection" in row.text and "gc_collect_main" in row.text for row in rows)
     scrolling = page.find_elements(By.CSS_SELECTOR, ".scroll")
