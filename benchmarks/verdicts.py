@@ -454,8 +454,11 @@ def condense_stored(directories: Sequence[Path]) -> StoredRecord:
         if run.side is None:
             figures = [{case.id: case_figures(case) for case in valid}]
         else:
-            shared = min((len(case.iterations) for case in valid), default=0)
-            figures = [{case.id: case.iterations[block].metrics for case in valid} for block in range(shared)]
+            rounds = run.side.rounds
+            shared = min((len(case.iterations) // rounds for case in valid), default=0)
+            figures = [
+                {case.id: case_figures(_of_block(case, block, rounds)) for case in valid} for block in range(shared)
+            ]
         runs += [
             StoredRun(control_score=run.environment.machine.control_score, cases=_kept(cases)) for cases in figures
         ]
@@ -467,6 +470,11 @@ def condense_stored(directories: Sequence[Path]) -> StoredRecord:
         concurrency=first.environment.load.concurrency,
         runs=runs,
     )
+
+
+def _of_block(case: Case, block: int, rounds: int) -> Case:
+    """A case as a run would have it that was as long as one block."""
+    return case.model_copy(update={"iterations": case.iterations[block * rounds : (block + 1) * rounds], "metrics": {}})
 
 
 def _kept(cases: dict[str, Figures]) -> dict[str, Figures]:
