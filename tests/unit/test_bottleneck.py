@@ -159,6 +159,27 @@ def test_what_was_used_beside_the_load_does_not_count(tmp_path: Path) -> None:
     assert not is_limit(collect(tmp_path).run)
 
 
+@pytest.mark.parametrize(
+    ("machine", "gateway", "other"),
+    # hey has 10 % in all of them.
+    [(110.0, 100.0, 0.0), (134.9, 100.0, 24.9), (135.0, 100.0, 25.0), (200.0, 100.0, 90.0), (105.0, 100.0, 0.0)],
+)
+def test_work_of_others_is_what_the_machine_did_beyond_all_that_is_sampled(
+    tmp_path: Path, machine: float, gateway: float, other: float
+) -> None:
+    run = run_with(tmp_path, machine=machine, generator=10.0, gateway=gateway)
+    assert run.resources is not None
+    assert run.resources.other_cpu_percent == other
+    said = [warning for warning in run.warnings if "something else on this machine" in warning]
+    assert len(said) == (other >= 25)
+
+
+def test_the_work_of_a_gateway_that_is_not_seen_is_nobody_elses(tmp_path: Path) -> None:
+    run = run_with(tmp_path, absent=("gateway",), machine=200.0, generator=10.0, gateway=100.0)
+    assert run.resources is not None
+    assert run.resources.other_cpu_percent is None
+
+
 @pytest.mark.parametrize("absent", ["machine", "load generator"])
 def test_without_figures_of_the_generator_or_the_machine_nothing_is_said(tmp_path: Path, absent: str) -> None:
     assert not is_limit(run_with(tmp_path, absent=(absent,), machine=200.0, generator=200.0, gateway=0.0))

@@ -17,6 +17,7 @@ from benchkit.model import (
     Comparison,
     Metric,
     MetricComparison,
+    Resources,
     Run,
     RunStatus,
     Validity,
@@ -688,3 +689,12 @@ def test_the_report_keeps_its_width(rounds, reference):
     text = plain(comparison_report(comparison, run.environment.load))
     assert max(map(len, text.splitlines())) <= WIDTH
     assert "nan" not in text
+
+
+def test_other_work_of_the_machine_stands_in_the_verdict():
+    busy = Resources(interval_s=1.0, at_s=[], series=[], other_cpu_percent=60.0)
+    found = compare(run_of(measured(), resources=busy), baseline_of({"tools/list": STEADY}), LIMITS)
+    assert any("other work" in warning for warning in found.warnings)
+    idle = busy.model_copy(update={"other_cpu_percent": 3.0})
+    found = compare(run_of(measured(), resources=idle), baseline_of({"tools/list": STEADY}), LIMITS)
+    assert not any("other work" in warning for warning in found.warnings)

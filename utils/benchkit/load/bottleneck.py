@@ -1,4 +1,4 @@
-"""Whether the load generator was the limit of what was measured, and not what it was to measure.
+"""Whether the load generator, or work that is no part of the measurement, was the limit of what was measured.
 
 In a closed loop everybody waits for everybody, so a busy generator alone says little. Two things are beyond doubt:
 
@@ -11,6 +11,9 @@ That a gateway (with its database and servers) keeps both cores of a small machi
 of them is the ordinary case and no alarm: then the gateway's side is the greater part. A gateway of one process that
 has a core of two for itself leaves the generator half of the busy time at the most, which is why the second rule asks
 for clearly more than half.
+
+Work of others is what the machine did beyond all that is sampled. It takes the gateway's turns on the processor, so the
+figures are worse than the gateway's own, and no two runs meet the same of it.
 
 Only samples count whose interval lies within an iteration, two seconds of them at the least; of shorter cases nothing
 can be said.
@@ -57,6 +60,34 @@ def limited_cases(monitored: Monitored, groups: Sequence[Sequence[Entry]]) -> di
             note = _note(monitored, together, use)
             notes |= {entry.case.id: note for entry in together if note and entry.case.iterations}
     return notes
+
+
+def other_work(monitored: Monitored, groups: Sequence[Sequence[Entry]]) -> float | None:
+    """What the machine took beyond all that is sampled, in percent of one core, on average while load ran.
+
+    ``None`` where that cannot be told: the gateway is not seen (its work would be taken for another's), or there are
+    too few samples.
+    """
+    machine = [party.id for party in monitored.parties if party.kind == "machine"]
+    gateways = [party.id for party in monitored.parties if party.kind == "gateway"]
+    iterations = [one for together in groups for one in together[0].case.iterations]
+    total_s = other = 0.0
+    for seconds, sample in _within(monitored, iterations):
+        if not any(name in sample.cpu_percent for name in gateways) or machine[0] not in sample.cpu_percent:
+            continue
+        # All of them, also those of other sides: they are part of the measurement.
+        sampled = sum(value for name, value in sample.cpu_percent.items() if name not in machine)
+        total_s += seconds
+        other += seconds * (sample.cpu_percent[machine[0]] - sampled)
+    return round(max(0.0, other / total_s), 1) if total_s >= _LEAST_S else None
+
+
+def other_work_warning(percent: float) -> str:
+    """What the whole run says of it."""
+    return (
+        f"something else on this machine took {percent:.0f} % of one core while load ran: the figures are worse than "
+        "the gateway's own, and two runs differ by it; measure again when the machine has nothing else to do"
+    )
 
 
 def warning(limited: Sequence[str], measured: int) -> str:

@@ -107,10 +107,16 @@ def _with_use(monitored: Monitored | None, plan: Plan, entries: list[Entry]) -> 
     """The cases with a note where the load generator was their limit; ``None`` where nothing was sampled."""
     if monitored is None:
         return entries, None
-    limited = bottleneck.limited_cases(monitored, _together(plan, entries))
+    together = _together(plan, entries)
+    limited = bottleneck.limited_cases(monitored, together)
+    used = resources(monitored, plan.created).model_copy(
+        update={"other_cpu_percent": bottleneck.other_work(monitored, together)}
+    )
     warnings = [bottleneck.warning(list(limited), len(entries))] if limited else []
+    if used.other_cpu_percent is not None and used.has_other_work:
+        warnings.append(bottleneck.other_work_warning(used.other_cpu_percent))
     noted = [_with_note(entry, limited.get(entry.case.id)) for entry in entries]
-    return noted, _Used(resources(monitored, plan.created), warnings)
+    return noted, _Used(used, warnings)
 
 
 def _together(plan: Plan, entries: Sequence[Entry]) -> list[list[Entry]]:

@@ -30,6 +30,7 @@ from benchkit.model.plans import (
 )
 from benchkit.model.runs import (
     NO_OTHER_SIDE,
+    OTHER_WORK_PERCENT,
     Case,
     ConnectionSeries,
     Counts,
@@ -89,6 +90,7 @@ __all__ = [
     "METRICS",
     "MIN_SAMPLES_BEYOND",
     "NO_OTHER_SIDE",
+    "OTHER_WORK_PERCENT",
     "REGRESSIONS",
     "AllRuns",
     "Baseline",

@@ -223,10 +223,15 @@ class ConnectionSeries(Model):
     limit: int | None = None
 
 
+OTHER_WORK_PERCENT = 25.0
+"""Of one core. What the kernel does for sockets belongs to no process and is some percent; this is somebody's work."""
+
+
 class Resources(Model):
     """What was used while a run went on. ``at_s``: seconds after the run's start, the same axis for all series.
 
-    ``notes``: what could not be sampled, and why.
+    ``notes``: what could not be sampled, and why. ``other_cpu_percent``: what the whole machine took beyond all that is
+    sampled, in percent of one core, on average while load ran; absent where the gateway is not among the sampled.
     """
 
     interval_s: float
@@ -234,6 +239,12 @@ class Resources(Model):
     series: list[ResourceSeries]
     connections: list[ConnectionSeries] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
+    other_cpu_percent: float | None = None
+
+    @property
+    def has_other_work(self) -> bool:
+        """Whether something that is no part of the measurement took the machine's time as well."""
+        return self.other_cpu_percent is not None and self.other_cpu_percent >= OTHER_WORK_PERCENT
 
 
 class RunStatus(StrEnum):

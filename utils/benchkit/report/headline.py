@@ -85,12 +85,17 @@ def headline(run: Run, comparison: Comparison | None) -> Headline:
     else:
         invalid = _invalid_sentence(tally[Validity.INVALID], measured)
         found = _against(comparison, invalid) if comparison else _alone(run, invalid)
-    return replace(found, notes=_notes(found.sentence, [*generator_warnings(run), *found.notes, _scarce(run)]))
+    return replace(found, notes=_notes(found.sentence, [*other_limits(run), *found.notes, _scarce(run)]))
 
 
-def generator_warnings(run: Run) -> list[str]:
-    """What the run says of a load generator that was itself the bottleneck: then its figures are not the gateway's."""
-    return [sentence(text) for text in run.warnings if "load generator" in text.casefold()]
+_DOUBTFUL = ("load generator", "something else on this machine")
+"""Words of the warnings after which a run's figures are not the gateway's alone: the generator was itself the
+bottleneck, or the machine had other work."""
+
+
+def other_limits(run: Run) -> list[str]:
+    """What the run says of other limits than the gateway's."""
+    return [sentence(text) for text in run.warnings if any(words in text.casefold() for words in _DOUBTFUL)]
 
 
 def _scarce(run: Run) -> str:

@@ -349,6 +349,8 @@ def _stored_warnings(run: Run, baseline: Baseline, other_machine: Sequence[str],
         lines.append("This run is one of the baseline's: it is compared with itself as well.")
     if other_machine:
         lines.append(f"Another machine than the baseline's: {', '.join(other_machine)}.")
+    if run.resources is not None and run.resources.has_other_work:
+        lines.append("The machine had other work while this run was measured, which makes figures worse.")
     lesser = lesser_differences(baseline.environment, run.environment)
     if lesser:
         lines.append(f"Different from the baseline's surroundings: {', '.join(lesser)}.")
