@@ -56,7 +56,7 @@ END
 
 teardown() {
   # Only what a failed test may have left of its own.
-  [ -z "${pid:-}" ] || kill -KILL "$pid" 2>/dev/null || true
+  [ -z "${pid:-}" ] || { kill -TERM "$pid" 2>/dev/null && wait "$pid"; } || true
 }
 
 all() { run "$CHECKOUT/run-all.sh" "$@"; }
@@ -83,7 +83,13 @@ waits() { # TEXT FILE: until it is there
   return 1
 }
 
-ended() { # its exit code, in $code
+ended() { # its exit code, in $code; one that goes on and on is told to end
+  local tries
+  for ((tries = 0; tries < 300; tries++)); do
+    kill -0 "$pid" 2>/dev/null || break
+    sleep 0.1
+  done
+  kill -TERM "$pid" 2>/dev/null && echo 'it did not end by itself' && return 1
   code=0
   wait "$pid" || code=$?
   pid=''
