@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,8 @@ class Started:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # Whoever started the tests may ignore it (nohup), and so would the monitor.
+            preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
         )
         assert self.shell.stdout is not None
         self.monitor = psutil.Process(int(self.shell.stdout.readline()))

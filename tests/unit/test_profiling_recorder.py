@@ -23,7 +23,7 @@ from benchkit.profiling.recorder import Recorder
 from benchkit.profiling.samples import read_trace
 from benchkit.settings import load_settings
 
-STUB = """#!{python}
+STUB = """
 import json, os, signal, sys, time
 arguments = sys.argv[1:]
 if arguments == ["--version"]:
@@ -52,17 +52,19 @@ signal.signal(signal.SIGINT, lambda *_: ended.append(1))
 while not ended:
     time.sleep(0.005)
 now = int((time.monotonic() - began) * 1e6)
-frame = {{"name": "f", "cat": "py-spy", "pid": 1, "tid": 1, "args": {{"filename": "a/b.py", "line": 1}}}}
+frame = {"name": "f", "cat": "py-spy", "pid": 1, "tid": 1, "args": {"filename": "a/b.py", "line": 1}}
 if fault != "nothing":
-    json.dump([{{**frame, "ph": "B", "ts": 10}}, {{**frame, "ph": "E", "ts": now}}], open(output, "w"))
+    json.dump([{**frame, "ph": "B", "ts": 10}, {**frame, "ph": "E", "ts": now}], open(output, "w"))
     print("py-spy> Wrote chrome trace. Samples: 12 Errors: 3", flush=True)
 """
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> str:
-    path = tmp_path / "py-spy"
-    path.write_text(STUB.format(python=sys.executable), "utf-8")
+    stub, path = tmp_path / "stub.py", tmp_path / "py-spy"
+    stub.write_text(STUB, "utf-8")
+    # Not by the stub's first line, which cannot name an interpreter in a path with a space.
+    path.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{stub}' \"$@\"\n", "utf-8")
     path.chmod(0o755)
     return str(path)
 
