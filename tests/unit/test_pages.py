@@ -259,7 +259,7 @@ def test_what_else_differs_is_part_of_every_curve(tmp_path: Path) -> None:
     runs = scaled([1, 5, 10, 20])
     around = elsewhere(runs[3].environment, target={"release": "1.0.6"})
     text = text_of(page(tmp_path, [*runs[:3], runs[3].model_copy(update={"environment": around})], "scalability"))
-    assert "The runs also differ in this, and it is part of every curve: gateway release 1.0.7 → 1.0.6." in text
+    assert "The runs differ in more, which is part of every curve: gateway release 1.0.7 → 1.0.6." in text
     assert "concurrency 1 →" not in text
 
 

@@ -76,8 +76,9 @@ def sleeper() -> Iterator[int]:
         process.kill()
 
 
-def children() -> list[str]:
-    return [one.name() for one in psutil.Process().children(recursive=True) if one.status() != psutil.STATUS_ZOMBIE]
+def children() -> list[psutil.Process]:
+    """This process's that live; what other tests left to be waited for does not."""
+    return [one for one in psutil.Process().children(recursive=True) if one.status() != psutil.STATUS_ZOMBIE]
 
 
 # --- recording -------------------------------------------------------------------------------------------------------
@@ -211,9 +212,11 @@ def test_told_to_end_while_it_starts_a_sampler(program: str, tmp_path: Path, mon
 def test_ctrl_c_of_the_terminal_does_not_reach_the_sampler(program: str, tmp_path: Path) -> None:
     one = Recorder(program, rate=25, native=True)
     one.start([11], tmp_path / "x.samples.json", case="a/b", number=1, longest_s=10)
-    (sampler,) = psutil.Process().children()
-    assert os.getsid(sampler.pid) != os.getsid(0)
-    one.stop()
+    try:
+        (sampler,) = children()
+        assert os.getsid(sampler.pid) != os.getsid(0)
+    finally:
+        one.stop()
     assert children() == []
 
 

@@ -153,3 +153,8 @@ def test_runs_that_differ_in_neither_or_both_are_refused(runs, words):
 
 def test_medians_are_one_for_each_place_from_left_to_right():
     assert medians([(2.0, 5.0), (1.0, 1.0), (2.0, 7.0), (2.0, 100.0)]) == [(1.0, 1.0), (2.0, 7.0)]
+
+
+def test_throughput_that_falls_from_the_first_place_on_has_no_knee() -> None:
+    assert knee([(1, 112), (2, 91), (5, 100), (10, 89), (20, 66), (40, 71)], (1, 1)) is None
+    assert knee([(1, 20), (2, 40), (5, 95), (10, 100), (20, 98), (40, 99)], (1, 1)) == 5

@@ -58,7 +58,9 @@ def scaling_page(
         tone=Tone.PLAIN,
         word=f"{study.places[0]} to {study.places[-1]} {noun}",
         sentence=_finding(study),
-        notes=[f"The runs also differ in this, and it is part of every curve: {line}." for line in differences],
+        notes=[f"The runs differ in more, which is part of every curve: {'; '.join(differences)}."]
+        if differences
+        else [],
         footer="Every figure of this page stands in the run.json of its runs.",
         charts_off=charts_off,
     )

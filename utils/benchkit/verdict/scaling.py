@@ -129,7 +129,8 @@ def knee(points: Points, shape: tuple[int, int] | None) -> float | None:
 
     Beside Kneedle's own threshold, the distance from the straight line has to be :data:`NOISE_FACTOR` times the
     standard error of its point. That comes from places that were measured more than once, and else from
-    :data:`USUAL_NOISE`. Of straight lines of 4 to 12 points with 5 % of noise, at most about 1 of 100 gets a knee.
+    :data:`USUAL_NOISE`. Before its knee a rising concave curve has to have risen by as much. Of straight lines of 4 to
+    12 points with 5 % of noise, at most about 1 of 100 gets a knee.
 
     Args:
         points: x and y, y above zero; an x may be there several times.
@@ -150,8 +151,10 @@ def knee(points: Points, shape: tuple[int, int] | None) -> float | None:
         return None
     place, distance = max(found, key=lambda one: one[1])
     repeats = sum(x == xs[place] for x, _ in points)
-    error = float(np.max(ys)) * _noise(points) / math.sqrt(repeats)
-    return float(xs[place]) if distance * float(np.ptp(ys)) >= NOISE_FACTOR * error else None
+    least = NOISE_FACTOR * float(np.max(ys)) * _noise(points) / math.sqrt(repeats)
+    # What falls from its first place on has nothing to level off from, however it bends.
+    levels_off = shape != (1, 1) or float(ys[place] - ys[0]) >= least
+    return float(xs[place]) if levels_off and distance * float(np.ptp(ys)) >= least else None
 
 
 def _kneedle(xs: NDArray[np.float64], ys: NDArray[np.float64], rising: int, curved: int) -> tuple[int, float] | None:
