@@ -25,8 +25,8 @@ from pathlib import Path
 
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, os_reason, run_program
-from benchkit.model import Baseline, Comparison, Run, Validity, Verdict
-from benchkit.settings import Settings, load_settings
+from benchkit.model import Baseline, CaseComparison, Comparison, MetricComparison, Run, Validity, Verdict
+from benchkit.settings import Baselines, Settings, load_settings
 from benchkit.verdict.baselines import join_baseline, load_baseline, save_baseline
 from benchkit.verdict.compare import compare, compare_paired, undecided
 from benchkit.verdict.files import baseline_path, read_baseline
@@ -113,12 +113,7 @@ def _parser() -> argparse.ArgumentParser:
 def _join(run: Run, comparison: Comparison, directory: Path, profile: str, settings: Settings) -> None:
     """The reference gets better with every run that passed; that it could not join does not make the run fail."""
     limits = settings.config.baselines
-    # Any metric: were the case's verdict asked, a lucky p50 would join as soon as its req/s stays undecided.
-    improved = frozenset(
-        case.id
-        for case in comparison.cases
-        if any(not metric.advisory and metric.verdict is Verdict.IMPROVEMENT for metric in case.metrics.values())
-    )
+    improved = frozenset(case.id for case in comparison.cases if _is_better(case, comparison, limits))
     try:
         saved = join_baseline(
             run,
@@ -132,6 +127,21 @@ def _join(run: Run, comparison: Comparison, directory: Path, profile: str, setti
         print(f"warning: the run passed, but did not join the baseline: {error}", file=sys.stderr)
         return
     print(f"The run joined the baseline {profile}: version {saved.baseline.version}, {len(saved.baseline.runs)} runs")
+
+
+def _is_better(case: CaseComparison, comparison: Comparison, limits: Baselines) -> bool:
+    """Whether a case improved, by itself or with all others: what they share is proven by their mean alone."""
+    # Any metric: were the case's verdict asked, a lucky p50 would join as soon as its req/s stays undecided.
+    return any(
+        metric.verdict is Verdict.IMPROVEMENT
+        or (_improved(comparison.suite.get(name)) and (metric.change_percent or 0.0) >= limits.improvement_threshold)
+        for name, metric in case.metrics.items()
+        if not metric.advisory
+    )
+
+
+def _improved(metric: MetricComparison | None) -> bool:
+    return metric is not None and metric.verdict is Verdict.IMPROVEMENT
 
 
 def _baseline_to_compare(directory: Path, profile: str, run: Path) -> Baseline:

@@ -26,7 +26,7 @@ from benchkit.model import (
 )
 from benchkit.settings import Baselines
 from benchkit.verdict.compare import compare, undecided
-from benchkit.verdict.judging import settle, stored_finding
+from benchkit.verdict.judging import Known, settle, stored_finding
 from benchkit.verdict.noise import default_prior
 from benchkit.verdict.outcome import BY_ERRORS_ALONE
 from benchkit.verdict.rules import BY_SEVERITY, DERIVED, case_figures, change_percent, effect_of, percent, worst
@@ -57,7 +57,7 @@ def judge(
 ) -> MetricComparison:
     """The verdict of one figure that is the only one of its suite."""
     threshold = limits.threshold(metric.name)
-    finding = stored_finding(metric, current, references, threshold=threshold, advisory=False, prior=prior)
+    finding = stored_finding(metric, current, references, threshold=threshold, advisory=False, known=Known(prior))
     assert finding is not None
     return settle({("tools/list", metric.name): finding}, limits)["tools/list", metric.name]
 
@@ -292,6 +292,67 @@ def test_the_suite_shows_what_all_cases_share():
     assert compare(run_of(measured()), baseline_of({"tools/list": STEADY}), limits).suite == {}
 
 
+NOISY = Baselines(gate=["p50_latency"], noise={"p50_latency": 8.0})
+
+
+def of_moment(slower: dict[int, float], *, shared: float = 1.0, runs: int = 10, cases: int = 20) -> Comparison:
+    """Cases at 21 ms, ``shared`` times slower in this run, and some of them (by number) so much slower themselves."""
+    names = [f"tools/case{number}" for number in range(cases)]
+    # A little of each case's own, or no case would scatter around what all share.
+    own = [1 + 0.02 * (number % 5 - 2) for number in range(cases)]
+    now = [measured(name, (21.0 * own[n] * shared * slower.get(n, 1.0),)) for n, name in enumerate(names)]
+    return compare(run_of(*now), baseline_of(*[dict.fromkeys(names, STEADY)] * runs), NOISY)
+
+
+def p50_of(comparison: Comparison, number: int) -> MetricComparison:
+    return the_case(comparison, f"tools/case{number}").metrics["p50_latency"]
+
+
+def test_what_all_cases_share_accuses_none_of_them_and_is_judged_as_their_mean():
+    found = of_moment({}, shared=1.5)
+    assert {case.verdict for case in found.cases} == {Verdict.INCONCLUSIVE}
+    assert "and all cases together are 50 % slower than they were" in p50_of(found, 3).reason
+    assert found.suite["p50_latency"].verdict is Verdict.CRITICAL
+    assert (found.verdict, found.exit_code) == (Verdict.CRITICAL, ExitCode.REGRESSION)
+    assert found.reason.startswith("the cases together got worse (p50 49.9 % worse")
+
+
+def test_a_moment_that_the_noise_explains_is_no_regression():
+    found = of_moment({}, shared=1.15)
+    assert found.suite["p50_latency"].verdict is Verdict.INCONCLUSIVE
+    assert (found.verdict, found.exit_code) == (Verdict.INCONCLUSIVE, ExitCode.OK)
+
+
+def test_a_case_is_found_beyond_what_all_share():
+    found = of_moment({2: 1.8}, shared=1.15)
+    p50 = p50_of(found, 2)
+    assert p50.verdict is Verdict.CRITICAL
+    assert "of it is not what all cases share" in p50.reason
+    assert [case.id for case in found.cases if case.verdict is Verdict.CRITICAL] == ["tools/case2"]
+    # All became faster but one, which is as it was: nothing accuses it.
+    kept = of_moment({2: 1 / 0.7}, shared=0.7)
+    assert p50_of(kept, 2).p_value == 1.0
+
+
+def test_cases_that_scatter_make_none_of_them_sure():
+    scattering = {number: 1.3 if number % 2 else 1 / 1.3 for number in range(20)}
+    calm, restless = p50_of(of_moment({2: 1.6}), 2), p50_of(of_moment(scattering | {2: 1.6}), 2)
+    assert (calm.verdict, restless.verdict) == (Verdict.CRITICAL, Verdict.INCONCLUSIVE)
+    assert restless.spread_percent > 20 > calm.spread_percent
+
+
+def test_too_few_cases_say_nothing_of_a_moment():
+    found = of_moment({}, shared=1.6, cases=4)
+    assert {case.verdict for case in found.cases} == {Verdict.CRITICAL}
+
+
+def test_where_no_noise_is_allowed_for_nothing_is_the_moments():
+    names = [f"tools/case{number}" for number in range(20)]
+    now = run_of(*(measured(name, (25.2,)) for name in names))
+    found = compare(now, baseline_of(dict.fromkeys(names, STEADY)), LIMITS)
+    assert {case.verdict for case in found.cases} == {Verdict.REGRESSION}
+
+
 def test_undecided_cases_are_named():
     limits = Baselines(gate=["p50_latency"], noise={"p50_latency": 8.0})
     comparison = compare(run_of(measured()), baseline_of({"tools/list": STEADY}), limits)
@@ -320,6 +381,22 @@ def test_a_slow_slide_is_found_against_the_oldest_accepted_run():
     assert (case.verdict, comparison.exit_code) == (Verdict.REGRESSION, ExitCode.REGRESSION)
     assert "p50 slid since light_the_first: 15.0 % worse" in case.reason
     assert case.since_oldest["p50_latency"].reference == 20.0
+
+
+def test_a_slow_slide_of_all_cases_is_found_in_their_mean():
+    names = [f"tools/case{number}" for number in range(20)]
+    baseline = baseline_of(*[dict.fromkeys(names, STEADY | {"p50_latency": 30.0})] * 10)
+    first = baseline_of(*[dict.fromkeys(names, STEADY | {"p50_latency": 20.0})] * 3).runs
+    first = [run.model_copy(update={"run_id": f"light_first{place}"}) for place, run in enumerate(first)]
+    run = run_of(*(measured(name, (32.0,)) for name in names))
+    found = compare(run, baseline.model_copy(update={"oldest": first}), NOISY)
+    assert {case.verdict for case in found.cases} == {Verdict.INCONCLUSIVE}
+    assert found.suite["p50_latency"].verdict is not Verdict.REGRESSION
+    assert found.suite_since_oldest["p50_latency"].verdict is Verdict.CRITICAL
+    assert found.exit_code == ExitCode.REGRESSION
+    assert found.reason.startswith("the cases together slid since light_first0 (p50 60.0 % worse")
+    text = plain(comparison_report(found, run.environment.load)).replace("\n      ", " ")
+    assert "in the mean of its cases since the oldest accepted runs, critical" in text
 
 
 def test_what_did_not_slide_passes_and_is_shown():
@@ -647,15 +724,12 @@ def test_the_report_of_everything(golden: Callable[[str, str], None]) -> None:
     assert max(map(len, text.splitlines())) <= WIDTH
 
 
-def test_the_suite_of_a_stored_comparison_is_shown_and_called_no_regression() -> None:
+def test_the_suite_of_a_stored_comparison_is_shown_with_its_verdict() -> None:
     run = everything()
     comparison = compare(run, baseline_of(its_baseline(), its_baseline()), LIMITS)
     assert comparison.suite["p50_latency"].verdict is Verdict.REGRESSION
     text = plain(comparison_report(comparison, run.environment.load))
-    lines = [line for line in text.splitlines() if line.startswith("Suite: ")]
-    assert [line.endswith(" in the mean of its cases, shown, decides nothing") for line in lines] == [True, True]
-    beside = plain(comparison_report(comparison.model_copy(update={"mode": "paired"}), run.environment.load))
-    assert beside.count(" in the mean of its cases, regression\n") == 2
+    assert text.count(" in the mean of its cases, regression\n") == 2
 
 
 def test_the_report_counts_the_runs_that_a_case_has() -> None:

@@ -313,6 +313,24 @@ def test_what_is_better_in_one_metric_is_held_back_although_another_is_undecided
     assert (list(newest["cases"]), list(newest["held_back"])) == (["tools/call"], ["tools/list"])
 
 
+def test_what_all_cases_share_for_the_better_is_held_back_as_well(place: Path) -> None:
+    names = [f"tools/case{number}" for number in range(10)]
+    baselines, own = place / "many", {"PERF_CONFIG": str(ROOT / "config.yaml")}
+    first = write_run(place / "first", run_of(*(measured(name) for name in names), number=1))
+    held = ("--baselines-dir", baselines, "--join")
+    assert program("compare_results.py", first, *held, environ=own).returncode == 0
+    # All are much faster but the last, which is as it was.
+    faster = [measured(name, (7.0,)) for name in names[:-1]]
+    run = write_run(place / "faster", run_of(*faster, measured(names[-1]), number=2))
+    done = program("compare_results.py", run, *held, environ=own)
+    assert done.returncode == 0, done.stderr
+    compared = json.loads((run / "comparison.json").read_text("utf-8"))
+    assert compared["suite"]["p50_latency"]["verdict"] == "improvement"
+    assert {case["verdict"] for case in compared["cases"]} == {"inconclusive"}
+    newest = json.loads((baselines / "baseline_light.json").read_text("utf-8"))["runs"][-1]
+    assert (list(newest["cases"]), list(newest["held_back"])) == ([names[-1]], names[:-1])
+
+
 def test_a_regression_does_not_join(place: Path) -> None:
     done = hold(place, run_of(measured(rounds=(24.0,)), measured("tools/call"), number=2), "--join")
     assert done.returncode == 1

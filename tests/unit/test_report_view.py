@@ -412,6 +412,12 @@ def test_what_the_machine_did_is_not_lost_with_the_rest_of_the_reason() -> None:
         "1 % worse (-2 to 4): noise allows to see 9 % with 4 runs, and the machine is 12 % slower than it was; no more"
     )
     assert compared_row(reason=said).note.endswith(", the machine is 12 % slower than it was")
+    said = "14.2 % worse (9 to 19), q = 0.02, 4 runs; at least 3.1 % of it is not what all cases share"
+    assert compared_row(reason=said).note.endswith(", at least 3.1 % of it is not what all cases share")
+    said = (
+        "1 % worse (-2 to 4): noise allows to see 9 %, and all cases together are 12 % slower than they were; no more"
+    )
+    assert compared_row(reason=said).note.endswith(", all cases together are 12 % slower than they were")
 
 
 def test_what_was_held_against_the_oldest_runs_has_rows_of_its_own() -> None:
@@ -426,15 +432,15 @@ def test_what_was_held_against_the_oldest_runs_has_rows_of_its_own() -> None:
     assert [row.change.badge.word for row in rows if row.change.badge] == ["unchanged", "regression"]
 
 
-def test_the_mean_of_all_cases_decides_side_by_side_only() -> None:
+def test_the_mean_of_all_cases_is_shown_with_its_verdict() -> None:
     run = documents.run([documents.case()])
-    stored = page(run, documents.comparison(run)).suite
-    assert [(row.label, row.change.text, row.change.badge) for row in stored] == [
-        ("p50", "1.3 % worse", None),
-        ("req/s", "0.4 % better", None),
-    ]
+    comparison = documents.comparison(run)
+    slid = comparison.model_copy(update={"suite_since_oldest": {"p50_latency": metric(verdict=Verdict.REGRESSION)}})
+    words = [(row.label, row.change.badge.word) for row in page(run, slid).suite if row.change.badge]
+    unchanged = [("p50", "unchanged"), ("req/s", "unchanged")]
+    assert words == [*unchanged, ("p50 since the oldest runs", "regression")]
     side_by_side = page(*documents.paired(run)).suite
-    assert [row.change.badge.word for row in side_by_side if row.change.badge] == ["unchanged", "unchanged"]
+    assert [(row.label, row.change.badge.word) for row in side_by_side if row.change.badge] == unchanged
 
 
 def test_thresholds_and_what_could_be_seen_are_told_by_metric() -> None:

@@ -85,6 +85,84 @@ def test_the_machine_makes_nothing_surer(current, references, prior, machine):
     assert abs(with_machine.nearest) <= abs(without.effect) + 1e-12
 
 
+@given(logs, several, priors, st.floats(-1, 1), st.floats(-1, 1), st.floats(0, 1))
+def test_what_all_cases_share_makes_no_case_surer(current, references, prior, machine, shift, spread):
+    known = statistics.stored(current, references, prior, machine=machine, among=statistics.Among(0.0, 0.0, prior))
+    among = statistics.stored(current, references, prior, machine=machine, among=statistics.Among(shift, spread, prior))
+    assert among.p >= known.p
+    assert abs(among.nearest) <= abs(known.nearest) + 1e-12
+    assert among.low <= known.low + 1e-12
+    assert among.high >= known.high - 1e-12
+    assert among.deviation >= among.sharp >= spread
+
+
+def test_a_case_is_held_against_its_own_noise_and_its_interval_has_all_of_it():
+    references, prior = _exactly(0.1, 6), Prior(0.1, 8.0)
+    alone = statistics.stored(0.3, references, prior)
+    among = statistics.stored(0.3, references, prior, among=statistics.Among(0.0, 0.0, Prior(0.03, 8.0)))
+    assert (alone.p > 0.01, among.p < 0.0001) == (True, True)
+    assert (among.low, among.high, among.deviation) == (alone.low, alone.high, alone.deviation)
+    assert statistics.detectable(among, 0.001, 0.1) < statistics.detectable(alone, 0.001, 0.1) / 2
+
+
+def synthetic(chance, runs, cases, *, common=0.1, own=0.03):
+    """(current, references) of cases that share their run's moment."""
+    values = chance.normal(0, common, (runs + 1, 1)) + chance.normal(0, own, (runs + 1, cases))
+    return values[-1] + 3.0, values[:-1] + 3.0
+
+
+@given(st.integers(0, 10**6), st.integers(1, 6), st.integers(5, 12), st.floats(-1, 1))
+def test_a_moment_is_what_all_cases_share(seed, runs, cases, shift):
+    current, references = synthetic(np.random.default_rng(seed), runs, cases)
+    one, other = statistics.moment(current, references), statistics.moment(current + shift, references)
+    assert one.shift == pytest.approx(float(np.median(current - references.mean(axis=0))))
+    assert other.shift == pytest.approx(one.shift + shift, abs=1e-9)
+    assert other.spread == pytest.approx(one.spread, abs=1e-9)
+    # What a run shared with no other is no case's own noise.
+    moved = statistics.moment(current, references + np.arange(runs)[:, None])
+    assert moved.deviations == pytest.approx(one.deviations, abs=1e-9)
+
+
+def test_the_noise_of_a_moment_is_that_of_one_case_of_one_run():
+    chance = np.random.default_rng(3)
+    found = [statistics.moment(*synthetic(chance, runs, 40, own=0.05)) for runs in (2, 4, 10) for _ in range(100)]
+    assert np.median([one.spread for one in found]) == pytest.approx(0.05, rel=0.05)
+    assert np.median([one.pooled.deviation for one in found]) == pytest.approx(0.05, rel=0.05)
+    assert {one.pooled.degrees for one in found} == {40.0, 120.0, 360.0}
+
+
+def test_a_few_cases_that_changed_do_not_make_the_moment():
+    current, references = synthetic(np.random.default_rng(5), 5, 12, common=0.0, own=0.01)
+    current[:3] += 2.0
+    found = statistics.moment(current, references)
+    assert abs(found.shift) < 0.02
+    assert found.spread < 0.03
+    assert statistics.moment(current[:4], references[:, :4]) is None
+
+
+def test_runs_that_lack_cases_tell_of_those_that_they_have():
+    current, references = synthetic(np.random.default_rng(6), 4, 8)
+    references[0, 3:] = math.nan  # three cases: too few to say what they shared
+    references[1, 0] = math.nan
+    references[2:, 7] = math.nan  # one value is left, of a run that counts
+    found = statistics.moment(current, references)
+    assert found.degrees.tolist() == [1, 2, 2, 2, 2, 2, 2, 0]
+    assert found.deviations[7] == 0.0
+    assert np.isfinite([found.shift, found.spread, *found.deviations]).all()
+
+
+def test_the_default_gives_way_to_what_all_cases_show_and_a_record_does_not():
+    current, references = synthetic(np.random.default_rng(8), 10, 20)
+    shared, default = statistics.moment(current, references), Prior(0.2, 8.0)
+    pooled = statistics.case_among(shared, 0, default, pooled=True)
+    recorded = statistics.case_among(shared, 0, default, pooled=False)
+    assert pooled.noise.deviation < 0.06 < 0.1 < recorded.noise.deviation
+    assert pooled.noise.degrees == statistics.MOST_DEGREES
+    # A single run shows nothing: the default is all there is.
+    first = statistics.case_among(statistics.moment(current, references[:1]), 0, default, pooled=True)
+    assert (first.noise.deviation, first.noise.degrees) == pytest.approx((0.2, 8.0))
+
+
 @pytest.mark.parametrize(
     ("effect", "machine", "nearest"),
     [(0.3, 0.1, 0.2), (0.3, 0.4, 0.0), (0.3, -0.1, 0.3), (-0.3, -0.1, -0.2), (-0.3, 0.1, -0.3), (0.0, 0.2, 0.0)],

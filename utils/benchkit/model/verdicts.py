@@ -86,10 +86,12 @@ class MetricComparison(Model):
 
     ``change_percent`` is positive when the metric got better, negative when worse, for every metric; for an absolute
     metric (error rate) it is the difference in percentage points. ``threshold_percent`` is the limit that applied.
-    ``interval`` is that of the change, 95 %, in the same unit and direction, the worse end first. ``p_value`` is for no
-    change at all, ``q_value`` the same after correction over the suite, ``sign_flip_p`` the exact check of a paired
-    comparison. ``spread_percent`` is the standard deviation that was reckoned with, between runs (stored) or of the
-    paired differences; ``samples`` how many runs the reference has, or how many blocks were paired.
+    ``interval`` is that of the change, 95 %, in the same unit and direction, the worse end first; of a change that is
+    proven among the other cases of its run, that of the part that is its own. ``p_value`` is for no change at all,
+    ``q_value`` the same after correction over the suite, ``sign_flip_p`` the exact check of a paired comparison.
+    ``spread_percent`` is the standard deviation that p was reckoned with, between runs (stored; among enough other
+    cases that of the case's own noise) or of the paired differences; ``samples`` how many runs the reference has, or
+    how many blocks were paired.
     ``detectable_percent``: the smallest change for the worse that would have been found in 4 of 5 such comparisons.
     ``decided_by``: how many runs or blocks would decide an inconclusive metric; absent where no number does.
     ``advisory`` metrics are shown and decide nothing.
@@ -146,8 +148,9 @@ class Comparison(Model):
     """``comparison.json``: a run held against a baseline, or a gateway against another.
 
     ``suite``: metric to the geometric mean of its change over all cases that decide, with its interval; the first thing
-    to look at, for what all cases share is the machine's or the gateway's doing and not one case's. ``significance`` is
-    the share of false alarms that the correction over the ``hypotheses`` allows for, over all looks.
+    to look at, for what all cases share is the machine's or the gateway's doing and not one case's.
+    ``suite_since_oldest``: the same, against the oldest accepted runs. ``significance`` is the share of false alarms
+    that the correction over the ``hypotheses`` allows for, over all looks.
     """
 
     schema_version: Literal[1] = 1
@@ -158,6 +161,7 @@ class Comparison(Model):
     significance: float | None = None
     hypotheses: int = 0
     suite: dict[str, MetricComparison] = Field(default_factory=dict)
+    suite_since_oldest: dict[str, MetricComparison] = Field(default_factory=dict)
     verdict: Verdict
     reason: str
     exit_code: int

@@ -14,8 +14,11 @@ from benchkit.report import figures
 from benchkit.report.figures import NO_BREAK, Cell, absent, count
 from benchkit.report.headline import VERDICT_TONES, Tone, sentence
 
-_MACHINE = re.compile(r"at least [^;]* the machine's own speed|the machine is [^;]* than it was")
-"""What a reason says of the machine; the rest of it stands in columns of its own."""
+_MACHINE = re.compile(
+    r"at least [^;]* (?:the machine's own speed|what all cases share)"
+    r"|the machine is [^;]* than it was|all cases together are [^;]* than they were"
+)
+"""What a reason says of the machine, or of the moment; the rest of it stands in columns of its own."""
 
 _SMALLEST_TOLD = 0.0001
 """How small a q is beyond this says nothing to a reader."""
@@ -197,14 +200,12 @@ def _rests_on(entry: MetricComparison, mode: Mode) -> str:
 
 
 def suite_rows(comparison: Comparison) -> list[SuiteRow]:
-    """The mean over all cases. It decides side by side only: between stored runs it may be the machine's doing."""
-    rows = []
-    for name, entry in comparison.suite.items():
-        change = metric_change(name, entry)
-        if comparison.mode != "paired":
-            change = Change(None, change.text, change.interval, "shown, decides nothing")
-        rows.append(SuiteRow(METRICS[name].label, change))
-    return rows
+    """The mean over all cases, with what it is since the oldest accepted runs."""
+    rows = [SuiteRow(METRICS[name].label, metric_change(name, entry)) for name, entry in comparison.suite.items()]
+    return rows + [
+        SuiteRow(f"{METRICS[name].label} since the oldest runs", metric_change(name, entry))
+        for name, entry in comparison.suite_since_oldest.items()
+    ]
 
 
 def thresholds(comparison: Comparison) -> str:

@@ -3,8 +3,7 @@
 Every case of either side gets a verdict; none is passed over. Exit code and verdict of the whole, the first that holds:
 
 1. another load: not comparable, exit 2
-2. a case got worse, or side by side all of them together: regression or critical, exit 1 (it is proven, whatever else
-   went wrong)
+2. a case got worse, or all of them together: regression or critical, exit 1 (it is proven, whatever else went wrong)
 3. work that did not happen, so that nothing can be said about it: an invalid or missing case, one whose deciding figure
    has no ratio, an interrupted run, a run without a valid case: invalid or missing, exit 3
 4. nothing of the run has a reference: new, exit 2
@@ -18,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +53,7 @@ from benchkit.verdict.environments import (
 from benchkit.verdict.judging import (
     Finding,
     Key,
+    Known,
     Level,
     checked,
     paired_finding,
@@ -61,17 +61,18 @@ from benchkit.verdict.judging import (
     settled,
     stored_finding,
 )
-from benchkit.verdict.noise import misfit, prior_of
+from benchkit.verdict.noise import is_recorded, misfit, prior_of
 from benchkit.verdict.outcome import Outcome, by_errors_alone, judged_case, outcome, together
 from benchkit.verdict.rules import (
     badness,
     case_figures,
     deciding_metrics,
+    is_ratio,
     number,
     requests_of,
     shown_metrics,
 )
-from benchkit.verdict.statistics import Estimate, Prior
+from benchkit.verdict.statistics import Among, Estimate, Prior
 
 
 def compare(run: Run, baseline: Baseline, limits: Baselines, noise: NoiseRecord | None = None) -> Comparison:
@@ -88,6 +89,7 @@ def compare(run: Run, baseline: Baseline, limits: Baselines, noise: NoiseRecord 
         significance=limits.significance,
         hypotheses=judged.hypotheses,
         suite=judged.suite,
+        suite_since_oldest=judged.suite_since_oldest,
         verdict=judged.outcome.verdict,
         reason=judged.outcome.sentence + ("; measured on another machine than the baseline" if other_machine else ""),
         exit_code=int(judged.outcome.exit_code),
@@ -132,6 +134,7 @@ class _Judged:
     cases: list[CaseComparison]
     suite: dict[str, MetricComparison]
     hypotheses: int
+    suite_since_oldest: dict[str, MetricComparison] = field(default_factory=dict)
 
 
 def _not_comparable(whose: str, lines: Sequence[str], ids: Iterable[str]) -> _Judged:
@@ -170,6 +173,15 @@ def _suite_finding(metric: str, estimate: Estimate, limits: Baselines, sign_flip
     )
 
 
+def _suite_level(limits: Baselines, looks: int = 1) -> Level:
+    """How sure the means over the cases have to be.
+
+    They are a family of their own beside the cases', each of which alarms in at most half of ``baselines.significance``
+    of the suites without any change, for half of what either finds would be for the better.
+    """
+    return Level(limits.significance / max(looks, 1) / len(limits.gate), 1)
+
+
 def _deciding_cases(findings: Mapping[Key, Finding], metric: str) -> list[str]:
     """The cases of which a metric is a hypothesis; none where it is only one, which then speaks for itself."""
     cases = [case for (case, name), finding in findings.items() if name == metric and finding.is_hypothesis]
@@ -190,6 +202,20 @@ class _Reference:
     runs: Sequence[BaselineRun]
     machine: float
 
+    @property
+    def first(self) -> str:
+        """The name of its first run; empty where it has none."""
+        return self.runs[0].run_id if self.runs else ""
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A run as it was held against a reference: its metrics, and the means over its cases."""
+
+    findings: dict[Key, Finding]
+    metrics: dict[Key, MetricComparison]
+    suite: dict[str, MetricComparison]
+
 
 @dataclass(frozen=True)
 class _Stored:
@@ -199,9 +225,29 @@ class _Stored:
     limits: Baselines
     noise: NoiseRecord | None
 
-    def findings(self, reference: _Reference) -> dict[Key, Finding]:
+    def held(self, reference: _Reference) -> _Held:
+        """The run against a reference."""
+        findings = self._findings(reference)
+        return _Held(findings, settle(findings, self.limits), self._suite(reference, findings))
+
+    def slides(self, newest: _Reference, oldest: _Reference) -> _Held:
+        """What decides, held against the oldest accepted runs; nothing where those still are the reference.
+
+        A family of its own: were both looked at together, each would hide behind the other's number.
+        """
+        if not oldest.runs or _ids(newest) == _ids(oldest):
+            return _Held({}, {}, {})
+        findings = {key: one for key, one in self._findings(oldest).items() if one.is_hypothesis}
+        return _Held(findings, settle(findings, self.limits), self._suite(oldest, findings))
+
+    def _findings(self, reference: _Reference) -> dict[Key, Finding]:
         """Every metric of every valid case."""
         values = _references(reference.runs)
+        among = {
+            key: one
+            for name in (shown_metrics(self.limits) if self._allows_noise else [])
+            for key, one in self._among(reference, name, values).items()
+        }
         found = {}
         for case in self._valid():
             figures, deciding = case_figures(case), self._deciding(case)
@@ -212,28 +258,44 @@ class _Stored:
                     values.get(case.id, {}).get(name, []),
                     threshold=self.limits.threshold(name, case.id),
                     advisory=name not in deciding,
-                    prior=self._prior(case, name),
-                    machine=reference.machine,
+                    known=Known(self._prior(case, name), reference.machine, among.get((case.id, name))),
                 )
                 if finding is not None:
                     found[case.id, name] = finding
         return found
 
-    def slides(self, newest: _Reference, oldest: _Reference) -> dict[Key, MetricComparison]:
-        """The deciding metrics held against the oldest accepted runs; none where those still are the reference.
-
-        A family of its own: were both looked at together, each would hide behind the other's number.
-        """
-        if not oldest.runs or _ids(newest) == _ids(oldest):
+    def _among(self, reference: _Reference, name: str, values: Mapping[str, _Values]) -> dict[Key, Among]:
+        """Each case among the others, by what they say of one metric; empty where there are too few."""
+        metric = METRICS[name]
+        cases = [
+            (case, figures[name])
+            for case in self._valid()
+            if name in (figures := case_figures(case))
+            and not metric.absolute
+            and is_ratio(figures[name])
+            and (before := values.get(case.id, {}).get(name))
+            and all(map(is_ratio, before))
+        ]
+        rows = [[run.cases.get(case.id, {}).get(name) for case, _ in cases] for run in reference.runs]
+        shared = statistics.moment(
+            [badness(metric, value) for _, value in cases],
+            [[math.nan if value is None else badness(metric, value) for value in row] for row in rows],
+        )
+        if shared is None:
             return {}
-        findings = {key: one for key, one in self.findings(oldest).items() if one.is_hypothesis}
-        return settle(findings, self.limits)
+        return {
+            (case.id, name): statistics.case_among(
+                shared, place, self._prior(case, name), pooled=not is_recorded(self.noise, name)
+            )
+            for place, (case, _) in enumerate(cases)
+        }
 
-    def suite(self, reference: _Reference, findings: Mapping[Key, Finding]) -> dict[str, MetricComparison]:
+    def _suite(self, reference: _Reference, findings: Mapping[Key, Finding]) -> dict[str, MetricComparison]:
         """Per gating metric the mean over the cases that it decides.
 
-        Only runs that have all of these cases count. The cases of one run share its moment, so their mean is taken to
-        be as noisy as one of them.
+        It decides, as the cases themselves do: what all of them share accuses none of them, so it has to be judged
+        here. Only runs that have all of these cases count. The cases of one run share its moment, so their mean is
+        taken to be as noisy as one of them.
         """
         current = {case.id: case for case in self._valid()}
         figures = {identity: case_figures(case) for identity, case in current.items()}
@@ -249,16 +311,20 @@ class _Stored:
                 now = _mean(METRICS[metric], [figures[case][metric] for case in cases])
                 prior = _pooled([self._prior(current[case], metric) for case in cases])
                 estimate = statistics.stored(now, means, prior, machine=reference.machine)
-                level = Level(self.limits.significance, 1)
-                suite[metric] = settled(_suite_finding(metric, estimate, self.limits), None, level, self.limits)
+                finding = _suite_finding(metric, estimate, self.limits)
+                suite[metric] = settled(finding, None, _suite_level(self.limits), self.limits)
         return suite
+
+    @property
+    def _allows_noise(self) -> bool:
+        return bool(self.limits.noise or self.noise)
 
     def _valid(self) -> list[Case]:
         return [case for case in self.run.cases if case.validity is Validity.VALID]
 
     def _deciding(self, case: Case) -> set[str]:
         # Where no noise is allowed for, stalls are not either.
-        return deciding_metrics(case, self.limits, steady=bool(self.limits.noise or self.noise))
+        return deciding_metrics(case, self.limits, steady=self._allows_noise)
 
     def _prior(self, case: Case, metric: str) -> Prior:
         return prior_of(self.noise, self.limits, case.id, metric, requests_of(case))
@@ -274,10 +340,11 @@ def _against_stored(judging: _Stored, baseline: Baseline) -> _Judged:
         _Reference(runs, control_shift(runs, reference, run.environment.machine))
         for runs in (baseline.runs, baseline.oldest)
     )
-    findings = judging.findings(newest)
-    cases = _stored_cases(run, newest, settle(findings, judging.limits), judging.slides(newest, oldest), oldest)
+    now, since = judging.held(newest), judging.slides(newest, oldest)
+    cases = _stored_cases(run, newest, now.metrics, since.metrics, oldest.first)
     cases += _missing(run, newest, baseline.profile)
-    return _Judged(outcome(run, cases), cases, judging.suite(newest, findings), _hypotheses(findings))
+    found = together(outcome(run, cases), now.suite, since.suite, oldest.first)
+    return _Judged(found, cases, now.suite, _hypotheses(now.findings), since.suite)
 
 
 def _mean(metric: Metric, values: Sequence[float]) -> float:
@@ -307,11 +374,10 @@ def _stored_cases(
     newest: _Reference,
     judged: Mapping[Key, MetricComparison],
     slides: Mapping[Key, MetricComparison],
-    oldest: _Reference,
+    first: str,
 ) -> list[CaseComparison]:
-    """The run's cases in their order."""
+    """The run's cases in their order; ``first`` is the first of the oldest accepted runs."""
     known = _references(newest.runs)
-    first = oldest.runs[0].run_id if oldest.runs else ""
     compared = []
     for case in run.cases:
         metrics = _of_case(judged, case.id)
@@ -459,7 +525,7 @@ def _paired_findings(identity: str, pair: _Pair, limits: Baselines) -> dict[Key,
                 [before[name]] if name in before else [],
                 threshold=threshold,
                 advisory=name not in deciding,
-                prior=Prior(0.0, 1.0),
+                known=Known(Prior(0.0, 1.0)),
             )
             if finding is not None and finding.estimate is not None:
                 finding = replace(finding, estimate=None, unjudged=(Verdict.INCONCLUSIVE, "has no figures per block"))
@@ -499,9 +565,7 @@ def _paired_suite(
 ) -> dict[str, MetricComparison]:
     """Per gating metric the mean over the cases that it decides, over the blocks that all of them have.
 
-    It decides: what slows all cases down alike shows in their mean long before it does in any of them. The means are a
-    family of their own beside the cases', each of which alarms in at most half of ``baselines.significance`` of the
-    suites without any change, for half of what either finds would be for the better.
+    It decides: what slows all cases down alike shows in their mean long before it does in any of them.
     """
     suite = {}
     for metric in limits.gate:
@@ -513,8 +577,7 @@ def _paired_suite(
             means = np.array([[of_case[block] for block in shared] for of_case in differences]).mean(axis=0).tolist()
             estimate = statistics.paired(means)
             finding = _suite_finding(metric, estimate, limits, checked(estimate, means))
-            level = Level(limits.significance / max(looks, 1) / len(limits.gate), 1)
-            suite[metric] = settled(finding, None, level, limits)
+            suite[metric] = settled(finding, None, _suite_level(limits, looks), limits)
     return suite
 
 

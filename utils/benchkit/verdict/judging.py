@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
-from benchkit.model import METRICS, Metric, MetricComparison, Verdict
+from benchkit.model import CHANGES, METRICS, Metric, MetricComparison, Verdict
 from benchkit.settings import Baselines
 from benchkit.verdict import statistics
 from benchkit.verdict.rules import SIDE_BY_SIDE, badness, change_percent, effect_of, is_ratio, number, percent
-from benchkit.verdict.statistics import Estimate, Prior
+from benchkit.verdict.statistics import Among, Estimate, Prior
 
 _LATENCIES = frozenset(name for name, metric in METRICS.items() if metric.unit == "ms")
 
@@ -35,6 +35,7 @@ class Finding:
     """One metric of one case, before it is known how many of them are judged together.
 
     ``estimate`` is absent for an absolute metric and where there is nothing to compare; then ``unjudged`` says why.
+    ``among``: how it stands among the run's other cases.
     """
 
     metric: Metric
@@ -45,11 +46,29 @@ class Finding:
     estimate: Estimate | None = None
     sign_flip: float | None = None
     unjudged: tuple[Verdict, str] | None = None
+    among: Among | None = None
 
     @property
     def is_hypothesis(self) -> bool:
         """Whether it is one of those that the correction over the suite is for."""
         return self.estimate is not None and not self.advisory
+
+    @property
+    def is_explained_by_all(self) -> bool:
+        """Whether it is the other cases, not the control work, that say what may be the machine's own speed."""
+        return self.among is not None and self.estimate is not None and self.estimate.machine == self.among.shift
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known besides a case's figures, as for :func:`statistics.stored`.
+
+    ``prior``: of the noise. ``machine``: how much slower it is now (a logarithm). ``among``: the run's other cases.
+    """
+
+    prior: Prior
+    machine: float = 0.0
+    among: Among | None = None
 
 
 def stored_finding(
@@ -59,13 +78,11 @@ def stored_finding(
     *,
     threshold: float,
     advisory: bool,
-    prior: Prior,
-    machine: float = 0.0,
+    known: Known,
 ) -> Finding | None:
     """A figure held against those of a baseline's runs; ``None`` when neither side has it.
 
-    ``reference`` is their geometric mean, for the error rate their median. ``prior`` and ``machine`` (positive: the
-    machine is slower now) as for :func:`statistics.stored`.
+    ``reference`` is their geometric mean, for the error rate their median.
     """
     sides = _Sides(metric, threshold, advisory, current, _reference(metric, references))
     if current is None or not references or metric.absolute or not all(map(is_ratio, [current, *references])):
@@ -74,11 +91,12 @@ def stored_finding(
     estimate = statistics.stored(
         badness(metric, current),
         [badness(metric, value) for value in references],
-        prior,
+        known.prior,
         floor=floor,
-        machine=machine,
+        machine=known.machine,
+        among=known.among,
     )
-    return sides.with_estimate(estimate)
+    return replace(sides.with_estimate(estimate), among=known.among)
 
 
 def paired_finding(
@@ -207,6 +225,8 @@ def settled(finding: Finding, q_value: float | None, level: Level, limits: Basel
     if finding.sign_flip is not None:
         proven = proven and statistics.sign_flip_agrees(finding.sign_flip, estimate.samples)
     verdict = verdict_of(finding, limits, proven=proven)
+    # What is proven is the case's own; that nothing changed has to hold however fast the machine was.
+    low, high = estimate.sharp_interval if verdict in CHANGES else (estimate.low, estimate.high)
     threshold = effect_of(metric, -finding.threshold)
     seen = statistics.detectable(estimate, level.each, threshold) if math.isfinite(threshold) else math.inf
     compared = MetricComparison(
@@ -215,12 +235,12 @@ def settled(finding: Finding, q_value: float | None, level: Level, limits: Basel
         reference=finding.reference,
         change_percent=percent(metric, estimate.effect),
         threshold_percent=finding.threshold,
-        interval=(_tenth(percent(metric, estimate.high)), _tenth(percent(metric, estimate.low))),
+        interval=(_tenth(percent(metric, high)), _tenth(percent(metric, low))),
         detectable_percent=_tenth(-percent(metric, seen)),
         p_value=_short(estimate.p),
         q_value=None if q_value is None else _short(q_value),
         sign_flip_p=None if finding.sign_flip is None else _short(finding.sign_flip),
-        spread_percent=_tenth(100 * estimate.deviation, 2),
+        spread_percent=_tenth(100 * estimate.sharp, 2),
         samples=estimate.samples,
         decided_by=_decided_by(finding, estimate, level, limits) if verdict is Verdict.INCONCLUSIVE else None,
         advisory=finding.advisory,
@@ -308,16 +328,15 @@ def _reason(finding: Finding, compared: MetricComparison) -> str:
         return f"between {worse_end:+.1f} and {better_end:+.1f} %, so within {finding.threshold:g} %"
     words = _moved(compared)
     if compared.verdict is Verdict.INCONCLUSIVE:
-        return f"{words}: {_undecided(compared, estimate, noun)}"
+        return f"{words}: {_undecided(finding, compared, estimate, noun)}"
     if compared.q_value is not None:
         words += f", q = {compared.q_value:.2g}" if compared.q_value >= _SMALLEST_TOLD else f", q < {_SMALLEST_TOLD:g}"
     words += f", {number(estimate.samples, noun)}"
     if compared.verdict is Verdict.SLOWER:
         words += f", below the threshold of {finding.threshold:g} %"
     if estimate.machine and abs(estimate.nearest) < abs(estimate.effect):
-        words += (
-            f"; at least {abs(percent(finding.metric, estimate.nearest)):.1f} % of it is not the machine's own speed"
-        )
+        other = "what all cases share" if finding.is_explained_by_all else "the machine's own speed"
+        words += f"; at least {abs(percent(finding.metric, estimate.nearest)):.1f} % of it is not {other}"
     return words
 
 
@@ -329,13 +348,17 @@ def _moved(compared: MetricComparison) -> str:
     return f"{change:.1f} % better ({interval[0] + 0.0:.1f} to {interval[1]:.1f})"
 
 
-def _undecided(compared: MetricComparison, estimate: Estimate, noun: str) -> str:
+def _undecided(finding: Finding, compared: MetricComparison, estimate: Estimate, noun: str) -> str:
     seen = f"noise allows to see {compared.detectable_percent:.0f} % with {number(estimate.samples, noun)}"
     if compared.decided_by is not None:
         return f"{seen}; {number(compared.decided_by, noun)} would decide"
     if abs(estimate.machine) >= _WORTH_TELLING:
         changed = "slower" if estimate.machine > 0 else "faster"
-        seen += f", and the machine is {100 * math.expm1(abs(estimate.machine)):.0f} % {changed} than it was"
+        changed = f"{100 * math.expm1(abs(estimate.machine)):.0f} % {changed}"
+        if finding.is_explained_by_all:
+            seen += f", and all cases together are {changed} than they were"
+        else:
+            seen += f", and the machine is {changed} than it was"
     return f"{seen}; no number of {noun}s decides" + (f": {SIDE_BY_SIDE}" if estimate.own else "")
 
 

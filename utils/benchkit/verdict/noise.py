@@ -27,9 +27,6 @@ from benchkit.verdict.statistics import Prior
 MIN_RUNS = 3
 """Two runs have one difference, which says nothing about how large it is elsewhere."""
 
-MOST_DEGREES = 10.0
-"""A record is never worth more degrees of freedom: it is of one hour, and another day's noise differs."""
-
 POOLED_DEGREES = 4.0
 """What the noise of all cases together is worth as knowledge about one case."""
 
@@ -68,11 +65,16 @@ def recorded_prior(noise: NoiseRecord, case: str, metric: str) -> Prior | None:
     pooled = pooled_deviation(noise, metric)
     if pooled is None:
         return None
-    degrees = min(MOST_DEGREES, len(noise.runs) - 1.0)
+    degrees = min(statistics.MOST_DEGREES, len(noise.runs) - 1.0)
     own = noise.deviation.get(case, {}).get(metric)
     if own is None:
         return Prior(pooled, min(POOLED_DEGREES, degrees))
     return Prior(statistics.moderated(own, degrees, Prior(pooled, POOLED_DEGREES)).deviation, degrees)
+
+
+def is_recorded(noise: NoiseRecord | None, metric: str) -> bool:
+    """Whether :func:`prior_of` is the record's word, not the default."""
+    return noise is not None and pooled_deviation(noise, metric) is not None
 
 
 def pooled_deviation(noise: NoiseRecord, metric: str) -> float | None:

@@ -113,17 +113,34 @@ def outcome(run: Run, cases: Sequence[CaseComparison]) -> Outcome:
     return Outcome(worst(judged), ExitCode.OK, f"no regression in {compared}{rest}")
 
 
-def together(found: Outcome, suite: Mapping[str, MetricComparison]) -> Outcome:
-    """The outcome of a paired comparison after the means over all cases had their say."""
-    worse = {name: compared for name, compared in suite.items() if compared.verdict in WORSE}
-    if not worse:
+def together(
+    found: Outcome,
+    suite: Mapping[str, MetricComparison],
+    since_oldest: Mapping[str, MetricComparison] | None = None,
+    oldest: str = "",
+) -> Outcome:
+    """The outcome after the means over all cases had their say.
+
+    ``since_oldest``: those held against the oldest accepted runs, of which ``oldest`` is the first.
+    """
+    worse = _worse(suite)
+    slid = _worse(since_oldest or {})
+    if not worse and not slid:
         return found
-    verdicts = [compared.verdict for compared in worse.values()]
+    verdict = worst(compared.verdict for compared in [*worse.values(), *slid.values()])
     if found.exit_code is ExitCode.REGRESSION:
-        return Outcome(worst([found.verdict, *verdicts]), found.exit_code, found.sentence)
-    words = [f"{METRICS[name].label} {compared.reason}" for name, compared in worse.items()]
-    sentence = f"the cases together got worse ({'; '.join(words)}); {found.sentence}"
-    return Outcome(worst(verdicts), ExitCode.REGRESSION, sentence)
+        return Outcome(worst([found.verdict, verdict]), found.exit_code, found.sentence)
+    words = [f"got worse ({_reasons(worse)})"] if worse else []
+    words += [f"slid since {oldest} ({_reasons(slid)})"] if slid else []
+    return Outcome(verdict, ExitCode.REGRESSION, f"the cases together {' and '.join(words)}; {found.sentence}")
+
+
+def _worse(suite: Mapping[str, MetricComparison]) -> dict[str, MetricComparison]:
+    return {name: compared for name, compared in suite.items() if compared.verdict in WORSE}
+
+
+def _reasons(metrics: Mapping[str, MetricComparison]) -> str:
+    return "; ".join(f"{METRICS[name].label} {compared.reason}" for name, compared in metrics.items())
 
 
 def _problem(run: Run, cases: Sequence[CaseComparison]) -> tuple[Verdict, str] | None:

@@ -47,6 +47,16 @@ EXACT_FLIPS = 12
 CHECKED_BELOW = 0.05
 """What the exact test has to reach as well, where so many blocks can; and above which there is nothing to check."""
 
+FEWEST_TOGETHER = 5
+"""Cases from which on their median says what they share: with five, two may have changed by themselves."""
+
+NORMAL_MAD = 1.482602218505602
+"""A normal distribution's standard deviation, divided by its median absolute deviation: 1 / Phi⁻¹(3/4)."""
+
+MOST_DEGREES = 10.0
+"""What was seen of the noise in one hour, or in ten runs, is never worth more degrees of freedom: other days differ,
+and a single case may be hit by what no normal distribution has."""
+
 MIN_BLOCKS = 5
 """Below five blocks no outcome of the sign-flip test is rare: with four, the rarest has p = 0.125."""
 
@@ -60,14 +70,49 @@ class Prior:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """What the cases of a run say together, of its moment and of themselves: they share the machine and its other work.
+
+    ``shift`` is what they share (a logarithm, positive is worse) and ``spread`` how one case scatters around it in this
+    run. ``deviations`` is how each case scattered around what they shared in each run of the reference, 0 for a case
+    with a single run; ``degrees`` are its degrees of freedom (both of shape (cases,)).
+    """
+
+    shift: float
+    spread: float
+    deviations: Floats
+    degrees: Floats
+
+    @property
+    def pooled(self) -> Prior:
+        """The deviation of all cases together; worth nothing where each has a single run."""
+        total = float(self.degrees.sum())
+        squares = float((self.degrees * self.deviations**2).sum())
+        return Prior(math.sqrt(squares / total) if total else 0.0, total)
+
+
+@dataclass(frozen=True)
+class Among:
+    """One case among the others of its run.
+
+    ``shift`` and ``spread`` are its :class:`Moment`'s; ``noise`` is how the case scatters around what all share.
+    """
+
+    shift: float
+    spread: float
+    noise: Prior
+
+
+@dataclass(frozen=True)
 class Estimate:
     """How much worse one side is, as a natural logarithm, and how sure that is.
 
     ``effect`` is what was seen. ``machine`` of it, or any part of that, can be the machine's own change of speed, so
     the gateway's effect is a range from ``effect`` to ``effect - machine``; ``nearest`` is its point nearest to none.
     ``low`` to ``high`` is the 95 % interval, widened by the range. ``p`` is two-sided, for no effect, of ``nearest``.
-    ``deviation`` is of one run, or of one block's difference; ``own`` is 1 where the run that is judged brings its own
-    share of it (a prediction interval), 0 where the mean of the differences is judged.
+    ``deviation`` is of one run, or of one block's difference; ``sharp`` is what of it is left when what all cases of a
+    run share is taken away, which is what ``p`` is about (the same where that is not known). ``own`` is 1 where the run
+    that is judged brings its own share of it (a prediction interval), 0 where the mean of the differences is judged.
     """
 
     effect: float
@@ -76,6 +121,7 @@ class Estimate:
     high: float
     p: float
     deviation: float
+    sharp: float
     degrees: float
     samples: int
     own: int
@@ -87,8 +133,17 @@ class Estimate:
 
     @property
     def standard_error(self) -> float:
-        """Of ``effect``."""
-        return self.deviation * math.sqrt(self.own + 1 / self.samples)
+        """Of ``nearest``."""
+        return self.sharp * math.sqrt(self.own + 1 / self.samples)
+
+    @property
+    def sharp_interval(self) -> tuple[float, float]:
+        """The 95 % interval of what is the case's own, where that is known apart from what all cases share."""
+        if self.sharp == self.deviation:
+            return self.low, self.high
+        half = float(stdtrit(self.degrees, (1 + CONFIDENCE) / 2)) * self.standard_error
+        ends = (self.effect, self.effect - self.machine)
+        return max(self.low, min(ends) - half), min(self.high, max(ends) + half)
 
 
 def _nearest(effect: float, machine: float) -> float:
@@ -116,11 +171,22 @@ def moderated(deviation: float, degrees: float, prior: Prior) -> Prior:
 
 
 def stored(
-    current: float, references: ArrayLike, prior: Prior, *, floor: float = 0.0, machine: float = 0.0
+    current: float,
+    references: ArrayLike,
+    prior: Prior,
+    *,
+    floor: float = 0.0,
+    machine: float = 0.0,
+    among: Among | None = None,
 ) -> Estimate:
     """One run held against the runs of a baseline: the prediction interval for one more run.
 
     ``t = (x - mean) / (s·√(1 + 1/m))`` with the moderated deviation.
+
+    With ``among``, of the effect the part that all cases share need not be the case's own. What is left has only its
+    own noise, which is smaller than that between runs; but never less than what this run's cases show. So a busy moment
+    of the machine accuses no single case, and a quiet one hides none. The interval keeps the whole noise: the other
+    cases cannot tell a machine that was slower from a gateway that became slower in all of them.
 
     Args:
         current: the run's value, a logarithm, positive is worse.
@@ -128,29 +194,84 @@ def stored(
         prior: what is known of the deviation; with more than 0 degrees of freedom.
         floor: the deviation is never taken for less (nor than :data:`SMALLEST_NOISE`).
         machine: logarithm of the machine's control time now, divided by that of the references: positive is slower.
+        among: the run's other cases, where there are enough.
     """
     values = np.asarray(references, dtype=np.float64)
     count = int(values.size)
     own_deviation = float(values.std(ddof=1)) if count > 1 else 0.0
     noise = moderated(own_deviation, count - 1, prior)
     deviation = max(noise.deviation, floor, SMALLEST_NOISE)
-    return _estimate(current - float(values.mean()), machine, Prior(deviation, noise.degrees), samples=count, own=1)
+    effect = current - float(values.mean())
+    if among is None:
+        return _estimate(effect, [machine], Prior(deviation, noise.degrees), samples=count, own=1)
+    sharp = Prior(max(among.noise.deviation, among.spread, floor, SMALLEST_NOISE), among.noise.degrees)
+    whole = Prior(max(deviation, sharp.deviation), noise.degrees)
+    return _estimate(effect, [machine, among.shift], whole, sharp, samples=count, own=1)
 
 
-def _estimate(effect: float, machine: float, noise: Prior, *, samples: int, own: int) -> Estimate:
-    error = noise.deviation * math.sqrt(own + 1 / samples)
-    half = float(stdtrit(noise.degrees, (1 + CONFIDENCE) / 2)) * error
+def _estimate(
+    effect: float, shifts: Sequence[float], noise: Prior, sharp: Prior | None = None, *, samples: int, own: int
+) -> Estimate:
+    """``shifts``: what may be the machine's; the one that explains the most of the effect becomes ``machine``."""
+    sharp = sharp or noise
+    machine = max(shifts, key=lambda shift: (shift * effect > 0, abs(shift)))
+    ends = [effect, *(effect - shift for shift in shifts)]
+    scale = math.sqrt(own + 1 / samples)
+    half = float(stdtrit(noise.degrees, (1 + CONFIDENCE) / 2)) * noise.deviation * scale
     return Estimate(
         effect=effect,
         machine=machine,
-        low=min(effect, effect - machine) - half,
-        high=max(effect, effect - machine) + half,
-        p=_two_sided(_nearest(effect, machine), error, noise.degrees),
+        low=min(ends) - half,
+        high=max(ends) + half,
+        p=_two_sided(_nearest(effect, machine), sharp.deviation * scale, sharp.degrees),
         deviation=noise.deviation,
-        degrees=noise.degrees,
+        sharp=sharp.deviation,
+        degrees=sharp.degrees,
         samples=samples,
         own=own,
     )
+
+
+def moment(current: ArrayLike, references: ArrayLike) -> Moment | None:
+    """What the cases of a run say together; ``None`` for fewer than :data:`FEWEST_TOGETHER`.
+
+    Medians, because a few cases may truly have changed, or have been hit alone. The spread is brought to that of one
+    run: an effect has that of a run and of a mean of some.
+
+    Args:
+        current: the run's values, of shape (cases,): logarithms, positive is worse.
+        references: those of the reference's runs, of shape (runs, cases); nan where a run does not have a case. Each
+            case has a value in one run at least. Runs with fewer than :data:`FEWEST_TOGETHER` tell nothing of the
+            noise.
+    """
+    now, before = np.asarray(current, dtype=np.float64), np.asarray(references, dtype=np.float64)
+    if now.size < FEWEST_TOGETHER:
+        return None
+    means, counts = np.nanmean(before, axis=0), np.isfinite(before).sum(axis=0)
+    effects = now - means
+    shift = float(np.median(effects))
+    spread = NORMAL_MAD * float(np.median(np.abs(effects - shift) / np.sqrt(1 + 1 / counts)))
+    telling = before[np.isfinite(before).sum(axis=1) >= FEWEST_TOGETHER]
+    counts = np.isfinite(telling).sum(axis=0)
+    apart = telling - means
+    apart = apart - np.nanmedian(apart, axis=1, keepdims=True)
+    apart = apart - np.nansum(apart, axis=0) / np.maximum(counts, 1)
+    degrees = np.maximum(counts - 1.0, 0.0)
+    deviations = np.sqrt(np.nansum(apart**2, axis=0) / np.maximum(degrees, 1.0))
+    return Moment(shift, spread, deviations, degrees)
+
+
+def case_among(shared: Moment, place: int, prior: Prior, *, pooled: bool) -> Among:
+    """A case (by its place) among the others.
+
+    Its noise is what its own runs show, drawn towards the prior. ``pooled``: the prior is a mere default, so it is
+    first drawn towards what all cases show of this machine. Where there is nothing but the default, that is the noise.
+    """
+    if pooled:
+        of_all = shared.pooled
+        prior = Prior(moderated(of_all.deviation, of_all.degrees, prior).deviation, prior.degrees)
+    noise = moderated(float(shared.deviations[place]), float(shared.degrees[place]), prior)
+    return Among(shared.shift, shared.spread, Prior(noise.deviation, min(noise.degrees, MOST_DEGREES)))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -171,7 +292,7 @@ def paired(differences: ArrayLike, *, floor: float = 0.0) -> Estimate:
     blocks = int(values.size)
     deviation = max(float(values.std(ddof=1)), floor, SMALLEST_PAIRED_NOISE)
     noise = Prior(deviation, blocks - 1)
-    around_mean = _estimate(float(values.mean()), 0.0, noise, samples=blocks, own=0)
+    around_mean = _estimate(float(values.mean()), [0.0], noise, samples=blocks, own=0)
     effect = hodges_lehmann(values)
     # The interval holds the effect, also where the mean is far from it.
     return Estimate(
@@ -181,6 +302,7 @@ def paired(differences: ArrayLike, *, floor: float = 0.0) -> Estimate:
         high=max(around_mean.high, effect),
         p=around_mean.p,
         deviation=deviation,
+        sharp=deviation,
         degrees=noise.degrees,
         samples=blocks,
         own=0,
@@ -275,8 +397,9 @@ def decided_by(
     if not counts.size:
         return None
     degrees = estimate.degrees + counts - estimate.samples
-    errors = estimate.deviation * np.sqrt(estimate.own + 1 / counts)
-    half = stdtrit(degrees, (1 + CONFIDENCE) / 2) * errors
+    scales = np.sqrt(estimate.own + 1 / counts)
+    errors = estimate.sharp * scales
+    half = stdtrit(degrees, (1 + CONFIDENCE) / 2) * estimate.deviation * scales
     ends = sorted((estimate.effect, estimate.effect - estimate.machine))
     inside = (ends[0] - half > within[0]) & (ends[1] + half < within[1])
     named = estimate.nearest > worse or estimate.nearest <= better

@@ -75,9 +75,9 @@ def comparison_report(comparison: Comparison, load: Load) -> list[Line]:
     word = "Inconclusive" if comparison.exit_code == ExitCode.INCONCLUSIVE else _WORDS[comparison.verdict]
     lines = _wrapped(f"{word}: {comparison.reason}.", style=_STYLES.get(comparison.verdict, "bold"))
     lines += _wrapped(f"{_what(comparison)}; exit code {comparison.exit_code}.")
-    for metric, compared in comparison.suite.items():
-        decides = comparison.mode == "paired"
-        lines += _wrapped(_suite(METRICS[metric], compared, decides=decides), hanging=6)
+    for metrics, since in ((comparison.suite, ""), (comparison.suite_since_oldest, " since the oldest accepted runs")):
+        for metric, compared in metrics.items():
+            lines += _wrapped(_suite(METRICS[metric], compared, since), hanging=6)
     for warning in comparison.warnings:
         lines += _wrapped(f"Note: {warning}", hanging=6)
     if comparison.verdict is Verdict.NOT_COMPARABLE:
@@ -100,13 +100,12 @@ def _what(comparison: Comparison) -> str:
     return f"Run {comparison.run_id} against baseline {baseline.profile}, version {baseline.version} ({runs})"
 
 
-def _suite(metric: Metric, compared: MetricComparison, *, decides: bool) -> str:
-    """``Suite: p50 -2.1 % (-3.9 to -0.3) in the mean of its cases, unchanged``; a verdict only where it ``decides``."""
+def _suite(metric: Metric, compared: MetricComparison, since: str) -> str:
+    """``Suite: p50 -2.1 % (-3.9 to -0.3) in the mean of its cases, unchanged``."""
     change, interval = compared.change_percent or 0.0, compared.interval or (0.0, 0.0)
-    meaning = compared.verdict.value if decides else "shown, decides nothing"
     return (
-        f"Suite: {metric.label} {change:+.1f} % ({interval[0]:+.1f} to {interval[1]:+.1f}) in the mean of its cases, "
-        f"{meaning}"
+        f"Suite: {metric.label} {change:+.1f} % ({interval[0]:+.1f} to {interval[1]:+.1f}) in the mean of its cases"
+        f"{since}, {compared.verdict.value}"
     )
 
 
