@@ -38,9 +38,9 @@ from benchkit.all_runs import (
     resumed,
     span,
     summary_lines,
-    take_lock,
 )
 from benchkit.errors import ExitCode, UserError, os_reason, run_program
+from benchkit.lock import ALL_PROFILES
 from benchkit.model import AllRuns, ProfileState
 from benchkit.settings import FLAGS, Settings, add_arguments, load_settings
 from benchkit.verdict.history import read_history
@@ -54,10 +54,10 @@ def main() -> ExitCode:
     options = _parser().parse_args()
     match options.command:
         case "begin":
-            take_lock(options.owner)
+            ALL_PROFILES.take(options.owner)
             _begin(options.profiles.split(","), _given(options))
         case "resume":
-            take_lock(options.owner)
+            ALL_PROFILES.take(options.owner)
             _resume(options.directory, options.profiles, _given(options))
         case "next":
             _next(options.directory)

@@ -6,7 +6,6 @@ document from the one before. run-all.sh starts the runs.
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -49,9 +48,6 @@ OTHER_PROFILE = (0.7, 1.5)
 
 RUNS = 5
 """The newest runs of a profile that an estimate looks at."""
-
-LOCK_FD = 6
-"""run-all.sh opened its lock file on this descriptor and keeps it: the lock lasts until that shell is gone."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -255,23 +251,6 @@ def _reason(run_dir: Path | None, exit_code: int) -> str:
         return store.load(run_dir / "run.json", Run, "run").exit_reason
     except UserError as error:
         return str(error).replace(f"{run_dir.parent}{os.sep}", "")
-
-
-def take_lock(owner: int) -> None:
-    """Refuse to go on beside another run over all profiles: their runs would refuse each other, one by one.
-
-    Raises:
-        UserError: there is another one.
-    """
-    try:
-        fcntl.flock(LOCK_FD, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        other = os.pread(LOCK_FD, 32, 0).decode(errors="replace").strip() or "unknown"
-        raise UserError(f"another run-all.sh is under way (pid {other}): wait for it, or stop it") from error
-    except OSError as error:
-        raise UserError(f"the lock of descriptor {LOCK_FD} cannot be taken: start this through run-all.sh") from error
-    os.ftruncate(LOCK_FD, 0)
-    os.pwrite(LOCK_FD, f"{owner}\n".encode(), 0)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
-import os
 import shutil
 import sys
 import tempfile
@@ -20,13 +18,11 @@ from benchkit.gateway.counters import ServerCounters
 from benchkit.load.driver import Driver, LoadProcess, Step, steps, write_bodies
 from benchkit.load.plan import load_of, plan_cases, plan_differences
 from benchkit.load.progress import Estimate, Progress
+from benchkit.lock import MEASURING
 from benchkit.machine import describe_machine
 from benchkit.model import Environment, ExecutionCount, Machine, Plan, PlannedCase, Probe
 from benchkit.settings import ROOT, Settings, from_arguments
 from benchkit.store import save
-
-LOCK_FD = 5
-"""The shell opened the lock file on this descriptor and keeps it: the lock lasts until the shell is gone."""
 
 MAX_TOKEN_NEED_S = 900.0
 """Session tokens of the gateway live 20 minutes; no step can be promised a token for longer than this."""
@@ -113,7 +109,7 @@ class Session:
         """Check everything that can be checked before anything is started."""
         settings = self._settings = from_arguments(self._arguments)
         find_hey(settings)
-        take_lock(self._arguments.owner)
+        MEASURING.take(self._arguments.owner)
         check_writable(settings.results_dir)
         return ["ok", "true" if settings.config.reporting.generate else "false"]
 
@@ -252,21 +248,6 @@ def find_hey(settings: Settings) -> str:
         source = settings.sources.get("performance.hey_binary", "config.yaml")
         raise UserError(f"{source}: performance.hey_binary = {name!r}: there is no such program; run make setup")
     return found
-
-
-def take_lock(owner: int) -> None:
-    """Refuse to measure while another run measures on this machine: both would measure each other."""
-    try:
-        fcntl.flock(LOCK_FD, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        with contextlib.suppress(OSError, ValueError):
-            pid = int(os.pread(LOCK_FD, 32, 0))
-            raise UserError(f"another run measures on this machine (pid {pid}): wait for it, or stop it") from error
-        raise UserError("another run measures on this machine: wait for it, or stop it") from error
-    except OSError as error:
-        raise UserError("the lock of descriptor 5 cannot be taken: start this through run-configurable.sh") from error
-    os.ftruncate(LOCK_FD, 0)
-    os.pwrite(LOCK_FD, f"{owner}\n".encode(), 0)
 
 
 def check_writable(directory: Path) -> None:

@@ -28,6 +28,7 @@ from benchkit.load.collect import collect
 from benchkit.load.driver import WARM_UP, Driver, Step, write_bodies
 from benchkit.load.plan import plan_cases
 from benchkit.load.progress import Estimate, Progress, span
+from benchkit.lock import MEASURING
 from benchkit.machine import describe_machine
 from benchkit.model import NO_OTHER_SIDE, Plan, PlannedCase, Run, SideOfRun
 from benchkit.session import (
@@ -38,7 +39,6 @@ from benchkit.session import (
     new_run_dir,
     run_fields,
     say,
-    take_lock,
 )
 from benchkit.settings import Settings, from_arguments
 from benchkit.sides import Side, Sides, Wanted, port_is_free, resolve, side_settings
@@ -132,7 +132,7 @@ class SidesSession:
         """Check everything that can be checked before anything is started."""
         settings = self._settings = _paired_settings(from_arguments(self._arguments))
         find_hey(settings)
-        take_lock(self._arguments.owner)
+        MEASURING.take(self._arguments.owner)
         check_writable(settings.results_dir)
         root = default_place().sides
         self._sides = resolve(_wanted(self._arguments, settings), settings, root, is_free=port_is_free)
