@@ -128,6 +128,10 @@ baseline-diff: setup ## Show what BASELINE's newest version changed; or between 
 baseline-rollback: setup ## Make version TO of BASELINE the current one again
 	@$(PYTHON) utils/baseline_manager.py rollback "$(BASELINE)" --to "$(TO)"
 
+.PHONY: baseline-forget
+baseline-forget: setup ## Take CASE (tools/name) out of BASELINE, when config.yaml does not have it any more
+	@$(PYTHON) utils/baseline_manager.py forget "$(BASELINE)" "$(CASE)"
+
 .PHONY: baseline-export
 baseline-export: setup ## Write BASELINE and its history to one file: FILE=baseline.json
 	@$(PYTHON) utils/baseline_manager.py export "$(BASELINE)" $(if $(FILE),--output "$(FILE)")

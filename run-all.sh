@@ -123,16 +123,21 @@ all::end() {
   ALL_REASON=${summary%%$'\n'*}
   ALL_REASON=${ALL_REASON#*: }
   ALL_ENDED=true
-  if [ "$LOAD_REPORT" = true ]; then
-    load::python all_report.py "$ALL_DIR" || log::warn 'the report over all profiles could not be written'
-  fi
+  all::report
   return "$code"
+}
+
+# all::report: the page over all profiles, of what there is.
+all::report() {
+  [ "$LOAD_REPORT" = true ] || return 0
+  load::python all_report.py "$ALL_DIR" || log::warn 'the report over all profiles could not be written'
 }
 
 # all::mark_stopped: whatever ends it early, its state is whole and says so.
 all::mark_stopped() {
   [ -n "$ALL_DIR" ] && [ "$ALL_ENDED" = false ] || return 0
   ALL_REASON="$(load::python run_all.py stop "$ALL_DIR" "$CLEANUP_CODE"); ./run-all.sh --resume goes on"
+  PERF_OPEN_BROWSER=false all::report
 }
 
 # all::index: the list of all runs has this one, too.

@@ -151,6 +151,9 @@ ended() { # its exit code, in $code; one that goes on and on is told to end
     [ "$(state state)" = 'done interrupted pending ' ]
     grep -q "interrupted in medium.*--resume goes on.*(exit $expected)" "$BATS_TEST_TMPDIR/out"
     grep -q Interrupted "$RESULTS_DIR/index.html"
+    # What was measured until then can be looked at.
+    grep -q 'light_<wbr>1' "$RESULTS_DIR"/all_*/report.html
+    rm "$RESULTS_DIR"/all_*/report.html
     : >"$CALLS"
     rm "$CODES/medium"
     all --resume
@@ -159,6 +162,7 @@ ended() { # its exit code, in $code; one that goes on and on is told to end
     [[ $output == *'medium was cut short: it is measured again as a whole, what was measured of it is kept'* ]]
     [ -e "$RESULTS_DIR/medium_1/run.json" ]
     [ "$(state run)" = 'light_1 medium_2 heavy_1 ' ]
+    [ -s "$(echo "$RESULTS_DIR"/all_*/report.html)" ]
     grep -q medium_1 "$RESULTS_DIR"/all_*/all.json
   done
 }

@@ -133,7 +133,7 @@ def all_page(
 ) -> str:
     """The HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.render.fill`."""
     page = build_page(document, profiles, charts_off)
-    scripts = ["all.js", "tools.js"]
+    scripts = ["page.js", "all.js", "tools.js"]
     return fill(PARTS / "all.html", {"page": page}, chart_data(profiles), scripts, chart_library, styles=["tools.css"])
 
 

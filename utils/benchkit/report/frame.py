@@ -38,7 +38,7 @@ def fill_page(
         PARTS / template,
         {"frame": frame, **context},
         plots.data(),
-        ["pages.js", "tools.js"],
+        ["page.js", "pages.js", "tools.js"],
         chart_library,
         styles=["tools.css", "pages.css"],
     )

@@ -37,7 +37,7 @@ def render(page: Page, template: Path, chart_library: str | None) -> str:
     Raises:
         UserError: the template is not there, cannot be read, or is not a template.
     """
-    scripts = ["charts.js", "report.js", "tools.js"]
+    scripts = ["charts.js", "page.js", "report.js", "tools.js"]
     return fill(template, {"page": page}, series(page), scripts, chart_library, styles=["tools.css"])
 
 

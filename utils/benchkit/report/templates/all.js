@@ -1,8 +1,7 @@
 "use strict";
+// The report over all profiles: a line for each case, over the profiles.
 (() => {
-  if (typeof Chart !== "function") return;
   const data = JSON.parse(document.querySelector("script#data").textContent);
-  const canvases = [...document.querySelectorAll("canvas[data-scenario]")];
   const root = document.documentElement;
   const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
   const font = { family: getComputedStyle(document.body).fontFamily, size: 12 };
@@ -50,7 +49,6 @@
   };
 
   const draw = (canvas) => {
-    if (Chart.getChart(canvas)) return;
     const { cases } = data.scenarios[Number(canvas.dataset.scenario)];
     const { metric } = canvas.dataset;
     const values = cases.flatMap((one) => one[metric]).filter((value) => value > 0);
@@ -88,21 +86,6 @@
       },
     });
   };
-  const redraw = () => {
-    for (const canvas of canvases) {
-      Chart.getChart(canvas)?.destroy();
-      draw(canvas);
-    }
-  };
 
-  for (const canvas of canvases) draw(canvas);
-  dark.addEventListener("change", redraw);
-  addEventListener("beforeprint", () => {
-    root.classList.add("paper");
-    redraw();
-  });
-  addEventListener("afterprint", () => {
-    root.classList.remove("paper");
-    redraw();
-  });
+  livePage({ canvases: "canvas[data-scenario]", draw });
 })();

@@ -4,54 +4,7 @@
 (() => {
   const { plots } = JSON.parse(document.querySelector("script#data").textContent);
 
-  // --- what works without charts ------------------------------------------------------------------------------------
-
-  const openLinked = () => {
-    let id = location.hash.slice(1);
-    try {
-      id = decodeURIComponent(id);
-    } catch {
-      return; // not an address of this page
-    }
-    const target = id && document.getElementById(id);
-    const details = target && target.closest("details");
-    if (details) {
-      details.open = true;
-      target.scrollIntoView();
-    }
-  };
-  addEventListener("hashchange", openLinked);
-  openLinked();
-
-  for (const button of document.querySelectorAll("button[data-open]")) {
-    button.parentElement.hidden = false;
-    button.addEventListener("click", () => {
-      for (const one of document.querySelectorAll("details")) one.open = button.dataset.open === "all";
-    });
-  }
-
-  let closed = [];
-  const openForPaper = () => {
-    document.documentElement.classList.add("paper");
-    closed = [...document.querySelectorAll("details:not([open])")];
-    for (const one of closed) one.open = true;
-  };
-  const closeAfterPaper = () => {
-    document.documentElement.classList.remove("paper");
-    for (const one of closed) one.open = false;
-    closed = [];
-  };
-
-  // --- charts -------------------------------------------------------------------------------------------------------
-
-  if (typeof Chart !== "function") {
-    addEventListener("beforeprint", openForPaper);
-    addEventListener("afterprint", closeAfterPaper);
-    return;
-  }
-
   const BAR_PIXELS = 13;
-  const canvases = [...document.querySelectorAll("canvas[data-plot]")];
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const plain = (value) => (Math.abs(value) >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3))));
   const font = { family: getComputedStyle(document.body).fontFamily, size: 12 };
@@ -215,7 +168,6 @@
   };
 
   const draw = (canvas) => {
-    if (Chart.getChart(canvas)) return;
     const plot = plots[canvas.dataset.plot];
     if (plot.horizontal) {
       const height = plot.labels.length * (plot.series.length * BAR_PIXELS + 8) + 60;
@@ -223,44 +175,6 @@
     }
     new Chart(canvas, settings(plot));
   };
-  const redraw = (chosen) => {
-    for (const canvas of chosen) {
-      Chart.getChart(canvas)?.destroy();
-      draw(canvas);
-    }
-  };
-  const drawn = () => canvases.filter((canvas) => Chart.getChart(canvas));
 
-  // A chart is drawn when it comes near the window; in a closed <details> none does.
-  const watcher = new IntersectionObserver(
-    (entries) => {
-      for (const { isIntersecting, target } of entries) {
-        if (isIntersecting) {
-          watcher.unobserve(target);
-          draw(target);
-        }
-      }
-    },
-    { rootMargin: "200px" },
-  );
-  for (const canvas of canvases) watcher.observe(canvas);
-
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw(drawn()));
-
-  let before = [];
-  addEventListener("beforeprint", () => {
-    before = drawn();
-    openForPaper();
-    redraw(canvases);
-  });
-  addEventListener("afterprint", () => {
-    closeAfterPaper();
-    for (const canvas of canvases) {
-      if (!before.includes(canvas)) {
-        Chart.getChart(canvas)?.destroy();
-        watcher.observe(canvas);
-      }
-    }
-    redraw(before);
-  });
+  livePage({ canvases: "canvas[data-plot]", draw });
 })();
