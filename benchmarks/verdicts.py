@@ -55,12 +55,14 @@ from benchkit.settings import Baselines, load_settings
 from benchkit.verdict.compare import compare, compare_paired, undecided
 from benchkit.verdict.rules import WORSE, badness, case_figures
 from benchkit.verdict.runs import load_run
+from benchkit.verdict.statistics import moment
 
 RECORDED = Path(__file__).resolve().parent / "recorded"
 CASES = 20
 FIRST_LOOK = 5
 STORED_SIZES = (1, 2, 5, 10)
 SLOWDOWNS = (5, 10, 20)
+STORED_SLOWDOWNS = (10, 20, 30, 50)
 KEPT = ("p50_latency", "requests_per_sec", "p95_latency")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -294,6 +296,15 @@ class Stored:
     def _figures(self, slot: Slot, place: int) -> Figures:
         return self.record.runs[slot.order[place]].cases[slot.recorded]
 
+    def parts(self, metric: str) -> tuple[float, float]:
+        """Of the noise what all cases of a run share, and what is a case's own (standard deviations, in percent)."""
+        values = np.array(
+            [[badness(METRICS[metric], run.cases[case][metric]) for case in self.cases] for run in self.record.runs]
+        )
+        apart = values - values.mean(axis=0)
+        together = moment(values[0], values)
+        return 100 * float(np.std(np.median(apart, axis=1), ddof=1)), 100 * together.pooled.deviation if together else 0.0
+
     def noise(self, metric: str) -> list[float]:
         """Per case the standard deviation between runs, in percent."""
         found = []
@@ -368,6 +379,8 @@ def _stored_report(stored: Stored, limits: Baselines, report: Report, seed: int)
         f"{_drawn(stored.cases)}; without a noise record, by the default of config.yaml"
     )
     report.noise({name: stored.noise(name) for name in KEPT if all(name in run for run in _figures_of(stored))})
+    shared, own = stored.parts("p50_latency")
+    print(f"  of p50, all cases of a run share {shared:.1f} %, and {own:.1f} % are a case's own")
     for size in STORED_SIZES:
         if size >= len(record.runs):
             print(f"  {size} runs in the baseline: not enough are recorded")
@@ -379,7 +392,7 @@ def _stored_report(stored: Stored, limits: Baselines, report: Report, seed: int)
         )
         promise = (lambda share: share <= MOST_FALSE) if size >= FIRST_LOOK else None
         report.line(f"A/A, {size} runs in the baseline: suites that alarm", alarms, promise)
-        for percent in SLOWDOWNS:
+        for percent in STORED_SLOWDOWNS:
             found = sum(
                 stored.judge(np.random.default_rng([seed, 4, number]), limits, size, percent).found
                 for number in range(report.suites)
