@@ -58,6 +58,14 @@ def test_a_quiet_machine_keeps_every_promise_and_the_same_seed_says_the_same(tmp
     assert first.stdout.endswith("Every promise is kept.\n")
 
 
+def test_on_what_was_recorded_every_promise_is_kept() -> None:
+    done = verdicts("--suites", 25)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert done.stdout.count(" kept\n") == 6
+    assert "35 recorded blocks of 3 cases" in done.stdout
+    assert "20 recorded runs of 18 cases" in done.stdout
+
+
 def test_a_bias_between_the_sides_is_a_promise_that_is_not_kept(tmp_path: Path) -> None:
     done = verdicts("--recorded", recorded(tmp_path / "recorded", bias=0.2), "--suites", 2)
     assert done.returncode == 1
