@@ -303,7 +303,8 @@ class Stored:
         )
         apart = values - values.mean(axis=0)
         together = moment(values[0], values)
-        return 100 * float(np.std(np.median(apart, axis=1), ddof=1)), 100 * together.pooled.deviation if together else 0.0
+        shared = float(np.std(np.median(apart, axis=1), ddof=1))
+        return 100 * shared, 100 * together.pooled.deviation if together else 0.0
 
     def noise(self, metric: str) -> list[float]:
         """Per case the standard deviation between runs, in percent."""

@@ -89,17 +89,22 @@ def env_lines(document: SidesDocument, variants: dict[str, Variant]) -> list[str
 
 
 def _word(compared: MetricComparison) -> str:
-    """One word or three. What lies within the threshold is an effect all the same where its interval excludes 0."""
+    """A few words.
+
+    An interval that excludes 0 shows an effect, also where it lies within the threshold. Where the verdict is open all
+    the same, that may be chance: many settings are measured.
+    """
     if compared.verdict in (Verdict.REGRESSION, Verdict.CRITICAL, Verdict.SLOWER):
         return "costs"
     if compared.verdict is Verdict.IMPROVEMENT:
         return "helps"
     worse_end, better_end = compared.interval or (0.0, 0.0)
+    small = compared.verdict is Verdict.UNCHANGED
     if worse_end > 0:
-        return "helps a little"
+        return "helps a little" if small else "probably helps"
     if better_end < 0:
-        return "costs a little"
-    return "no effect" if compared.verdict is Verdict.UNCHANGED else "undecided"
+        return "costs a little" if small else "probably costs"
+    return "no effect" if small else "undecided"
 
 
 def _comment(text: str) -> list[str]:
