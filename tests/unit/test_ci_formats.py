@@ -123,7 +123,24 @@ def paired() -> RunResult:
     )
 
 
+def all_together() -> RunResult:
+    """The cases together got worse, against the newest and against the oldest runs; none of them did alone."""
+    worse = MetricComparison(verdict=Verdict.REGRESSION, change_percent=-21.0, interval=(-30.0, -12.5))
+    cases = [case("tools/list"), failed_case("tools/call", "http 500", errors={"http 500": 300})]
+    return held(
+        run(cases, exit_code=3),
+        one(Verdict.INCONCLUSIVE),
+        CaseComparison(id="tools/call", verdict=Verdict.INVALID, reason="http 500"),
+        suite={"p50_latency": worse},
+        suite_since_oldest={"p50_latency": worse.model_copy(update={"change_percent": -35.0})},
+        verdict=Verdict.REGRESSION,
+        exit_code=1,
+        reason="the cases together got worse (p50 21.0 % worse)",
+    )
+
+
 SHAPES = {
+    "all together": all_together,
     "every verdict": every_verdict,
     "hostile": hostile,
     "first run": lambda: run_result(run(), None),
@@ -484,6 +501,16 @@ def test_the_summary_of_a_paired_run_names_both_sides_and_the_suite() -> None:
     text = markdown(paired())
     assert "| p50 | -3.2 % | -4.0 % to -2.4 % | slower |" in text
     assert [found.id for found in summary.cases] == ["tools/list"]
+
+
+def test_what_only_all_cases_together_show_is_a_failure_beside_an_error() -> None:
+    result = all_together()
+    read = read_junit(result)
+    assert (read.tests, read.failures, read.errors) == (3, 1, 1)
+    errors = [line for line in annotation_lines(result) if line.startswith("::error")]
+    assert "the cases together got worse" in errors[0]
+    assert "tools/call" in errors[1]
+    assert "| p50 since the oldest runs | -35.0 % | -30.0 % to -12.5 % | regression |" in markdown(result)
 
 
 def test_an_interrupted_run_says_so_whatever_its_comparison_says() -> None:

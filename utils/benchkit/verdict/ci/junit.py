@@ -93,8 +93,9 @@ def _testcase(result: CaseResult) -> ET.Element:
 def _problem(result: RunResult) -> ET.Element:
     suite = _empty_suite(result, "run")
     case = ET.SubElement(suite, "testcase", {"classname": "performance.run", "name": "outcome", "time": "0.000"})
-    ET.SubElement(case, "error", {"type": _text(result.verdict), "message": _text(result.problem)})
-    _count(suite, tests=1, failures=0, errors=1, skipped=0)
+    element = _ELEMENTS[Outcome.FAILED if result.is_regression else Outcome.ERROR]
+    ET.SubElement(case, element, {"type": _text(result.verdict), "message": _text(result.problem)})
+    _count(suite, tests=1, failures=int(result.is_regression), errors=int(not result.is_regression), skipped=0)
     suite.set("time", "0.000")
     return suite
 

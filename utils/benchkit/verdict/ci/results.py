@@ -172,9 +172,18 @@ class RunResult:
     @property
     def problem(self) -> str:
         """Why the run does not pass, where none of its cases shows it; else empty."""
-        if self.exit_code == 0 or any(case.outcome in (Outcome.FAILED, Outcome.ERROR) for case in self.cases):
+        if self.exit_code == 0:
+            return ""
+        # What all cases together show, no error of one of them tells.
+        telling = {Outcome.FAILED} if self.is_regression else {Outcome.FAILED, Outcome.ERROR}
+        if any(case.outcome in telling for case in self.cases):
             return ""
         return f"exit code {self.exit_code}: {self.reason}"
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether it ends as a run does that got worse."""
+        return self.exit_code == ExitCode.REGRESSION
 
     @property
     def worst_first(self) -> list[CaseResult]:

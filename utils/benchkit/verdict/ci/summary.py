@@ -31,7 +31,7 @@ class CiSummary(Model):
     """``ci_summary.json``. ``verdict`` and ``exit_code`` are the run's, ``cases`` are not unchanged, worst first.
 
     ``verdicts`` and ``outcomes`` count all cases. ``suite``: per metric the geometric mean of the change over all cases
-    that decide, as in ``comparison.json``.
+    that decide, as in ``comparison.json``; ``suite_since_oldest`` the same against the oldest accepted runs.
     """
 
     schema_version: Literal[1] = 1
@@ -45,6 +45,7 @@ class CiSummary(Model):
     verdicts: dict[str, int]
     outcomes: dict[str, int]
     suite: dict[str, MetricComparison]
+    suite_since_oldest: dict[str, MetricComparison]
     warnings: list[str]
     cases: list[CiCase]
 
@@ -63,6 +64,7 @@ def ci_summary(result: RunResult) -> CiSummary:
         verdicts=result.counts(),
         outcomes=result.outcomes(),
         suite=comparison.suite if comparison is not None else {},
+        suite_since_oldest=comparison.suite_since_oldest if comparison is not None else {},
         warnings=_warnings(result),
         cases=[
             CiCase(
@@ -118,15 +120,17 @@ def _figure_row(result: CaseResult) -> tuple[str, ...]:
 
 
 def _suite(result: RunResult) -> list[str]:
-    suite = result.comparison.suite if result.comparison is not None else {}
-    if not suite:
+    comparison = result.comparison
+    if comparison is None or not comparison.suite:
         return []
     rows = []
-    for name, metric in suite.items():
-        low, high = metric.interval or (None, None)
-        words = [change_words(METRICS[name], value) for value in (metric.change_percent, low, high)]
-        interval = f"{words[1]} to {words[2]}" if metric.interval else ""
-        rows.append((_cell(METRICS[name].label), _cell(words[0]), _cell(interval), _cell(metric.verdict)))
+    for metrics, since in ((comparison.suite, ""), (comparison.suite_since_oldest, " since the oldest runs")):
+        for name, metric in metrics.items():
+            low, high = metric.interval or (None, None)
+            words = [change_words(METRICS[name], value) for value in (metric.change_percent, low, high)]
+            interval = f"{words[1]} to {words[2]}" if metric.interval else ""
+            label = f"{METRICS[name].label}{since}"
+            rows.append((_cell(label), _cell(words[0]), _cell(interval), _cell(metric.verdict)))
     header = ("all cases together", "change (+ is better)", "95 % interval", "verdict")
     return ["", *_table(header, rows)]
 
