@@ -79,8 +79,8 @@ all::begin() {
   else
     words=(begin "${ALL_PROFILES:-light,medium,heavy}")
   fi
-  ALL_DIR=$(load::python run_all.py "${words[@]}" --owner $$ ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"})
   [ "$(load::python show_settings.py reporting.generate)" = True ] || LOAD_REPORT=false
+  ALL_DIR=$(load::python run_all.py "${words[@]}" --owner $$ ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"})
 }
 
 # all::next: the next profile and its flags, in ALL_FIELDS; none when all are done.

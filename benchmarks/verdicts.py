@@ -53,9 +53,10 @@ from benchkit.model import (
 )
 from benchkit.settings import Baselines, load_settings
 from benchkit.verdict.compare import compare, compare_paired, undecided
+from benchkit.verdict.files import OLDEST_RUNS
 from benchkit.verdict.rules import WORSE, badness, case_figures
 from benchkit.verdict.runs import load_run
-from benchkit.verdict.statistics import moment
+from benchkit.verdict.statistics import FEWEST_TOGETHER, apart
 
 RECORDED = Path(__file__).resolve().parent / "recorded"
 CASES = 20
@@ -202,7 +203,7 @@ class Judged:
 
 def _judged(comparison: Comparison, target: str, blocks: int) -> Judged:
     failed = {case.id for case in comparison.cases if case.verdict in WORSE}
-    # The exit code, for side by side the mean of all cases fails a suite of which no case does.
+    # The exit code, for all cases together fail a suite of which no case does.
     return Judged(alarm=comparison.exit_code == ExitCode.REGRESSION, found=target in failed, blocks=blocks)
 
 
@@ -268,8 +269,10 @@ class Stored:
         self.cases = sorted(set.intersection(*(set(run.cases) for run in record.runs)))
 
     def judge(self, rng: np.random.Generator, limits: Baselines, size: int, percent: float = 0.0) -> Judged:
-        """Draw runs for a baseline and one that is held against it, with its first case slowed down."""
-        slots = draw(rng, self.cases, len(self.record.runs), size + 1, others=False)
+        """Draw runs for a baseline, for its oldest accepted ones, and one that is held against both, a case slowed."""
+        # The first accepted runs are still among the newest until there are more than a baseline keeps.
+        gone = OLDEST_RUNS if size >= limits.keep_runs and len(self.record.runs) > OLDEST_RUNS + size else 0
+        slots = draw(rng, self.cases, len(self.record.runs), gone + size + 1, others=False)
         # All cases are of the same runs, for they share the control scores.
         numbers, load = slots[0].order, (self.record.requests, self.record.concurrency)
         runs = [
@@ -279,18 +282,23 @@ class Stored:
                 cases={slot.identity: self._figures(slot, place) for slot in slots},
                 control_score=self.record.runs[numbers[place]].control_score,
             )
-            for place in range(size)
+            for place in range(gone + size)
         ]
         baseline = Baseline(
-            profile="recorded", version=1, created=NOON, environment=_environment(load), runs=runs, oldest=runs
+            profile="recorded",
+            version=1,
+            created=NOON,
+            environment=_environment(load),
+            runs=runs[gone:],
+            oldest=runs[:OLDEST_RUNS],
         )
         cases = []
         for slot in slots:
-            figures = self._figures(slot, size)
+            figures = self._figures(slot, gone + size)
             if slot is slots[0]:
                 figures = slowed(figures, percent)
             cases.append(_case(slot.identity, [figures], self.record.requests))
-        now = _environment(load, self.record.runs[numbers[size]].control_score)
+        now = _environment(load, self.record.runs[numbers[gone + size]].control_score)
         return _judged(compare(_run("now", cases, now), baseline, limits), slots[0].identity, size)
 
     def _figures(self, slot: Slot, place: int) -> Figures:
@@ -301,10 +309,8 @@ class Stored:
         values = np.array(
             [[badness(METRICS[metric], run.cases[case][metric]) for case in self.cases] for run in self.record.runs]
         )
-        apart = values - values.mean(axis=0)
-        together = moment(values[0], values)
-        shared = float(np.std(np.median(apart, axis=1), ddof=1))
-        return 100 * shared, 100 * together.pooled.deviation if together else 0.0
+        taken = apart(values)
+        return 100 * float(taken.shifts.std(ddof=1)), 100 * taken.pooled.deviation
 
     def noise(self, metric: str) -> list[float]:
         """Per case the standard deviation between runs, in percent."""
@@ -380,8 +386,9 @@ def _stored_report(stored: Stored, limits: Baselines, report: Report, seed: int)
         f"{_drawn(stored.cases)}; without a noise record, by the default of config.yaml"
     )
     report.noise({name: stored.noise(name) for name in KEPT if all(name in run for run in _figures_of(stored))})
-    shared, own = stored.parts("p50_latency")
-    print(f"  of p50, all cases of a run share {shared:.1f} %, and {own:.1f} % are a case's own")
+    if len(stored.cases) >= FEWEST_TOGETHER:
+        shared, own = stored.parts("p50_latency")
+        print(f"  of p50, all cases of a run share {shared:.1f} %, and {own:.1f} % are a case's own")
     for size in STORED_SIZES:
         if size >= len(record.runs):
             print(f"  {size} runs in the baseline: not enough are recorded")

@@ -102,7 +102,7 @@ def _row(noise: NoiseRecord, metric: str, limits: Baselines, hypotheses: int) ->
     by_size = sorted((values[metric], case) for case, values in noise.deviation.items() if metric in values)
     if not by_size:
         return ()
-    prior = recorded_prior(noise, by_size[len(by_size) // 2][1], metric)
+    prior = recorded_prior(noise, by_size[len(by_size) // 2][1], metric, own=True)
     assert prior is not None, "the metric is in the record"
     typical, (largest, worst_case) = median(deviation for deviation, _ in by_size), by_size[-1]
     return (

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
 
 from benchkit.settings import ROOT
 
@@ -71,6 +73,13 @@ def wait_for(what: str, condition: Callable[[], Any]) -> Any:
             return found
         time.sleep(0.05)
     raise AssertionError(f"{what}: not within {PATIENCE_S:.0f} s")
+
+
+def draw_all(browser: Browser) -> None:
+    """Bring every chart near the window, for it is drawn only then."""
+    for canvas in browser.find_elements(By.TAG_NAME, "canvas"):
+        browser.execute_script("arguments[0].scrollIntoView()", canvas)
+        wait_for("a chart", partial(browser.execute_script, "return Boolean(Chart.getChart(arguments[0]))", canvas))
 
 
 def console(browser: Browser) -> list[dict[str, Any]]:

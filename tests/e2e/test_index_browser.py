@@ -18,7 +18,7 @@ from benchkit.model import Run
 from benchkit.report.headline import Tone
 from benchkit.report.index_page import SHOWN, Damaged, IndexRow, index_page
 from benchkit.settings import ROOT
-from browser import Browser, assert_quiet, emulate, violations, visit, wait_for
+from browser import Browser, assert_quiet, draw_all, emulate, violations, visit, wait_for
 from unit import all_factory, documents
 
 pytestmark = pytest.mark.e2e
@@ -70,6 +70,7 @@ def report_of(results: Path) -> str:
 
 def test_every_chart_is_drawn_and_what_is_invalid_is_a_gap(browser: Browser, results: Path) -> None:
     page = visit(browser, report_of(results))
+    draw_all(page)
     charts = page.execute_script(DRAWN)
     assert len(charts) == 4, "two scenarios, throughput and latency"
     for chart in charts:
@@ -100,6 +101,7 @@ def test_small_windows_never_scroll_sideways(browser: Browser, results: Path, sc
 
 def test_charts_follow_the_colour_scheme(browser: Browser, results: Path) -> None:
     page = visit(browser, report_of(results))
+    draw_all(page)
     colour = "return Chart.getChart(document.querySelector('canvas')).data.datasets[0].borderColor"
     light = page.execute_script(colour)
     back = page.execute_script("return getComputedStyle(document.body).backgroundColor")
@@ -126,6 +128,7 @@ def test_hostile_names_are_shown_and_run_nothing(browser: Browser, tmp_path: Pat
     store.save(directory / "all.json", whole)
     write("all_report.py", directory, "--no-open")
     page = visit(browser, (directory / "report.html").as_uri())
+    draw_all(page)
     heads = page.execute_script("return [...document.querySelectorAll('h3')].map((one) => one.textContent)")
     assert heads[: len(names)] == list(names)
     assert all(chart["coloured"] > 50 for chart in page.execute_script(DRAWN)[: 2 * len(names)])

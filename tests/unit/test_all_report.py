@@ -16,7 +16,7 @@ import pytest
 import all_report
 from all_factory import ALL_ID, document_of, entry, run_of_profile, write_all, write_profile
 from benchkit import store
-from benchkit.all_runs import documents_of
+from benchkit.all_runs import documents_of, summary_lines
 from benchkit.errors import run_program
 from benchkit.model import AllRuns, Comparison, MetricComparison, ProfileState, Validity, Verdict
 from benchkit.report import chart_library
@@ -135,6 +135,29 @@ def test_a_slow_slide_is_among_what_got_worse(results: Path) -> None:
     store.save(path, compared.model_copy(update={"cases": [first, *compared.cases[1:]]}))
     (row,) = build_page(document_of(entry("light", 1)), [documents_of(results, entry("light", 1))], "").worse
     assert (row.metric, row.interval.replace(MINUS, "-")) == ("p50 ms since the oldest runs", "-19.0 to -9.0 %")
+
+
+def test_what_only_all_cases_together_show_is_among_what_got_worse(results: Path) -> None:
+    run = run_of_profile("light")
+    write_profile(results, run, {})
+    path = results / run.run_id / "comparison.json"
+    worse = MetricComparison(verdict=Verdict.CRITICAL, change_percent=-41.0, interval=(-60.0, -28.0))
+    slid = worse.model_copy(update={"verdict": Verdict.REGRESSION, "change_percent": -20.0})
+    changed = {
+        "suite": {"p50_latency": worse},
+        "suite_since_oldest": {"p50_latency": slid},
+        "verdict": Verdict.CRITICAL,
+        "exit_code": 1,
+    }
+    store.save(path, store.load(path, Comparison, "comparison").model_copy(update=changed))
+    document, profiles = document_of(entry("light", 1), exit_code=1), [documents_of(results, entry("light", 1))]
+    page = build_page(document, profiles, "")
+    assert page.word == "Critical regression"
+    rows = [(row.case, row.link, row.metric, row.word) for row in page.worse]
+    together = "all cases together"
+    assert rows[0] == (together, "", "p50 ms", "critical")
+    assert rows[1] == (together, "", "p50 ms since the oldest runs", "regression")
+    assert "all" in summary_lines(document, profiles)[2].split()
 
 
 def test_an_invalid_case_is_a_gap_and_never_zero(results: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,24 +86,33 @@ def test_the_machine_makes_nothing_surer(current, references, prior, machine):
     assert abs(with_machine.nearest) <= abs(without.effect) + 1e-12
 
 
+def among(noise: Prior, *, shift: float = 0.0, spread: float = 0.0) -> statistics.Among:
+    nothing = statistics.Apart(np.empty(0), np.empty(0), np.empty(0))
+    return statistics.Among(statistics.Moment(shift, spread, 1, nothing), noise)
+
+
 @given(logs, several, priors, st.floats(-1, 1), st.floats(-1, 1), st.floats(0, 1))
 def test_what_all_cases_share_makes_no_case_surer(current, references, prior, machine, shift, spread):
-    known = statistics.stored(current, references, prior, machine=machine, among=statistics.Among(0.0, 0.0, prior))
-    among = statistics.stored(current, references, prior, machine=machine, among=statistics.Among(shift, spread, prior))
-    assert among.p >= known.p
-    assert abs(among.nearest) <= abs(known.nearest) + 1e-12
-    assert among.low <= known.low + 1e-12
-    assert among.high >= known.high - 1e-12
-    assert among.deviation >= among.sharp >= spread
+    known = statistics.stored(current, references, prior, machine=machine, among=among(prior))
+    case = among(prior, shift=shift, spread=spread)
+    found = statistics.stored(current, references, prior, machine=machine, among=case)
+    assert found.p >= known.p
+    assert abs(found.nearest) <= abs(known.nearest) + 1e-12
+    assert found.low <= known.low + 1e-12
+    assert found.high >= known.high - 1e-12
+    assert found.deviation >= found.sharp >= spread
+    assert found.machine in (machine, shift)
+    assert not found.by_cases or found.machine == shift
 
 
 def test_a_case_is_held_against_its_own_noise_and_its_interval_has_all_of_it():
     references, prior = _exactly(0.1, 6), Prior(0.1, 8.0)
     alone = statistics.stored(0.3, references, prior)
-    among = statistics.stored(0.3, references, prior, among=statistics.Among(0.0, 0.0, Prior(0.03, 8.0)))
-    assert (alone.p > 0.01, among.p < 0.0001) == (True, True)
-    assert (among.low, among.high, among.deviation) == (alone.low, alone.high, alone.deviation)
-    assert statistics.detectable(among, 0.001, 0.1) < statistics.detectable(alone, 0.001, 0.1) / 2
+    found = statistics.stored(0.3, references, prior, among=among(Prior(0.03, 8.0)))
+    assert (alone.p > 0.01, found.p < 0.0001) == (True, True)
+    assert found.low <= alone.low < found.sharp_interval[0] < 0.3 < found.sharp_interval[1] < alone.high <= found.high
+    assert found.deviation == alone.deviation
+    assert statistics.detectable(found, 0.001, 0.1) < statistics.detectable(alone, 0.001, 0.1) / 2
 
 
 def synthetic(chance, runs, cases, *, common=0.1, own=0.03):
@@ -115,20 +125,22 @@ def synthetic(chance, runs, cases, *, common=0.1, own=0.03):
 def test_a_moment_is_what_all_cases_share(seed, runs, cases, shift):
     current, references = synthetic(np.random.default_rng(seed), runs, cases)
     one, other = statistics.moment(current, references), statistics.moment(current + shift, references)
-    assert one.shift == pytest.approx(float(np.median(current - references.mean(axis=0))))
     assert other.shift == pytest.approx(one.shift + shift, abs=1e-9)
-    assert other.spread == pytest.approx(one.spread, abs=1e-9)
-    # What a run shared with no other is no case's own noise.
-    moved = statistics.moment(current, references + np.arange(runs)[:, None])
-    assert moved.deviations == pytest.approx(one.deviations, abs=1e-9)
+    assert (one.samples, other.spread) == (runs, pytest.approx(one.spread, abs=1e-9))
+    # What a run shared with no other is no case's own noise, and it is all of what the runs share.
+    moved = statistics.apart(references + np.arange(runs)[:, None])
+    assert moved.deviations == pytest.approx(one.reference.deviations, abs=1e-9)
+    steps = moved.shifts - one.reference.shifts
+    assert steps - steps[0] == pytest.approx(np.arange(runs), abs=1e-9)
 
 
-def test_the_noise_of_a_moment_is_that_of_one_case_of_one_run():
+@pytest.mark.parametrize("cases", [5, 12, 40])
+def test_the_noise_of_a_moment_is_that_of_one_case_of_one_run(cases):
     chance = np.random.default_rng(3)
-    found = [statistics.moment(*synthetic(chance, runs, 40, own=0.05)) for runs in (2, 4, 10) for _ in range(100)]
-    assert np.median([one.spread for one in found]) == pytest.approx(0.05, rel=0.05)
-    assert np.median([one.pooled.deviation for one in found]) == pytest.approx(0.05, rel=0.05)
-    assert {one.pooled.degrees for one in found} == {40.0, 120.0, 360.0}
+    found = [statistics.moment(*synthetic(chance, runs, cases, own=0.05)) for runs in (2, 4, 10) for _ in range(400)]
+    assert np.mean([one.spread for one in found]) == pytest.approx(0.05, rel=0.12)
+    assert np.median([one.reference.pooled.deviation for one in found]) == pytest.approx(0.05, rel=0.08)
+    assert {one.reference.pooled.degrees for one in found} == {float(cases), 3.0 * cases, 9.0 * cases}
 
 
 def test_a_few_cases_that_changed_do_not_make_the_moment():
@@ -146,21 +158,33 @@ def test_runs_that_lack_cases_tell_of_those_that_they_have():
     references[1, 0] = math.nan
     references[2:, 7] = math.nan  # one value is left, of a run that counts
     found = statistics.moment(current, references)
-    assert found.degrees.tolist() == [1, 2, 2, 2, 2, 2, 2, 0]
-    assert found.deviations[7] == 0.0
-    assert np.isfinite([found.shift, found.spread, *found.deviations]).all()
+    assert found.reference.degrees.tolist() == [1, 2, 2, 2, 2, 2, 2, 0]
+    assert (found.reference.deviations[7], len(found.reference.shifts), found.samples) == (0.0, 3, 1)
+    assert np.isfinite([found.shift, found.spread, *found.reference.deviations]).all()
 
 
-def test_the_default_gives_way_to_what_all_cases_show_and_a_record_does_not():
+def test_what_is_known_before_gives_way_to_what_all_cases_show():
     current, references = synthetic(np.random.default_rng(8), 10, 20)
-    shared, default = statistics.moment(current, references), Prior(0.2, 8.0)
-    pooled = statistics.case_among(shared, 0, default, pooled=True)
-    recorded = statistics.case_among(shared, 0, default, pooled=False)
-    assert pooled.noise.deviation < 0.06 < 0.1 < recorded.noise.deviation
-    assert pooled.noise.degrees == statistics.MOST_DEGREES
-    # A single run shows nothing: the default is all there is.
-    first = statistics.case_among(statistics.moment(current, references[:1]), 0, default, pooled=True)
+    found = statistics.case_among(statistics.moment(current, references), 0, Prior(0.2, 8.0))
+    assert found.noise.deviation < 0.06
+    assert found.noise.degrees == statistics.MOST_DEGREES
+    # A single run shows nothing: what is known before is all there is.
+    first = statistics.case_among(statistics.moment(current, references[:1]), 0, Prior(0.2, 8.0))
     assert (first.noise.deviation, first.noise.degrees) == pytest.approx((0.2, 8.0))
+
+
+def test_what_excuses_each_case_accuses_all_of_them():
+    current, references = synthetic(np.random.default_rng(9), 10, 20, common=0.02)
+    prior = Prior(0.02, 8.0)
+    assert statistics.together(statistics.moment(current, references), prior).p > 0.05
+    # Twelve of twenty: the median is among them, a mean would hardly be.
+    current[:12] += 0.15
+    current[12] -= 3.0
+    shared = statistics.moment(current, references)
+    found = statistics.together(shared, prior)
+    assert (found.effect, found.samples, found.own) == (shared.shift, 10, 1)
+    assert found.p < 0.005
+    assert statistics.together(shared, prior, machine=shared.shift).p == 1.0
 
 
 @pytest.mark.parametrize(
@@ -328,6 +352,16 @@ def test_the_number_of_blocks_that_would_decide_does_decide():
 def test_no_number_of_runs_repairs_the_noise_of_the_run_itself():
     estimate = statistics.stored(0.03, _exactly(0.08, 3), Prior(0.08, 8.0))
     assert statistics.decided_by(estimate, 0.001, worse=0.0, better=-0.05, within=(-0.1, 0.1)) is None
+
+
+def test_more_runs_are_not_promised_to_make_surer_than_they_can():
+    case = among(Prior(0.05, statistics.MOST_DEGREES))
+    found = statistics.stored(0.26, _exactly(0.05, 9), Prior(0.05, 8.0), among=case)
+    limits = {"worse": 0.0, "better": -0.05, "within": (-0.1, 0.1)}
+    assert statistics.decided_by(found, 0.0002, **limits) is None
+    assert statistics.decided_by(replace(found, most_degrees=math.inf), 0.0002, **limits) > 10
+    assert statistics.decided_by(found, 0.01, **limits, most=10) == 10
+    assert statistics.decided_by(found, 0.01, **limits, most=9) is None
 
 
 def test_what_the_machine_hides_no_number_of_runs_decides():

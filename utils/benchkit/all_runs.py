@@ -18,7 +18,6 @@ from benchkit import store
 from benchkit.errors import ExitCode, UserError, severity, worst_code
 from benchkit.load.plan import load_of
 from benchkit.model import (
-    REGRESSIONS,
     AllRuns,
     Comparison,
     ProfileRun,
@@ -32,6 +31,7 @@ from benchkit.report.all_page import ProfileDocuments
 from benchkit.report.headline import headline
 from benchkit.settings import Settings
 from benchkit.verdict.history import StoredRun, sent_by, tally_of
+from benchkit.verdict.outcome import worse_cases
 
 DOCUMENT = "all.json"
 WHAT = "run over all profiles"
@@ -202,7 +202,7 @@ def _summary_row(one: ProfileDocuments) -> tuple[str, ...]:
         return (entry.profile, "Not measured", "-", "-", "-", *end)
     tally = tally_of(run)
     measured = sum(tally.values()) - tally.get(Validity.SKIPPED, 0)
-    worse = "-" if comparison is None else str(sum(case.verdict in REGRESSIONS for case in comparison.cases))
+    worse = "-" if comparison is None else worse_cases(comparison)
     word = headline(run, comparison).word
     return (entry.profile, word, f"{tally.get(Validity.VALID, 0)}/{measured}", worse, str(sent_by(run)), *end)
 

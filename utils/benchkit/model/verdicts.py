@@ -48,7 +48,8 @@ class Baseline(Model):
 class NoiseRecord(Model):
     """``baselines/noise_<profile>.json``: how much runs of one unchanged gateway differ on this machine (A/A).
 
-    ``deviation``: per case and metric the standard deviation of the natural logarithm between ``runs`` runs.
+    ``deviation``: per case and metric the standard deviation of the natural logarithm between ``runs`` runs. ``own``:
+    what of it a case does not share with the others of its run; without the metrics that too few cases have.
     """
 
     schema_version: Literal[1] = 1
@@ -57,6 +58,7 @@ class NoiseRecord(Model):
     environment: Environment
     runs: list[str]
     deviation: dict[str, Figures]
+    own: dict[str, Figures] = Field(default_factory=dict)
 
 
 class Verdict(StrEnum):
@@ -147,8 +149,9 @@ class PairedReference(Model):
 class Comparison(Model):
     """``comparison.json``: a run held against a baseline, or a gateway against another.
 
-    ``suite``: metric to the geometric mean of its change over all cases that decide, with its interval; the first thing
-    to look at, for what all cases share is the machine's or the gateway's doing and not one case's.
+    ``suite``: metric to its change over all cases that decide, with its interval: side by side, and of fewer than five
+    cases, the geometric mean, else against a baseline the median. The first thing to look at, for what all cases share
+    is the machine's or the gateway's doing and not one case's.
     ``suite_since_oldest``: the same, against the oldest accepted runs. ``significance`` is the share of false alarms
     that the correction over the ``hypotheses`` allows for, over all looks.
     """

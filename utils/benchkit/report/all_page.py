@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -26,8 +26,10 @@ from benchkit.report import figures
 from benchkit.report.figures import ABSENT
 from benchkit.report.headline import VALIDITY_TONES, VERDICT_TONES, Tone, headline, sentence
 from benchkit.report.render import PARTS, fill
+from benchkit.verdict.outcome import worse_cases
 
 _WORSE_FIRST = (Verdict.CRITICAL, Verdict.REGRESSION)
+_SINCE = " since the oldest runs"
 _CHARTED = ("requests_per_sec", "p95_latency")
 
 
@@ -55,7 +57,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Worse:
-    """A metric of a case that got worse beyond doubt."""
+    """A metric of a case, or of all cases together (then without ``link``), that got worse beyond doubt."""
 
     profile: str
     case: str
@@ -141,7 +143,7 @@ def build_page(document: AllRuns, profiles: Sequence[ProfileDocuments], charts_o
     """What the page shows, from the documents alone."""
     worse = _worse(profiles)
     problems = _problems(profiles)
-    word, tone, text = _verdict(document, profiles, worse)
+    word, tone, text = _verdict(document, profiles)
     measured = [one for one in profiles if one.run is not None]
     return Page(
         run_id=document.run_id,
@@ -191,7 +193,7 @@ def chart_data(profiles: Sequence[ProfileDocuments]) -> dict[str, Any]:
 # The verdict
 
 
-def _verdict(document: AllRuns, profiles: Sequence[ProfileDocuments], worse: Sequence[Worse]) -> tuple[str, Tone, str]:
+def _verdict(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> tuple[str, Tone, str]:
     """A word with its tone, and one sentence."""
     text = sentence(document.reason)
     if any(one.entry.state is ProfileState.INTERRUPTED for one in profiles):
@@ -200,7 +202,7 @@ def _verdict(document: AllRuns, profiles: Sequence[ProfileDocuments], worse: Seq
         left = ", ".join(one.entry.profile for one in profiles if one.entry.state is not ProfileState.DONE)
         return "Not complete", Tone.WARN, f"Still to be measured: {left}."
     if document.exit_code == 1:
-        critical = any(one.word == Verdict.CRITICAL for one in worse)
+        critical = any(one.comparison and one.comparison.verdict is Verdict.CRITICAL for one in profiles)
         return ("Critical regression" if critical else "Regression"), Tone.BAD, text
     words = {0: ("Passed", Tone.GOOD), 3: ("Invalid", Tone.BAD), 4: ("Inconclusive", Tone.WARN)}
     return (*words.get(document.exit_code, ("Failed", Tone.BAD)), text)
@@ -250,14 +252,22 @@ def _facts(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> list[tupl
 def _worse(profiles: Sequence[ProfileDocuments]) -> list[Worse]:
     """Every metric that got worse beyond doubt, critical ones first, and then the largest change."""
     found = [
-        (_WORSE_FIRST.index(compared.verdict), compared.change_percent or 0.0, _worse_row(one, case.id, name, where))
+        (_WORSE_FIRST.index(compared.verdict), compared.change_percent or 0.0, _worse_row(one, case, name, where))
         for one in profiles
-        for case in (one.comparison.cases if one.comparison else [])
-        for where in (_Reference("", case.metrics), _Reference(" since the oldest runs", case.since_oldest))
+        for case, where in (_judged(one.comparison) if one.comparison else [])
         for name, compared in where.metrics.items()
         if compared.verdict in REGRESSIONS and not compared.advisory
     ]
     return [row for _, _, row in sorted(found, key=lambda item: item[:2])]
+
+
+def _judged(comparison: Comparison) -> Iterator[tuple[str, _Reference]]:
+    """All that a comparison judged: its cases together (without an id), then each; against either reference."""
+    for metrics, since in ((comparison.suite, ""), (comparison.suite_since_oldest, _SINCE)):
+        yield "", _Reference(since, metrics)
+    for case in comparison.cases:
+        for metrics, since in ((case.metrics, ""), (case.since_oldest, _SINCE)):
+            yield case.id, _Reference(since, metrics)
 
 
 @dataclass(frozen=True)
@@ -274,8 +284,8 @@ def _worse_row(one: ProfileDocuments, case: str, name: str, reference: _Referenc
     change = compared.change_percent
     return Worse(
         profile=one.entry.profile,
-        case=case,
-        link=_link(one, case),
+        case=case or "all cases together",
+        link=_link(one, case) if case else "",
         metric=f"{figures.heading(name)}{reference.words}",
         current=_plain(name, compared.current),
         reference=_plain(name, compared.reference),
@@ -359,10 +369,7 @@ def _profile_cells(one: ProfileDocuments) -> list[tuple[str, Figure]]:
 
 def _got_worse(comparison: Comparison | None) -> Figure:
     """Cases with a regression."""
-    if comparison is None:
-        return Figure()
-    number = sum(case.verdict in REGRESSIONS for case in comparison.cases)
-    return Figure(str(number), number)
+    return Figure() if comparison is None else Figure(worse_cases(comparison), worse_cases(comparison))
 
 
 def _median(cases: Sequence[Case], name: str) -> Figure:

@@ -75,7 +75,7 @@ class ComparedRow:
 
 @dataclass(frozen=True)
 class SuiteRow:
-    """A metric's change in the mean of all cases that decide."""
+    """A metric's change over all cases that decide."""
 
     label: str
     change: Change

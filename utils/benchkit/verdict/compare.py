@@ -61,7 +61,7 @@ from benchkit.verdict.judging import (
     settled,
     stored_finding,
 )
-from benchkit.verdict.noise import is_recorded, misfit, prior_of
+from benchkit.verdict.noise import misfit, prior_of
 from benchkit.verdict.outcome import Outcome, by_errors_alone, judged_case, outcome, together
 from benchkit.verdict.rules import (
     badness,
@@ -72,7 +72,7 @@ from benchkit.verdict.rules import (
     requests_of,
     shown_metrics,
 )
-from benchkit.verdict.statistics import Among, Estimate, Prior
+from benchkit.verdict.statistics import Among, Estimate, Moment, Prior
 
 
 def compare(run: Run, baseline: Baseline, limits: Baselines, noise: NoiseRecord | None = None) -> Comparison:
@@ -210,11 +210,19 @@ class _Reference:
 
 @dataclass(frozen=True)
 class _Held:
-    """A run as it was held against a reference: its metrics, and the means over its cases."""
+    """A run as it was held against a reference: its metrics, what all cases together say, and how much was judged."""
 
-    findings: dict[Key, Finding]
-    metrics: dict[Key, MetricComparison]
-    suite: dict[str, MetricComparison]
+    metrics: dict[Key, MetricComparison] = field(default_factory=dict)
+    suite: dict[str, MetricComparison] = field(default_factory=dict)
+    hypotheses: int = 0
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What the cases that a metric decides say together; ``places``: where each stands in the moment's arrays."""
+
+    moment: Moment
+    places: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -227,8 +235,7 @@ class _Stored:
 
     def held(self, reference: _Reference) -> _Held:
         """The run against a reference."""
-        findings = self._findings(reference)
-        return _Held(findings, settle(findings, self.limits), self._suite(reference, findings))
+        return self._held(reference, deciding_only=False)
 
     def slides(self, newest: _Reference, oldest: _Reference) -> _Held:
         """What decides, held against the oldest accepted runs; nothing where those still are the reference.
@@ -236,18 +243,24 @@ class _Stored:
         A family of its own: were both looked at together, each would hide behind the other's number.
         """
         if not oldest.runs or _ids(newest) == _ids(oldest):
-            return _Held({}, {}, {})
-        findings = {key: one for key, one in self._findings(oldest).items() if one.is_hypothesis}
-        return _Held(findings, settle(findings, self.limits), self._suite(oldest, findings))
+            return _Held()
+        return self._held(oldest, deciding_only=True)
 
-    def _findings(self, reference: _Reference) -> dict[Key, Finding]:
-        """Every metric of every valid case."""
+    def _held(self, reference: _Reference, *, deciding_only: bool) -> _Held:
         values = _references(reference.runs)
-        among = {
+        shared = {name: one for name in self.limits.gate if (one := self._shared(reference, name, values))}
+        findings = {
             key: one
-            for name in (shown_metrics(self.limits) if self._allows_noise else [])
-            for key, one in self._among(reference, name, values).items()
+            for key, one in self._findings(reference, values, shared).items()
+            if one.is_hypothesis or not deciding_only
         }
+        suite = self._suite(reference, findings, shared)
+        return _Held(settle(findings, self.limits), suite, _hypotheses(findings))
+
+    def _findings(
+        self, reference: _Reference, values: Mapping[str, _Values], shared: Mapping[str, _Shared]
+    ) -> dict[Key, Finding]:
+        """Every metric of every valid case."""
         found = {}
         for case in self._valid():
             figures, deciding = case_figures(case), self._deciding(case)
@@ -258,76 +271,88 @@ class _Stored:
                     values.get(case.id, {}).get(name, []),
                     threshold=self.limits.threshold(name, case.id),
                     advisory=name not in deciding,
-                    known=Known(self._prior(case, name), reference.machine, among.get((case.id, name))),
+                    known=Known(self._prior(case, name), reference.machine, self._among(case, name, shared.get(name))),
                 )
                 if finding is not None:
                     found[case.id, name] = finding
         return found
 
-    def _among(self, reference: _Reference, name: str, values: Mapping[str, _Values]) -> dict[Key, Among]:
-        """Each case among the others, by what they say of one metric; empty where there are too few."""
-        metric = METRICS[name]
-        cases = [
-            (case, figures[name])
-            for case in self._valid()
-            if name in (figures := case_figures(case))
-            and not metric.absolute
-            and is_ratio(figures[name])
-            and (before := values.get(case.id, {}).get(name))
-            and all(map(is_ratio, before))
-        ]
-        rows = [[run.cases.get(case.id, {}).get(name) for case, _ in cases] for run in reference.runs]
-        shared = statistics.moment(
-            [badness(metric, value) for _, value in cases],
-            [[math.nan if value is None else badness(metric, value) for value in row] for row in rows],
-        )
-        if shared is None:
-            return {}
-        return {
-            (case.id, name): statistics.case_among(
-                shared, place, self._prior(case, name), pooled=not is_recorded(self.noise, name)
-            )
-            for place, (case, _) in enumerate(cases)
-        }
+    def _shared(self, reference: _Reference, name: str, values: Mapping[str, _Values]) -> _Shared | None:
+        """What the cases that a metric decides say together; ``None`` where too few can be held against anything.
 
-    def _suite(self, reference: _Reference, findings: Mapping[Key, Finding]) -> dict[str, MetricComparison]:
-        """Per gating metric the mean over the cases that it decides.
+        Also where no noise is allowed for: then what all share is no moment's, but the gateway's.
+        """
+        if not self._allows_noise(name):
+            return None
+        now = {
+            case.id: figures[name]
+            for case in self._valid()
+            if name in self._deciding(case)
+            and name in (figures := case_figures(case))
+            and (before := values.get(case.id, {}).get(name))
+            and all(map(is_ratio, [figures[name], *before]))
+        }
+        rows = [[run.cases.get(case, {}).get(name, math.nan) for case in now] for run in reference.runs]
+        turned = [[value if math.isnan(value) else badness(METRICS[name], value) for value in row] for row in rows]
+        moment = statistics.moment([badness(METRICS[name], value) for value in now.values()], turned)
+        return _Shared(moment, {case: place for place, case in enumerate(now)}) if moment else None
+
+    def _among(self, case: Case, name: str, shared: _Shared | None) -> Among | None:
+        if shared is None or case.id not in shared.places:
+            return None
+        return statistics.case_among(shared.moment, shared.places[case.id], self._prior(case, name, own=True))
+
+    def _suite(
+        self, reference: _Reference, findings: Mapping[Key, Finding], shared: Mapping[str, _Shared]
+    ) -> dict[str, MetricComparison]:
+        """Per gating metric what the cases that it decides say together: what they share, else their mean.
 
         It decides, as the cases themselves do: what all of them share accuses none of them, so it has to be judged
-        here. Only runs that have all of these cases count. The cases of one run share its moment, so their mean is
-        taken to be as noisy as one of them.
+        here. The cases of one run share its moment, so together they are taken to be as noisy as one of them.
         """
-        current = {case.id: case for case in self._valid()}
-        figures = {identity: case_figures(case) for identity, case in current.items()}
         suite = {}
         for metric in self.limits.gate:
             cases = _deciding_cases(findings, metric)
-            means = [
-                _mean(METRICS[metric], [run.cases[case][metric] for case in cases])
-                for run in reference.runs
-                if cases and all(metric in run.cases.get(case, {}) for case in cases)
-            ]
-            if means:
-                now = _mean(METRICS[metric], [figures[case][metric] for case in cases])
-                prior = _pooled([self._prior(current[case], metric) for case in cases])
-                estimate = statistics.stored(now, means, prior, machine=reference.machine)
-                finding = _suite_finding(metric, estimate, self.limits)
-                suite[metric] = settled(finding, None, _suite_level(self.limits), self.limits)
+            if not cases:
+                continue
+            prior = _pooled([self._prior(case, metric) for case in self._valid() if case.id in cases])
+            if metric in shared:
+                estimate = statistics.together(shared[metric].moment, prior, machine=reference.machine)
+            else:
+                means = self._means(reference, metric, cases)
+                if not means:
+                    continue
+                estimate = statistics.stored(means[0], means[1:], prior, machine=reference.machine)
+            finding = _suite_finding(metric, estimate, self.limits)
+            suite[metric] = settled(finding, None, _suite_level(self.limits), self.limits)
         return suite
 
-    @property
-    def _allows_noise(self) -> bool:
-        return bool(self.limits.noise or self.noise)
+    def _means(self, reference: _Reference, metric: str, cases: Sequence[str]) -> list[float]:
+        """A metric's mean over the cases: of this run, then of each of the reference's that has all of them.
+
+        Empty where none has.
+        """
+        current = {case.id: case_figures(case) for case in self._valid()}
+        runs = [run.cases for run in reference.runs if all(metric in run.cases.get(case, {}) for case in cases)]
+        return (
+            [_mean(METRICS[metric], [run[case][metric] for case in cases]) for run in [current, *runs]] if runs else []
+        )
+
+    def _allows_noise(self, metric: str | None = None) -> bool:
+        """Whether any noise is allowed for, in a metric or at all."""
+        if self.noise is not None:
+            return True
+        return bool(self.limits.noise) if metric is None else self.limits.noise_of(metric) > 0
 
     def _valid(self) -> list[Case]:
         return [case for case in self.run.cases if case.validity is Validity.VALID]
 
     def _deciding(self, case: Case) -> set[str]:
         # Where no noise is allowed for, stalls are not either.
-        return deciding_metrics(case, self.limits, steady=self._allows_noise)
+        return deciding_metrics(case, self.limits, steady=self._allows_noise())
 
-    def _prior(self, case: Case, metric: str) -> Prior:
-        return prior_of(self.noise, self.limits, case.id, metric, requests_of(case))
+    def _prior(self, case: Case, metric: str, *, own: bool = False) -> Prior:
+        return prior_of(self.noise, self.limits, case.id, metric, requests_of(case), own=own)
 
 
 def _against_stored(judging: _Stored, baseline: Baseline) -> _Judged:
@@ -344,7 +369,7 @@ def _against_stored(judging: _Stored, baseline: Baseline) -> _Judged:
     cases = _stored_cases(run, newest, now.metrics, since.metrics, oldest.first)
     cases += _missing(run, newest, baseline.profile)
     found = together(outcome(run, cases), now.suite, since.suite, oldest.first)
-    return _Judged(found, cases, now.suite, _hypotheses(now.findings), since.suite)
+    return _Judged(found, cases, now.suite, now.hypotheses, since.suite)
 
 
 def _mean(metric: Metric, values: Sequence[float]) -> float:

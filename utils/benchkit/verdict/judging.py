@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 
 from benchkit.model import CHANGES, METRICS, Metric, MetricComparison, Verdict
@@ -35,7 +35,6 @@ class Finding:
     """One metric of one case, before it is known how many of them are judged together.
 
     ``estimate`` is absent for an absolute metric and where there is nothing to compare; then ``unjudged`` says why.
-    ``among``: how it stands among the run's other cases.
     """
 
     metric: Metric
@@ -46,17 +45,11 @@ class Finding:
     estimate: Estimate | None = None
     sign_flip: float | None = None
     unjudged: tuple[Verdict, str] | None = None
-    among: Among | None = None
 
     @property
     def is_hypothesis(self) -> bool:
         """Whether it is one of those that the correction over the suite is for."""
         return self.estimate is not None and not self.advisory
-
-    @property
-    def is_explained_by_all(self) -> bool:
-        """Whether it is the other cases, not the control work, that say what may be the machine's own speed."""
-        return self.among is not None and self.estimate is not None and self.estimate.machine == self.among.shift
 
 
 @dataclass(frozen=True)
@@ -96,7 +89,7 @@ def stored_finding(
         machine=known.machine,
         among=known.among,
     )
-    return replace(sides.with_estimate(estimate), among=known.among)
+    return sides.with_estimate(estimate)
 
 
 def paired_finding(
@@ -310,6 +303,7 @@ def _decided_by(finding: Finding, estimate: Estimate, level: Level, limits: Base
         worse=0.0,
         better=effect_of(metric, limits.improvement_threshold),
         within=(effect_of(metric, threshold), effect_of(metric, -threshold)),
+        most=limits.keep_runs if estimate.own else statistics.MOST_SAMPLES,
     )
 
 
@@ -328,14 +322,14 @@ def _reason(finding: Finding, compared: MetricComparison) -> str:
         return f"between {worse_end:+.1f} and {better_end:+.1f} %, so within {finding.threshold:g} %"
     words = _moved(compared)
     if compared.verdict is Verdict.INCONCLUSIVE:
-        return f"{words}: {_undecided(finding, compared, estimate, noun)}"
+        return f"{words}: {_undecided(compared, estimate, noun)}"
     if compared.q_value is not None:
         words += f", q = {compared.q_value:.2g}" if compared.q_value >= _SMALLEST_TOLD else f", q < {_SMALLEST_TOLD:g}"
     words += f", {number(estimate.samples, noun)}"
     if compared.verdict is Verdict.SLOWER:
         words += f", below the threshold of {finding.threshold:g} %"
     if estimate.machine and abs(estimate.nearest) < abs(estimate.effect):
-        other = "what all cases share" if finding.is_explained_by_all else "the machine's own speed"
+        other = "what all cases share" if estimate.by_cases else "the machine's own speed"
         words += f"; at least {abs(percent(finding.metric, estimate.nearest)):.1f} % of it is not {other}"
     return words
 
@@ -348,14 +342,14 @@ def _moved(compared: MetricComparison) -> str:
     return f"{change:.1f} % better ({interval[0] + 0.0:.1f} to {interval[1]:.1f})"
 
 
-def _undecided(finding: Finding, compared: MetricComparison, estimate: Estimate, noun: str) -> str:
+def _undecided(compared: MetricComparison, estimate: Estimate, noun: str) -> str:
     seen = f"noise allows to see {compared.detectable_percent:.0f} % with {number(estimate.samples, noun)}"
     if compared.decided_by is not None:
         return f"{seen}; {number(compared.decided_by, noun)} would decide"
     if abs(estimate.machine) >= _WORTH_TELLING:
         changed = "slower" if estimate.machine > 0 else "faster"
         changed = f"{100 * math.expm1(abs(estimate.machine)):.0f} % {changed}"
-        if finding.is_explained_by_all:
+        if estimate.by_cases:
             seen += f", and all cases together are {changed} than they were"
         else:
             seen += f", and the machine is {changed} than it was"

@@ -8,7 +8,7 @@ their own noise, it knows.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -57,35 +57,34 @@ def default_prior(limits: Baselines, metric: str, requests: int) -> Prior:
     return Prior(scaled / 100, DEFAULT_DEGREES)
 
 
-def recorded_prior(noise: NoiseRecord, case: str, metric: str) -> Prior | None:
+def recorded_prior(noise: NoiseRecord, case: str, metric: str, *, own: bool = False) -> Prior | None:
     """What the record says of a case's metric, drawn towards what it says of the metric in all cases.
 
-    ``None`` where the record does not have the metric.
+    ``own``: of what the case does not share with the others of its run; the whole noise, which is larger, where the
+    record was made of too few cases to tell. ``None`` where the record does not have the metric.
     """
-    pooled = pooled_deviation(noise, metric)
+    known = noise.own if own and pooled_deviation(noise.own, metric) is not None else noise.deviation
+    pooled = pooled_deviation(known, metric)
     if pooled is None:
         return None
     degrees = min(statistics.MOST_DEGREES, len(noise.runs) - 1.0)
-    own = noise.deviation.get(case, {}).get(metric)
-    if own is None:
+    of_case = known.get(case, {}).get(metric)
+    if of_case is None:
         return Prior(pooled, min(POOLED_DEGREES, degrees))
-    return Prior(statistics.moderated(own, degrees, Prior(pooled, POOLED_DEGREES)).deviation, degrees)
+    return Prior(statistics.moderated(of_case, degrees, Prior(pooled, POOLED_DEGREES)).deviation, degrees)
 
 
-def is_recorded(noise: NoiseRecord | None, metric: str) -> bool:
-    """Whether :func:`prior_of` is the record's word, not the default."""
-    return noise is not None and pooled_deviation(noise, metric) is not None
-
-
-def pooled_deviation(noise: NoiseRecord, metric: str) -> float | None:
+def pooled_deviation(deviations: Mapping[str, Figures], metric: str) -> float | None:
     """The root mean square of a metric's deviation over the cases; ``None`` where none has it."""
-    values = [figures[metric] for figures in noise.deviation.values() if metric in figures]
+    values = [figures[metric] for figures in deviations.values() if metric in figures]
     return float(np.sqrt(np.mean(np.square(values)))) if values else None
 
 
-def prior_of(noise: NoiseRecord | None, limits: Baselines, case: str, metric: str, requests: int) -> Prior:
-    """The record's word where it has one, else the default."""
-    recorded = recorded_prior(noise, case, metric) if noise is not None else None
+def prior_of(
+    noise: NoiseRecord | None, limits: Baselines, case: str, metric: str, requests: int, *, own: bool = False
+) -> Prior:
+    """The record's word where it has one, else the default; ``own`` as for :func:`recorded_prior`."""
+    recorded = recorded_prior(noise, case, metric, own=own) if noise is not None else None
     return recorded or default_prior(limits, metric, requests)
 
 
@@ -143,6 +142,7 @@ def make_record(runs: Sequence[Run], profile: str) -> NoiseRecord:
         environment=ordered[-1].environment,
         runs=[run.run_id for run in ordered],
         deviation=deviation,
+        own=_own(ordered, deviation),
     )
 
 
@@ -166,18 +166,39 @@ def _require_alike(first: Run, run: Run) -> None:
 
 
 def _deviations(runs: Sequence[Run]) -> dict[str, Figures]:
-    values: dict[str, dict[str, list[float]]] = {}
-    for run in runs:
+    found: dict[str, Figures] = {}
+    for (case, name), logs in _logarithms(runs).items():
+        values = [value for value in logs if not math.isnan(value)]
+        if len(values) >= MIN_RUNS:
+            found.setdefault(case, {})[name] = round(float(np.std(values, ddof=1)), 6)
+    return found
+
+
+def _own(runs: Sequence[Run], deviation: Mapping[str, Figures]) -> dict[str, Figures]:
+    """What of each deviation a case does not share with the others of its run; nothing of a metric of too few cases."""
+    logs = _logarithms(runs)
+    found: dict[str, Figures] = {}
+    for name in dict.fromkeys(name for figures in deviation.values() for name in figures):
+        cases = [case for case, figures in deviation.items() if name in figures]
+        if len(cases) < statistics.FEWEST_TOGETHER:
+            continue
+        taken = statistics.apart(np.array([logs[case, name] for case in cases]).T)
+        for case, own, degrees in zip(cases, taken.deviations, taken.degrees, strict=True):
+            if degrees >= MIN_RUNS - 1:
+                found.setdefault(case, {})[name] = round(float(own), 6)
+    return found
+
+
+def _logarithms(runs: Sequence[Run]) -> dict[tuple[str, str], list[float]]:
+    """Per case and metric a value for each run, nan where a run does not have it."""
+    values: dict[tuple[str, str], list[float]] = {}
+    for place, run in enumerate(runs):
         for case in run.cases:
             if case.validity is Validity.VALID:
                 for name, value in case_figures(case).items():
                     if not METRICS[name].absolute and name not in DERIVED and is_ratio(value):
-                        values.setdefault(case.id, {}).setdefault(name, []).append(math.log(value))
-    found = {
-        case: {name: round(float(np.std(logs, ddof=1)), 6) for name, logs in metrics.items() if len(logs) >= MIN_RUNS}
-        for case, metrics in values.items()
-    }
-    return {case: metrics for case, metrics in found.items() if metrics}
+                        values.setdefault((case.id, name), [math.nan] * len(runs))[place] = math.log(value)
+    return values
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from benchkit.errors import ExitCode
-from benchkit.model import METRICS, CaseComparison, MetricComparison, Run, RunStatus, Validity, Verdict
+from benchkit.model import METRICS, CaseComparison, Comparison, MetricComparison, Run, RunStatus, Validity, Verdict
 from benchkit.verdict.rules import BY_SEVERITY, ERROR_RATE, WORSE, number, worst
 
 JUDGED = frozenset(
@@ -119,24 +119,31 @@ def together(
     since_oldest: Mapping[str, MetricComparison] | None = None,
     oldest: str = "",
 ) -> Outcome:
-    """The outcome after the means over all cases had their say.
+    """The outcome after all cases together had their say.
 
-    ``since_oldest``: those held against the oldest accepted runs, of which ``oldest`` is the first.
+    ``since_oldest``: held against the oldest accepted runs, of which ``oldest`` is the first.
     """
-    worse = _worse(suite)
-    slid = _worse(since_oldest or {})
-    if not worse and not slid:
-        return found
-    verdict = worst(compared.verdict for compared in [*worse.values(), *slid.values()])
-    if found.exit_code is ExitCode.REGRESSION:
-        return Outcome(worst([found.verdict, verdict]), found.exit_code, found.sentence)
+    worse, slid = _with(WORSE, suite), _with(WORSE, since_oldest or {})
+    better = _with({Verdict.IMPROVEMENT}, suite)
     words = [f"got worse ({_reasons(worse)})"] if worse else []
     words += [f"slid since {oldest} ({_reasons(slid)})"] if slid else []
-    return Outcome(verdict, ExitCode.REGRESSION, f"the cases together {' and '.join(words)}; {found.sentence}")
+    if not words:
+        return replace(found, sentence=f"{found.sentence}; together they are {_reasons(better)}") if better else found
+    sentence = f"the cases together {' and '.join(words)}"
+    verdict = worst(compared.verdict for compared in [*worse.values(), *slid.values()])
+    if found.exit_code is ExitCode.REGRESSION:
+        return Outcome(worst([found.verdict, verdict]), found.exit_code, f"{found.sentence}; {sentence}")
+    return Outcome(verdict, ExitCode.REGRESSION, f"{sentence}; {found.sentence}")
 
 
-def _worse(suite: Mapping[str, MetricComparison]) -> dict[str, MetricComparison]:
-    return {name: compared for name, compared in suite.items() if compared.verdict in WORSE}
+def worse_cases(comparison: Comparison) -> str:
+    """How many cases have a regression; ``all`` where it is only seen in all of them together."""
+    count = sum(case.verdict in WORSE for case in comparison.cases)
+    return "all" if not count and comparison.exit_code == ExitCode.REGRESSION else str(count)
+
+
+def _with(verdicts: Collection[Verdict], suite: Mapping[str, MetricComparison]) -> dict[str, MetricComparison]:
+    return {name: compared for name, compared in suite.items() if compared.verdict in verdicts}
 
 
 def _reasons(metrics: Mapping[str, MetricComparison]) -> str:

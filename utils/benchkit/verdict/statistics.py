@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,6 +53,10 @@ FEWEST_TOGETHER = 5
 NORMAL_MAD = 1.482602218505602
 """A normal distribution's standard deviation, divided by its median absolute deviation: 1 / Phi⁻¹(3/4)."""
 
+OF_MEDIAN = 0.55
+"""Divided by the number of values: the share of a value's variance that their median takes away (normal distribution:
+1 - 2/n + the median's own variance, 0.287 for 5 and 0.073 for 20 values)."""
+
 MOST_DEGREES = 10.0
 """What was seen of the noise in one hour, or in ten runs, is never worth more degrees of freedom: other days differ,
 and a single case may be hit by what no normal distribution has."""
@@ -70,16 +74,15 @@ class Prior:
 
 
 @dataclass(frozen=True)
-class Moment:
-    """What the cases of a run say together, of its moment and of themselves: they share the machine and its other work.
+class Apart:
+    """Runs of the same cases, taken apart into what the cases of each run share and what each case has of its own.
 
-    ``shift`` is what they share (a logarithm, positive is worse) and ``spread`` how one case scatters around it in this
-    run. ``deviations`` is how each case scattered around what they shared in each run of the reference, 0 for a case
-    with a single run; ``degrees`` are its degrees of freedom (both of shape (cases,)).
+    ``shifts``, of shape (runs,), is what the cases of a run share, of the runs that have enough of them to tell.
+    ``deviations``, of shape (cases,), is how each case scatters around that, 0 for a case with a single run;
+    ``degrees`` are its degrees of freedom.
     """
 
-    shift: float
-    spread: float
+    shifts: Floats
     deviations: Floats
     degrees: Floats
 
@@ -92,14 +95,24 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Among:
-    """One case among the others of its run.
+class Moment:
+    """What the cases of a run say together of its moment, for they share the machine and its other work.
 
-    ``shift`` and ``spread`` are its :class:`Moment`'s; ``noise`` is how the case scatters around what all share.
+    ``shift`` is what they share beyond the reference (a logarithm, positive is worse), ``spread`` how one case scatters
+    around it in this run. ``samples`` is the smallest number of runs that a case's reference has.
     """
 
     shift: float
     spread: float
+    samples: int
+    reference: Apart
+
+
+@dataclass(frozen=True)
+class Among:
+    """One case among the others of its run; ``noise`` is how it scatters around what all share."""
+
+    moment: Moment
     noise: Prior
 
 
@@ -109,20 +122,24 @@ class Estimate:
 
     ``effect`` is what was seen. ``machine`` of it, or any part of that, can be the machine's own change of speed, so
     the gateway's effect is a range from ``effect`` to ``effect - machine``; ``nearest`` is its point nearest to none.
+    ``by_cases``: it is the run's other cases that say so, not the machine's control work.
     ``low`` to ``high`` is the 95 % interval, widened by the range. ``p`` is two-sided, for no effect, of ``nearest``.
     ``deviation`` is of one run, or of one block's difference; ``sharp`` is what of it is left when what all cases of a
-    run share is taken away, which is what ``p`` is about (the same where that is not known). ``own`` is 1 where the run
-    that is judged brings its own share of it (a prediction interval), 0 where the mean of the differences is judged.
+    run share is taken away, which is what ``p`` is about (the same where that is not known). ``degrees`` never become
+    more than ``most_degrees``. ``own`` is 1 where the run that is judged brings its own share of the deviation (a
+    prediction interval), 0 where the mean of the differences is judged.
     """
 
     effect: float
     machine: float
+    by_cases: bool
     low: float
     high: float
     p: float
     deviation: float
     sharp: float
     degrees: float
+    most_degrees: float
     samples: int
     own: int
 
@@ -185,8 +202,8 @@ def stored(
 
     With ``among``, of the effect the part that all cases share need not be the case's own. What is left has only its
     own noise, which is smaller than that between runs; but never less than what this run's cases show. So a busy moment
-    of the machine accuses no single case, and a quiet one hides none. The interval keeps the whole noise: the other
-    cases cannot tell a machine that was slower from a gateway that became slower in all of them.
+    of the machine accuses no single case. The interval keeps the whole noise: the other cases cannot tell a machine
+    that was slower from a gateway that became slower in all of them, which :func:`together` judges.
 
     Args:
         current: the run's value, a logarithm, positive is worse.
@@ -203,75 +220,122 @@ def stored(
     deviation = max(noise.deviation, floor, SMALLEST_NOISE)
     effect = current - float(values.mean())
     if among is None:
-        return _estimate(effect, [machine], Prior(deviation, noise.degrees), samples=count, own=1)
-    sharp = Prior(max(among.noise.deviation, among.spread, floor, SMALLEST_NOISE), among.noise.degrees)
-    whole = Prior(max(deviation, sharp.deviation), noise.degrees)
-    return _estimate(effect, [machine, among.shift], whole, sharp, samples=count, own=1)
+        return _estimate(effect, Prior(deviation, noise.degrees), shifts=(machine, 0.0), samples=count, own=1)
+    own = Prior(max(among.noise.deviation, among.moment.spread, floor, SMALLEST_NOISE), among.noise.degrees)
+    return _estimate(
+        effect,
+        Prior(max(deviation, own.deviation), own.degrees),
+        sharp=own.deviation,
+        shifts=(machine, among.moment.shift),
+        most_degrees=MOST_DEGREES,
+        samples=count,
+        own=1,
+    )
 
 
 def _estimate(
-    effect: float, shifts: Sequence[float], noise: Prior, sharp: Prior | None = None, *, samples: int, own: int
+    effect: float,
+    noise: Prior,
+    *,
+    sharp: float | None = None,
+    shifts: tuple[float, float] = (0.0, 0.0),
+    most_degrees: float = math.inf,
+    samples: int,
+    own: int,
 ) -> Estimate:
-    """``shifts``: what may be the machine's; the one that explains the most of the effect becomes ``machine``."""
-    sharp = sharp or noise
+    """``shifts`` may be the machine's, by its control work and by all cases; what explains the most is kept."""
+    sharp = noise.deviation if sharp is None else sharp
     machine = max(shifts, key=lambda shift: (shift * effect > 0, abs(shift)))
-    ends = [effect, *(effect - shift for shift in shifts)]
+    ends = (effect, *(effect - shift for shift in shifts))
     scale = math.sqrt(own + 1 / samples)
     half = float(stdtrit(noise.degrees, (1 + CONFIDENCE) / 2)) * noise.deviation * scale
     return Estimate(
         effect=effect,
         machine=machine,
+        by_cases=machine != shifts[0],
         low=min(ends) - half,
         high=max(ends) + half,
-        p=_two_sided(_nearest(effect, machine), sharp.deviation * scale, sharp.degrees),
+        p=_two_sided(_nearest(effect, machine), sharp * scale, noise.degrees),
         deviation=noise.deviation,
-        sharp=sharp.deviation,
-        degrees=sharp.degrees,
+        sharp=sharp,
+        degrees=noise.degrees,
+        most_degrees=most_degrees,
         samples=samples,
         own=own,
     )
 
 
+def apart(references: ArrayLike) -> Apart:
+    """Take runs apart into what their cases share and what each has of its own.
+
+    Medians, because a few cases may have been hit alone. Runs with fewer than :data:`FEWEST_TOGETHER` cases tell
+    nothing.
+
+    Args:
+        references: of shape (runs, cases): logarithms, nan where a run does not have a case. Each case has a value in
+            one run at least.
+    """
+    values = np.asarray(references, dtype=np.float64)
+    telling = values[np.isfinite(values).sum(axis=1) >= FEWEST_TOGETHER]
+    counts = np.isfinite(telling).sum(axis=0)
+    around = telling - np.nanmean(values, axis=0)
+    shifts = np.nanmedian(around, axis=1) if len(around) else np.empty(0)
+    around = around - shifts[:, None]
+    around = around - np.nansum(around, axis=0) / np.maximum(counts, 1)
+    degrees = np.maximum(counts - 1.0, 0.0)
+    squares = np.nansum(around**2, axis=0) / (1 - OF_MEDIAN / values.shape[1])
+    return Apart(shifts, np.sqrt(squares / np.maximum(degrees, 1.0)), degrees)
+
+
 def moment(current: ArrayLike, references: ArrayLike) -> Moment | None:
     """What the cases of a run say together; ``None`` for fewer than :data:`FEWEST_TOGETHER`.
 
-    Medians, because a few cases may truly have changed, or have been hit alone. The spread is brought to that of one
-    run: an effect has that of a run and of a mean of some.
+    Medians, because a few cases may truly have changed. The spread is brought to that of one run: an effect has that of
+    a run and of a mean of some.
 
     Args:
         current: the run's values, of shape (cases,): logarithms, positive is worse.
-        references: those of the reference's runs, of shape (runs, cases); nan where a run does not have a case. Each
-            case has a value in one run at least. Runs with fewer than :data:`FEWEST_TOGETHER` tell nothing of the
-            noise.
+        references: those of the reference's runs, as for :func:`apart`.
     """
     now, before = np.asarray(current, dtype=np.float64), np.asarray(references, dtype=np.float64)
     if now.size < FEWEST_TOGETHER:
         return None
-    means, counts = np.nanmean(before, axis=0), np.isfinite(before).sum(axis=0)
-    effects = now - means
+    counts = np.isfinite(before).sum(axis=0)
+    effects = now - np.nanmean(before, axis=0)
     shift = float(np.median(effects))
-    spread = NORMAL_MAD * float(np.median(np.abs(effects - shift) / np.sqrt(1 + 1 / counts)))
-    telling = before[np.isfinite(before).sum(axis=1) >= FEWEST_TOGETHER]
-    counts = np.isfinite(telling).sum(axis=0)
-    apart = telling - means
-    apart = apart - np.nanmedian(apart, axis=1, keepdims=True)
-    apart = apart - np.nansum(apart, axis=0) / np.maximum(counts, 1)
-    degrees = np.maximum(counts - 1.0, 0.0)
-    deviations = np.sqrt(np.nansum(apart**2, axis=0) / np.maximum(degrees, 1.0))
-    return Moment(shift, spread, deviations, degrees)
+    # The median leaves a case of few at 0, so the deviation is too small by about this (Croux and Rousseeuw, 1992).
+    few = now.size / (now.size - 0.8)
+    spread = few * NORMAL_MAD * float(np.median(np.abs(effects - shift) / np.sqrt(1 + 1 / counts)))
+    return Moment(shift, spread, int(counts.min()), apart(before))
 
 
-def case_among(shared: Moment, place: int, prior: Prior, *, pooled: bool) -> Among:
+def case_among(shared: Moment, place: int, prior: Prior) -> Among:
     """A case (by its place) among the others.
 
-    Its noise is what its own runs show, drawn towards the prior. ``pooled``: the prior is a mere default, so it is
-    first drawn towards what all cases show of this machine. Where there is nothing but the default, that is the noise.
+    ``prior`` is what is known of a case's noise before this baseline. It is drawn towards what all cases show, and that
+    towards what the case itself does. Where each case has a single run, the prior is all there is.
     """
-    if pooled:
-        of_all = shared.pooled
-        prior = Prior(moderated(of_all.deviation, of_all.degrees, prior).deviation, prior.degrees)
-    noise = moderated(float(shared.deviations[place]), float(shared.degrees[place]), prior)
-    return Among(shared.shift, shared.spread, Prior(noise.deviation, min(noise.degrees, MOST_DEGREES)))
+    of_all, of_case = shared.reference.pooled, shared.reference
+    known = Prior(moderated(of_all.deviation, of_all.degrees, prior).deviation, prior.degrees)
+    noise = moderated(float(of_case.deviations[place]), float(of_case.degrees[place]), known)
+    return Among(shared, Prior(noise.deviation, min(noise.degrees, MOST_DEGREES)))
+
+
+def together(shared: Moment, prior: Prior, *, machine: float = 0.0) -> Estimate:
+    """What all cases share, held against what the cases of the reference's runs shared: a prediction interval.
+
+    What excuses each of the cases accuses all of them here, if it is more than the noise between runs.
+
+    Args:
+        shared: the run's moment.
+        prior: what is known of the noise between runs.
+        machine: as for :func:`stored`.
+    """
+    shifts = shared.reference.shifts
+    degrees = max(len(shifts) - 1, 0)
+    noise = moderated(float(shifts.std(ddof=1)) if degrees else 0.0, degrees, prior)
+    noise = Prior(max(noise.deviation, SMALLEST_NOISE), noise.degrees)
+    return _estimate(shared.shift, noise, shifts=(machine, 0.0), samples=shared.samples, own=1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -292,21 +356,11 @@ def paired(differences: ArrayLike, *, floor: float = 0.0) -> Estimate:
     blocks = int(values.size)
     deviation = max(float(values.std(ddof=1)), floor, SMALLEST_PAIRED_NOISE)
     noise = Prior(deviation, blocks - 1)
-    around_mean = _estimate(float(values.mean()), [0.0], noise, samples=blocks, own=0)
+    around_mean = _estimate(float(values.mean()), noise, samples=blocks, own=0)
     effect = hodges_lehmann(values)
     # The interval holds the effect, also where the mean is far from it.
-    return Estimate(
-        effect=effect,
-        machine=0.0,
-        low=min(around_mean.low, effect),
-        high=max(around_mean.high, effect),
-        p=around_mean.p,
-        deviation=deviation,
-        sharp=deviation,
-        degrees=noise.degrees,
-        samples=blocks,
-        own=0,
-    )
+    low, high = min(around_mean.low, effect), max(around_mean.high, effect)
+    return replace(around_mean, effect=effect, low=low, high=high)
 
 
 def hodges_lehmann(values: Floats) -> float:
@@ -379,7 +433,13 @@ def detectable(estimate: Estimate, level: float, threshold: float) -> float:
 
 
 def decided_by(
-    estimate: Estimate, level: float, worse: float, better: float, within: tuple[float, float]
+    estimate: Estimate,
+    level: float,
+    worse: float,
+    better: float,
+    within: tuple[float, float],
+    *,
+    most: int = MOST_SAMPLES,
 ) -> int | None:
     """How many runs or blocks would decide, if they showed the same effect and the same deviation.
 
@@ -389,21 +449,21 @@ def decided_by(
         worse: from here on a proven effect has a name for the worse (0: any).
         better: down to here a proven effect is an improvement (a negative logarithm).
         within: the interval that lies inside these is unchanged.
+        most: so many there can be.
 
     Returns:
-        The smallest number; ``None`` where none up to :data:`MOST_SAMPLES` decides.
+        The smallest number; ``None`` where none up to ``most`` decides.
     """
-    counts = np.arange(max(estimate.samples + 1, 2 if estimate.own else MIN_BLOCKS), MOST_SAMPLES + 1, dtype=np.float64)
+    counts = np.arange(max(estimate.samples + 1, 2 if estimate.own else MIN_BLOCKS), most + 1, dtype=np.float64)
     if not counts.size:
         return None
-    degrees = estimate.degrees + counts - estimate.samples
+    degrees = np.minimum(estimate.degrees + counts - estimate.samples, estimate.most_degrees)
     scales = np.sqrt(estimate.own + 1 / counts)
-    errors = estimate.sharp * scales
     half = stdtrit(degrees, (1 + CONFIDENCE) / 2) * estimate.deviation * scales
     ends = sorted((estimate.effect, estimate.effect - estimate.machine))
     inside = (ends[0] - half > within[0]) & (ends[1] + half < within[1])
     named = estimate.nearest > worse or estimate.nearest <= better
-    proven = (2 * stdtr(degrees, -abs(estimate.nearest) / errors) <= level) & named
+    proven = (2 * stdtr(degrees, -abs(estimate.nearest) / (estimate.sharp * scales)) <= level) & named
     deciding = counts[inside | proven]
     return int(deciding[0]) if deciding.size else None
 

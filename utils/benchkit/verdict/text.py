@@ -101,10 +101,10 @@ def _what(comparison: Comparison) -> str:
 
 
 def _suite(metric: Metric, compared: MetricComparison, since: str) -> str:
-    """``Suite: p50 -2.1 % (-3.9 to -0.3) in the mean of its cases, unchanged``."""
+    """``Suite: p50 -2.1 % (-3.9 to -0.3) of all cases together, unchanged``."""
     change, interval = compared.change_percent or 0.0, compared.interval or (0.0, 0.0)
     return (
-        f"Suite: {metric.label} {change:+.1f} % ({interval[0]:+.1f} to {interval[1]:+.1f}) in the mean of its cases"
+        f"Suite: {metric.label} {change:+.1f} % ({interval[0]:+.1f} to {interval[1]:+.1f}) of all cases together"
         f"{since}, {compared.verdict.value}"
     )
 

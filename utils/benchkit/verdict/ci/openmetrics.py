@@ -49,6 +49,7 @@ _FAMILIES: dict[str, tuple[_Family, str]] = {
 """Metric to its family and the value of the label ``statistic`` (empty: the family has none)."""
 
 _CHANGE = _Family("change_ratio", "ratio", "Change against the reference, by metric; positive is better.", 100.0)
+_SUITE = _Family("suite_change_ratio", "ratio", "Change of all cases together, by metric; positive is better.", 100.0)
 _CASES = _Family("cases", "", "Cases of the run, by outcome.")
 _EXIT = _Family("exit_code", "", "What the run ended with: 0 passed, 1 regression, 3 invalid measurement.")
 
@@ -67,6 +68,9 @@ def openmetrics(result: RunResult) -> str:
         for name, compared in case.metrics.items():
             if compared.change_percent is not None and not compared.advisory:
                 add(_CHANGE, _labels(case) | {"metric": name}, compared.change_percent)
+    for name, compared in (result.comparison.suite if result.comparison is not None else {}).items():
+        if compared.change_percent is not None:
+            add(_SUITE, {"metric": name}, compared.change_percent)
     for outcome, number in result.outcomes().items():
         add(_CASES, {"outcome": outcome}, number)
     add(_EXIT, {}, result.exit_code)

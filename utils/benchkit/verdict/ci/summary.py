@@ -121,7 +121,7 @@ def _figure_row(result: CaseResult) -> tuple[str, ...]:
 
 def _suite(result: RunResult) -> list[str]:
     comparison = result.comparison
-    if comparison is None or not comparison.suite:
+    if comparison is None or not (comparison.suite or comparison.suite_since_oldest):
         return []
     rows = []
     for metrics, since in ((comparison.suite, ""), (comparison.suite_since_oldest, " since the oldest runs")):
