@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from benchkit.errors import UserError
 from benchkit.lock import ALL_PROFILES, MEASURING, Lock
+from benchkit.settings import ROOT
 
 HOLD = """
 import fcntl, os, sys
@@ -63,5 +65,8 @@ def test_a_descriptor_that_is_not_open_says_who_opens_it() -> None:
     assert str(caught.value) == "the lock of descriptor 987 cannot be taken: start this through run-all.sh"
 
 
-def test_the_locks_do_not_share_a_descriptor() -> None:
-    assert (MEASURING.descriptor, ALL_PROFILES.descriptor) == (5, 6)
+@pytest.mark.parametrize(("lock", "opens"), [(MEASURING, "utils/lib/load.sh"), (ALL_PROFILES, "run-all.sh")])
+def test_the_shell_opens_the_file_on_the_descriptor_of_its_lock(lock: Lock, opens: str) -> None:
+    (descriptor,) = re.findall(r"exec (\d)<>", (ROOT / opens).read_text(encoding="utf-8"))
+    assert int(descriptor) == lock.descriptor
+    assert (ROOT / lock.opened_by).exists()
