@@ -26,6 +26,7 @@ from benchkit.stack.topology import text_of
 from benchkit.verdict.sides import tune
 
 _METRIC = "p50_latency"
+_NAMED = 4
 
 
 def main() -> ExitCode:
@@ -71,11 +72,13 @@ def effect(step: StepComparison) -> str:
 def env_lines(document: SidesDocument, variants: dict[str, Variant]) -> list[str]:
     """``.env.example``: what helps is set, what does not is a comment with what it costs."""
     base = document.sides[0]
+    usual = ", ".join(f"{name}={value}" for name, value in sorted(base.settings.items()))
     lines = _comment(
         f"Settings of MCP Gateway {base.release or base.spec}, each with what it changed when it was measured against "
-        f"the gateway without it (make tune): {document.machine}; {document.load}. The median latency (p50) over all "
-        "cases; positive is better; in brackets the 95 % interval. Measure on your own machine: make tune"
+        f"the gateway without it (make tune): {document.machine}; {document.load}. The median latency (p50) over "
+        f"{_cases(document)}; positive is better; in brackets the 95 % interval. Measure on your own machine: make tune"
     )
+    lines += ["#", *_comment(f"The gateway without it: {usual or 'as it comes'}")]
     steps = {step.head: step for step in document.steps}
     for name, variant in variants.items():
         if name not in steps:
@@ -88,23 +91,27 @@ def env_lines(document: SidesDocument, variants: dict[str, Variant]) -> list[str
     return lines
 
 
+def _cases(document: SidesDocument) -> str:
+    """``tools/list, tools/call``; of many their number."""
+    cases = list(document.sides[0].cases)
+    return ", ".join(cases) if len(cases) <= _NAMED else f"{len(cases)} cases"
+
+
 def _word(compared: MetricComparison) -> str:
     """A few words.
 
-    An interval that excludes 0 shows an effect, also where it lies within the threshold. Where the verdict is open all
-    the same, that may be chance: many settings are measured.
+    Of many settings the interval of one or another excludes 0 by chance, so of a small effect nothing is claimed.
     """
     if compared.verdict in (Verdict.REGRESSION, Verdict.CRITICAL, Verdict.SLOWER):
         return "costs"
     if compared.verdict is Verdict.IMPROVEMENT:
         return "helps"
     worse_end, better_end = compared.interval or (0.0, 0.0)
-    small = compared.verdict is Verdict.UNCHANGED
-    if worse_end > 0:
-        return "helps a little" if small else "probably helps"
-    if better_end < 0:
-        return "costs a little" if small else "probably costs"
-    return "no effect" if small else "undecided"
+    if worse_end <= 0 <= better_end:
+        return "no effect" if compared.verdict is Verdict.UNCHANGED else "undecided"
+    if compared.verdict is Verdict.UNCHANGED:
+        return "at most a little"
+    return "probably helps" if worse_end > 0 else "probably costs"
 
 
 def _comment(text: str) -> list[str]:

@@ -174,8 +174,8 @@ def test_each_setting_is_held_against_none(tmp_path: Path) -> None:
     ("verdict", "interval", "words"),
     [
         (Verdict.UNCHANGED, (-1.0, 2.0), "no effect"),
-        (Verdict.UNCHANGED, (0.4, 2.0), "helps a little"),
-        (Verdict.UNCHANGED, (-3.0, -0.4), "costs a little"),
+        (Verdict.UNCHANGED, (0.4, 2.0), "at most a little"),
+        (Verdict.UNCHANGED, (-3.0, -0.4), "at most a little"),
         (Verdict.INCONCLUSIVE, (-14.0, 2.0), "undecided"),
         (Verdict.INCONCLUSIVE, (0.4, 12.0), "probably helps"),
         (Verdict.INCONCLUSIVE, (-12.0, -0.4), "probably costs"),
@@ -210,7 +210,9 @@ def test_tune_writes_the_settings_where_it_is_told(tmp_path: Path, monkeypatch: 
     target = tmp_path / "env"
     monkeypatch.setattr("sys.argv", ["tune_report.py", str(directory), "--env-file", str(target)])
     assert tune_report.main() is ExitCode.OK
-    assert target.read_text("utf-8").startswith("# Settings of MCP Gateway")
+    text = target.read_text("utf-8")
+    assert text.startswith("# Settings of MCP Gateway")
+    assert "\n# The gateway without it: " in text
     assert (directory / "tune.html").exists()
 
 
