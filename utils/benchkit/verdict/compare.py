@@ -174,9 +174,9 @@ def _suite_finding(metric: str, estimate: Estimate, limits: Baselines, sign_flip
 
 
 def _suite_level(limits: Baselines, looks: int = 1) -> Level:
-    """How sure the means over the cases have to be.
+    """How sure what all cases say together has to be.
 
-    They are a family of their own beside the cases', each of which alarms in at most half of ``baselines.significance``
+    That is a family of its own beside the cases', each of which alarms in at most half of ``baselines.significance``
     of the suites without any change, for half of what either finds would be for the better.
     """
     return Level(limits.significance / max(looks, 1) / len(limits.gate), 1)

@@ -131,7 +131,8 @@ def make_record(runs: Sequence[Run], profile: str) -> NoiseRecord:
         if run.status is not RunStatus.COMPLETE:
             raise UserError(f"run {run.run_id}: was interrupted, so it says nothing about noise", ExitCode.INVALID)
         _require_alike(ordered[0], run)
-    deviation = _deviations(ordered)
+    logs = _logarithms(ordered)
+    deviation = _deviations(logs)
     if not deviation:
         raise UserError(
             f"no case is valid in {MIN_RUNS} of the {len(ordered)} runs; their run.json say why", ExitCode.INVALID
@@ -142,7 +143,7 @@ def make_record(runs: Sequence[Run], profile: str) -> NoiseRecord:
         environment=ordered[-1].environment,
         runs=[run.run_id for run in ordered],
         deviation=deviation,
-        own=_own(ordered, deviation),
+        own=_own(logs, deviation),
     )
 
 
@@ -165,18 +166,21 @@ def _require_alike(first: Run, run: Run) -> None:
             )
 
 
-def _deviations(runs: Sequence[Run]) -> dict[str, Figures]:
+_Logarithms = dict[tuple[str, str], list[float]]
+"""Case and metric to a value for each run, nan where a run does not have it."""
+
+
+def _deviations(logs: _Logarithms) -> dict[str, Figures]:
     found: dict[str, Figures] = {}
-    for (case, name), logs in _logarithms(runs).items():
-        values = [value for value in logs if not math.isnan(value)]
+    for (case, name), of_runs in logs.items():
+        values = [value for value in of_runs if not math.isnan(value)]
         if len(values) >= MIN_RUNS:
             found.setdefault(case, {})[name] = round(float(np.std(values, ddof=1)), 6)
     return found
 
 
-def _own(runs: Sequence[Run], deviation: Mapping[str, Figures]) -> dict[str, Figures]:
+def _own(logs: _Logarithms, deviation: Mapping[str, Figures]) -> dict[str, Figures]:
     """What of each deviation a case does not share with the others of its run; nothing of a metric of too few cases."""
-    logs = _logarithms(runs)
     found: dict[str, Figures] = {}
     for name in dict.fromkeys(name for figures in deviation.values() for name in figures):
         cases = [case for case, figures in deviation.items() if name in figures]
@@ -189,9 +193,8 @@ def _own(runs: Sequence[Run], deviation: Mapping[str, Figures]) -> dict[str, Fig
     return found
 
 
-def _logarithms(runs: Sequence[Run]) -> dict[tuple[str, str], list[float]]:
-    """Per case and metric a value for each run, nan where a run does not have it."""
-    values: dict[tuple[str, str], list[float]] = {}
+def _logarithms(runs: Sequence[Run]) -> _Logarithms:
+    values: _Logarithms = {}
     for place, run in enumerate(runs):
         for case in run.cases:
             if case.validity is Validity.VALID:

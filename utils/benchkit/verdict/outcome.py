@@ -51,7 +51,7 @@ def judged_case(
     regression there counts: the case is as it was, compared with the newest runs, because they slid as well.
     """
     verdict, reason = _case_verdict(metrics)
-    slid = {name: metric for name, metric in (since_oldest or {}).items() if metric.verdict in WORSE}
+    slid = _with(WORSE, since_oldest or {})
     if slid:
         words = [f"{METRICS[name].label} slid since {oldest}: {metric.reason}" for name, metric in slid.items()]
         verdict = worst([verdict, *(metric.verdict for metric in slid.values())])
@@ -142,8 +142,8 @@ def worse_cases(comparison: Comparison) -> str:
     return "all" if not count and comparison.exit_code == ExitCode.REGRESSION else str(count)
 
 
-def _with(verdicts: Collection[Verdict], suite: Mapping[str, MetricComparison]) -> dict[str, MetricComparison]:
-    return {name: compared for name, compared in suite.items() if compared.verdict in verdicts}
+def _with(verdicts: Collection[Verdict], metrics: Mapping[str, MetricComparison]) -> dict[str, MetricComparison]:
+    return {name: compared for name, compared in metrics.items() if compared.verdict in verdicts}
 
 
 def _reasons(metrics: Mapping[str, MetricComparison]) -> str:

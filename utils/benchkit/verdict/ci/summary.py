@@ -30,8 +30,8 @@ class CiCase(Model):
 class CiSummary(Model):
     """``ci_summary.json``. ``verdict`` and ``exit_code`` are the run's, ``cases`` are not unchanged, worst first.
 
-    ``verdicts`` and ``outcomes`` count all cases. ``suite``: per metric the geometric mean of the change over all cases
-    that decide, as in ``comparison.json``; ``suite_since_oldest`` the same against the oldest accepted runs.
+    ``verdicts`` and ``outcomes`` count all cases. ``suite``: per metric the change over all cases that decide, as in
+    ``comparison.json``; ``suite_since_oldest`` the same against the oldest accepted runs.
     """
 
     schema_version: Literal[1] = 1
