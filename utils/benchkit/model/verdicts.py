@@ -171,3 +171,8 @@ class Comparison(Model):
     warnings: list[str] = Field(default_factory=list)
     """What makes the comparison weaker: another machine, another target."""
     cases: list[CaseComparison]
+
+    def together(self) -> list[tuple[str, MetricComparison, bool]]:
+        """What all cases say together: metric, how it came out, and whether against the oldest accepted runs."""
+        newest = [(name, compared, False) for name, compared in self.suite.items()]
+        return newest + [(name, compared, True) for name, compared in self.suite_since_oldest.items()]

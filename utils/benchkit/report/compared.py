@@ -200,11 +200,10 @@ def _rests_on(entry: MetricComparison, mode: Mode) -> str:
 
 
 def suite_rows(comparison: Comparison) -> list[SuiteRow]:
-    """The mean over all cases, with what it is since the oldest accepted runs."""
-    rows = [SuiteRow(METRICS[name].label, metric_change(name, entry)) for name, entry in comparison.suite.items()]
-    return rows + [
-        SuiteRow(f"{METRICS[name].label} since the oldest runs", metric_change(name, entry))
-        for name, entry in comparison.suite_since_oldest.items()
+    """What all cases say together, against the newest and against the oldest accepted runs."""
+    return [
+        SuiteRow(f"{METRICS[name].label}{' since the oldest runs' if oldest else ''}", metric_change(name, entry))
+        for name, entry, oldest in comparison.together()
     ]
 
 

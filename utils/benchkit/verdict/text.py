@@ -75,9 +75,9 @@ def comparison_report(comparison: Comparison, load: Load) -> list[Line]:
     word = "Inconclusive" if comparison.exit_code == ExitCode.INCONCLUSIVE else _WORDS[comparison.verdict]
     lines = _wrapped(f"{word}: {comparison.reason}.", style=_STYLES.get(comparison.verdict, "bold"))
     lines += _wrapped(f"{_what(comparison)}; exit code {comparison.exit_code}.")
-    for metrics, since in ((comparison.suite, ""), (comparison.suite_since_oldest, " since the oldest accepted runs")):
-        for metric, compared in metrics.items():
-            lines += _wrapped(_suite(METRICS[metric], compared, since), hanging=6)
+    for metric, compared, oldest in comparison.together():
+        since = " since the oldest accepted runs" if oldest else ""
+        lines += _wrapped(_suite(METRICS[metric], compared, since), hanging=6)
     for warning in comparison.warnings:
         lines += _wrapped(f"Note: {warning}", hanging=6)
     if comparison.verdict is Verdict.NOT_COMPARABLE:

@@ -120,17 +120,15 @@ def _figure_row(result: CaseResult) -> tuple[str, ...]:
 
 
 def _suite(result: RunResult) -> list[str]:
-    comparison = result.comparison
-    if comparison is None or not (comparison.suite or comparison.suite_since_oldest):
-        return []
     rows = []
-    for metrics, since in ((comparison.suite, ""), (comparison.suite_since_oldest, " since the oldest runs")):
-        for name, metric in metrics.items():
-            low, high = metric.interval or (None, None)
-            words = [change_words(METRICS[name], value) for value in (metric.change_percent, low, high)]
-            interval = f"{words[1]} to {words[2]}" if metric.interval else ""
-            label = f"{METRICS[name].label}{since}"
-            rows.append((_cell(label), _cell(words[0]), _cell(interval), _cell(metric.verdict)))
+    for name, metric, oldest in result.comparison.together() if result.comparison is not None else []:
+        low, high = metric.interval or (None, None)
+        words = [change_words(METRICS[name], value) for value in (metric.change_percent, low, high)]
+        interval = f"{words[1]} to {words[2]}" if metric.interval else ""
+        label = f"{METRICS[name].label}{' since the oldest runs' if oldest else ''}"
+        rows.append((_cell(label), _cell(words[0]), _cell(interval), _cell(metric.verdict)))
+    if not rows:
+        return []
     header = ("all cases together", "change (+ is better)", "95 % interval", "verdict")
     return ["", *_table(header, rows)]
 
