@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 from pathlib import Path
+from types import FrameType
 
 
 class ExitCode(IntEnum):
@@ -67,15 +69,33 @@ def os_reason(error: OSError) -> str:
     return error.strerror or str(error) or type(error).__name__
 
 
+class _EndedError(BaseException):
+    """TERM or HUP came; not to be mistaken for an error on the way."""
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise _EndedError
+
+
+def _end_in_order() -> None:
+    """Let TERM and HUP (the terminal is gone) end a program as Ctrl-C does: it cleans up behind itself on its way."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # nohup, or a shell that is cleaning up, decided that it is to be ignored.
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
+
+
 def run_program(main: Callable[[], int | ExitCode]) -> None:
     """Run a program's ``main`` and leave the process with its exit code.
 
-    A :class:`UserError` becomes one line on stderr; an interrupt becomes 130. A reader that went away (``| head``) is
-    no error, and does not hide one: the code that ``main`` answered stands. Any other exception is a bug of the
-    toolkit: its traceback is shown, and the process ends with 2. Python's own 1 would be read as a regression.
+    A :class:`UserError` becomes one line on stderr; an interrupt becomes 130, TERM and HUP 143. A reader that went away
+    (``| head``) is no error, and does not hide one: the code that ``main`` answered stands. Any other exception is a
+    bug of the toolkit: its traceback is shown, and the process ends with 2. Python's own 1 would be read as a
+    regression.
     """
     code = 0
     try:
+        _end_in_order()
         code = int(main())
         sys.stdout.flush()
     except UserError as error:
@@ -83,6 +103,8 @@ def run_program(main: Callable[[], int | ExitCode]) -> None:
         code = int(error.exit_code)
     except KeyboardInterrupt:
         code = int(ExitCode.INTERRUPTED)
+    except _EndedError:
+        code = int(ExitCode.TERMINATED)
     except BrokenPipeError:
         # Whatever is still buffered has no reader; without this the interpreter complains about it while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import shutil
 import sys
 import tempfile
@@ -15,12 +16,14 @@ from typing import Protocol
 from benchkit.connection import Connection, connect
 from benchkit.errors import UserError, os_reason
 from benchkit.gateway.counters import ServerCounters
+from benchkit.killed import end_killed_runs
 from benchkit.load.driver import Driver, LoadProcess, Step, steps, write_bodies
 from benchkit.load.plan import load_of, plan_cases, plan_differences
 from benchkit.load.progress import Estimate, Progress
-from benchkit.lock import MEASURING
+from benchkit.lock import take_machine
 from benchkit.machine import describe_machine
 from benchkit.model import Environment, ExecutionCount, Machine, Plan, PlannedCase, Probe
+from benchkit.run_owner import write_owner
 from benchkit.settings import ROOT, Settings, from_arguments
 from benchkit.store import save
 
@@ -109,8 +112,9 @@ class Session:
         """Check everything that can be checked before anything is started."""
         settings = self._settings = from_arguments(self._arguments)
         find_hey(settings)
-        MEASURING.take(self._arguments.owner)
+        take_machine()
         check_writable(settings.results_dir)
+        end_killed_runs(settings.results_dir, say)
         return ["ok", "true" if settings.config.reporting.generate else "false"]
 
     def plan(self) -> list[str]:
@@ -122,6 +126,7 @@ class Session:
         if all(case.skipped for case in cases):
             raise UserError(f"nothing can be measured here: {cases[0].id}: {cases[0].skipped}")
         self._dir = new_run_dir(settings, self.kind)
+        write_owner(self._dir, self._arguments.owner, os.getpid())
         # The shell marks a run that ends early, and it may end before this word is answered.
         self._arguments.dir_file.write_text(str(self._dir), encoding="utf-8")
         machine = describe_machine(find_hey(settings))

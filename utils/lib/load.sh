@@ -16,6 +16,8 @@ LOAD_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 : "${PERF_PYTHON:=$LOAD_ROOT/.venv/bin/python}"
 # A file that takes the run's directory once there is one, for whoever started this; empty: one of the run's own.
 : "${LOAD_DIR_FILE:=}"
+# true: descriptor 5 is the machine's lock already.
+: "${LOAD_LOCKED:=false}"
 
 LOAD_FLAGS=()         # flags that every program takes: --profile, --scenarios, --requests …
 LOAD_SESSION_ARGS=()  # further arguments of utils/measure.py
@@ -117,7 +119,8 @@ load::prepare() {
   cleanup::push load::close_session
   cleanup::push load::stop_load
   cleanup::push load::stop_monitor
-  LOAD_TMP=$(mktemp -d)
+  # By this shell's pid the next run knows it, should this one be killed.
+  LOAD_TMP=$(mktemp -d "${TMPDIR:-/tmp}/perf_test.$$.XXXXXX")
   LOAD_DIR_FILE=${LOAD_DIR_FILE:-$LOAD_TMP/dir}
 }
 
@@ -125,10 +128,9 @@ load::prepare() {
 
 # load::open_session: start it, with LOAD_SESSION_ARGS. It checks the settings, and takes the lock that keeps two runs
 # from measuring each other.
-# The lock lies on file descriptor 5, which is this shell's, so it is held until the shell has cleaned up.
 load::open_session() {
   mkfifo "$LOAD_TMP/ask" "$LOAD_TMP/answer"
-  exec 5<>"${TMPDIR:-/tmp}/perf_test_$(id -u).lock"
+  load::open_lock
   # Not by load::python: a function in the background is a shell of its own, and a signal would reach only that.
   "$PERF_PYTHON" "$LOAD_ROOT/utils/measure.py" --owner $$ --dir-file "$LOAD_DIR_FILE" --command "$(load::command)" \
     ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} \
@@ -138,6 +140,13 @@ load::open_session() {
   load::ask open
   load::read
   [ "$LOAD_FIELD" = true ] || LOAD_REPORT=false
+}
+
+# load::open_lock: file descriptor 5 is the machine's lock (see utils/benchkit/lock.py), unless run-all.sh handed it
+# down. It is this shell's and its load's, so it is held until the shell has cleaned up and the last load has ended.
+load::open_lock() {
+  [ "$LOAD_LOCKED" = false ] || return 0
+  exec 5<"${PERF_LOCK:-/}" || log::die 2 "${PERF_LOCK:-/}: cannot be opened, so no other run can be kept out"
 }
 
 # load::command: what was typed, for run.json.
@@ -200,7 +209,7 @@ load::close_session() {
 
 # load::ensure_target: use the gateway that answers, or start the local stack.
 load::ensure_target() {
-  cleanup::child "$PERF_PYTHON" "$LOAD_ROOT/utils/stack.py" ensure --owner-file "$LOAD_TMP/owner" \
+  cleanup::child "$PERF_PYTHON" "$LOAD_ROOT/utils/stack.py" ensure --owner $$ --owner-file "$LOAD_TMP/owner" \
     ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} >/dev/null || exit $?
 }
 
@@ -255,7 +264,7 @@ load::start() {
   if [ "${argv[0]}" = sse ]; then
     argv=("$PERF_PYTHON" "$LOAD_ROOT/utils/sse_load.py" "${argv[@]:1}")
   fi
-  "${argv[@]}" >"$output" 2>>"$LOAD_ERRORS" 3>&- 4<&- 5>&- &
+  "${argv[@]}" >"$output" 2>>"$LOAD_ERRORS" 3>&- 4<&- &
   LOAD_PIDS+=("$!")
 }
 
@@ -395,12 +404,8 @@ load::is_unfinished() {
   [ -n "$LOAD_DIR" ]
 }
 
-# load::mark_run DIR: one run's run.json is whole and says that it was cut short.
+# load::mark_run DIR: its run.json is whole and says that it was cut short; nothing stays of a run without a plan.
 load::mark_run() {
-  if [ ! -e "$1/plan.json" ]; then
-    rm -rf "$1" # it was made a moment ago, and nothing is in it
-    return 0
-  fi
   case $CLEANUP_CODE in
     130 | 143) LOAD_REASON='interrupted; what was measured is kept and marked' ;;
   esac

@@ -132,7 +132,7 @@ sides::main() {
   local code=0
   sides::flags "$@"
   LOAD_COMMAND=$(sides::command "$@")
-  load::prepare sides::stop sides::mark_interrupted
+  load::prepare sides::stop load::mark_interrupted
   LOAD_SESSION_ARGS=(--sides-file "$LOAD_TMP/sides.json" "${SIDES_ARGS[@]}")
   load::open_session
   sides::install
@@ -158,7 +158,7 @@ sides::install() {
 
 # sides::start servers|restart [--again]
 sides::start() {
-  cleanup::child "$PERF_PYTHON" "$LOAD_ROOT/utils/sides.py" "$1" "$LOAD_TMP/sides.json" ${2+"$2"} \
+  cleanup::child "$PERF_PYTHON" "$LOAD_ROOT/utils/sides.py" "$1" "$LOAD_TMP/sides.json" --owner $$ ${2+"$2"} \
     ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} >&2 || exit $?
 }
 
@@ -223,15 +223,5 @@ sides::judge() {
 
 # sides::point_latest: results/latest is this comparison from now on.
 sides::point_latest() {
-  ln -sfn "${LOAD_DIR##*/}" "${LOAD_DIR%/*}/latest" || log::warn "$LOAD_DIR: latest could not be made to point to it"
-}
-
-# sides::mark_interrupted: whatever ends it early, each side's run.json is whole and says so.
-sides::mark_interrupted() {
-  local side
-  load::is_unfinished || return 0
-  for side in "$LOAD_DIR"/*/; do
-    load::mark_run "$side"
-  done
-  rmdir "$LOAD_DIR" 2>/dev/null || true # it was made a moment ago, and nothing is in it
+  load::python collect_results.py --latest "$LOAD_DIR" || log::warn "$LOAD_DIR: latest could not be made to point to it"
 }
