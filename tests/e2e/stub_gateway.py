@@ -40,7 +40,7 @@ TOOLS = [
 ]
 ANSWER = "UTC datetime Asia/Tokyo America/New_York Europe/London Pacific/Auckland Pacific/Honolulu time_difference"
 TOKEN = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJzdHViIn0.c2lnbmF0dXJl"
-LISTINGS = {
+LISTINGS: dict[str, list[dict[str, object]]] = {
     "resources": [],
     "prompts": [],
     "servers": [],
@@ -58,10 +58,13 @@ class Stub(http.server.BaseHTTPRequestHandler):
     seen: ClassVar[dict[str, int]] = {}
     total = 0
     dropped = itertools.count(1)
+    numbers = itertools.count(1)
+    sent = b""
 
     def do_GET(self) -> None:
         """Answer, unless it is time for the fault."""
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        self.sent = body
         path, _, query = self.path.partition("?")
         from_hey = "hey" in self.headers.get("user-agent", "")
         with self.lock:
@@ -103,6 +106,7 @@ class Stub(http.server.BaseHTTPRequestHandler):
     def listing(self, name: str, query: str) -> None:
         """Lists, health, and what the toolkit makes on a gateway."""
         bare = self.fault == "bare"
+        kind, _, which = name.partition("/")
         if self.fault.startswith("delay-") and name == "tools":
             time.sleep(int(self.fault.removeprefix("delay-")) / 1000)
         if name in ("health", "ready"):
@@ -114,8 +118,14 @@ class Stub(http.server.BaseHTTPRequestHandler):
             known = TOOLS[1:] if self.fault == "lost-tool" else TOOLS
             rows = known[:limit]
             self.answer({"tools": rows, "nextCursor": None} if "include_pagination" in query and not bare else rows)
+        elif self.command == "POST" and name in ("servers", "prompts"):
+            self.answer(self.made(name))
         elif self.command == "POST":
             self.answer({"id": "new", "name": name})
+        elif self.command == "DELETE" and kind in LISTINGS:
+            with self.lock:
+                LISTINGS[kind] = [row for row in LISTINGS[kind] if row["id"] != which]
+            self.answer({"status": "success"})
         elif name in LISTINGS:
             self.answer(
                 {name: LISTINGS[name], "nextCursor": None}
@@ -124,6 +134,15 @@ class Stub(http.server.BaseHTTPRequestHandler):
             )
         else:
             self.answer({"detail": "Not Found"}, 404)
+
+    def made(self, kind: str) -> dict[str, object]:
+        """Remember what is made, as the real one does."""
+        row = json.loads(self.sent)
+        row = row.get(kind.removesuffix("s"), row)
+        with self.lock:
+            made = {"id": f"id-{next(self.numbers)}", "name": row["name"], "description": row.get("description", "")}
+            LISTINGS[kind].append(made)
+        return made
 
     def answer(self, data: object, status: int = 200) -> None:
         """Send JSON."""
@@ -144,6 +163,9 @@ class Server(http.server.ThreadingHTTPServer):
 
     request_queue_size = 512
     daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that was killed is none of its faults."""
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from toolkit import ROOT
 pytestmark = pytest.mark.e2e
 
 
-@pytest.mark.parametrize("arguments", [["--count", "6"], ["--count", "2", "--stack"]], ids=["stub", "stack"])
+@pytest.mark.parametrize("arguments", [["--count", "8"], ["--count", "2", "--stack"]], ids=["stub", "stack"])
 def test_interrupts_leave_nothing(arguments: list[str]) -> None:
     seed = f"{datetime.now(UTC):%Y%m%d}"
     command = [sys.executable, str(ROOT / "benchmarks" / "interrupts.py"), "--seed", seed, *arguments]

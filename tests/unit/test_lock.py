@@ -102,7 +102,7 @@ def test_the_load_inherits_the_lock_and_the_monitor_does_not() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0 or not Path("/proc/locks").exists(), reason="needs a second user, and Linux")
 def test_another_users_lock_is_named_and_does_not_block_for_ever() -> None:
-    place = Path("/var/tmp")  # noqa: S108 - only locked; pytest's own directories are not open for others
+    place = Path("/var/tmp")
     script = 'exec 5<"$1"; flock 5; echo held; exec sleep 60'
     command = ["bash", "-c", script, "-", str(place)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, user=NOBODY, extra_groups=[]) as other:
