@@ -216,7 +216,7 @@ def test_errors_that_the_case_expects(tmp_path: Path) -> None:
 
 def test_fewer_calls_than_answers(tmp_path: Path) -> None:
     words = reason(tmp_path, planned("a", counter="k"), counted(20), counted(5))
-    assert words == "hey counts 40 answers, the MCP server was called 25 times: 15 answers are not its work"
+    assert words == "40 answers came, the MCP server was called 25 times: 15 answers are not its work"
 
 
 @pytest.mark.parametrize("explanation", ["cached", "gateway_fails"])
@@ -236,7 +236,7 @@ def test_calls_of_requests_without_an_answer_are_no_mismatch(tmp_path: Path) -> 
 
 def test_more_calls_than_requests(tmp_path: Path) -> None:
     words = reason(tmp_path, planned("a", counter="k"), counted(20), counted(25))
-    assert words.startswith("hey sent 40 requests, the MCP server was called 45 times: somebody else")
+    assert words.startswith("40 requests were sent, the MCP server was called 45 times: somebody else")
 
 
 def test_a_counter_that_two_kinds_of_a_mix_move_is_not_held_against_either(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchkit.errors import UserError
+from benchkit.load.checker import plan_checks
 from benchkit.load.plan import (
     Server,
     Target,
@@ -183,10 +184,15 @@ def test_the_expected_error_is_expected() -> None:
 def test_mixed_kinds_share_the_load_and_reach_every_server() -> None:
     cases = [case for case in planned(PERF_REQUESTS="1000", PERF_CONCURRENCY="50").values() if case.scenario == "mixed"]
     assert {case.group for case in cases} == {"mixed"}
-    assert sum(part.concurrency for case in cases for part in case.parts) == 50
+    checks = cases[0].checks
+    assert checks is not None
+    assert checks.workers == 3
+    assert all(case.checks is not None and case.checks.workers == 3 for case in cases)
+    assert sum(part.concurrency for case in cases for part in case.parts) + checks.workers == 50
     calls = next(case for case in cases if case.name == "tools_call")
     assert [part.server for part in calls.parts] == ["time1", "time2", "time3", "time4"]
-    assert 0.35 <= sum(part.requests for part in calls.parts) / 1000 <= 0.41
+    assert calls.checks is not None
+    assert 0.35 <= (sum(part.requests for part in calls.parts) + calls.checks.requests) / 1000 <= 0.41
     assert all(part.requests % part.concurrency == 0 for case in cases for part in case.parts)
 
 
@@ -197,8 +203,39 @@ def test_a_mix_without_a_worker_for_each_kind_is_skipped() -> None:
 
 def test_dropped_requests_are_said() -> None:
     case = planned(PERF_REQUESTS="1000", PERF_CONCURRENCY="300")["tools/list_limit_10"]
-    assert case.parts[0].requests == 900
+    assert case.checks is not None
+    assert case.parts[0].requests + case.checks.requests == 900
+    assert case.parts[0].concurrency + case.checks.workers == 300
     assert case.notes == ["900 requests per iteration instead of 1000: the same number for each of 300 workers"]
+
+
+@pytest.mark.parametrize(
+    ("requests", "concurrency", "iterations"),
+    [(100, 10, 3), (100, 10, 1), (20, 10, 1), (1000, 50, 3), (5000, 200, 3), (40, 2, 3), (60, 20, 1), (21, 7, 2)],
+)
+def test_checkers_are_part_of_the_concurrency_and_check_enough(
+    requests: int, concurrency: int, iterations: int
+) -> None:
+    checks, left = plan_checks(requests, concurrency, iterations)
+    assert checks.workers + left == concurrency
+    assert left >= 1
+    assert checks.requests + requests // concurrency * left == requests
+    assert checks.requests * iterations >= min(10, requests * iterations // 2)
+    assert checks.requests > 0.05 * requests
+
+
+def test_one_worker_keeps_its_load_and_a_checker_pauses_beside_it() -> None:
+    checks, left = plan_checks(100, 1, 3)
+    assert left == 1
+    assert checks.workers == 1
+    assert checks.busy == 0.1
+    assert checks.requests * 3 >= 10
+
+
+def test_a_mix_with_just_enough_workers_is_checked_beside_its_load() -> None:
+    cases = [case for case in planned(PERF_CONCURRENCY="4").values() if case.scenario == "mixed"]
+    assert [part.concurrency for case in cases for part in case.parts] == [1, 1, 1, 1]
+    assert all(case.checks is not None and case.checks.busy < 1 for case in cases)
 
 
 def test_differences_name_cases_by_id() -> None:

@@ -86,6 +86,11 @@ class Pace:
         self._estimate.learn(self._step, time.monotonic() - self._started)
         self.hide()
 
+    def again(self) -> None:
+        """The last step has to be measured again."""
+        assert self._step is not None, "again before next"
+        self._left.insert(0, self._step)
+
     def hide(self) -> None:
         """Take the line of progress away."""
         self._progress.end()
@@ -164,7 +169,9 @@ class Session:
         assert self._driver is not None, "done before next"
         assert self._pace is not None
         self._pace.load_ended()
-        self._driver.end(codes)
+        if interruption := self._driver.end(codes):
+            say(f"interrupted: {interruption}; this round is measured again")
+            self._pace.again()
         self._ended()
         return ["ok"]
 

@@ -224,7 +224,10 @@ class SidesSession:
         gateway = self._gateways[number]
         gateway.estimate.learn(step, time.monotonic() - started)
         self._progress_end()
-        gateway.driver.end(codes)
+        if interruption := gateway.driver.end(codes):
+            say(f"interrupted: {interruption}; this turn is measured again")
+            self._queue.insert(0, (number, step))
+            return ["ok"]
         if step.round != WARM_UP:
             gateway.measured |= {case.id: step.round for case in step.cases if case.id not in gateway.driver.failed}
         self._drop_failed(gateway)

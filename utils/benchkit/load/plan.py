@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from benchkit.errors import UserError, os_reason
-from benchkit.model import Entity, Expectation, Load, Part, PlannedCase, PlannedDifference, ServerCounter
+from benchkit.load.checker import plan_checks
+from benchkit.model import CheckPlan, Entity, Expectation, Load, Part, PlannedCase, PlannedDifference, ServerCounter
 from benchkit.settings import CaseSettings, Scenario, Settings
 
 Kind = Literal["tools", "resources", "prompts"]
@@ -150,6 +151,16 @@ def round_requests(requests: float, concurrency: int) -> int:
     return max(1, int(requests) // concurrency) * concurrency
 
 
+@dataclass(frozen=True)
+class _Share:
+    """How a case's load is shared: the generator's requests and workers, and the checks beside them."""
+
+    requests: float
+    concurrency: int
+    checks: CheckPlan | None = None
+    notes: list[str] = field(default_factory=list)
+
+
 class _Planner:
     """Resolves the cases of a scenario for one target."""
 
@@ -162,11 +173,10 @@ class _Planner:
     def scenario(self, scenario_name: str, scenario: Scenario) -> Iterable[PlannedCase]:
         """Plan all cases of a scenario; what the target cannot do comes out as skipped."""
         rows_seen: dict[tuple[str, int], str] = {}
-        workers = self._workers(scenario)
+        shared = self._shared_checks(scenario)
+        workers = self._workers(scenario, shared)
         for (name, case), concurrency in zip(scenario.cases.items(), workers, strict=True):
-            requests = self._load.default_requests * case.share_of_requests
-            if scenario.concurrent:
-                requests *= case.weight / sum(other.weight for other in scenario.cases.values())
+            share = self._share(scenario, case, concurrency, shared)
             base = PlannedCase(
                 id=f"{scenario_name}/{name}",
                 scenario=scenario_name,
@@ -178,8 +188,10 @@ class _Planner:
                 authenticated=case.authenticated and case.route != "direct" and self._target.auth_required,
                 timeout_s=self._load.default_timeout,
                 iterations=self._load.iterations,
-                warmup_requests=max(self._load.warmup_requests, concurrency) if self._load.warmup else 0,
+                warmup_requests=max(self._load.warmup_requests, share.concurrency) if self._load.warmup else 0,
                 parts=[],
+                checks=share.checks,
+                notes=share.notes,
                 group=scenario_name if scenario.concurrent else "",
             )
             try:
@@ -188,13 +200,44 @@ class _Planner:
                         f"its {len(scenario.cases)} kinds of request run at once and need a worker each; "
                         f"the concurrency is {self._load.default_concurrency}"
                     )
-                planned = self._case(base, scenario, case, requests, concurrency)
+                planned = self._case(base, scenario, case, share.requests, share.concurrency)
                 yield _skip_repeated_listing(planned, case, rows_seen)
             except _CannotMeasureError as reason:
                 yield base.model_copy(update={"skipped": str(reason)})
 
-    def _workers(self, scenario: Scenario) -> list[int]:
+    def _share(self, scenario: Scenario, case: CaseSettings, concurrency: int, shared: CheckPlan | None) -> _Share:
+        """What a case's load generator sends, and what its checkers send."""
+        requests = self._load.default_requests * case.share_of_requests
+        if scenario.concurrent:
+            weight = case.weight / sum(other.weight for other in scenario.cases.values())
+            if shared is None or case.route == "sse":
+                return _Share(requests * weight, concurrency)
+            checks = shared.model_copy(update={"requests": max(1, round(shared.requests * weight))})
+            return _Share(requests * weight - checks.requests, concurrency, checks)
+        if case.route == "sse":
+            return _Share(requests, concurrency)
+        planned = round_requests(requests, concurrency)
+        checks, left = plan_checks(planned, concurrency, self._load.iterations)
+        return _Share(planned // concurrency * left, left, checks, _rounding_note(requests, planned, concurrency))
+
+    def _shared_checks(self, scenario: Scenario) -> CheckPlan | None:
+        """The checks of a scenario whose cases run at once: all of them share the checkers."""
+        load = self._load
+        spare = load.default_concurrency - len(scenario.cases)
+        if not scenario.concurrent or spare < 0:
+            return None
+        planned = round_requests(load.default_requests, load.default_concurrency)
+        checks, left = plan_checks(planned, load.default_concurrency, load.iterations)
+        if left >= len(scenario.cases):
+            return checks
+        if spare == 0:
+            return plan_checks(planned, 1, load.iterations)[0]  # beside the load: each worker is needed
+        return checks.model_copy(update={"workers": spare, "requests": spare * planned // load.default_concurrency})
+
+    def _workers(self, scenario: Scenario, checks: CheckPlan | None) -> list[int]:
         concurrency = self._load.default_concurrency
+        if checks is not None and checks.busy == 1.0:
+            concurrency -= checks.workers
         if not scenario.concurrent:
             return [concurrency] * len(scenario.cases)
         if concurrency < len(scenario.cases):
@@ -208,7 +251,9 @@ class _Planner:
         if payload is None:
             parts = [self._plain_part(case, requests, concurrency)]
             expect = self._expectation(case, None)
-            return base.model_copy(update={"parts": parts, "expect": expect, "notes": _notes(requests, parts)})
+            return base.model_copy(
+                update={"parts": parts, "expect": expect, "notes": [*base.notes, *_notes(requests, parts)]}
+            )
         servers: list[Server | None] = list(self._servers_for(payload, scenario, concurrency))
         parts = []
         messages = []
@@ -224,7 +269,7 @@ class _Planner:
                 "gateway_kind": None if case.route == "direct" else first.kind,
                 "gateway_fails": case.expect.rpc_error,
                 "cached": first.kind == "resources",
-                "notes": _notes(requests, parts),
+                "notes": [*base.notes, *_notes(requests, parts)],
             }
         )
 
@@ -409,10 +454,12 @@ def _headers(case: CaseSettings) -> dict[str, str]:
 
 def _notes(requests: float, parts: list[Part]) -> list[str]:
     """What was rounded: hey gives each worker the same number of requests."""
-    planned = sum(part.requests for part in parts)
+    return _rounding_note(requests, sum(part.requests for part in parts), sum(part.concurrency for part in parts))
+
+
+def _rounding_note(requests: float, planned: int, workers: int) -> list[str]:
     if planned == int(requests):
         return []
-    workers = sum(part.concurrency for part in parts)
     return [
         f"{planned} requests per iteration instead of {int(requests)}: the same number for each of {workers} workers"
     ]

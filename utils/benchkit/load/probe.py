@@ -7,6 +7,7 @@ that send the very same request and read the whole answer.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,11 @@ import requests
 
 from benchkit import clock
 from benchkit.model import Expectation, Part, PlannedCase, Probe
+
+_CACHE_HEADER = re.compile(r"(x-.*cache.*|.*-cache-status|cache-status|x-varnish-hit)")
+_HIT = re.compile(r"\bhit\b|_HIT\b", re.IGNORECASE)
+_CACHE_WORDS = 60
+"""How much of such a header is quoted, in characters."""
 
 _QUOTE = 160
 """How much of an answer is quoted when it is not what was expected, in characters."""
@@ -45,6 +51,7 @@ def probe(session: requests.Session, case: PlannedCase, part: Part, token: str) 
         ) as response:
             body = _first_event(response) if case.tool == "sse" else response.content
             status = response.status_code
+            cache = cache_of({name.lower(): value for name, value in response.headers.items()})
     except requests.RequestException as error:
         elapsed = (time.perf_counter() - started) * 1000
         return Probe(at=at, latency_ms=round(elapsed, 3), problem=_transport_problem(error, case.timeout_s))
@@ -55,7 +62,24 @@ def probe(session: requests.Session, case: PlannedCase, part: Part, token: str) 
         status=status,
         bytes=len(body),
         problem=check_answer(case.expect, status, body),
+        cache=cache,
     )
+
+
+def cache_of(headers: Mapping[str, str]) -> str:
+    """The header by which a cache in front of the gateway says that it gave an answer; empty where none does.
+
+    ``headers`` have names in lower case. A cache says so with ``X-Cache: HIT`` or a header alike, with ``Cache-Status:
+    …; hit`` (RFC 9211), or with an ``Age`` above 0 (RFC 9111, section 5.1). ``Via`` alone names a proxy, not a cache.
+    """
+    for name, value in headers.items():
+        if _CACHE_HEADER.fullmatch(name) and _HIT.search(value):
+            return _quote(f"{name.title()}: {value}")[:_CACHE_WORDS]
+    age = headers.get("age", "").strip()
+    if age.isascii() and age.isdecimal() and age.strip("0"):
+        via = f", Via: {headers['via']}" if "via" in headers else ""
+        return _quote(f"Age: {age}{via}")[:_CACHE_WORDS]
+    return ""
 
 
 def check_answer(expect: Expectation, status: int, body: bytes) -> str:

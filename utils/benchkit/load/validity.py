@@ -14,9 +14,10 @@ no rows                                                               invalid
 a load process ended with an error                                    invalid
 more rows than requests                                               invalid
 any HTTP 429 that was not expected                                    invalid
-failures above ``max_error_rate``                                     invalid
+failures above ``max_error_rate``, beyond chance                      invalid
+wrong answers during the load above it, beyond chance                 invalid
 the MCP server's counter could not be read, or began anew             invalid
-the MCP server answered with errors, and the case expects none        invalid
+errors of the MCP server above it, beyond chance, and none expected   invalid
 server calls < answers, no cache, and the case expects no error       invalid
 server calls < answers, a cache or an expected error explains it      valid
 server calls > requests sent                                          invalid
@@ -24,6 +25,8 @@ the check of an answer after the load failed                          invalid
 fewer iterations than planned                                         interrupted
 anything else                                                         valid
 ====================================================================  ===========
+
+"Beyond chance": :func:`benchkit.load.chance.is_above`, so one failure of 300 is told and condemns nothing.
 
 A failed check after the load stands behind what the load itself shows, for that has counts; both are told. A missing
 iteration stands behind the failed checks because the driver does not measure a case again whose check failed.
@@ -57,7 +60,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from benchkit.load.chance import is_above, least_percent
 from benchkit.model import (
+    Checks,
     Counts,
     ExecutionCount,
     GatewayCount,
@@ -70,6 +75,9 @@ from benchkit.model import (
 
 TRANSPORT = "transport"
 """Kind of the failures that left no row."""
+
+WRONG_ANSWER = "wrong answer"
+"""Kind of the answers with the expected status that were read and are not what the case expects."""
 
 UNEXPECTED_EVENT = "unexpected event"
 """Kind of the failures that ``sse_load`` reports as status 0."""
@@ -94,9 +102,23 @@ class IterationFacts:
     problem: str = ""
 
     @property
-    def sent(self) -> int:
-        """Requests that were to be sent."""
+    def checks(self) -> list[Checks]:
+        """What the checkers saw during the load, part by part."""
+        return [part.checks for part in self.raw.parts if part.checks is not None]
+
+    @property
+    def generated(self) -> int:
+        """Requests that the load generator was to send."""
         return sum(part.sent for part in self.raw.parts)
+
+    @property
+    def sent(self) -> int:
+        """Requests of the load generator and of the checkers."""
+        return self.generated + sum(one.sent for one in self.checks)
+
+    def ok(self, case: PlannedCase) -> int:
+        """Answers with the expected status; of those that were read, the right ones."""
+        return self.statuses[case.expect.status] + sum(len(one.right_s) for one in self.checks)
 
 
 @dataclass(frozen=True)
@@ -117,28 +139,36 @@ def complete(facts: Sequence[IterationFacts]) -> list[IterationFacts]:
 
 
 def errors(case: PlannedCase, facts: Sequence[IterationFacts]) -> dict[str, int]:
-    """Failed requests by kind: ``http 503``, ``transport`` (no answer at all), ``unexpected event``.
+    """Failed requests by kind: ``http 503``, ``transport`` (no answer), ``unexpected event``, ``wrong answer``.
 
     Iterations whose rows can't be used say nothing about it.
     """
     facts = [one for one in facts if not one.problem]
     statuses = _statuses(facts)
-    kinds = {
-        UNEXPECTED_EVENT if status == 0 else f"http {status}": count
-        for status, count in sorted(statuses.items())
-        if status != case.expect.status
-    }
-    silent = sum(one.sent for one in facts) - statuses.total()
-    return kinds | ({TRANSPORT: silent} if silent > 0 else {})
+    kinds = Counter(
+        {
+            UNEXPECTED_EVENT if status == 0 else f"http {status}": count
+            for status, count in sorted(statuses.items())
+            if status != case.expect.status
+        }
+    )
+    kinds[TRANSPORT] = max(0, sum(one.generated for one in facts) - statuses.total())
+    for checks in (checks for one in facts for checks in one.checks):
+        kinds.update(checks.failed)
+        kinds[WRONG_ANSWER] += checks.wrong
+    return dict(+kinds)
 
 
 def count(case: PlannedCase, facts: Sequence[IterationFacts]) -> Counts:
-    """The case's work as hey and the MCP servers counted it, over complete iterations."""
+    """The case's work as clients and MCP servers counted it, over complete iterations."""
     parts = [part for one in facts for part in one.raw.parts]
     counted = bool(parts) and all(part.server_calls is not None for part in parts)
+    checks = [checks for one in facts for checks in one.checks]
     return Counts(
-        sent=sum(part.sent for part in parts),
-        ok=_statuses(facts)[case.expect.status],
+        sent=sum(one.sent for one in facts),
+        ok=sum(one.ok(case) for one in facts),
+        checked=sum(len(one.right_s) + one.wrong for one in checks) if checks else None,
+        wrong=sum(one.wrong for one in checks) if checks else None,
         server=sum(part.server_calls or 0 for part in parts) if counted else None,
         server_failed=sum(part.server_failures or 0 for part in parts) if counted else None,
         cached=case.cached,
@@ -157,16 +187,23 @@ def judge(case: PlannedCase, facts: Sequence[IterationFacts], max_error_rate: fl
         return Judgement(Validity.SKIPPED, case.skipped)
     measured = complete(facts)
     progress = f"{len(measured)} of {case.iterations} iterations were measured"
-    if any(one.raw.interrupted for one in facts):
-        return Judgement(Validity.INTERRUPTED, f"interrupted: {progress}")
+    if cut := [one.raw for one in facts if one.raw.interrupted]:
+        why = f"{cut[0].interruption} (iteration {cut[0].iteration}); " if cut[0].interruption else ""
+        return Judgement(Validity.INTERRUPTED, f"interrupted: {why}{progress}")
     before, after = _probe_problems(case, facts)
     if before:
         return Judgement(Validity.INVALID, before, doubtful=True)
-    seen = ""
+    seen = wrong = ""
     if measured:
-        seen = _rows_problem(case, measured) or _failures(case, measured, max_error_rate) or _servers(case, measured)
+        wrong = _wrong_answers(facts, max_error_rate)
+        seen = (
+            _rows_problem(case, measured)
+            or _failures(case, measured, max_error_rate)
+            or wrong
+            or _servers(case, measured, max_error_rate)
+        )
     if problem := "; ".join(filter(None, (seen, after))):
-        return Judgement(Validity.INVALID, problem, doubtful=bool(after))
+        return Judgement(Validity.INVALID, problem, doubtful=bool(after or wrong))
     if len(measured) < case.iterations:
         return Judgement(Validity.INTERRUPTED, f"not measured to its end: {progress}")
     return Judgement(Validity.VALID)
@@ -202,7 +239,7 @@ def _rows_problem(case: PlannedCase, facts: Sequence[IterationFacts]) -> str:
     for one in facts:
         if one.problem:
             return one.problem
-    sent = sum(one.sent for one in facts)
+    sent = sum(one.generated for one in facts)
     rows = _statuses(facts).total()
     ended = sorted({part.exit_status for one in facts for part in one.raw.parts} - {0})
     how = f"{case.tool} ended with exit status {', '.join(map(str, ended))}" if ended else ""
@@ -218,15 +255,60 @@ def _rows_problem(case: PlannedCase, facts: Sequence[IterationFacts]) -> str:
 
 def _failures(case: PlannedCase, facts: Sequence[IterationFacts], max_error_rate: float) -> str:
     kinds = errors(case, facts)
+    kinds.pop(WRONG_ANSWER, None)  # judged against the answers that were read, see _wrong_answers
     sent = sum(one.sent for one in facts)
-    share = 100 * sum(kinds.values()) / sent
+    failed = sum(kinds.values())
+    share = 100 * failed / sent
     limited = kinds.get("http 429", 0)
-    if not limited and share <= min(max_error_rate, _HOPELESS):
+    if not limited and share <= _HOPELESS and not is_above(failed, sent, max_error_rate):
         return ""
     words = "; ".join(_failure_words(kind, number, sent, case) for kind, number in kinds.items())
     if limited:
         return f"{words}: {RATE_LIMIT_HINT}"
     return f"{words}: {share:.3g} % failed, {max_error_rate:g} % may (performance.max_error_rate)"
+
+
+def _wrong_answers(facts: Sequence[IterationFacts], max_error_rate: float) -> str:
+    """What the answers that were read during the load say against the case; empty when nothing."""
+    seen = wrong_answers(facts)
+    if not is_above(seen.wrong, seen.answers, max_error_rate):
+        return ""
+    return f"{seen.words}; {max_error_rate:g} % may be (performance.max_error_rate)"
+
+
+@dataclass(frozen=True)
+class WrongAnswers:
+    """How many of the answers that were read were wrong, and the first of them in words (secrets masked)."""
+
+    answers: int
+    wrong: int
+    first: str
+
+    @property
+    def words(self) -> str:
+        """All of it in a sentence."""
+        share = 100 * self.wrong / self.answers
+        was = "was" if self.wrong == 1 else "were"
+        return (
+            f"{self.wrong} of {self.answers} answers that were read while it ran {was} wrong ({share:.3g} %, at least "
+            f"{least_percent(self.wrong, self.answers):.2g} % beyond chance), the first: {self.first}"
+        )
+
+
+def wrong_answers(facts: Sequence[IterationFacts]) -> WrongAnswers:
+    """The answers that were read while the case's load ran or right beside it, the repeated checks included."""
+    answers = wrong = 0
+    first = ""
+    for one in complete(facts):
+        for checks in one.checks:
+            answers += len(checks.right_s) + checks.wrong + checks.extra_sent
+            wrong += checks.wrong + checks.extra_wrong
+            first = first or checks.first_wrong
+        for probe in one.raw.probes:
+            answers += 1 + bool(probe.retried)
+            wrong += bool(probe.retried)
+            first = first or probe.retried
+    return WrongAnswers(answers, wrong, first)
 
 
 def _failure_words(kind: str, number: int, sent: int, case: PlannedCase) -> str:
@@ -237,7 +319,7 @@ def _failure_words(kind: str, number: int, sent: int, case: PlannedCase) -> str:
     return f"{number} of {sent} answers were {kind.upper()}"
 
 
-def _servers(case: PlannedCase, facts: Sequence[IterationFacts]) -> str:
+def _servers(case: PlannedCase, facts: Sequence[IterationFacts], max_error_rate: float) -> str:
     """What the simulated servers' own counts say against the case; empty when nothing."""
     for one in facts:
         for part in one.raw.parts:
@@ -245,17 +327,17 @@ def _servers(case: PlannedCase, facts: Sequence[IterationFacts]) -> str:
                 return f"its calls could not be counted (iteration {one.raw.iteration}): {part.server_problem}"
     counts = count(case, facts)
     failed = sum(part.server_failures or 0 for one in facts for part in one.raw.parts)
-    if failed and not case.gateway_fails:
+    if not case.gateway_fails and is_above(failed, counts.sent, max_error_rate):
         return f"the MCP server answered {failed} calls with an error, inside answers whose status looked right"
     if counts.server is None:
         return ""
     called = f"the MCP server was called {counts.server} times"
     if counts.server < counts.ok and not (case.cached or case.gateway_fails):
         missing = counts.ok - counts.server
-        return f"hey counts {counts.ok} answers, {called}: {missing} answers are not its work"
+        return f"{counts.ok} answers came, {called}: {missing} answers are not its work"
     if counts.server > counts.sent:
         return (
-            f"hey sent {counts.sent} requests, {called}: somebody else used it at the same time, or requests were "
+            f"{counts.sent} requests were sent, {called}: somebody else used it at the same time, or requests were "
             "sent again after broken connections"
         )
     return ""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from benchkit.model.base import Model
 from benchkit.model.metrics import METRICS, MIN_SAMPLES_BEYOND, Figures, Metric, Worse, needed_samples, samples_for
 from benchkit.model.plans import (
+    CheckPlan,
+    Checks,
     CounterReading,
     Entity,
     ExecutionCount,
@@ -99,6 +101,8 @@ __all__ = [
     "Case",
     "CaseComparison",
     "ChangePoint",
+    "CheckPlan",
+    "Checks",
     "Comparison",
     "ConnectionSeries",
     "CounterReading",

@@ -84,6 +84,22 @@ class Part(Model):
     server_counter: ServerCounter | None = None
 
 
+class CheckPlan(Model):
+    """How answers of a case are read whole and checked while its load runs.
+
+    ``workers`` checkers send the case's request in a closed loop, each answer being held against the expectation. They
+    are part of the configured concurrency: the load generator gets that many workers fewer. In a group its cases share
+    the workers. ``requests`` is how many checked answers an iteration is expected to give.
+
+    ``busy``: the share of the time (0-1) that a checker has a request under way. It is below 1 only where the
+    concurrency is 1: then there is no worker to take, and a checker beside the load pauses between its requests.
+    """
+
+    workers: int
+    requests: int
+    busy: float = 1.0
+
+
 class PlannedCase(Model):
     """A case, resolved: everything but the token is here.
 
@@ -104,6 +120,8 @@ class PlannedCase(Model):
     iterations: int
     warmup_requests: int
     parts: list[Part]
+    checks: CheckPlan | None = None
+    """Absent where answers are not checked during the load: SSE, whose generator checks each event itself."""
     group: str = ""
     gateway_kind: Literal["tools", "resources", "prompts"] | None = None
     """As what the gateway's own metrics count a request of this case; absent when they do not."""
@@ -147,14 +165,42 @@ class Probe(Model):
     """One verified request beside a case's load. ``problem`` is empty when the answer was as expected.
 
     ``when``: in which phase it was sent. Absent in documents of older runs, whose probes are told apart by their time.
+    ``cache``: the header by which a cache in front of the gateway says that it gave the answer (``X-Cache: HIT``).
+    ``retried``: what was wrong with an earlier answer, where the request was sent again and then answered rightly.
     """
 
-    when: Literal["before", "during", "after"] | None = None
+    when: Literal["before", "after"] | None = None
     at: datetime
     latency_ms: float
     status: int | None = None
     bytes: int = 0
     problem: str = ""
+    cache: str = ""
+    retried: str = ""
+
+
+class Checks(Model):
+    """Answers of one part that were read whole and checked in one iteration.
+
+    ``sent``: requests of the checkers. ``failed``: those without the expected status, by kind (``http 503``,
+    ``transport``: no answer). ``wrong``: answers with the expected status that are not what the case expects;
+    ``first_wrong`` says what came, with secrets masked. ``cached``: answers that a cache in front of the
+    gateway gave; ``cache`` is the header that says so. ``right_s``: when each right answer was complete, in seconds
+    after the iteration's start.
+
+    ``extra_sent`` and ``extra_wrong`` count what was checked right after the load because a wrong answer had come
+    during it: no figure is made of these requests, they only say how often answers are wrong.
+    """
+
+    sent: int = 0
+    failed: dict[str, int] = Field(default_factory=dict)
+    wrong: int = 0
+    first_wrong: str = ""
+    cached: int = 0
+    cache: str = ""
+    right_s: list[float] = Field(default_factory=list)
+    extra_sent: int = 0
+    extra_wrong: int = 0
 
 
 class RawPart(Model):
@@ -168,7 +214,10 @@ class RawPart(Model):
     sent: int
     started: datetime
     wall_s: float
+    ended_s: float | None = None
+    """When the generator wrote its rows, in seconds after ``started``; absent where that is not known."""
     exit_status: int
+    checks: Checks | None = None
     server_calls: int | None = None
     server_failures: int | None = None
     server_problem: str = ""
@@ -189,6 +238,8 @@ class RawIteration(Model):
     parts: list[RawPart]
     probes: list[Probe] = Field(default_factory=list)
     interrupted: bool = False
+    interruption: str = ""
+    """What interrupted the iteration; where ``interrupted`` is false, its first attempt, which does not count."""
 
 
 class ExecutionCount(Model):

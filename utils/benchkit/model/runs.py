@@ -131,14 +131,18 @@ class GatewayCount(Model):
 class Counts(Model):
     """How often a case's work was counted, by those who saw it.
 
-    ``sent``: requests that hey was told to send, over all measured iterations; ``ok``: answers as expected;
-    ``server``: calls that the simulated MCP servers counted during the measured iterations (absent where the case does
-    not reach one, or the servers are not ours); ``server_failed``: those of them that the server answered
-    with an error. ``cached``: a cache of the gateway explains that ``server`` is smaller than ``sent``.
+    ``sent``: requests of the load generator and of the checkers, over all measured iterations; ``ok``: answers as
+    expected; ``server``: calls that the simulated MCP servers counted during the measured iterations (absent where the
+    case does not reach one, or the servers are not ours); ``server_failed``: those that the server answered with an
+    error. ``cached``: a cache of the gateway explains that ``server`` is smaller than ``sent``.
+    ``checked``: answers that were read whole and checked while the load ran, ``wrong`` of them were not what the case
+    expects; absent where none were read, and in documents that were written before answers were.
     """
 
     sent: int
     ok: int
+    checked: int | None = None
+    wrong: int | None = None
     server: int | None = None
     server_failed: int | None = None
     cached: bool = False
