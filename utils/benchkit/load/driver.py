@@ -18,6 +18,7 @@ from typing import Protocol
 import requests
 
 from benchkit.errors import UserError
+from benchkit.load.arguments_file import LoadProcess
 from benchkit.load.probe import probe, request_headers
 from benchkit.model import (
     CounterReading,
@@ -62,14 +63,6 @@ class Step:
     def name(self) -> str:
         """What a person calls it: the case, or the group."""
         return self.cases[0].id if len(self.cases) == 1 else f"{self.cases[0].group} ({len(self.cases)} kinds at once)"
-
-
-@dataclass(frozen=True)
-class LoadProcess:
-    """A process for the shell to start: its argument vector, and the file that takes its standard output."""
-
-    argv: list[str]
-    output: Path
 
 
 @dataclass
@@ -178,8 +171,8 @@ class Driver:
                 argv = self._argv(case, part, sent)
                 counted = self._read_counter(part) if step.round != WARM_UP else None
                 running.append(_Running(case, part, sent, argv, counted))
-                output = self._raw(case, name) if step.round != WARM_UP else Path("/dev/null")
-                processes.append(LoadProcess([*argv[:1], *_secret_arguments(case, token), *argv[1:]], output))
+                output = self._raw(case, name) if step.round != WARM_UP else None
+                processes.append(LoadProcess(case.tool, [*_secret_arguments(case, token), *argv[1:]], output))
         self._open = _Open(step, datetime.now(UTC), time.monotonic(), running, before)
         if step.round != WARM_UP:
             for case in cases:
