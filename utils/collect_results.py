@@ -62,7 +62,10 @@ def _point_latest(run_dir: Path) -> None:
     new = run_dir.parent / f".latest.{os.getpid()}"
     with contextlib.suppress(OSError):
         new.symlink_to(run_dir.name)
-        new.replace(link)
+        try:
+            new.replace(link)
+        except OSError:
+            new.unlink()
 
 
 def _stop_code(text: str) -> int:

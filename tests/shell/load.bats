@@ -259,12 +259,13 @@ END
 }
 
 @test "the load gets an environment of the toolkit's choice: no secrets, nothing that changes how it runs" {
+  # shellcheck disable=SC2016 # it is the stub's
   echo 'env >"$CODES/env"' >>"$BATS_TEST_TMPDIR/head"
   cat "$BATS_TEST_TMPDIR/head" >"$BATS_TEST_TMPDIR/hey"
   # shellcheck disable=SC2317 # hey would call it
   some_function() { :; }
   export -f some_function
-  GATEWAY_PASSWORD=secret PERF_REQUESTS=7 GODEBUG=x LD_DEBUG= PORT=1 http_proxy=http://x:1 SSL_CERT_FILE=/ca run "$ROOT/run-configurable.sh"
+  GATEWAY_PASSWORD=secret PERF_REQUESTS=7 GODEBUG=x LD_DEBUG='' PORT=1 http_proxy=http://x:1 SSL_CERT_FILE=/ca run "$ROOT/run-configurable.sh"
   [ "$status" -eq 0 ]
   grep -qx 'SSL_CERT_FILE=/ca' "$CODES/env"
   if grep -E '^(GATEWAY|PERF_|GODEBUG|PORT|http_proxy|LD_|BASH_FUNC|CALLS|PYTHON)' "$CODES/env"; then return 1; fi

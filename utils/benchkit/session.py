@@ -15,6 +15,7 @@ from typing import Protocol
 from benchkit.connection import Connection, connect
 from benchkit.errors import UserError, os_reason
 from benchkit.gateway.counters import ServerCounters
+from benchkit.limits import check_limits
 from benchkit.load.arguments_file import LoadProcess, remove_arguments, write_arguments
 from benchkit.load.driver import Driver, Step, steps, write_bodies
 from benchkit.load.plan import load_of, plan_cases, plan_differences
@@ -110,6 +111,7 @@ class Session:
         """Check everything that can be checked before anything is started."""
         settings = self._settings = from_arguments(self._arguments)
         hey = find_hey(settings)
+        check_limits(settings.config.performance.default_concurrency)
         MEASURING.take(self._arguments.owner)
         check_writable(settings.results_dir)
         return opened(settings, hey)

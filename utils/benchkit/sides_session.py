@@ -24,6 +24,7 @@ from pathlib import Path
 from benchkit.connection import Connection, connect
 from benchkit.errors import UserError
 from benchkit.gateway.counters import ServerCounters
+from benchkit.limits import check_limits
 from benchkit.load.arguments_file import remove_arguments
 from benchkit.load.collect import collect
 from benchkit.load.driver import WARM_UP, Driver, Step, write_bodies
@@ -134,6 +135,7 @@ class SidesSession:
         """Check everything that can be checked before anything is started."""
         settings = self._settings = _paired_settings(from_arguments(self._arguments))
         hey = find_hey(settings)
+        check_limits(settings.config.performance.default_concurrency)
         MEASURING.take(self._arguments.owner)
         check_writable(settings.results_dir)
         root = default_place().sides
