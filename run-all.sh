@@ -74,8 +74,7 @@ all::flags() {
 all::begin() {
   local words
   # The lock keeps two of them apart; it is held until this shell has cleaned up.
-  { exec 6<>"${TMPDIR:-/tmp}/perf_all_$(id -u).lock"; } 2>/dev/null \
-    || log::die 2 "${TMPDIR:-/tmp}/perf_all_$(id -u).lock: cannot be opened; remove it, or set TMPDIR to another directory"
+  exec 6<>"${TMPDIR:-/tmp}/perf_all_$(id -u).lock"
   if [ "$ALL_RESUME" = true ]; then
     words=(resume ${ALL_FROM:+"$ALL_FROM"} ${ALL_PROFILES:+--profiles "$ALL_PROFILES"})
   else

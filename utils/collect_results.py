@@ -62,10 +62,7 @@ def _point_latest(run_dir: Path) -> None:
     new = run_dir.parent / f".latest.{os.getpid()}"
     with contextlib.suppress(OSError):
         new.symlink_to(run_dir.name)
-        try:
-            new.replace(link)
-        except OSError:
-            new.unlink()
+        new.replace(link)
 
 
 def _stop_code(text: str) -> int:

@@ -52,7 +52,7 @@ def assert_harmless(kit: Toolkit, fault: str) -> None:
         # Only rows of hey and of the SSE load are there; nothing else had its output put anywhere.
         rows = [path.read_text("utf-8").splitlines()[0] for path in run_dir.glob("raw/*/*.csv")]
         assert {row.partition(",")[0] for row in rows} <= {"response-time"}
-    assert list((kit.place / "tmp").glob("tmp.*")) == []
+    assert list((kit.place / "tmp").glob("perf_test.*/")) == []
     assert left_behind(kit.place) == []
 
 

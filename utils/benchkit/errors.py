@@ -113,16 +113,17 @@ def _shown(error: UnicodeError) -> tuple[str | bytes, int]:
         return codecs.backslashreplace_errors(error)
 
 
-def _open_output(stream: TextIO | None, descriptor: int) -> tuple[TextIO, _Output | None]:
-    """A stream for a standard one that takes every character and never fails; where it is closed, one to nowhere."""
+def _open_output(stream: TextIO | None, descriptor: int) -> tuple[TextIO, _Output]:
+    """A stream for a standard one that takes every character and never fails; where that is closed, one to nowhere."""
     codecs.register_error("benchkit.shown", _shown)
     if stream is None:
-        return Path(os.devnull).open("w", encoding="utf-8"), None
-    stream.flush()
+        descriptor = os.open(os.devnull, os.O_WRONLY)
     raw = _Output(descriptor)
+    if stream is not None and stream not in (sys.__stdout__, sys.__stderr__):
+        return stream, raw  # somebody reads along within this process
     text = io.TextIOWrapper(
         io.BufferedWriter(raw),
-        encoding=stream.encoding,
+        encoding="utf-8" if stream is None else stream.encoding,
         errors="benchkit.shown",
         line_buffering=stream.line_buffering if isinstance(stream, io.TextIOWrapper) else True,
     )
@@ -157,9 +158,8 @@ def run_program(main: Callable[[], int | ExitCode]) -> None:
         print(f"error: internal error in {program}: {message}; please report it with the lines above", file=sys.stderr)
         code = int(ExitCode.USAGE)
     sys.stdout.flush()
-    lost = output.error if output is not None else None
-    if code == ExitCode.OK and lost is not None and lost.errno != errno.EPIPE:
-        print(f"error: standard output could not be written: {os_reason(lost)}", file=sys.stderr)
+    if code == ExitCode.OK and output.error is not None and output.error.errno != errno.EPIPE:
+        print(f"error: standard output could not be written: {os_reason(output.error)}", file=sys.stderr)
         code = int(ExitCode.USAGE)
     sys.stderr.flush()
     sys.exit(code)

@@ -144,7 +144,7 @@ load::check_machine() {
 
 # load::make_tmp: a directory for pipes and the like, in LOAD_TMP; gone afterwards.
 load::make_tmp() {
-  if ! LOAD_TMP=$(mktemp -d 2>/dev/null) || ! echo probe 2>/dev/null >"$LOAD_TMP/probe"; then
+  if ! LOAD_TMP=$(mktemp -d "${TMPDIR:-/tmp}/perf_test.$$.XXXXXX" 2>/dev/null) || ! echo probe 2>/dev/null >"$LOAD_TMP/probe"; then
     log::die 2 "TMPDIR=${TMPDIR:-/tmp}: nothing can be written there; make room, or set TMPDIR to another directory"
   fi
 }
