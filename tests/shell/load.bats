@@ -273,6 +273,7 @@ END
 
 @test "the toolkit's programs run without the caller's Python, and see the settings" {
   # shellcheck disable=SC2016 # it is the stub's
+  # shellcheck disable=SC2016 # the variables are the stub's
   sed -i.bak 's/^\[ "$1" != -Es \].*/echo "python $1" >>"$CALLS"; env >"$CODES\/env"; shift/' "$PERF_PYTHON"
   PYTHONPATH=/broken PYTHONHOME=/broken OMP_NUM_THREADS=1 PERF_REQUESTS=7 GATEWAY_URL=http://x run "$ROOT/run-configurable.sh"
   [ "$status" -eq 0 ]
@@ -281,4 +282,14 @@ END
   grep -qx 'PERF_REQUESTS=7' "$CODES/env"
   grep -qx 'GATEWAY_URL=http://x' "$CODES/env"
   if grep -E '^(PYTHON|OMP)' "$CODES/env"; then return 1; fi
+}
+
+@test "a load generator below a path with an equals sign is started all the same" {
+  mkdir "$BATS_TEST_TMPDIR/a=b"
+  mv "$BATS_TEST_TMPDIR/hey" "$BATS_TEST_TMPDIR/a=b/hey"
+  # shellcheck disable=SC2016 # the variables are the stub's
+  sed -i.bak 's|"$BATS_TEST_TMPDIR/hey" ;;|"$BATS_TEST_TMPDIR/a=b/hey" ;;|' "$PERF_PYTHON"
+  run "$ROOT/run-configurable.sh"
+  [ "$status" -eq 0 ]
+  grep -qx 'hey 3: -n an argument http://x/' "$CALLS"
 }

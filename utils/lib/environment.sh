@@ -5,8 +5,9 @@
 # A variable that nobody thought of changes a measurement, or breaks a program before its first line (PYTHONPATH,
 # GODEBUG, LD_PRELOAD, OMP_NUM_THREADS). So only variables whose names stand here go on.
 
-# Load generators: nothing of the toolkit's own, for its secrets are not their business.
-ENVIRONMENT_LOAD=(PATH HOME TMPDIR LANG LC_ALL LC_CTYPE TZ SSL_CERT_FILE SSL_CERT_DIR)
+# Load generators: nothing of the toolkit's own, for its secrets are not their business. Some Pythons start only where
+# LD_LIBRARY_PATH leads to their library.
+ENVIRONMENT_LOAD=(PATH HOME TMPDIR LANG LC_ALL LC_CTYPE TZ SSL_CERT_FILE SSL_CERT_DIR LD_LIBRARY_PATH)
 
 # The toolkit's Python programs: its settings (make settings shows them), the terminal, the desktop that shows a report,
 # and where a Docker engine and a CI server are found.
@@ -22,7 +23,8 @@ environment::load() {
   for name in "${ENVIRONMENT_LOAD[@]}"; do
     [ -z "${!name+set}" ] || assignments+=("$name=${!name}")
   done
-  exec env -i "${assignments[@]}" "$@"
+  # A program whose path holds a = would be an assignment to env.
+  exec env -i "${assignments[@]}" /bin/sh -c 'exec "$@"' sh "$@"
 }
 
 # environment::only PATTERN...: what this shell starts from now on inherits only variables with such names. For a
