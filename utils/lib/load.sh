@@ -133,6 +133,7 @@ load::prepare() {
 load::check_machine() {
   local files
   [ -x "$PERF_PYTHON" ] || log::die 2 "$PERF_PYTHON: the toolkit's environment is not there; run make setup"
+  case $PERF_PYTHON in /*) ;; *) PERF_PYTHON=$PWD/$PERF_PYTHON ;; esac # a load process starts in the run's directory
   files=$(ulimit -n)
   [ "$files" != unlimited ] && [ "$files" -lt 4096 ] || return 0
   # The soft limit is a habit (256 on macOS); what the hard one allows costs nobody anything.
