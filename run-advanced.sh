@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/usr/bin/env -S bash -p
 # Measure gateways side by side, block by block, and say what changed between them.
 #
 # usage: ./run-advanced.sh --base SPEC --head SPEC [option...]      is the head slower than the base?
@@ -26,13 +26,14 @@
 #
 # exit: 0 no regression; 1 the head is slower; 2 usage, configuration or a service that is not there; 3 measurement
 #       invalid; 4 undecided, with --fail-on-inconclusive; 130, 143 interrupted
-set -euo pipefail
+set -euo pipefail +o posix
 shopt -s inherit_errexit 2>/dev/null || true
 
+SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also through a link
 # shellcheck source=utils/lib/load.sh
-. "$(dirname "${BASH_SOURCE[0]}")/utils/lib/load.sh"
+. "$(dirname -- "$SELF")/utils/lib/load.sh" || exit 2
 # shellcheck source=utils/lib/sides.sh
-. "$LOAD_ROOT/utils/lib/sides.sh"
+. "$LOAD_ROOT/utils/lib/sides.sh" || exit 2
 
 main() {
   sides::main "${BASH_SOURCE[0]}" "$@"

@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/usr/bin/env -S bash -p
 # Remove what runs wrote.
 #
 # usage: utils/clean.sh results|baselines [--yes]
@@ -9,12 +9,13 @@
 # Only what the toolkit makes is removed: run directories, baselines, their history, the link to the newest run.
 #
 # exit: 0 done; 2 usage, or nobody said yes
-set -euo pipefail
+set -euo pipefail +o posix
 shopt -s inherit_errexit 2>/dev/null || true
 
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also through a link
+ROOT=$(CDPATH='' cd -- "$(dirname -- "$SELF")/.." && pwd -P) || exit 2
 # shellcheck source=utils/lib/log.sh
-. "$ROOT/utils/lib/log.sh"
+. "$ROOT/utils/lib/log.sh" || exit 2
 
 # setting KEY: its value; relative paths start at the checkout.
 setting() {

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Check that the gateway's fixed bugs stay fixed, without load, for any release from 0.7.0 on.
 
   conformance.py                         the gateway at GATEWAY_URL, or the toolkit's own stack where it runs there

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Speak to the gateway at GATEWAY_URL (service.base_url of config.yaml): token, checks, registration.
 
   gateway.py login [--renew]            keep a token that the gateway takes; say until when, on stderr

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Write results/index.html: all runs, the newest first, each with its verdict and a link to its report.
 
 Only what changed since the last time is read again. Prints the page's path.

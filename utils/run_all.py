@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """The state of a run over several profiles, for run-all.sh, which starts the runs.
 
   begin PROFILES        check the settings of each profile, make results/all_…/all.json, say how long it will take

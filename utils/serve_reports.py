@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Serve the reports below the results' directory on 127.0.0.1, until Ctrl-C. Nothing can be changed through it.
 
 Only files are answered: a directory leads to its index.html or report.html, none is listed. What begins with a dot,

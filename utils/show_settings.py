@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Show every setting, its value, and where that comes from: flag, environment, profile or config.yaml.
 
 show_settings.py                                   all of them (scenarios' cases stand in config.yaml)

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Start and stop gateways that are measured side by side, as a file that utils/measure.py wrote names them.
 
   servers FILE      start the MCP servers that all of them share

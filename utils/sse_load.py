@@ -6,6 +6,9 @@ included), connect, DNS (0: part of connect), request write, response delay (to 
 event), status, offset. A request without an answer (refused, reset, timed out) leaves no row. An answer that begins
 with another event than --expect has status 0, which is not a success. Nothing is printed before the end, so INT and
 TERM leave no rows.
+
+With --stdin as the only argument, all arguments are read from standard input, one in each line: a token is not to stand
+in the list of processes.
 """
 
 from __future__ import annotations
@@ -198,6 +201,11 @@ def _headers(texts: Sequence[str]) -> dict[str, str]:
     return headers
 
 
+def _words(typed: list[str]) -> list[str]:
+    """The arguments: those that were typed, or the lines of standard input."""
+    return sys.stdin.buffer.read().decode("utf-8").split("\n")[:-1] if typed == ["--stdin"] else typed
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, default=200, metavar="N", help="requests (200)")
@@ -206,7 +214,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("-H", action="append", default=[], metavar="'NAME: VALUE'", help="a header; may be repeated")
     parser.add_argument("--expect", default="", metavar="EVENT", help="type of the first event; default: any")
     parser.add_argument("url", metavar="URL")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(_words(sys.argv[1:]))
     if not 1 <= arguments.c <= arguments.n:
         parser.error(f"-n {arguments.n} -c {arguments.c}: at least one worker, and no more workers than requests")
     if arguments.t <= 0:

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Start, show and stop the local stack: gateway, databases, cache and simulated MCP servers.
 
   up                start the stack and wait until it is ready; nothing happens when it is up already

@@ -15,6 +15,8 @@ It knows just enough of the real one's API for a run of the scenario ``tools``. 
   delay-MS        every list takes so many milliseconds
   refuse-login    HTTP 401 for the password
   die             the process is gone after 150 requests
+  id:JSON         what it makes has this id (a text in JSON)
+  url:JSON        its MCP server has this address
 """
 
 from __future__ import annotations
@@ -78,7 +80,7 @@ class Stub(http.server.BaseHTTPRequestHandler):
             self.answer({"detail": "Not authenticated"}, 401)
         elif self.fault == "rate-limit" and self.seen[key] > 100:
             self.answer({"detail": "Rate limit exceeded"}, 429)
-        elif path == "/rpc":
+        elif path == "/rpc" or (path.startswith("/servers/") and path.endswith("/mcp")):
             self.rpc(json.loads(body))
         elif path.endswith("/login"):
             self.answer({"access_token": TOKEN}, 401 if self.fault == "refuse-login" else 200)
@@ -115,7 +117,9 @@ class Stub(http.server.BaseHTTPRequestHandler):
             rows = known[:limit]
             self.answer({"tools": rows, "nextCursor": None} if "include_pagination" in query and not bare else rows)
         elif self.command == "POST":
-            self.answer({"id": "new", "name": name})
+            self.answer({"id": self.told("id", "new"), "name": name})
+        elif name == "gateways" and self.fault.startswith(("id:", "url:")):
+            self.answer({name: [{"id": "g1", "name": "time1", "url": self.told("url", "http://x/mcp")}]})
         elif name in LISTINGS:
             self.answer(
                 {name: LISTINGS[name], "nextCursor": None}
@@ -124,6 +128,11 @@ class Stub(http.server.BaseHTTPRequestHandler):
             )
         else:
             self.answer({"detail": "Not Found"}, 404)
+
+    def told(self, what: str, usual: str) -> str:
+        """A text that the fault gives, else the usual one."""
+        kind, _, text = self.fault.partition(":")
+        return str(json.loads(text)) if kind == what else usual
 
     def answer(self, data: object, status: int = 200) -> None:
         """Send JSON."""

@@ -10,8 +10,12 @@ setup() {
   : >"$RUN/base/plan.json"
   : >"$RUN/head/plan.json"
   # Answers the session like utils/measure.py: one step, a new start of the gateways, one more step, the end.
-  cat >"$PERF_PYTHON" <<'END'
-#!/usr/bin/env bash
+  {
+    echo '#!/usr/bin/env bash'
+    declare -p CALLS CODES RUN BATS_TEST_TMPDIR | sed 's/^declare -x/declare --/'
+  } >"$BATS_TEST_TMPDIR/head" # what a stub knows although hey gets an environment of the toolkit's choice
+  cat "$BATS_TEST_TMPDIR/head" - >"$PERF_PYTHON" <<'END'
+[ "$1" != -Es ] || shift
 name=$(basename "$1")
 shift
 printf '%s' "$name" >>"$CALLS"
@@ -29,7 +33,7 @@ if [ "$name" = measure.py ]; then
   while read -r word rest; do
     echo "session $word $rest" >>"$CALLS"
     case $word in
-      open) printf 'ok\0true\0' ;;
+      open) printf 'ok\0true\0%s\0' "$BATS_TEST_TMPDIR/hey" ;;
       installs) printf 'ok\0000\000' ;;
       plan)
         printf '%s' "$RUN" >"$dir_file"
@@ -39,18 +43,22 @@ if [ "$name" = measure.py ]; then
         case $((steps++)) in
           1) printf 'restart\0' ;;
           3) printf 'end\0' ;;
-          *) printf 'run\0001\000%s\0001\000%s\000' "$RUN/base/raw/out.csv" "$BATS_TEST_TMPDIR/hey" ;;
+          *)
+            mkdir -p "$RUN/.load" "$RUN/base/raw/tools"
+            printf '%s\n' hey base/raw/tools/out.1.csv http://x/ >"$RUN/.load/1.args"
+            printf 'run\0001\0'
+            ;;
         esac
         ;;
       *) printf 'ok\0' ;;
     esac
   done
 fi
-[ "$name" != compare_results.py ] || : >"$RUN/comparison.json"
-if [ "$name" = sides.py ] && [ "$(grep -c '^sides.py restart' "$CALLS")" = "${FAIL_RESTART:-}" ]; then exit 2; fi
+[ "$name" != compare_results.py ] || printf '{\n  "exit_code": %s\n}\n' "$(cat "$CODES/$name" 2>/dev/null || echo 0)" >"$RUN/comparison.json"
+if [ "$name" = sides.py ] && [ "$(grep -c '^sides.py restart' "$CALLS")" = "${PERF_FAIL_RESTART:-}" ]; then exit 2; fi
 if [ -e "$CODES/$name" ]; then exit "$(cat "$CODES/$name")"; fi
 END
-  printf '#!/usr/bin/env bash\necho row\n' >"$BATS_TEST_TMPDIR/hey"
+  cat "$BATS_TEST_TMPDIR/head" - >"$BATS_TEST_TMPDIR/hey" <<<'echo row'
   chmod +x "$PERF_PYTHON" "$BATS_TEST_TMPDIR/hey"
 }
 
@@ -109,7 +117,7 @@ order() {
 }
 
 @test "gateways that do not start again before a later block: what was measured is marked, everything is stopped" {
-  FAIL_RESTART=2 run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7
+  PERF_FAIL_RESTART=2 run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7
   [ "$status" -eq 2 ]
   order '^session done 0' '^sides.py restart .*--again' "^collect_results.py $RUN/base/ --interrupted 2" \
     "^collect_results.py $RUN/head/ --interrupted 2" '^sides.py down'

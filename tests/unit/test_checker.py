@@ -118,8 +118,9 @@ def driver_for(plan: Plan, run_dir: Path) -> Driver:
 def run_load(processes: list[LoadProcess]) -> list[int]:
     running = []
     for process in processes:
+        assert process.output is not None
         with process.output.open("wb") as output:
-            running.append(subprocess.Popen(process.argv, stdout=output))
+            running.append(subprocess.Popen([HEY, *process.arguments], stdout=output))
     return [process.wait() for process in running]
 
 
@@ -444,7 +445,9 @@ def test_a_generator_that_was_stopped_measures_its_round_again(tmp_path: Path) -
         driver = driver_for(plan, tmp_path)
         step = next(iter(steps(plan)))
         [process] = driver.begin(step, 1.0)
-        with process.output.open("wb") as output, subprocess.Popen(process.argv, stdout=output) as running:
+        assert process.output is not None
+        command = [HEY, *process.arguments]
+        with process.output.open("wb") as output, subprocess.Popen(command, stdout=output) as running:
             time.sleep(0.3)
             stop_for(running.pid, 2.5)
             code = running.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ import pytest
 from benchkit import store
 from benchkit.errors import UserError
 from benchkit.load import driver as driver_module
-from benchkit.load.driver import WARM_UP, Driver, LoadProcess, steps, write_bodies
+from benchkit.load.arguments_file import LoadProcess
+from benchkit.load.driver import WARM_UP, Driver, steps, write_bodies
 from benchkit.model import (
     CounterReading,
     Environment,
@@ -137,8 +139,8 @@ def drive(plan: Plan, run_dir: Path, counters: Counters | None = None, *, gatewa
 
 
 def start(process: LoadProcess) -> int:
-    with process.output.open("wb") as output:
-        return subprocess.run(process.argv, stdout=output, check=False).returncode
+    with (process.output or Path(os.devnull)).open("wb") as output:
+        return subprocess.run([HEY, *process.arguments], stdout=output, check=False).returncode
 
 
 def raw(run_dir: Path, name: str) -> RawIteration:
@@ -189,7 +191,7 @@ def test_the_token_reaches_hey_and_no_file(base_url: str, tmp_path: Path) -> Non
     plan = plan_of(case("good", f"{base_url}/ok"))
     driver = Driver(plan, tmp_path, hey=HEY, token=lambda _: TOKEN, counters=Counters(), gateway_answers=lambda: True)
     process = driver.begin(next(iter(steps(plan))), 1.0)[0]
-    assert f"Authorization: Bearer {TOKEN}" in process.argv
+    assert f"Authorization: Bearer {TOKEN}" in process.arguments
     drive(plan, tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()] == []
 

@@ -135,6 +135,50 @@ def test_rest_paths_take_ids_and_a_posted_prompt_takes_its_arguments_only() -> N
     assert "Content-Type" not in read.headers
 
 
+def target_of(servers: list[Server], virtual_server_id: str = "virtual") -> Target:
+    return Target("http://127.0.0.1:4444", "/v1", servers, virtual_server_id, True)
+
+
+def test_ids_stand_percent_encoded_in_addresses_and_a_uri_keeps_its_slashes() -> None:
+    class Catalogue(FakeCatalogue):
+        """Release 0.7.0: a resource's id is its URI."""
+
+        def resource(self, uri: str, server: str) -> Entity | None:
+            return Entity(uri, uri, f"{uri}?a b#\0", server)
+
+    settings = load_settings(environ={"SCENARIOS": "all"})
+    cases = {one.id: one for one in plan_cases(settings, target_of(SERVERS, 'x\0ok\n"/..'), Catalogue())}
+    assert cases["resources/rest_read_world_times"].parts[0].url == (
+        "http://127.0.0.1:4444/v1/resources/time://time1/current/world%3Fa%20b%23%00"
+    )
+    assert cases["gateway-core/call_mcp"].parts[0].url == "http://127.0.0.1:4444/servers/x%00ok%0A%22%2F../mcp"
+
+
+@pytest.mark.parametrize(
+    ("server", "words"),
+    [
+        (Server("time1", "http://x/\0ok\0run/mcp"), "control character U+0000"),
+        (Server("time1", "-o"), "not an http:// or https:// address"),
+        (Server("time1", "http://somebody:secret@host/mcp"), "user or password"),
+        (Server("time1\x1b[2J", "http://x/mcp"), "control character U+001B"),
+    ],
+)
+def test_a_server_that_no_load_can_be_sent_to_is_skipped_with_the_reason(server: Server, words: str) -> None:
+    settings = load_settings(environ={"SCENARIOS": "gateway-core"})
+    cases = {one.id: one for one in plan_cases(settings, target_of([server]), FakeCatalogue())}
+    skipped = cases["gateway-core/call_direct"].skipped
+    assert words in skipped
+    assert "secret" not in skipped
+    assert cases["gateway-core/health"].skipped == ""
+
+
+@pytest.mark.parametrize("identity", ["..", ".", ""])
+def test_an_id_that_leads_elsewhere_is_skipped(identity: str) -> None:
+    settings = load_settings(environ={"SCENARIOS": "gateway-core"})
+    cases = {one.id: one for one in plan_cases(settings, target_of(SERVERS, identity), FakeCatalogue())}
+    assert cases["gateway-core/call_mcp"].skipped != ""
+
+
 def test_rows_are_expected_as_the_catalogue_has_them() -> None:
     cases = planned()
     assert cases["tools/list_limit_10"].expect.rows == 10

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,6 +115,33 @@ def test_the_time_to_the_first_event_is_measured(tmp_path: Path, server: Server)
     assert all(b"Authorization: Bearer t\r\n" in request for request in server.requests)
     assert all(b"Accept: text/event-stream\r\n" in request for request in server.requests)
     assert "Bearer" not in result.stdout
+
+
+def test_arguments_from_standard_input_stand_in_no_list_of_processes(server: Server) -> None:
+    lines = ["-H", "Authorization: Bearer s3cret", "-n", "2", "-c", "2", "-t", "60", f"{server.url}/silent"]
+    command = [sys.executable, str(PROGRAM), "--stdin"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write("".join(f"{line}\n" for line in lines).encode())
+        process.stdin.close()
+        deadline = time.monotonic() + 20
+        while len(server.requests) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        words = psutil.Process(process.pid).cmdline()
+        process.terminate()
+    assert words[-1] == "--stdin"
+    assert not [word for word in words if "s3cret" in word]
+    assert all(b"Authorization: Bearer s3cret\r\n" in request for request in server.requests)
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("last", ["--help", "-o", "@/etc/passwd", ""])
+def test_a_line_of_standard_input_is_no_option_where_an_address_belongs(last: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), "--stdin"], input=f"{last}\n", capture_output=True, text=True, check=False
+    )
+    assert "root:" not in done.stdout + done.stderr
+    assert done.returncode == (0 if last == "--help" else 2)
 
 
 def test_the_stream_is_closed_after_the_event(tmp_path: Path, server: Server) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
+import io
 import os
+import select
 import sys
 import traceback
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 class ExitCode(IntEnum):
@@ -67,29 +75,91 @@ def os_reason(error: OSError) -> str:
     return error.strerror or str(error) or type(error).__name__
 
 
+class _Output(io.RawIOBase):
+    """A standard stream whose failure is noted, not raised: what a program finds does not depend on its reader."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self.error: OSError | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write some of it; all of it is dropped after the first failure."""
+        view = memoryview(data).cast("B")
+        while self.error is None:
+            try:
+                return os.write(self._descriptor, view)
+            except BlockingIOError:
+                select.select([], [self._descriptor], [])
+            except OSError as error:
+                self.error = error
+        return len(view)
+
+
+def _shown(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Characters that the terminal does not have become escapes; the bytes of a file's name stay what they were."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.backslashreplace_errors(error)
+
+
+def _open_output(stream: TextIO | None, descriptor: int) -> tuple[TextIO, _Output]:
+    """A stream for a standard one that takes every character and never fails; where that is closed, one to nowhere."""
+    codecs.register_error("benchkit.shown", _shown)
+    if stream is None:
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+    raw = _Output(descriptor)
+    if stream is not None and stream not in (sys.__stdout__, sys.__stderr__):
+        return stream, raw  # somebody reads along within this process
+    text = io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding="utf-8" if stream is None else stream.encoding,
+        errors="benchkit.shown",
+        line_buffering=stream.line_buffering if isinstance(stream, io.TextIOWrapper) else True,
+    )
+    return text, raw
+
+
 def run_program(main: Callable[[], int | ExitCode]) -> None:
     """Run a program's ``main`` and leave the process with its exit code.
 
     A :class:`UserError` becomes one line on stderr; an interrupt becomes 130. A reader that went away (``| head``) is
-    no error, and does not hide one: the code that ``main`` answered stands. Any other exception is a bug of the
-    toolkit: its traceback is shown, and the process ends with 2. Python's own 1 would be read as a regression.
+    no error, and neither it nor a terminal that cannot show a character hides one: the code that ``main`` answered
+    stands. Only where that is 0 and what was printed could not be written does the process end with 2. Any other
+    exception is a bug of the toolkit: its traceback is shown, and the process ends with 2. Python's own 1 would be read
+    as a regression.
     """
+    sys.stdout, output = _open_output(sys.stdout, 1)
+    sys.stderr, _ = _open_output(sys.stderr, 2)
     code = 0
     try:
         code = int(main())
-        sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         code = int(error.exit_code)
     except KeyboardInterrupt:
         code = int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
-        # Whatever is still buffered has no reader; without this the interpreter complains about it while it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        pass
     except Exception as error:  # pylint: disable=broad-exception-caught # whatever it is, 1 means something else here
         traceback.print_exc()
         message = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
         program = Path(sys.argv[0]).name
         print(f"error: internal error in {program}: {message}; please report it with the lines above", file=sys.stderr)
         code = int(ExitCode.USAGE)
+    sys.stdout.flush()
+    if code == ExitCode.OK and output.error is not None and output.error.errno != errno.EPIPE:
+        print(f"error: standard output could not be written: {os_reason(output.error)}", file=sys.stderr)
+        code = int(ExitCode.USAGE)
+    sys.stderr.flush()
     sys.exit(code)

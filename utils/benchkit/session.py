@@ -16,7 +16,9 @@ from benchkit import clock
 from benchkit.connection import Connection, connect
 from benchkit.errors import UserError, os_reason
 from benchkit.gateway.counters import ServerCounters
-from benchkit.load.driver import Driver, LoadProcess, Step, steps, write_bodies
+from benchkit.limits import check_limits
+from benchkit.load.arguments_file import LoadProcess, remove_arguments, write_arguments
+from benchkit.load.driver import Driver, Step, steps, write_bodies
 from benchkit.load.plan import load_of, plan_cases, plan_differences
 from benchkit.load.progress import Estimate, Progress
 from benchkit.lock import MEASURING
@@ -114,10 +116,11 @@ class Session:
     def open(self) -> list[str]:
         """Check everything that can be checked before anything is started."""
         settings = self._settings = from_arguments(self._arguments)
-        find_hey(settings)
+        hey = find_hey(settings)
+        check_limits(settings.config.performance.default_concurrency)
         MEASURING.take(self._arguments.owner)
         check_writable(settings.results_dir)
-        return ["ok", "true" if settings.config.reporting.generate else "false"]
+        return opened(settings, hey)
 
     def plan(self) -> list[str]:
         """Resolve the cases for this target, write plan.json, and say how long it will take."""
@@ -158,7 +161,7 @@ class Session:
             processes = self._driver.begin(step, limit)
             if processes:
                 self._pace.load_starts()
-                return run_fields(processes)
+                return run_fields(self._dir, processes)
             self._driver.end([])
             self._ended()
             self._pace.hide()
@@ -193,6 +196,8 @@ class Session:
     def restore(self) -> None:
         """Remove from the gateway what this run made on it."""
         connection, self._connection = self._connection, None
+        if self._dir != Path():
+            remove_arguments(self._dir)
         if self._pace is not None:
             self._pace.hide()
         if connection is not None:
@@ -236,12 +241,22 @@ def make_plan(
     )
 
 
-def run_fields(processes: list[LoadProcess]) -> list[str]:
-    """The answer that lets the shell start processes."""
-    fields = ["run", str(len(processes))]
-    for process in processes:
-        fields += [str(process.output), str(len(process.argv)), *process.argv]
-    return fields
+def opened(settings: Settings, hey: str) -> list[str]:
+    """The answer to ``open``: whether there is a report, and the load generator's program.
+
+    The shell learns the program here, before anything that a gateway says was heard, and starts no other one.
+    """
+    return ["ok", "true" if settings.config.reporting.generate else "false", str(Path(hey).absolute())]
+
+
+def run_fields(run_dir: Path, processes: list[LoadProcess]) -> list[str]:
+    """The answer that lets the shell start processes, whose arguments are written to the run's directory.
+
+    Raises:
+        UserError: an argument cannot be written there, so none is started.
+    """
+    write_arguments(run_dir, processes)
+    return ["run", str(len(processes))]
 
 
 def find_hey(settings: Settings) -> str:

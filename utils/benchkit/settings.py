@@ -409,6 +409,9 @@ ENVIRONMENT: dict[str, str] = {
 }
 """Environment variable (also in profiles) to the key of ``config.yaml`` that it sets."""
 
+_NOT_IN_PROFILES = frozenset({"PERF_HEY"})
+"""A profile says how much load there is, not which program is started with the token."""
+
 FLAGS: dict[str, str] = {
     "--scenarios": "scenarios",
     "--requests": "performance.default_requests",
@@ -462,8 +465,9 @@ def read_profile(name: str, directory: Path) -> dict[str, tuple[str, str]]:
         if match is None or len(words) > (2 if words[0] == "export" else 1) or "$" in line or "`" in line:
             raise UserError(f"{where}: {line.strip()!r} is not a value; a profile has lines like PERF_REQUESTS=100")
         variable = match.group(1)
-        if not variable.startswith("PERF_") or variable not in ENVIRONMENT:
-            known = ", ".join(sorted(key for key in ENVIRONMENT if key.startswith("PERF_")))
+        settable = {key for key in ENVIRONMENT if key.startswith("PERF_")} - _NOT_IN_PROFILES
+        if variable not in settable:
+            known = ", ".join(sorted(settable))
             raise UserError(f"{where}: {variable}: there is no such variable; a profile may set {known}")
         values[variable] = (match.group(2), where)
     return values

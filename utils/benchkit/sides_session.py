@@ -24,6 +24,8 @@ from pathlib import Path
 from benchkit.connection import Connection, connect
 from benchkit.errors import UserError
 from benchkit.gateway.counters import ServerCounters
+from benchkit.limits import check_limits
+from benchkit.load.arguments_file import remove_arguments
 from benchkit.load.collect import collect
 from benchkit.load.driver import WARM_UP, Driver, Step, write_bodies
 from benchkit.load.plan import plan_cases
@@ -37,6 +39,7 @@ from benchkit.session import (
     find_hey,
     make_plan,
     new_run_dir,
+    opened,
     run_fields,
     say,
 )
@@ -131,14 +134,15 @@ class SidesSession:
     def open(self) -> list[str]:
         """Check everything that can be checked before anything is started."""
         settings = self._settings = _paired_settings(from_arguments(self._arguments))
-        find_hey(settings)
+        hey = find_hey(settings)
+        check_limits(settings.config.performance.default_concurrency)
         MEASURING.take(self._arguments.owner)
         check_writable(settings.results_dir)
         root = default_place().sides
         self._sides = resolve(_wanted(self._arguments, settings), settings, root, is_free=port_is_free)
         save(self._arguments.sides_file, self._sides)
         self._looks = looks(settings.config.paired.blocks, len(self._sides.sides))
-        return ["ok", "true" if settings.config.reporting.generate else "false"]
+        return opened(settings, hey)
 
     def installs(self) -> list[str]:
         """What has to be installed: release and source of each gateway that is started, one of both empty."""
@@ -205,7 +209,7 @@ class SidesSession:
                 processes = gateway.driver.begin(step, min(2 * longest + 60, MAX_TOKEN_NEED_S))
                 if processes:
                     self._current = number, step, time.monotonic()
-                    return run_fields(processes)
+                    return run_fields(self._dir, processes)
                 gateway.driver.end([])
                 self._drop_failed(gateway)
             self._progress_end()
@@ -260,6 +264,8 @@ class SidesSession:
     def restore(self) -> None:
         """Remove from gateways that go on running what was made on them; the others are stopped anyway."""
         self._progress_end()
+        if self._dir != Path():
+            remove_arguments(self._dir)
         while self._to_close:
             with contextlib.suppress(UserError):
                 self._to_close.pop().close()

@@ -130,6 +130,7 @@ sides::label() {
 # sides::main PROGRAM ARGUMENT...: a whole comparison, from the command line to the exit code.
 sides::main() {
   local code=0
+  cleanup::install
   sides::flags "$@"
   LOAD_COMMAND=$(sides::command "$@")
   load::prepare sides::stop sides::mark_interrupted
@@ -148,6 +149,7 @@ sides::install() {
   local count number release source
   load::ask installs
   load::read && count=$LOAD_FIELD
+  case $count in '' | *[!0-9]*) log::die 2 "'$count' gateways to install: not a number" ;; esac
   for ((number = 0; number < count; number++)); do
     load::read && release=$LOAD_FIELD
     load::read && source=$LOAD_FIELD
@@ -158,7 +160,7 @@ sides::install() {
 
 # sides::start servers|restart [--again]
 sides::start() {
-  cleanup::child "$PERF_PYTHON" "$LOAD_ROOT/utils/sides.py" "$1" "$LOAD_TMP/sides.json" ${2+"$2"} \
+  cleanup::child environment::python sides.py "$1" "$LOAD_TMP/sides.json" ${2+"$2"} \
     ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} >&2 || exit $?
 }
 
@@ -210,7 +212,7 @@ sides::judge() {
       load::python tune_report.py "$LOAD_DIR" ${SIDES_ENV_FILE:+--env-file "$SIDES_ENV_FILE"} || verdict=$?
       ;;
   esac
-  load::is_judged "$verdict" || verdict=2
+  [ "$verdict" -ne 1 ] || cleanup::is_proven || verdict=2
   [ "$verdict" -ne 0 ] || verdict=$code
   load::reason "$verdict" "$passed"
   LOAD_FINISHED=true

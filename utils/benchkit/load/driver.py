@@ -20,6 +20,7 @@ import requests
 
 from benchkit import clock
 from benchkit.errors import UserError
+from benchkit.load.arguments_file import LoadProcess
 from benchkit.load.chance import is_above
 from benchkit.load.checker import Checkers
 from benchkit.load.hey import read_rows
@@ -69,14 +70,6 @@ class Step:
     def name(self) -> str:
         """What a person calls it: the case, or the group."""
         return self.cases[0].id if len(self.cases) == 1 else f"{self.cases[0].group} ({len(self.cases)} kinds at once)"
-
-
-@dataclass(frozen=True)
-class LoadProcess:
-    """A process for the shell to start: its argument vector, and the file that takes its standard output."""
-
-    argv: list[str]
-    output: Path
 
 
 @dataclass
@@ -214,13 +207,15 @@ class Driver:
                 continue
             for part, name in zip(case.parts, part_files(case, step.round), strict=True):
                 running.append(self._prepared(case, part, step, name))
+        measured = running if step.round != WARM_UP else []
         processes = [
-            LoadProcess([*one.argv[:1], *_secret_arguments(one.case, token), *one.argv[1:]], one.output)
+            LoadProcess(
+                one.case.tool, [*_secret_arguments(one.case, token), *one.argv[1:]], one.output if measured else None
+            )
             for one in running
         ]
-        checked = running if step.round != WARM_UP else []
         checkers = Checkers(
-            [(one.case, one.part, request_headers(one.case, token), one.output) for one in checked], secrets=[token]
+            [(one.case, one.part, request_headers(one.case, token), one.output) for one in measured], secrets=[token]
         )
         self._open = _Open(step, clock.now(), time.monotonic(), running, before, checkers, Watch())
         checkers.start()

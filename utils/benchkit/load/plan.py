@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from pydantic import ValidationError
+
 from benchkit.errors import UserError, os_reason
 from benchkit.load.checker import plan_checks
-from benchkit.model import CheckPlan, Entity, Expectation, Load, Part, PlannedCase, PlannedDifference, ServerCounter
+from benchkit.model import (
+    CheckPlan,
+    Entity,
+    Expectation,
+    Load,
+    Part,
+    PlannedCase,
+    PlannedDifference,
+    path_segment,
+    path_segments,
+)
 from benchkit.settings import CaseSettings, Scenario, Settings
 
 Kind = Literal["tools", "resources", "prompts"]
@@ -338,7 +350,7 @@ class _Planner:
         """A GET of a path, without payload."""
         query = "&".join(f"{key}={value}" for key, value in case.query.items())
         url = self._address(case) + (f"?{query}" if query else "")
-        return Part(url=url, requests=round_requests(requests, concurrency), concurrency=concurrency)
+        return _checked_part(url=url, requests=round_requests(requests, concurrency), concurrency=concurrency)
 
     def _address(self, case: CaseSettings) -> str:
         return f"{self._target.base_url}{self._target.prefix if case.versioned else ''}{case.path}"
@@ -353,7 +365,8 @@ class _Planner:
             case "mcp":
                 if not self._target.virtual_server_id:
                     raise _CannotMeasureError("the toolkit could not create its virtual server on this gateway")
-                url = f"{self._target.base_url}/servers/{self._target.virtual_server_id}/mcp"
+                identity = _encoded(path_segment, self._target.virtual_server_id)
+                url = f"{self._target.base_url}/servers/{identity}/mcp"
             case "direct":
                 if server is None:
                     raise _CannotMeasureError("no MCP server of this gateway is known by address")
@@ -361,17 +374,16 @@ class _Planner:
             case _:
                 if message.entity is None:
                     raise _CannotMeasureError("a REST path takes a payload that reads a resource or gets a prompt")
-                url = (
-                    self._address(case).replace("{resource}", message.entity.id).replace("{prompt}", message.entity.id)
-                )
+                identity = _encoded(path_segments, message.entity.id)
+                url = self._address(case).replace("{resource}", identity).replace("{prompt}", identity)
                 arguments = message.gateway["params"].get("arguments") or {}
                 body = json.dumps(arguments) if case.method == "POST" else None
-        counter = None
+        counter: dict[str, str] | None = None
         owner = message.entity.server if message.entity else ""
         # What is the gateway's own never reaches a server, so there is nobody to count it.
         if server is not None and server.name == owner and server.counters_url:
-            counter = ServerCounter(url=server.counters_url, key=message.counter)
-        return Part(
+            counter = {"url": server.counters_url, "key": message.counter}
+        return _checked_part(
             url=url,
             body=body,
             requests=round_requests(requests, workers),
@@ -408,6 +420,26 @@ class _Planner:
             return self._catalogue.rpc_listed(kind)
         except UserError:
             return None
+
+
+def _checked_part(**fields: Any) -> Part:
+    """A part whose texts come from the gateway.
+
+    Raises:
+        _CannotMeasureError: an address or a name is not one that a load can be sent to.
+    """
+    try:
+        return Part(**fields)
+    except ValidationError as error:
+        reason = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise _CannotMeasureError(f"no load can be sent there: {reason}") from error
+
+
+def _encoded(encode: Callable[[str], str], identity: str) -> str:
+    try:
+        return encode(identity)
+    except ValueError as error:
+        raise _CannotMeasureError(f"no load can be sent there: {error}") from error
 
 
 def read_payload(path: Path) -> dict[str, Any]:

@@ -73,6 +73,7 @@ from benchkit.model.several import (
     TrendRun,
     Varied,
 )
+from benchkit.model.texts import forbidden_character, http_address, one_line, path_segment, path_segments
 from benchkit.model.verdicts import (
     CHANGES,
     REGRESSIONS,
@@ -163,7 +164,12 @@ __all__ = [
     "Varied",
     "Verdict",
     "Worse",
+    "forbidden_character",
+    "http_address",
     "needed_samples",
+    "one_line",
     "part_files",
+    "path_segment",
+    "path_segments",
     "samples_for",
 ]

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from benchkit.model.base import Model
 from benchkit.model.runs import Environment, PartyKind, PartySource, SideOfRun
+from benchkit.model.texts import HttpAddress, OneLine
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Between the rooms that plan and measure, and the one that speaks to the gateway
@@ -64,8 +65,8 @@ class Expectation(Model):
 class ServerCounter(Model):
     """Where a simulated server counts a case's calls: the URL of its ``/counters``, and the counter's key."""
 
-    url: str
-    key: str
+    url: HttpAddress
+    key: OneLine
 
 
 class Part(Model):
@@ -75,12 +76,12 @@ class Part(Model):
     of ``concurrency``, for hey sends ``requests // concurrency`` per worker and drops the rest.
     """
 
-    url: str
+    url: HttpAddress
     body: str | None = None
     body_file: str | None = None
     requests: int
     concurrency: int
-    server: str = ""
+    server: OneLine = ""
     server_counter: ServerCounter | None = None
 
 
