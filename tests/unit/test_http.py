@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import gzip
 import itertools
@@ -16,8 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from benchkit import http
 from benchkit.errors import UserError
 from benchkit.http import AnswerError, Failure, Session
+from benchkit.settings import ROOT
 
 OK = b"HTTP/1.1 200 OK\r\n"
 Play = Callable[[socket.socket, int], None]
@@ -335,25 +338,10 @@ def test_an_event_that_never_ends(
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a certificate for 127.0.0.1 that it signed itself, and its key."""
     place = tmp_path_factory.mktemp("certificate")
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", "key.pem", "-out", "own.pem"]
     subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-keyout",
-            "key.pem",
-            "-out",
-            "own.pem",
-        ],
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *files],
         cwd=place,
         check=True,
         capture_output=True,
@@ -400,3 +388,35 @@ def test_certificates_that_are_not_there_are_one_line(
     monkeypatch.setenv(name, "/nowhere/at/all.pem")
     with pytest.raises(UserError, match=f"^{name}=/nowhere/at/all.pem: no certificates can be read there: No such"):
         session.send("GET", secure.url, timeout_s=5)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The rule
+
+CLIENTS = {"requests", "urllib.request", "http.client", "httpx", "urllib3", "aiohttp"}
+ALLOWED = {
+    "benchkit/http.py": "it is the one",
+    "benchkit/parties.py": "an exception that Docker's library lets through",
+    "benchkit/stack/supervisor.py": "XML-RPC with the own supervisor, over a Unix socket",
+    "benchkit/stack/readiness.py": "asks the own programs of a stack, on loopback",
+}
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def test_nothing_else_sends_requests() -> None:
+    found = {
+        str(path.relative_to(ROOT / "utils"))
+        for path in (ROOT / "utils").rglob("*.py")
+        if any(name == one or name.startswith(f"{one}.") for name in imported(path) for one in CLIENTS)
+    }
+    assert found == set(ALLOWED)
+    assert http.MOST_BYTES == 64 * 2**20

@@ -85,6 +85,10 @@ class TooLargeError(Exception):
     """An answer exceeds the size that is read."""
 
 
+NO_ANSWER = (OSError, http.client.HTTPException, EOFError, ValueError, TooLargeError)
+"""What is raised where a :class:`Connection` or :func:`event_lines` gives no whole answer."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What came back: HTTP status, headers (names in lower case), body (decompressed)."""
@@ -496,8 +500,8 @@ def _explained(url: str, limits: Limits) -> Iterator[None]:
         failure, problem = Failure.UNREACHABLE, f"nobody answered within {min(CONNECT_TIMEOUT_S, limits.seconds):g} s"
     except socket.gaierror:
         failure, problem = Failure.UNKNOWN_HOST, "there is no such host"
-    except ConnectionRefusedError:
-        failure, problem = Failure.REFUSED, "nobody listens there"
+    except ConnectionRefusedError as error:
+        failure, problem = Failure.REFUSED, f"no answer: {os_reason(error)}"
     except ssl.SSLError as error:
         failure, problem = Failure.UNTRUSTED, f"no trusted TLS connection ({_words(error)})"
     except (OSError, http.client.HTTPException, ValueError, zlib.error) as error:

@@ -15,8 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-import requests
-
+from benchkit import http
 from benchkit.errors import UserError
 from benchkit.load.probe import probe, request_headers
 from benchkit.model import (
@@ -135,8 +134,7 @@ class Driver:
         self._token = token
         self._counters = counters
         self._gateway_answers = gateway_answers
-        self._session = requests.Session()
-        self._session.trust_env = False  # a proxy of the environment is not the way to the gateway; hey ignores it too
+        self._session = http.Session()
         self._open: _Open | None = None
         self.failed: set[str] = set()
         """Ids of cases whose answers were not what they have to be: they are not measured any more."""

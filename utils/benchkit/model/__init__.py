@@ -7,7 +7,16 @@ the names or in :data:`METRICS`. A figure that was not measured is absent (``Non
 from __future__ import annotations
 
 from benchkit.model.base import Model
-from benchkit.model.metrics import METRICS, MIN_SAMPLES_BEYOND, Figures, Metric, Worse, needed_samples, samples_for
+from benchkit.model.metrics import (
+    METRICS,
+    MIN_SAMPLES_BEYOND,
+    Figures,
+    Metric,
+    Worse,
+    is_comparable,
+    needed_samples,
+    samples_for,
+)
 from benchkit.model.plans import (
     CounterReading,
     Entity,
@@ -73,6 +82,7 @@ from benchkit.model.several import (
 )
 from benchkit.model.verdicts import (
     CHANGES,
+    MOST_VERSION,
     REGRESSIONS,
     Baseline,
     BaselineReference,
@@ -89,6 +99,7 @@ __all__ = [
     "CHANGES",
     "METRICS",
     "MIN_SAMPLES_BEYOND",
+    "MOST_VERSION",
     "NO_OTHER_SIDE",
     "OTHER_WORK_PERCENT",
     "REGRESSIONS",
@@ -159,6 +170,7 @@ __all__ = [
     "Varied",
     "Verdict",
     "Worse",
+    "is_comparable",
     "needed_samples",
     "part_files",
     "samples_for",
