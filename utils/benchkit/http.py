@@ -28,7 +28,7 @@ from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
 from benchkit.errors import UserError, os_reason
-from benchkit.plain import plain_text
+from benchkit.plain import plain_text, without_controls
 from benchkit.strict_json import NotJSONError, parse_json
 
 MOST_BYTES = 64 * 2**20
@@ -103,9 +103,9 @@ class Answer:
         return 200 <= self.status < 300
 
     def json(self) -> Any:
-        """The parsed body; ``None`` when it is not JSON, or exceeds a limit of :func:`parse_json`."""
+        """The parsed body, without control characters; ``None`` when it is not JSON as :func:`parse_json` takes it."""
         try:
-            return parse_json(self.body)
+            return without_controls(parse_json(self.body))
         except NotJSONError:
             return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from typing import Any
 
 LONGEST = 1000
 """Characters of one text that are shown at the most, unless the caller says otherwise."""
@@ -17,6 +18,30 @@ _SECRETS = re.compile(
     r"|(?<=://)[^/\s@\"'?#]+(?=@)"  # the user name and password of an address
 )
 
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # C0 but tab and line ends, DEL, C1
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # ends of lines, and marks that turn the direction of writing
+    "\ud800-\udfff]"  # halves of surrogate pairs
+)
+
+
+def printable(text: str) -> str:
+    """The text with a space for each character that has no glyph, line ends among them; columns stay where they are."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def without_controls(value: Any) -> Any:
+    """A JSON value with a space for each control character in its strings and names; tabs and line ends stay."""
+    if isinstance(value, str):
+        return _CONTROLS.sub(" ", value)
+    if isinstance(value, list):
+        return [without_controls(one) for one in value]
+    if isinstance(value, dict):
+        return {without_controls(name): without_controls(one) for name, one in value.items()}
+    return value
+
 
 def plain_text(text: str, longest: int = LONGEST) -> str:
     """The text as one line that is safe to print.
@@ -26,9 +51,7 @@ def plain_text(text: str, longest: int = LONGEST) -> str:
     address, are hidden. What is longer than ``longest`` characters is cut, with an ellipsis at its end.
     """
     # Cut before looking for tokens, so that a huge text costs no time; what is cut here is not shown anyway.
-    text = text[: 20 * longest + 10_000]
-    if not text.isprintable():
-        text = "".join(character if character.isprintable() else " " for character in text)
+    text = printable(text[: 20 * longest + 10_000])
     line = _SECRETS.sub(HIDDEN, " ".join(text.split()))
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from benchkit.errors import UserError, os_reason
 from benchkit.model.base import STORED
+from benchkit.plain import without_controls
 from benchkit.strict_json import NotJSONError, parse_json
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -129,7 +130,11 @@ def load(path: Path, model: type[Document], what: str, *, older: Mapping[int, Up
 def check(
     data: dict[str, Any], model: type[Document], name: str, *, older: Mapping[int, Upgrade] | None = None
 ) -> Document:
-    """A document from its JSON object; ``name`` begins an error (``PATH: the baseline``). As :func:`load`."""
+    """A document from its JSON object, without control characters; ``name`` begins an error (``PATH: the baseline``).
+
+    Raises:
+        UserError: as :func:`load`.
+    """
     known = model.model_fields["schema_version"].default
     found = data.get("schema_version")
     if isinstance(found, int) and not isinstance(found, bool) and older and found in older:
@@ -137,7 +142,7 @@ def check(
     elif found != known:
         raise UserError(f"{name} has schema_version {json.dumps(found)}; this toolkit reads version {known}")
     try:
-        return model.model_validate(data, context=STORED)
+        return model.model_validate(without_controls(data), context=STORED)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"

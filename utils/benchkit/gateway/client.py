@@ -353,7 +353,7 @@ def row_id(row: Any, what: str) -> str:
         UserError: there is none, or it is no text that can be part of an address.
     """
     identity = row.get("id") if isinstance(row, Mapping) else None
-    text = str(identity) if isinstance(identity, str | int) else ""
+    text = str(identity) if isinstance(identity, str | int) and not isinstance(identity, bool) else ""
     if not text or len(text) > _LONGEST_ID or not text.isprintable() or " " in text:
         shown = plain_text(json.dumps(identity), 60)
         raise UserError(f"the gateway gives {what} the id {shown}, which is none; see the gateway's log")
