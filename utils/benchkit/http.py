@@ -215,7 +215,7 @@ class Session:
         connection = idle.pop() if idle else Connection(address)
         is_reusable = False
         try:
-            response = _asked(connection, method, address, headers, body, limits)
+            response = _asked(connection, method, address, headers, body, limits=limits)
             try:
                 yield response
                 # What was not read to its end would be taken for the beginning of the next answer.
@@ -260,13 +260,16 @@ class _Wire:
         self._connection = connection
 
     def sendall(self, data: bytes) -> None:
+        """Send all of it."""
         self._stream.settimeout(self._connection.limits.left())
         self._stream.sendall(data)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
+        """What arrives from now on, as a file."""
         return io.BufferedReader(_Arriving(self._stream, self._connection.limits))
 
     def close(self) -> None:
+        """Close it, as soon as no file of it is open."""
         self._stream.close()
 
 
@@ -401,6 +404,7 @@ def _asked(
     address: SplitResult,
     headers: Mapping[str, str],
     body: bytes | None,
+    *,
     limits: Limits,
 ) -> http.client.HTTPResponse:
     """The answer to a request, up to its headers."""
