@@ -51,6 +51,7 @@ from benchkit.gateway.conformance import (
 from benchkit.gateway.counters import OWN_LAG_S
 from benchkit.gateway.target import read_version
 from benchkit.model import SidesDocument
+from benchkit.plain import printable
 from benchkit.settings import load_settings
 from benchkit.stack.state import default_place, read_state
 
@@ -161,7 +162,7 @@ def _line(finding: Finding) -> str:
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb":
         colours = {Conclusion.OK: 32, Conclusion.FAILED: 31, Conclusion.NOT_APPLICABLE: 33}
         state = f"\033[{colours[finding.conclusion]}m{state}\033[0m"
-    return f"{state} {finding.name:<40} {finding.text}"
+    return f"{state} {finding.name:<40} {printable(finding.text)}"
 
 
 def _positive(text: str) -> float:

@@ -36,6 +36,7 @@ from benchkit.gateway.client import Gateway, NobodyThereError
 from benchkit.gateway.login import Session
 from benchkit.gateway.registration import create_fixtures, register, remove_fixtures, unregister
 from benchkit.gateway.target import describe_target, read_version
+from benchkit.plain import printable
 from benchkit.settings import Settings, load_settings
 from benchkit.stack.state import StackState, read_state
 
@@ -165,7 +166,7 @@ def _line(check: Check) -> str:
     state = f"{check.state:<8}"
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb":
         state = f"\033[{32 if check.state == State.OK else 31}m{state}\033[0m"
-    return f"{state} {check.name:<20} {check.text}"
+    return f"{state} {check.name:<20} {printable(check.text)}"
 
 
 def _info(_options: argparse.Namespace, settings: Settings, stack: StackState | None) -> ExitCode:

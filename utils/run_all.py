@@ -42,6 +42,7 @@ from benchkit.all_runs import (
 from benchkit.errors import ExitCode, UserError, os_reason, run_program
 from benchkit.lock import ALL_PROFILES
 from benchkit.model import AllRuns, ProfileState
+from benchkit.plain import printable
 from benchkit.settings import FLAGS, Settings, add_arguments, load_settings
 from benchkit.verdict.history import read_history
 
@@ -236,7 +237,7 @@ def _save(directory: Path, document: AllRuns) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,6 +20,7 @@ from pathlib import Path
 from benchkit import store
 from benchkit.connection import register_servers
 from benchkit.errors import ExitCode, UserError, run_program
+from benchkit.plain import printable
 from benchkit.settings import Settings, add_arguments, from_arguments
 from benchkit.sides import Side, Sides, servers_settings, side_settings
 from benchkit.stack.interrupt import Interrupt
@@ -105,7 +106,7 @@ def _caller(interrupt: Interrupt, side: Side | None = None, *, again: bool = Fal
 
     def say(line: str) -> None:
         if not any(word in line for word in QUIET):
-            print(f"stack: {prefix}{line}", file=sys.stderr, flush=True)
+            print(f"stack: {prefix}{printable(line)}", file=sys.stderr, flush=True)
 
     def complete(state: StackState) -> None:
         assert side is not None, "servers are registered with a gateway"

@@ -25,6 +25,7 @@ from pathlib import Path
 from benchkit import store
 from benchkit.connection import register_servers
 from benchkit.errors import ExitCode, UserError, run_program
+from benchkit.plain import printable
 from benchkit.settings import Settings, add_arguments, from_arguments, load_settings
 from benchkit.stack.ensure import Ensured, ensure, read_owner, write_owner
 from benchkit.stack.interrupt import Interrupt
@@ -77,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _say(line: str) -> None:
-    print(f"stack: {line}", file=sys.stderr, flush=True)
+    print(f"stack: {printable(line)}", file=sys.stderr, flush=True)
 
 
 def _caller() -> Caller:

@@ -167,7 +167,7 @@ def test_a_payload_that_is_not_json(kit: Toolkit, tmp_path: Path) -> None:
     with stub_gateway("none") as url:
         done = kit.measure("--url", url)
     assert done.returncode == 2
-    assert f"{payloads}/convert_time.json: the payload is not JSON" in done.stderr
+    assert f"{payloads}/convert_time.json: the payload is damaged: not JSON at line 1" in done.stderr
 
 
 def test_a_full_disk_ends_the_run_with_a_clear_line(kit: Toolkit, tmp_path: Path) -> None:

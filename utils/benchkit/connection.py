@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
-import requests
-
+from benchkit import http
 from benchkit.errors import UserError, os_reason
 from benchkit.gateway.access import OwnStack, enter, is_own
 from benchkit.gateway.catalogue import load_catalogue, upstreams
@@ -28,6 +27,7 @@ from benchkit.stack.state import Place, StackState, default_place, read_state
 from benchkit.stack.topology import Part, differences, topology_of
 
 _LOOK_TIMEOUT_S = 2.0
+_LARGEST_COUNTERS = 2**20
 _PARALLEL = 8
 
 _NOT_SHOWN = re.compile(r"SECRET|PASSWORD|KEY|TOKEN|EMAIL|URL|PATH|HOME|DIR$|^HOST$|^PORT$")
@@ -186,13 +186,15 @@ def own_stack(stack: StackState | None, place: Place | None = None) -> OwnStack 
 
 def find_counters(mcp_url: str) -> str:
     """The address of a simulated server's counters, beside its ``/mcp``; empty where it is another server."""
-    parts = urlsplit(mcp_url)
+    try:
+        parts = urlsplit(mcp_url)
+    except ValueError:
+        return ""
     url = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/").removesuffix("/mcp") + "/counters", "", ""))
     try:
-        with requests.Session() as session:
-            session.trust_env = False
-            data = session.get(url, timeout=_LOOK_TIMEOUT_S, allow_redirects=False).json()
-    except (requests.RequestException, ValueError):
+        with http.Session() as session:
+            data = session.send("GET", url, timeout_s=_LOOK_TIMEOUT_S, most_bytes=_LARGEST_COUNTERS).json()
+    except http.AnswerError:
         return ""
     return url if isinstance(data, dict) and "instance" in data and "counts" in data else ""
 

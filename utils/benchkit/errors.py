@@ -17,6 +17,11 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+from benchkit.plain import plain_text
+
+_LONGEST = 2000
+"""Characters of an error's line."""
+
 
 class ExitCode(IntEnum):
     """What a script or program of this toolkit ends with; ``make`` turns every failure into its own 2."""
@@ -61,12 +66,12 @@ def worst_code(codes: Iterable[int]) -> ExitCode:
 class UserError(Exception):
     """Something a user can cause and mend.
 
-    The message is one line that says what is wrong, where, and what to do. Everything else that is raised is a bug of
-    the toolkit and shows its traceback.
+    The message says what is wrong, where, and what to do; it is one line, made by :func:`plain_text`. Everything else
+    that is raised is a bug of the toolkit and shows its traceback.
     """
 
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.USAGE) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(plain_text(message, _LONGEST))
         self.exit_code = exit_code
 
 
@@ -153,7 +158,7 @@ def run_program(main: Callable[[], int | ExitCode]) -> None:
         pass
     except Exception as error:  # pylint: disable=broad-exception-caught # whatever it is, 1 means something else here
         traceback.print_exc()
-        message = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
+        message = ": ".join(filter(None, (type(error).__name__, plain_text(str(error), _LONGEST))))
         program = Path(sys.argv[0]).name
         print(f"error: internal error in {program}: {message}; please report it with the lines above", file=sys.stderr)
         code = int(ExitCode.USAGE)

@@ -24,6 +24,7 @@ from benchkit.load.progress import Estimate, Progress
 from benchkit.lock import MEASURING
 from benchkit.machine import describe_machine
 from benchkit.model import Environment, ExecutionCount, Machine, Plan, PlannedCase, Probe
+from benchkit.plain import printable
 from benchkit.settings import ROOT, Settings, from_arguments
 from benchkit.store import save
 
@@ -317,4 +318,4 @@ def announce(plan: Plan, time_left: str) -> None:
 
 def say(text: str) -> None:
     """A line for the user; standard output belongs to the conversation."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)

@@ -17,6 +17,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from benchkit.errors import UserError, os_reason
+from benchkit.model.base import STORED
+from benchkit.plain import without_controls
+from benchkit.strict_json import NotJSONError, parse_json
 
 Document = TypeVar("Document", bound=BaseModel)
 
@@ -64,37 +67,45 @@ def save(path: Path, document: BaseModel, *, mode: int = 0o644) -> None:
     write_text(path, dump(document), mode=mode)
 
 
-class _NotJSONError(Exception):
-    """A constant that Python's parser takes and JSON does not have."""
+MOST_BYTES = 256 * 2**20
+"""The largest file that is read, in bytes."""
+
+MOST_VALUES = 20_000_000
+"""The most values in one document; the resources of a run of days are some hundred thousand."""
 
 
-def _refuse(constant: str) -> Any:
-    raise _NotJSONError(constant)
-
-
-def read_json(path: Path, what: str) -> Any:
-    """The parsed JSON of a file; ``what`` names it in an error (``baseline``, ``run``).
+def read_bytes(path: Path, what: str, *, most_bytes: int = MOST_BYTES) -> bytes:
+    """The content of a file; ``what`` names it in an error (``baseline``, ``run``).
 
     Raises:
-        UserError: the file is not there, cannot be read, is empty, or is not JSON.
+        UserError: the file is not there, cannot be read, or is larger than ``most_bytes``.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as stream:
+            data = stream.read(most_bytes + 1)
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such {what}") from error
     except OSError as error:
         raise UserError(f"{path}: the {what} cannot be read: {os_reason(error)}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: the {what} is damaged: not UTF-8 at byte {error.start}") from error
-    if not text.strip():
+    if len(data) > most_bytes:
+        raise UserError(f"{path}: the {what} has more than {most_bytes:,} bytes, which is the most that is read")
+    return data
+
+
+def read_json(path: Path, what: str, *, most_bytes: int = MOST_BYTES) -> Any:
+    """The parsed JSON of a file; ``what`` names it in an error (``baseline``, ``run``).
+
+    Raises:
+        UserError: the file is not there, cannot be read, is empty or too large, or is not JSON as :func:`parse_json`
+            takes it.
+    """
+    data = read_bytes(path, what, most_bytes=most_bytes)
+    if not data.strip():
         raise UserError(f"{path}: the {what} is empty; delete it or restore it from a copy")
     try:
-        return json.loads(text, parse_constant=_refuse)
-    except _NotJSONError as error:
-        raise UserError(f"{path}: the {what} is damaged: it holds {error}, which is no figure") from error
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise UserError(f"{path}: the {what} is damaged: not JSON at {where} ({error.msg})") from error
+        return parse_json(data, most_values=MOST_VALUES)
+    except NotJSONError as error:
+        raise UserError(f"{path}: the {what} is damaged: {error}") from error
 
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
@@ -119,7 +130,11 @@ def load(path: Path, model: type[Document], what: str, *, older: Mapping[int, Up
 def check(
     data: dict[str, Any], model: type[Document], name: str, *, older: Mapping[int, Upgrade] | None = None
 ) -> Document:
-    """A document from its JSON object; ``name`` begins an error (``PATH: the baseline``). As :func:`load`."""
+    """A document from its JSON object, without control characters; ``name`` begins an error (``PATH: the baseline``).
+
+    Raises:
+        UserError: as :func:`load`.
+    """
     known = model.model_fields["schema_version"].default
     found = data.get("schema_version")
     if isinstance(found, int) and not isinstance(found, bool) and older and found in older:
@@ -127,7 +142,7 @@ def check(
     elif found != known:
         raise UserError(f"{name} has schema_version {json.dumps(found)}; this toolkit reads version {known}")
     try:
-        return model.model_validate(data)
+        return model.model_validate(without_controls(data), context=STORED)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"

@@ -87,7 +87,7 @@ class Catalogue:
             return _entity(found)
         for template in self._entries["templates"]:
             reachable = not server or template.server in ("", server)
-            if reachable and _template_pattern(template.entity.original).fullmatch(uri):
+            if reachable and matches_template(template.entity.original, uri):
                 return Entity(uri, template.entity.original, template.entity.id, template.server)
         return None
 
@@ -243,11 +243,27 @@ def _templates(gateway: Gateway) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict)]
 
 
-def _template_pattern(template: str) -> re.Pattern[str]:
-    """A URI template of level 1 (RFC 6570): a variable stands for one segment, ``{+name}`` for several."""
-    parts = re.split(r"\{([^{}]*)\}", template)
-    pattern = "".join(
-        re.escape(part) if index % 2 == 0 else (".+" if part.startswith("+") else "[^/]+")
-        for index, part in enumerate(parts)
-    )
-    return re.compile(pattern)
+def matches_template(template: str, uri: str) -> bool:
+    """Whether a URI is one of a URI template of level 1 (RFC 6570).
+
+    A variable stands for one segment, ``{+name}`` for several; both for at least one character. The time grows with the
+    product of both lengths and no faster, whatever the gateway lists.
+    """
+    ends = [0]  # where in the URI the parts so far can end, in order
+    for number, part in enumerate(re.split(r"\{([^{}]*)\}", template)):
+        if number % 2 == 0:
+            ends = [end + len(part) for end in ends if uri.startswith(part, end)]
+        elif part.startswith("+"):
+            ends = list(range(ends[0] + 1, len(uri) + 1))
+        else:
+            reached = 0
+            segments: list[int] = []
+            for end in ends:
+                stop = uri.find("/", end)
+                stop = len(uri) if stop < 0 else stop
+                segments += range(max(end, reached) + 1, stop + 1)
+                reached = max(reached, stop)
+            ends = segments
+        if not ends:
+            return False
+    return ends[-1] == len(uri)

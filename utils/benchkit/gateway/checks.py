@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-import requests
-
+from benchkit import http
 from benchkit.errors import UserError
 from benchkit.gateway.catalogue import Catalogue, Upstream
 from benchkit.gateway.client import Gateway
@@ -142,11 +141,10 @@ def check_catalogue(catalogue: Catalogue, scenarios: Iterable[Scenario]) -> Chec
 
 
 def _answers(server: KnownServer) -> bool:
-    with requests.Session() as session:
-        session.trust_env = False
+    with http.Session() as session:
         try:
-            return session.get(server.counters_url, timeout=_COUNTERS_TIMEOUT_S, allow_redirects=False).ok
-        except requests.RequestException:
+            return session.send("GET", server.counters_url, timeout_s=_COUNTERS_TIMEOUT_S).ok
+        except http.AnswerError:
             return False
 
 

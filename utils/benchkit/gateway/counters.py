@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import requests
-
+from benchkit import http
 from benchkit.gateway.client import Gateway
 from benchkit.model import CounterReading, ExecutionCount, ServerCounter
 
@@ -75,26 +74,19 @@ def settle(
             counts, moved = newer, time.monotonic()
 
 
-def _direct_session() -> requests.Session:
-    """A session without the environment's proxies."""
-    session = requests.Session()
-    session.trust_env = False
-    return session
-
-
 @dataclass(frozen=True)
 class ServerCounters:
     """Reads the counters of simulated MCP servers."""
 
-    session: requests.Session = field(default_factory=_direct_session)
+    session: http.Session = field(default_factory=http.Session)
 
     def read(self, counter: ServerCounter) -> CounterReading | None:
         """The counter's present value; ``None`` when the server does not answer with counters."""
         try:
-            data = self.session.get(counter.url, timeout=_COUNTER_TIMEOUT_S, allow_redirects=False).json()
+            data = self.session.send("GET", counter.url, timeout_s=_COUNTER_TIMEOUT_S).json()
             count = data["counts"].get(counter.key, {"ok": 0, "failed": 0})
             return CounterReading(instance=str(data["instance"]), ok=int(count["ok"]), failed=int(count["failed"]))
-        except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError):
+        except (http.AnswerError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
 

@@ -8,21 +8,15 @@ the throughput counts these answers as well, for they are part of the load that 
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import random
-import re
-import socket
-import ssl
 import threading
 import time
-import zlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
 
+from benchkit import http
 from benchkit.load.probe import cache_of, check_answer
 from benchkit.load.validity import TRANSPORT
 from benchkit.model import CheckPlan, Checks, Part, PlannedCase
@@ -43,10 +37,10 @@ SMALLEST_SHARE = 0.05
 LARGEST_SHARE = 0.2
 """Bounds of the share of a case's answers that are checked."""
 
-MAX_BODY_BYTES = 64 * 2**20
-"""An answer above this size is wrong; no more of it is read."""
+_SMALL_BYTES = 2**16
+"""An answer below this size is remembered, so that the same bytes need no second look."""
 
-_CHUNK_BYTES = 2**16
+_REMEMBERED = 32
 _START_PATIENCE_S = 5.0
 _START_POLL_S = 0.001
 _EXTRA = 100
@@ -80,14 +74,14 @@ def plan_checks(requests: int, concurrency: int, iterations: int) -> tuple[Check
 
 
 @dataclass
-class _Source:  # pylint: disable=too-many-instance-attributes  # a request, and each thing that is counted of it
+class _Source:  # pylint: disable=too-many-instance-attributes  # a request, and all that is counted of it
     """A part whose request the checkers send, and what came back so far."""
 
     case: PlannedCase
     part: Part
     output: Path
-    request: bytes
-    url: SplitResult
+    headers: Mapping[str, str]
+    body: bytes | None
     sent: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     wrong: int = 0
@@ -110,11 +104,10 @@ class Checkers:
     def __init__(
         self, parts: Sequence[tuple[PlannedCase, Part, Mapping[str, str], Path]], secrets: Sequence[str] = ()
     ) -> None:
-        self._secrets = [secret for secret in secrets if secret]
+        self._secrets = list(secrets)
         self._sources = [self._source(*part) for part in parts]
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._checked = [(one, one.case.checks) for one in self._sources if one.case.checks is not None]
         plans = {source.case.group or source.case.id: plan for source, plan in self._checked}
@@ -136,14 +129,6 @@ class Checkers:
         deadline = time.monotonic() + self._timeout_s + 1
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        with self._lock:
-            stuck = list(self._open)
-        for connection in stuck:
-            # An answer that drips lasts as long as the other side likes; this ends its reading.
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(1.0)
         self._threads = []
 
     def results(self, started: float) -> list[Checks]:
@@ -189,50 +174,34 @@ class Checkers:
 
     @staticmethod
     def _source(case: PlannedCase, part: Part, headers: Mapping[str, str], output: Path) -> _Source:
-        url = urlsplit(part.url)
-        body = b"" if part.body is None else part.body.encode("utf-8")
-        lines = [
-            f"{case.method} {url.path or '/'}{f'?{url.query}' if url.query else ''} HTTP/1.1",
-            f"Host: {url.netloc}",
-        ]
-        lines += [f"User-Agent: {USER_AGENT}"]
-        lines += [f"Content-Length: {len(body)}"] if body or case.method not in ("GET", "HEAD") else []
-        lines += [f"{name}: {value}" for name, value in ({"Content-Type": "text/html"} | dict(headers)).items()]
-        lines += ["Accept-Encoding: gzip"]
-        request = "\r\n".join([*lines, "", ""]).encode("latin-1") + body
-        return _Source(case, part, output, request, url)
+        # hey sends this type where none is given.
+        like_hey = {"User-Agent": USER_AGENT, "Content-Type": "text/html", "Accept-Encoding": "gzip"}
+        body = None if part.body is None else part.body.encode("utf-8")
+        return _Source(case, part, output, like_hey | dict(headers), body)
 
     def _work(self) -> None:
         """One checker during the load."""
         if not self._load_began():
             return
         dice = random.SystemRandom()
-        connections: dict[int, socket.socket] = {}
-        try:
+        with http.Session() as session:
             while not self._stop.is_set():
                 source, plan = self._next()
-                took = self._check(source, connections)
+                took = self._check(source, session)
                 # A server that treats every n-th request differently could else keep step with the workers, and a
                 # checker would see none of those requests, or only those.
                 pause = took * dice.uniform(0.0, 2 / max(2, self._workers + source.part.concurrency))
                 self._stop.wait(pause + took * (1 / plan.busy - 1))
-        finally:
-            for connection in connections.values():
-                self._close(connection)
 
     def _check_so_many(self, source: _Source, count: int, until: float) -> None:
         """One checker after the load."""
-        connections: dict[int, socket.socket] = {}
-        try:
+        with http.Session() as session:
             for _ in range(count):
                 if time.monotonic() >= until:
                     break
                 with self._lock:
                     source.sent += 1
-                self._check(source, connections)
-        finally:
-            for connection in connections.values():
-                self._close(connection)
+                self._check(source, session)
 
     def _load_began(self) -> bool:
         deadline = time.monotonic() + _START_PATIENCE_S
@@ -249,31 +218,28 @@ class Checkers:
             source.sent += 1
             return source, plan
 
-    def _check(self, source: _Source, connections: dict[int, socket.socket]) -> float:
+    def _check(self, source: _Source, session: http.Session) -> float:
         """Send a request and judge its answer; the seconds that it took."""
         begun = time.monotonic()
+        case = source.case
         try:
-            status, headers, body = self._exchange(source, connections, begun + source.case.timeout_s)
-        except (OSError, http.client.HTTPException, EOFError, ValueError, zlib.error) as error:
-            self._drop(source, connections)
+            answer = session.send(
+                case.method, source.part.url, timeout_s=case.timeout_s, headers=source.headers, body=source.body
+            )
+        except http.AnswerError as error:
             with self._lock:
-                if isinstance(error, _AnswerError):
+                if error.failure is http.Failure.LARGE:
                     source.wrong += 1
-                    source.first_wrong = source.first_wrong or str(error)
+                    source.first_wrong = source.first_wrong or error.problem
                 else:
                     source.failed[TRANSPORT] += 1
             return time.monotonic() - begun
         done = time.monotonic()
-        # Listings answer the same bytes each time, so most answers need no second look.
-        problem = source.known.get((status, body)) if len(body) < _CHUNK_BYTES else None
-        if problem is None:
-            problem = self._mask(check_answer(source.case.expect, status, body))
-            if len(source.known) < 32:
-                source.known[status, body] = problem
-        cache = cache_of(headers)
+        problem = self._problem(source, answer)
+        cache = cache_of(answer.headers)
         with self._lock:
-            if status != source.case.expect.status:
-                source.failed[f"http {status}"] += 1
+            if answer.status != case.expect.status:
+                source.failed[f"http {answer.status}"] += 1
             elif problem:
                 source.wrong += 1
                 source.first_wrong = source.first_wrong or problem
@@ -284,111 +250,12 @@ class Checkers:
                 source.cache = cache
         return done - begun
 
-    def _exchange(
-        self, source: _Source, connections: dict[int, socket.socket], deadline: float
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        """Send the request and read the whole answer, over a kept connection where there is one."""
-        kept = connections.get(id(source))
-        connection = kept or self._connect(source, connections, deadline)
-        try:
-            return self._send(source, connection, connections, deadline)
-        except (ConnectionError, http.client.BadStatusLine):
-            if kept is None:
-                raise
-            # The other side may close a connection that it kept; as in hey, the request is sent again on a new one.
-            self._drop(source, connections)
-            return self._send(source, self._connect(source, connections, deadline), connections, deadline)
-
-    def _send(
-        self,
-        source: _Source,
-        connection: socket.socket,
-        connections: dict[int, socket.socket],
-        deadline: float,
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        connection.settimeout(_left(deadline))
-        connection.sendall(source.request)
-        answer = http.client.HTTPResponse(connection, method=source.case.method)
-        try:
-            answer.begin()
-            body = _read(answer, connection, deadline)
-            headers = {name.lower(): value for name, value in answer.getheaders()}
-            if answer.will_close:
-                self._drop(source, connections)
-        finally:
-            answer.close()
-        if headers.get("content-encoding", "").lower() == "gzip":
-            body = _inflate(body)
-        return answer.status, headers, body
-
-    def _connect(self, source: _Source, connections: dict[int, socket.socket], deadline: float) -> socket.socket:
-        host, is_tls = source.url.hostname or "", source.url.scheme == "https"
-        port = source.url.port or (443 if is_tls else 80)
-        connection = socket.create_connection((host, port), _left(deadline))
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if is_tls:
-            connection = _tls_context().wrap_socket(connection, server_hostname=host)
-        connections[id(source)] = connection
-        with self._lock:
-            self._open.add(connection)
-        return connection
-
-    def _drop(self, source: _Source, connections: dict[int, socket.socket]) -> None:
-        connection = connections.pop(id(source), None)
-        if connection is not None:
-            self._close(connection)
-
-    def _close(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._open.discard(connection)
-        with contextlib.suppress(OSError):
-            connection.close()
-
-    def _mask(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return _TOKEN.sub("***", text)
-
-
-class _AnswerError(ValueError):
-    """An answer that came and cannot be right."""
-
-
-_TOKEN = re.compile(r"eyJ[\w-]{6,}\.[\w-]{6,}(?:\.[\w-]*)?")
-"""A JSON web token (RFC 7519): two or three base64url parts, the first of which begins with ``{"``."""
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
-
-
-def _read(answer: http.client.HTTPResponse, connection: socket.socket, deadline: float) -> bytes:
-    chunks = []
-    size = 0
-    while True:
-        connection.settimeout(_left(deadline))
-        chunk = answer.read1(_CHUNK_BYTES)
-        if not chunk:
-            break
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            raise _AnswerError(f"the body has more than {MAX_BODY_BYTES // 2**20} MiB")
-    if answer.length:
-        raise _AnswerError(f"the body was cut off after {size} bytes, {answer.length} are missing")
-    return b"".join(chunks)
-
-
-def _inflate(body: bytes) -> bytes:
-    inflater = zlib.decompressobj(wbits=31)
-    data = inflater.decompress(body, MAX_BODY_BYTES)
-    if inflater.unconsumed_tail:
-        raise _AnswerError(f"the body has more than {MAX_BODY_BYTES // 2**20} MiB when it is decompressed")
-    return data
-
-
-def _tls_context() -> ssl.SSLContext:
-    return ssl.create_default_context()
+    def _problem(self, source: _Source, answer: http.Answer) -> str:
+        """Why an answer is wrong; listings answer the same bytes each time, so most answers need no second look."""
+        key = (answer.status, answer.body)
+        if key in source.known:
+            return source.known[key]
+        problem = check_answer(source.case.expect, answer.status, answer.body, secrets=self._secrets)
+        if len(answer.body) < _SMALL_BYTES and len(source.known) < _REMEMBERED:
+            source.known[key] = problem
+        return problem

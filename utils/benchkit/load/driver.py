@@ -16,9 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
-import requests
-
-from benchkit import clock
+from benchkit import clock, http
 from benchkit.errors import UserError
 from benchkit.load.arguments_file import LoadProcess
 from benchkit.load.chance import is_above
@@ -167,8 +165,7 @@ class Driver:
         self._token = token
         self._counters = counters
         self._gateway_answers = gateway_answers
-        self._session = requests.Session()
-        self._session.trust_env = False  # a proxy of the environment is not the way to the gateway; hey ignores it too
+        self._session = http.Session()
         self._open: _Open | None = None
         self.failed: set[str] = set()
         """Ids of cases whose answers were not what they have to be: they are not measured any more."""

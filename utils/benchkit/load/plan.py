@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
 
-from benchkit.errors import UserError, os_reason
+from benchkit.errors import UserError
 from benchkit.load.checker import plan_checks
 from benchkit.model import (
     CheckPlan,
@@ -24,11 +24,14 @@ from benchkit.model import (
     path_segments,
 )
 from benchkit.settings import CaseSettings, Scenario, Settings
+from benchkit.store import read_json
 
 Kind = Literal["tools", "resources", "prompts"]
 
 MCP_ACCEPT = "application/json, text/event-stream"
 """What a client of MCP's streamable HTTP has to accept (specification 2025-03-26, "Sending Messages to the Server")."""
+
+_LARGEST_PAYLOAD = 2**20
 
 _KINDS: dict[str, Kind] = {"tools/call": "tools", "resources/read": "resources", "prompts/get": "prompts"}
 
@@ -448,14 +451,7 @@ def read_payload(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is not there, not JSON, or not a JSON-RPC request with a method and an object as params.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: there is no such payload; config.yaml names it") from error
-    except OSError as error:
-        raise UserError(f"{path}: the payload cannot be read: {os_reason(error)}") from error
-    except ValueError as error:
-        raise UserError(f"{path}: the payload is not JSON: {error}") from error
+    data = read_json(path, "payload", most_bytes=_LARGEST_PAYLOAD)
     params = data.get("params", {}) if isinstance(data, dict) else None
     if not isinstance(params, dict) or data.get("jsonrpc") != "2.0" or not isinstance(data.get("method"), str):
         raise UserError(

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from benchkit.load.driver import WARM_UP, Step
 from benchkit.model import Plan, PlannedCase, Probe
+from benchkit.plain import printable
 
 
 def duration(seconds: float) -> str:
@@ -88,7 +89,7 @@ class Progress:
         """Say what runs now; ``who``: on which of several gateways."""
         self._done += 1
         what = "warm-up" if step.round == WARM_UP else f"{self._word} {step.round}/{self._rounds}"
-        text = f"[{self._done}/{self._total}] {what}  {f'{who}: ' if who else ''}{step.name}"
+        text = printable(f"[{self._done}/{self._total}] {what}  {f'{who}: ' if who else ''}{step.name}")
         if not self._live:
             return self._print(f"{text}  (left: {left})")
         self._stop.clear()

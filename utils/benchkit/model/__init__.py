@@ -7,7 +7,16 @@ the names or in :data:`METRICS`. A figure that was not measured is absent (``Non
 from __future__ import annotations
 
 from benchkit.model.base import Model
-from benchkit.model.metrics import METRICS, MIN_SAMPLES_BEYOND, Figures, Metric, Worse, needed_samples, samples_for
+from benchkit.model.metrics import (
+    METRICS,
+    MIN_SAMPLES_BEYOND,
+    Figures,
+    Metric,
+    Worse,
+    is_comparable,
+    needed_samples,
+    samples_for,
+)
 from benchkit.model.plans import (
     CheckPlan,
     Checks,
@@ -76,6 +85,7 @@ from benchkit.model.several import (
 from benchkit.model.texts import forbidden_character, http_address, one_line, path_segment, path_segments
 from benchkit.model.verdicts import (
     CHANGES,
+    MOST_VERSION,
     REGRESSIONS,
     Baseline,
     BaselineReference,
@@ -92,6 +102,7 @@ __all__ = [
     "CHANGES",
     "METRICS",
     "MIN_SAMPLES_BEYOND",
+    "MOST_VERSION",
     "NO_OTHER_SIDE",
     "OTHER_WORK_PERCENT",
     "REGRESSIONS",
@@ -166,6 +177,7 @@ __all__ = [
     "Worse",
     "forbidden_character",
     "http_address",
+    "is_comparable",
     "needed_samples",
     "one_line",
     "part_files",
