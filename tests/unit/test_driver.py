@@ -176,6 +176,7 @@ def test_rows_documents_probes_and_counters_of_a_good_case(base_url: str, tmp_pa
     ]
     first = raw(tmp_path, "good.1.json")
     assert [one.problem for one in first.probes] == ["", ""]
+    assert [one.when for one in first.probes] == ["before", "after"]
     assert (first.parts[0].sent, first.parts[0].exit_status) == (10, 0)
     assert (first.parts[0].server_calls, first.parts[0].server_failures) == (10, 0)
     # 4 of the warm-up, 2 x 10 measured, and a probe before each load (3) and after each measured one (2).

@@ -8,10 +8,11 @@ import shutil
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from benchkit import clock
 from benchkit.connection import Connection, connect
 from benchkit.errors import UserError, os_reason
 from benchkit.gateway.counters import ServerCounters
@@ -213,7 +214,7 @@ def make_plan(
     """The plan of a run: the resolved cases, and everything that has to be known to compare it."""
     return Plan(
         run_id=run_id,
-        created=datetime.now(UTC),
+        created=clock.now(),
         environment=Environment(
             machine=machine,
             target=connection.target,

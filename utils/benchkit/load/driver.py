@@ -11,12 +11,13 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import requests
 
+from benchkit import clock
 from benchkit.errors import UserError
 from benchkit.load.probe import probe, request_headers
 from benchkit.model import (
@@ -180,11 +181,11 @@ class Driver:
                 running.append(_Running(case, part, sent, argv, counted))
                 output = self._raw(case, name) if step.round != WARM_UP else Path("/dev/null")
                 processes.append(LoadProcess([*argv[:1], *_secret_arguments(case, token), *argv[1:]], output))
-        self._open = _Open(step, datetime.now(UTC), time.monotonic(), running, before)
+        self._open = _Open(step, clock.now(), time.monotonic(), running, before)
         if step.round != WARM_UP:
             for case in cases:
                 if case.id in self.failed:
-                    self._write(case, step.round, [], before[case.id], datetime.now(UTC))
+                    self._write(case, step.round, [], before[case.id], clock.now())
         return processes
 
     def end(self, statuses: list[int]) -> None:
@@ -198,7 +199,7 @@ class Driver:
         """
         opened, self._open = self._open, None
         assert opened is not None, "end without begin"
-        finished = datetime.now(UTC)
+        finished = clock.now()
         # Where requests left no row this is the time that they are divided by, so it may be too long, never too short.
         wall_s = round(time.monotonic() - opened.clock, 6)
         for running in opened.running:
@@ -223,7 +224,7 @@ class Driver:
         token = self._token(60.0)
         for case in opened.step.cases:
             if case.id in parts:
-                after = [self._probe(case, part, token) for part in case.parts]
+                after = self._probes(case, token, "after")
                 self._write(
                     case, opened.step.round, parts[case.id], _same_size(opened.before[case.id], after), finished
                 )
@@ -279,10 +280,13 @@ class Driver:
                 break
         return result
 
+    def _probes(self, case: PlannedCase, token: str, when: Literal["before", "after"]) -> list[Probe]:
+        return [self._probe(case, part, token).model_copy(update={"when": when}) for part in case.parts]
+
     def _probes_before(self, case: PlannedCase, token: str) -> list[Probe]:
         if self._gateway_gone:
-            return [Probe(at=datetime.now(UTC), latency_ms=0.0, problem=self._gateway_gone)]
-        return [self._probe(case, part, token) for part in case.parts]
+            return [Probe(when="before", at=clock.now(), latency_ms=0.0, problem=self._gateway_gone)]
+        return self._probes(case, token, "before")
 
     def _note_silence(self, step: Step, before: dict[str, list[Probe]]) -> None:
         """Without this a gateway that hangs would cost a whole timeout for every case that is left."""

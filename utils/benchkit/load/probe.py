@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import requests
 
+from benchkit import clock
 from benchkit.model import Expectation, Part, PlannedCase, Probe
 
 _QUOTE = 160
@@ -30,7 +30,7 @@ def request_headers(case: PlannedCase, token: str) -> dict[str, str]:
 
 def probe(session: requests.Session, case: PlannedCase, part: Part, token: str) -> Probe:
     """Send a part's request once and check the answer. Never raises for what the target does."""
-    at = datetime.now(UTC)
+    at = clock.now()
     started = time.perf_counter()
     try:
         with session.request(

@@ -186,8 +186,8 @@ def _probe_problems(case: PlannedCase, facts: Sequence[IterationFacts]) -> tuple
     for raw in (one.raw for one in facts):
         which = f" (iteration {raw.iteration} of {case.iterations})" if case.iterations > 1 else ""
         for probe in raw.probes:
-            when = "before" if _stands_before(probe, raw) else "after"
-            if probe.problem and not words[when]:
+            when = probe.when or ("before" if _stands_before(probe, raw) else "after")
+            if probe.problem and words.get(when) == "":
                 words[when] = f"{when} its load{which}: {probe.problem}"
     return words["before"], words["after"]
 

@@ -144,8 +144,12 @@ class Plan(Model):
 
 
 class Probe(Model):
-    """One verified request beside a case's load. ``problem`` is empty when the answer was as expected."""
+    """One verified request beside a case's load. ``problem`` is empty when the answer was as expected.
 
+    ``when``: in which phase it was sent. Absent in documents of older runs, whose probes are told apart by their time.
+    """
+
+    when: Literal["before", "during", "after"] | None = None
     at: datetime
     latency_ms: float
     status: int | None = None

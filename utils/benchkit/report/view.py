@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from benchkit.clock import seconds_between
 from benchkit.model import (
     METRICS,
     Case,
@@ -315,7 +316,7 @@ def _key_facts(run: Run) -> list[tuple[str, str]]:
     measured = [case for case in run.cases if case.kind == "measured"]
     valid = sum(case.validity is Validity.VALID for case in measured)
     sent = sum(_sent(case) for case in measured)
-    lasted = (run.finished - run.started).total_seconds()
+    lasted = seconds_between(run.started, run.finished)
     return [
         ("Cases valid", f"{valid} of {len(measured)}"),
         ("Requests sent", count(sent)),
