@@ -16,12 +16,12 @@ from benchkit import clock
 from benchkit.connection import Connection, connect
 from benchkit.errors import UserError, os_reason
 from benchkit.gateway.counters import ServerCounters
-from benchkit.load.driver import Driver, LoadProcess, Step, steps, write_bodies
+from benchkit.load.driver import WARM_UP, Driver, LoadProcess, Step, steps, write_bodies
 from benchkit.load.plan import load_of, plan_cases, plan_differences
 from benchkit.load.progress import Estimate, Progress
 from benchkit.lock import MEASURING
 from benchkit.machine import describe_machine
-from benchkit.model import Environment, ExecutionCount, Machine, Plan, PlannedCase, Probe
+from benchkit.model import Environment, Machine, Plan, PlannedCase, Probe, RawGatewayCounts
 from benchkit.settings import ROOT, Settings, from_arguments
 from benchkit.store import save
 
@@ -104,7 +104,8 @@ class Session:
         self._driver: Driver | None = None
         self._pace: Pace | None = None
         self._dir = Path()
-        self._counts_before: dict[str, ExecutionCount] | None = None
+        self._counts: RawGatewayCounts | None = None
+        self._round = WARM_UP
 
     def open(self) -> list[str]:
         """Check everything that can be checked before anything is started."""
@@ -119,6 +120,7 @@ class Session:
         settings = self._settings
         assert settings is not None, "plan before open"
         self._connection = connection = connect(settings)
+        first = connection.gateway_counts()
         cases = self._chosen(plan_cases(settings, connection.routes, connection.catalogue))
         if all(case.skipped for case in cases):
             raise UserError(f"nothing can be measured here: {cases[0].id}: {cases[0].skipped}")
@@ -126,6 +128,7 @@ class Session:
         # The shell marks a run that ends early, and it may end before this word is answered.
         self._arguments.dir_file.write_text(str(self._dir), encoding="utf-8")
         machine = describe_machine(find_hey(settings))
+        self._counts = connection.still_counts(first, settings.config.performance.metrics_wait, say)
         plan = make_plan(settings, connection, cases, machine, run_id=self._dir.name, command=self._arguments.command)
         plan = write_bodies(plan, self._dir)
         save(self._dir / "plan.json", plan)
@@ -137,7 +140,6 @@ class Session:
             counters=ServerCounters(),
             gateway_answers=connection.answers,
         )
-        self._counts_before = connection.gateway_counts()
         self._pace = Pace(plan, self._driver.first_probes())
         announce(plan, self._pace.time_left)
         return ["ok", str(self._dir)]
@@ -148,6 +150,7 @@ class Session:
         assert self._pace is not None
         while (upcoming := self._pace.next()) is not None:
             step, longest = upcoming
+            self._watch_counts(step)
             limit = min(2 * longest + 60, MAX_TOKEN_NEED_S)
             self._begins(step, limit)
             processes = self._driver.begin(step, limit)
@@ -173,11 +176,11 @@ class Session:
         assert self._driver is not None, "close before plan"
         assert self._connection is not None
         assert self._settings is not None
-        if self._counts_before is not None:
+        if self._counts is not None:
             wait_s = self._settings.config.performance.metrics_wait
             # A gateway that died meanwhile cannot tell; its cases are invalid by what was seen of them.
             with contextlib.suppress(UserError):
-                counts = self._connection.settled_counts(self._counts_before, self._driver.sent, wait_s)
+                counts = self._connection.settled_counts(self._counts, self._driver.sent, wait_s, say)
                 save(self._dir / "raw" / "gateway_counts.json", counts)
         with contextlib.suppress(UserError):
             self.restore()
@@ -190,6 +193,12 @@ class Session:
             self._pace.hide()
         if connection is not None:
             connection.close()
+
+    def _watch_counts(self, step: Step) -> None:
+        """Once a round: counts that fall are noticed only where somebody looks."""
+        if self._counts is not None and self._connection is not None and step.round != self._round:
+            self._round = step.round
+            self._connection.watch_counts()
 
     def _chosen(self, cases: list[PlannedCase]) -> list[PlannedCase]:
         """Those of the scenarios' cases that are measured."""

@@ -117,7 +117,8 @@ class GatewayCount(Model):
     """What the gateway's own metrics counted, for all cases of one kind together: they are not kept per case.
 
     ``expected`` is what this toolkit sent of that kind, probes and warm-up included. ``settled`` is false when the
-    numbers were still moving (the gateway writes them with a delay) at the end of the time that was waited.
+    numbers were still moving (the gateway writes them with a delay) at the end of the time that was waited, or their
+    reading is in doubt.
     """
 
     kind: Literal["tools", "resources", "prompts", "servers"]
@@ -126,6 +127,11 @@ class GatewayCount(Model):
     failed: int
     settled: bool
     cases: list[str]
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the gateway counted anything at all."""
+        return self.succeeded + self.failed > 0
 
 
 class Counts(Model):
