@@ -17,6 +17,7 @@ from benchkit import store
 from benchkit.errors import UserError
 from benchkit.load import driver as driver_module
 from benchkit.load.driver import WARM_UP, Driver, LoadProcess, steps, write_bodies
+from benchkit.load.hey_program import find_hey
 from benchkit.model import (
     CounterReading,
     Environment,
@@ -30,7 +31,6 @@ from benchkit.model import (
     ServerCounter,
     Target,
 )
-from benchkit.session import find_hey
 from benchkit.settings import load_settings
 
 TOKEN = "s3cret-t0ken"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shutil
 import sys
 import tempfile
 import time
@@ -17,12 +16,13 @@ from benchkit.connection import Connection, connect
 from benchkit.errors import UserError, os_reason
 from benchkit.gateway.counters import ServerCounters
 from benchkit.load.driver import WARM_UP, Driver, LoadProcess, Step, steps, write_bodies
+from benchkit.load.hey_program import find_hey
 from benchkit.load.plan import load_of, plan_cases, plan_differences
 from benchkit.load.progress import Estimate, Progress
 from benchkit.lock import MEASURING
 from benchkit.machine import describe_machine
 from benchkit.model import Environment, Machine, Plan, PlannedCase, Probe, RawGatewayCounts
-from benchkit.settings import ROOT, Settings, from_arguments
+from benchkit.settings import Settings, from_arguments
 from benchkit.store import save
 
 MAX_TOKEN_NEED_S = 900.0
@@ -244,20 +244,6 @@ def run_fields(processes: list[LoadProcess]) -> list[str]:
     for process in processes:
         fields += [str(process.output), str(len(process.argv)), *process.argv]
     return fields
-
-
-def find_hey(settings: Settings) -> str:
-    """The load generator's path: as configured, on PATH, or where the set-up put it.
-
-    Raises:
-        UserError: it is nowhere.
-    """
-    name = settings.config.performance.hey_binary
-    found = shutil.which(name) or (shutil.which(str(ROOT / ".tools" / "bin" / "hey")) if name == "hey" else None)
-    if found is None:
-        source = settings.sources.get("performance.hey_binary", "config.yaml")
-        raise UserError(f"{source}: performance.hey_binary = {name!r}: there is no such program; run make setup")
-    return found
 
 
 def check_writable(directory: Path) -> None:

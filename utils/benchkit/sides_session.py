@@ -26,6 +26,7 @@ from benchkit.errors import UserError
 from benchkit.gateway.counters import ServerCounters
 from benchkit.load.collect import collect
 from benchkit.load.driver import WARM_UP, Driver, Step, write_bodies
+from benchkit.load.hey_program import find_hey
 from benchkit.load.plan import plan_cases
 from benchkit.load.progress import Estimate, Progress, span
 from benchkit.lock import MEASURING
@@ -34,7 +35,6 @@ from benchkit.model import NO_OTHER_SIDE, Plan, PlannedCase, Run, SideOfRun
 from benchkit.session import (
     MAX_TOKEN_NEED_S,
     check_writable,
-    find_hey,
     make_plan,
     new_run_dir,
     run_fields,
