@@ -107,17 +107,18 @@ def read(path: Path) -> Rows | Summary:
             data = _plain(first + stream.read())
     except OSError as error:
         raise UserError(f"{path}: hey's output cannot be read: {os_reason(error)}") from error
-    header, rows = data[: len(HEADER)], data[len(HEADER) :]
+    table = data.lstrip(b"\n")
+    header, rows = table[: len(HEADER)], table[len(HEADER) :]
     if header in (b"", HEADER):
         return _read_rows(path, io.BytesIO(rows))
-    if data.startswith(_OLD_HEADER):
+    if table.startswith(_OLD_HEADER):
         raise UserError(f"{path}: line 1: {_OLD}: hey 0.1.4 or newer is needed (make setup)")
     return parse_summary(data.decode("utf-8", "replace"), str(path))
 
 
 def problem_of_header(data: bytes) -> str:
     """Why the first lines of a program's rows cannot be read here, in words; empty when they can."""
-    plain = _plain(data)
+    plain = _plain(data).lstrip(b"\n")
     if plain.startswith(HEADER):
         return ""
     return f"it writes {_OLD}" if plain.startswith(_OLD_HEADER) else "it does not write hey's rows"
@@ -136,11 +137,11 @@ def read_rows(path: Path) -> Rows:
 
 
 def _plain(data: bytes) -> bytes:
-    """A text as hey itself wrote it: UTF-8 without a mark, lines that end with LF, nothing blank before the first."""
+    """A text as hey itself wrote it: UTF-8 without a mark, lines that end with LF."""
     for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
         if data.startswith(mark):
             data = data[len(mark) :].decode(encoding, "replace").encode()
-    return data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").lstrip(b"\n")
+    return data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
