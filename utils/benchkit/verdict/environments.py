@@ -1,6 +1,6 @@
 """What differs between the surroundings of two runs, in words: ``requests 100 → 200`` (reference → current).
 
-Different load: not comparable. Different machine: a warning in the verdict. Different target: shown, for it is what is
+Different load: not comparable. Different machine: nothing is decided. Different target: shown, for it is what is
 being tested.
 """
 
