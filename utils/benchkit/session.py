@@ -7,6 +7,7 @@ import contextlib
 import sys
 import tempfile
 import time
+from collections.abc import Set
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -54,9 +55,9 @@ class Conversation(Protocol):
 class Pace:
     """The steps that are left, what is shown of them, and how long they will take."""
 
-    def __init__(self, plan: Plan, first: dict[str, Probe]) -> None:
+    def __init__(self, plan: Plan, first: dict[str, Probe], failed: Set[str]) -> None:
         self._left = list(steps(plan))
-        self._estimate = Estimate(plan, first)
+        self._estimate = Estimate(plan, first, failed)
         self._progress = Progress(len(self._left), plan.environment.load.iterations)
         self._step: Step | None = None
         self._started = 0.0
@@ -140,7 +141,7 @@ class Session:
             counters=ServerCounters(),
             gateway_answers=connection.answers,
         )
-        self._pace = Pace(plan, self._driver.first_probes())
+        self._pace = Pace(plan, self._driver.first_probes(), self._driver.failed)
         announce(plan, self._pace.time_left)
         return ["ok", str(self._dir)]
 

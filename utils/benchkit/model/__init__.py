@@ -29,6 +29,7 @@ from benchkit.model.plans import (
     part_files,
 )
 from benchkit.model.runs import (
+    AGGREGATE,
     NO_OTHER_SIDE,
     OTHER_WORK_PERCENT,
     Case,
@@ -86,6 +87,7 @@ from benchkit.model.verdicts import (
 )
 
 __all__ = [
+    "AGGREGATE",
     "CHANGES",
     "METRICS",
     "MIN_SAMPLES_BEYOND",

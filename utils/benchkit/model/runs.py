@@ -171,6 +171,10 @@ class Iteration(Model):
     finished: datetime
 
 
+AGGREGATE = "aggregate"
+"""Name of the result that stands for a group's cases together, so no case of such a group has it."""
+
+
 class Case(Model):
     """One kind of request that was measured, or the reason why it was not."""
 
