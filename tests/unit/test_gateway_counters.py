@@ -11,7 +11,7 @@ from benchkit.gateway.counters import (
     CountReader,
     ServerCounters,
     gateway_counts,
-    lag_s,
+    lag_of,
     settle,
     wait_until_still,
 )
@@ -174,7 +174,7 @@ def test_a_count_that_fell_is_noticed_even_when_it_has_grown_again() -> None:
     ],
 )
 def test_how_late_a_gateway_counts_follows_from_its_settings(settings: dict[str, str], seconds: float) -> None:
-    assert lag_s(settings) == seconds
+    assert lag_of(settings) == seconds
 
 
 def test_a_simulated_server_s_counter() -> None:

@@ -18,7 +18,7 @@ from benchkit.errors import UserError, os_reason
 from benchkit.gateway.access import OwnStack, enter, is_own
 from benchkit.gateway.catalogue import load_catalogue, upstreams
 from benchkit.gateway.client import Gateway
-from benchkit.gateway.counters import CountReader, Counts, gateway_counts, lag_s, settle, wait_until_still
+from benchkit.gateway.counters import CountReader, Counts, gateway_counts, lag_of, settle, wait_until_still
 from benchkit.gateway.login import Access, Credentials, Mint, Session
 from benchkit.gateway.registration import create_fixtures, register, remove_fixtures
 from benchkit.gateway.target import describe_target, read_version
@@ -61,7 +61,7 @@ class Connection:
         virtual_server_id = self._make_fixtures([server.name for server in servers if server.counters_url][:1])
         version = read_version(self._gateway)
         self._since = time.monotonic()
-        self._lag_s = lag_s(_variables(Path(mine.gateway.env_file)) if mine is not None and mine.gateway else {})
+        self._lag_s = lag_of(_variables(Path(mine.gateway.env_file)) if mine is not None and mine.gateway else {})
         self.catalogue = load_catalogue(self._gateway, version.release)
         origin: Literal["local", "external"] = "external" if mine is None else "local"
         self.target = describe_target(self._gateway, version, self.catalogue, origin)

@@ -48,7 +48,7 @@ def gateway_counts(gateway: Gateway) -> dict[str, ExecutionCount]:
     return {kind: count for kind, count in counts.items() if count is not None}
 
 
-def lag_s(settings: Mapping[str, str]) -> float:
+def lag_of(settings: Mapping[str, str]) -> float:
     """How late a gateway may count, in seconds: it buffers its counts, and answers ``/metrics`` from a cache.
 
     ``settings`` are the gateway's variables; where one is absent or no number, the default of 1.x is taken, 60 s each.
@@ -88,7 +88,7 @@ def wait_until_still(
         reader: of the gateway.
         first: a reading that was made a moment ago. Where the next one is the same, nothing is waited for.
         wait_s: the bound.
-        lag_s: how late the gateway may count; see :func:`lag_s`.
+        lag_s: how late the gateway may count; see :func:`lag_of`.
         tell: takes a line for the user, where something is waited for.
 
     Returns:
@@ -120,7 +120,7 @@ def settle(  # pylint: disable=too-many-arguments  # two readings, what lies bet
         before: the counts before anything was sent.
         sent: what was sent since, by kind and expected outcome.
         wait_s: the bound; 0 reads once.
-        lag_s: how late the gateway may count; see :func:`lag_s`.
+        lag_s: how late the gateway may count; see :func:`lag_of`.
         tell: takes a line for the user, where the wait goes on.
 
     Returns:

@@ -357,22 +357,22 @@ def _reconcile_kind(
             f"the gateway counts none of the {counted.expected} executions of {counted.kind} that were sent: it does "
             f"not record them (DB_METRICS_RECORDING_ENABLED){late}; its counts say nothing of this run"
         )
-        return
-    if not counted.settled:
-        why = doubt or "it had not counted all of them when the wait for it ended (performance.metrics_wait)"
+    elif not counted.settled:
         if hidden > 0 or missing > 0 or doubt:
+            why = doubt or "it had not counted all of them when the wait for it ended (performance.metrics_wait)"
             result.warnings.append(f"{numbers}; {why}: {_NOT_RECONCILED}")
-        return
-    if hidden > 0:
-        problem = f"{hidden} failed without showing in the answers' status"
+    elif hidden > 0:
+        _accuse(numbers, f"{hidden} failed without showing in the answers' status", cases, result)
     elif missing > 0 and not any(case.planned.cached for case in cases):
-        problem = f"{missing} executions are missing"
-    else:
-        if surplus:
-            result.warnings.append(
-                f"{numbers}; somebody else used the gateway at the same time, or counts of earlier work arrived late"
-            )
-        return
+        _accuse(numbers, f"{missing} executions are missing", cases, result)
+    elif surplus:
+        result.warnings.append(
+            f"{numbers}; somebody else used the gateway at the same time, or counts of earlier work arrived late"
+        )
+
+
+def _accuse(numbers: str, problem: str, cases: Sequence[CaseFacts], result: Reconciled) -> None:
+    """Judge every case of a kind that the MCP servers' own counts do not clear."""
     accused = [case for case in cases if case.judgement.validity is Validity.VALID and not case.cleared]
     reason = (
         f"{numbers}: {problem}; the gateway keeps these counts per kind only, so every case of the kind is in doubt"
