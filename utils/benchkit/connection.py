@@ -61,7 +61,7 @@ class Connection:
         virtual_server_id = self._make_fixtures([server.name for server in servers if server.counters_url][:1])
         version = read_version(self._gateway)
         self._since = time.monotonic()
-        self._lag_s = lag_of(_variables(Path(mine.gateway.env_file)) if mine is not None and mine.gateway else {})
+        self._lag_s = lag_of(own.mint.environment if own is not None and mine is not None else {})
         self.catalogue = load_catalogue(self._gateway, version.release)
         origin: Literal["local", "external"] = "external" if mine is None else "local"
         self.target = describe_target(self._gateway, version, self.catalogue, origin)
