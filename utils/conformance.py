@@ -48,7 +48,7 @@ from benchkit.gateway.conformance import (
     check_quiet,
     check_teams,
 )
-from benchkit.gateway.counters import OWN_LAG_S
+from benchkit.gateway.counters import lag_of
 from benchkit.gateway.target import read_version
 from benchkit.model import SidesDocument
 from benchkit.plain import printable
@@ -113,7 +113,7 @@ def _findings(
     if own is not None:
         log = default_place().logs / "gateway.log"
         yield check_quiet(gateway, user.token, lambda: _size(log), own.mint.environment.get("LOG_LEVEL", "INFO"))
-    lag_s = OWN_LAG_S if own is not None else _METRICS_LAG_S
+    lag_s = lag_of(own.mint.environment) if own is not None else _METRICS_LAG_S
     yield from check_teams(gateway, user, signer, _warn, timeout_s=options.timeout, lag_s=lag_s)
     yield check_logging(_measured_percent(options.tune), limit_percent)
 

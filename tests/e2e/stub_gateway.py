@@ -13,6 +13,9 @@ It knows just enough of the real one's API for a run of the scenario ``tools``. 
   slow            every answer of /rpc takes 3 s
   lost-tool       the tool get_system_time is not there
   delay-MS        every list takes so many milliseconds
+  no-record       its own metrics count nothing (DB_METRICS_RECORDING_ENABLED=false)
+  late-failures   its own metrics count 60 failures of earlier work while the load runs
+  reset           its own metrics fall to nothing while the load runs
   refuse-login    HTTP 401 for the password
   die             the process is gone after 150 requests
   id:JSON         what it makes has this id (a text in JSON)
@@ -59,6 +62,7 @@ class Stub(http.server.BaseHTTPRequestHandler):
     lock = threading.Lock()
     seen: ClassVar[dict[str, int]] = {}
     total = 0
+    executions = 0
     dropped = itertools.count(1)
 
     def do_GET(self) -> None:
@@ -100,6 +104,8 @@ class Stub(http.server.BaseHTTPRequestHandler):
         elif message["method"] == "tools/list":
             self.answer({"jsonrpc": "2.0", "id": 1, "result": {"tools": TOOLS}})
         else:
+            with self.lock:
+                type(self).executions += 1
             self.answer({"jsonrpc": "2.0", "id": 1, "result": {"isError": False, "content": ANSWER}})
 
     def listing(self, name: str, query: str) -> None:
@@ -111,6 +117,8 @@ class Stub(http.server.BaseHTTPRequestHandler):
             self.answer({"status": "healthy" if name == "health" else "ready"})
         elif bare and (name not in ("tools", "gateways") or self.path.startswith("/v1")):
             self.answer({"detail": "Not Found"}, 404)
+        elif name == "metrics" and self.fault in ("no-record", "late-failures", "reset"):
+            self.answer({"tools": self.metrics()})
         elif name == "tools":
             limit = next((int(word[6:]) for word in query.split("&") if word.startswith("limit=")), 50)
             known = TOOLS[1:] if self.fault == "lost-tool" else TOOLS
@@ -133,6 +141,14 @@ class Stub(http.server.BaseHTTPRequestHandler):
         """A text that the fault gives, else the usual one."""
         kind, _, text = self.fault.partition(":")
         return str(json.loads(text)) if kind == what else usual
+
+    def metrics(self) -> dict[str, int]:
+        """What it claims to have executed."""
+        if self.fault == "no-record":
+            return {"successfulExecutions": 7, "failedExecutions": 0}
+        if self.fault == "reset":
+            return {"successfulExecutions": 900 if self.total == 0 else self.executions // 2, "failedExecutions": 0}
+        return {"successfulExecutions": self.executions, "failedExecutions": 60 if self.total > 50 else 0}
 
     def answer(self, data: object, status: int = 200) -> None:
         """Send JSON."""

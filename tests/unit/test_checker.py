@@ -26,9 +26,9 @@ from benchkit.load.checker import Checkers, plan_checks
 from benchkit.load.collect import collect
 from benchkit.load.driver import Driver, LoadProcess, steps
 from benchkit.load.hey import Rows
+from benchkit.load.hey_program import find_hey
 from benchkit.load.interruptions import Watch, silent_gap
 from benchkit.model import Case, Checks, Expectation, Part, Plan, PlannedCase, RawIteration, Validity
-from benchkit.session import find_hey
 from benchkit.settings import load_settings
 from benchkit.store import load, save
 from run_factory import ENVIRONMENT

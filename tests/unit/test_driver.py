@@ -19,6 +19,7 @@ from benchkit.errors import UserError
 from benchkit.load import driver as driver_module
 from benchkit.load.arguments_file import LoadProcess
 from benchkit.load.driver import WARM_UP, Driver, steps, write_bodies
+from benchkit.load.hey_program import find_hey
 from benchkit.model import (
     CounterReading,
     Environment,
@@ -32,7 +33,6 @@ from benchkit.model import (
     ServerCounter,
     Target,
 )
-from benchkit.session import find_hey
 from benchkit.settings import load_settings
 
 TOKEN = "s3cret-t0ken"

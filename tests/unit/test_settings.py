@@ -118,6 +118,16 @@ def test_a_mistake_is_one_line_with_source_value_and_what_is_right(environ: dict
         ("scenarios.tools.cases.bad", {"route": "rpc"}, ["scenarios.tools.cases.bad", "needs a payload"]),
         ("scenarios.tools.cases.bad", {"path": "tools"}, ["scenarios.tools.cases.bad", "starts with /"]),
         ("scenarios.prompts.differences.x", {"of": "list", "minus": "nope"}, ["names the case 'nope'"]),
+        ("scenarios.mixed.cases.aggregate", {"path": "/x"}, ["cases.aggregate", "a concurrent scenario together"]),
+        ("scenarios.mixed.differences", {"aggregate": {"of": "tools_call", "minus": "prompts_get"}}, ["aggregate"]),
+        ("scenarios.prompts.differences.list", {"of": "list", "minus": "list"}, ["has the name of a case"]),
+        ("scenarios.tools.cases", {"case.1": {"path": "/x"}}, ["scenarios.tools.cases", "case.1"]),
+        ("scenarios.tools.cases", {"a/b": {"path": "/x"}}, ["scenarios.tools.cases", "a/b"]),
+        ("scenarios.tools.cases", {"a b": {"path": "/x"}}, ["scenarios.tools.cases", "a b"]),
+        ("scenarios.tools.cases", {"List": {"path": "/x"}}, ["scenarios.tools.cases", "List"]),
+        ("scenarios.tools.cases", {"..": {"path": "/x"}}, ["scenarios.tools.cases", ".."]),
+        ("scenarios.tools.cases", {"list\n": {"path": "/x"}}, ["scenarios.tools.cases"]),
+        ("scenarios.tools.cases", {1: {"path": "/x"}}, ["scenarios.tools.cases", "1"]),
         ("service", 3, ["service", "3"]),
     ],
 )
@@ -127,6 +137,12 @@ def test_a_mistake_in_the_configuration(config_with, key: str, value: object, wo
         load_settings(environ={}, config_file=path)
     message = str(caught.value)
     assert [word for word in [str(path), *words] if word not in message] == []
+    assert "\n" not in message
+
+
+def test_a_scenario_whose_cases_run_one_by_one_may_have_a_case_of_any_name(config_with) -> None:
+    path = config_with("scenarios.tools.cases.aggregate", {"path": "/x"})
+    assert "aggregate" in load_settings(environ={}, config_file=path).config.scenarios["tools"].cases
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Set
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -18,14 +18,15 @@ from benchkit.errors import UserError, os_reason
 from benchkit.gateway.counters import ServerCounters
 from benchkit.limits import check_limits
 from benchkit.load.arguments_file import LoadProcess, remove_arguments, write_arguments
-from benchkit.load.driver import Driver, Step, steps, write_bodies
+from benchkit.load.driver import WARM_UP, Driver, Step, steps, write_bodies
+from benchkit.load.hey_program import find_hey
 from benchkit.load.plan import load_of, plan_cases, plan_differences
 from benchkit.load.progress import Estimate, Progress
 from benchkit.lock import MEASURING
 from benchkit.machine import describe_machine
-from benchkit.model import Environment, ExecutionCount, Machine, Plan, PlannedCase, Probe
+from benchkit.model import Environment, Machine, Plan, PlannedCase, Probe, RawGatewayCounts
 from benchkit.plain import printable
-from benchkit.settings import ROOT, Settings, from_arguments
+from benchkit.settings import Settings, from_arguments
 from benchkit.store import save
 
 MAX_TOKEN_NEED_S = 900.0
@@ -57,9 +58,9 @@ class Conversation(Protocol):
 class Pace:
     """The steps that are left, what is shown of them, and how long they will take."""
 
-    def __init__(self, plan: Plan, first: dict[str, Probe]) -> None:
+    def __init__(self, plan: Plan, first: dict[str, Probe], failed: Set[str]) -> None:
         self._left = list(steps(plan))
-        self._estimate = Estimate(plan, first)
+        self._estimate = Estimate(plan, first, failed)
         self._progress = Progress(len(self._left), plan.environment.load.iterations)
         self._step: Step | None = None
         self._started = 0.0
@@ -112,7 +113,8 @@ class Session:
         self._driver: Driver | None = None
         self._pace: Pace | None = None
         self._dir = Path()
-        self._counts_before: dict[str, ExecutionCount] | None = None
+        self._counts: RawGatewayCounts | None = None
+        self._round = WARM_UP
 
     def open(self) -> list[str]:
         """Check everything that can be checked before anything is started."""
@@ -128,6 +130,7 @@ class Session:
         settings = self._settings
         assert settings is not None, "plan before open"
         self._connection = connection = connect(settings)
+        first = connection.gateway_counts()
         cases = self._chosen(plan_cases(settings, connection.routes, connection.catalogue))
         if all(case.skipped for case in cases):
             raise UserError(f"nothing can be measured here: {cases[0].id}: {cases[0].skipped}")
@@ -135,6 +138,7 @@ class Session:
         # The shell marks a run that ends early, and it may end before this word is answered.
         self._arguments.dir_file.write_text(str(self._dir), encoding="utf-8")
         machine = describe_machine(find_hey(settings))
+        self._counts = connection.still_counts(first, settings.config.performance.metrics_wait, say)
         plan = make_plan(settings, connection, cases, machine, run_id=self._dir.name, command=self._arguments.command)
         plan = write_bodies(plan, self._dir)
         save(self._dir / "plan.json", plan)
@@ -146,8 +150,7 @@ class Session:
             counters=ServerCounters(),
             gateway_answers=connection.answers,
         )
-        self._counts_before = connection.gateway_counts()
-        self._pace = Pace(plan, self._driver.first_probes())
+        self._pace = Pace(plan, self._driver.first_probes(), self._driver.failed)
         announce(plan, self._pace.time_left)
         return ["ok", str(self._dir)]
 
@@ -157,6 +160,7 @@ class Session:
         assert self._pace is not None
         while (upcoming := self._pace.next()) is not None:
             step, longest = upcoming
+            self._watch_counts(step)
             limit = min(2 * longest + 60, MAX_TOKEN_NEED_S)
             self._begins(step, limit)
             processes = self._driver.begin(step, limit)
@@ -184,11 +188,11 @@ class Session:
         assert self._driver is not None, "close before plan"
         assert self._connection is not None
         assert self._settings is not None
-        if self._counts_before is not None:
+        if self._counts is not None:
             wait_s = self._settings.config.performance.metrics_wait
             # A gateway that died meanwhile cannot tell; its cases are invalid by what was seen of them.
             with contextlib.suppress(UserError):
-                counts = self._connection.settled_counts(self._counts_before, self._driver.sent, wait_s)
+                counts = self._connection.settled_counts(self._counts, self._driver.sent, wait_s, say)
                 save(self._dir / "raw" / "gateway_counts.json", counts)
         with contextlib.suppress(UserError):
             self.restore()
@@ -203,6 +207,12 @@ class Session:
             self._pace.hide()
         if connection is not None:
             connection.close()
+
+    def _watch_counts(self, step: Step) -> None:
+        """Once a round: counts that fall are noticed only where somebody looks."""
+        if self._counts is not None and self._connection is not None and step.round != self._round:
+            self._round = step.round
+            self._connection.watch_counts()
 
     def _chosen(self, cases: list[PlannedCase]) -> list[PlannedCase]:
         """Those of the scenarios' cases that are measured."""
@@ -258,20 +268,6 @@ def run_fields(run_dir: Path, processes: list[LoadProcess]) -> list[str]:
     """
     write_arguments(run_dir, processes)
     return ["run", str(len(processes))]
-
-
-def find_hey(settings: Settings) -> str:
-    """The load generator's path: as configured, on PATH, or where the set-up put it.
-
-    Raises:
-        UserError: it is nowhere.
-    """
-    name = settings.config.performance.hey_binary
-    found = shutil.which(name) or (shutil.which(str(ROOT / ".tools" / "bin" / "hey")) if name == "hey" else None)
-    if found is None:
-        source = settings.sources.get("performance.hey_binary", "config.yaml")
-        raise UserError(f"{source}: performance.hey_binary = {name!r}: there is no such program; run make setup")
-    return found
 
 
 def check_writable(directory: Path) -> None:

@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from benchkit.errors import UserError, os_reason
-from benchkit.model import METRICS
+from benchkit.model import AGGREGATE, METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: relative paths in ``config.yaml`` start here."""
@@ -207,6 +207,9 @@ class Scenario(Section):
             for case in (difference.of, difference.minus):
                 if case not in self.cases:
                     raise ValueError(f"differences.{name} names the case {case!r}, which is not there")
+        for section, names in (("cases", self.cases), ("differences", self.differences)):
+            if self.concurrent and AGGREGATE in names:
+                raise ValueError(f"{section}.{AGGREGATE}: the cases of a concurrent scenario together are called that")
         return self
 
 
@@ -319,7 +322,7 @@ class Config(Section):
                     f"baselines.cases names {case!r}, which is no case (scenario/name) of {', '.join(self.scenarios)}"
                 )
             there = self.scenarios[scenario]
-            names = [*there.cases, *there.differences, *(["aggregate"] if there.concurrent else [])]
+            names = [*there.cases, *there.differences, *([AGGREGATE] if there.concurrent else [])]
             if name not in names:
                 raise ValueError(
                     f"baselines.cases names {case!r}, which is not there; {scenario} has {', '.join(names)}"

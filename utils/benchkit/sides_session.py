@@ -28,6 +28,7 @@ from benchkit.limits import check_limits
 from benchkit.load.arguments_file import remove_arguments
 from benchkit.load.collect import collect
 from benchkit.load.driver import WARM_UP, Driver, Step, write_bodies
+from benchkit.load.hey_program import find_hey
 from benchkit.load.plan import plan_cases
 from benchkit.load.progress import Estimate, Progress, span
 from benchkit.lock import MEASURING
@@ -36,7 +37,6 @@ from benchkit.model import NO_OTHER_SIDE, Plan, PlannedCase, Run, SideOfRun
 from benchkit.session import (
     MAX_TOKEN_NEED_S,
     check_writable,
-    find_hey,
     make_plan,
     new_run_dir,
     opened,
@@ -186,9 +186,12 @@ class SidesSession:
             )
             plan = write_bodies(plan, directory)
             driver = self._driver(own, connection, plan, directory)
-            estimate = Estimate(plan, driver.first_probes())
+            failed: set[str] = set()
+            estimate = Estimate(plan, driver.first_probes(), failed)
             place = Place(Path(side.place))
-            self._gateways.append(_Gateway(side, own, place, directory, connection, plan, driver, estimate))
+            self._gateways.append(
+                _Gateway(side, own, place, directory, connection, plan, driver, estimate, failed=failed)
+            )
         self._undecided = self._comparable()
         if not self._undecided:
             raise UserError("nothing can be compared: no case of the scenarios can be measured on two of the sides")
@@ -415,9 +418,9 @@ class SidesSession:
     def _left(self) -> tuple[float, float]:
         """Seconds to the next look but at least to the planned blocks, least and most."""
         assert self._settings is not None
-        now = [self._gateways[number].estimate.of(step) for number, step in self._queue]
+        now = [self._gateways[number].estimate.expected(step) for number, step in self._queue]
         block = [
-            gateway.estimate.of(Step(round_number, (case,)))
+            gateway.estimate.expected(Step(round_number, (case,)))
             for gateway in self._gateways
             for case in gateway.cases(self._undecided)
             for round_number in (WARM_UP, *([1] * self._rounds))

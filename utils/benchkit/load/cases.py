@@ -11,10 +11,7 @@ from benchkit.load import metrics, validity
 from benchkit.load.metrics import CaseSamples, IterationSamples
 from benchkit.load.rawfiles import CaseData
 from benchkit.load.validity import IterationFacts, Judgement
-from benchkit.model import Case, Counts, Figures, Iteration, PlannedCase, PlannedDifference, Validity
-
-AGGREGATE = "aggregate"
-"""Name of the case that pools the cases of a group."""
+from benchkit.model import AGGREGATE, Case, Counts, Figures, Iteration, PlannedCase, PlannedDifference, Validity
 
 ADDED = {
     "p50_latency": "added_p50_latency",

@@ -34,24 +34,26 @@ iteration stands behind the failed checks because the driver does not measure a 
 The gateway's own metrics are kept per kind (tools, resources, prompts), so they are held against all cases of a kind
 together (:func:`reconcile`). ``known`` is how many failed or missing executions are explained by what was already seen
 (:func:`explained`): requests that failed by their status or had no answer, and all requests of a case whose answers
-failed their check.
+failed their check. ``surplus`` is how many more executions were counted than sent: somebody else's, or an earlier
+run's that arrived late; any of them may have failed.
 
-========  ======================  ==========================  =============================================
-settled   failed executions       succeeded executions        result for the kind
-========  ======================  ==========================  =============================================
-either    > expected + known      any                         invalid (counts only grow, so this stays true)
-no        ≤ expected + known      any                         valid, warning: not reconciled
-yes       ≤ expected + known      < expected - known,         invalid
-                                  no cached case
-yes       ≤ expected + known      < expected - known,         valid: the cache explains it
-                                  a cached case
-yes       ≤ expected + known      > expected                  valid, warning: somebody else uses the gateway
-yes       ≤ expected + known      within the known            valid
-========  ======================  ==========================  =============================================
+The first row that applies decides:
+
+==========================================================  ===========================================
+what the counts show                                        result for the kind
+==========================================================  ===========================================
+they are not told after the run, or fell below the first    warning: not reconciled
+nothing moved                                               warning: the gateway does not record
+they had not settled, or their reading is in doubt          warning: not reconciled
+failed > expected + known + surplus                         invalid
+succeeded < expected - known, no cached case                invalid
+surplus                                                     warning: somebody else, or an earlier run
+anything else                                               valid
+==========================================================  ===========================================
 
 "Invalid" means each valid case of the kind, but for those that the MCP servers' own counts cleared exactly (calls =
-sent = ok, no failure): they stay valid. Either way a warning of the run tells the numbers. ``succeeded > expected`` is
-a warning only when the gateway counts more executions in all: it may count an expected error as a success.
+sent = ok, no failure): they stay valid. Either way a warning of the run tells the numbers. A warning alone changes no
+case: the other witnesses decide. The gateway may count an expected error as a success, so only sums show a surplus.
 """
 
 from __future__ import annotations
@@ -375,6 +377,9 @@ def explained(case: PlannedCase, facts: Sequence[IterationFacts], judgement: Jud
     return sum(one.sent for one in cut_short) + counts.sent - counts.ok + hidden + probes
 
 
+_NOT_RECONCILED = "they cannot be reconciled with what was sent"
+
+
 @dataclass(frozen=True)
 class Reconciled:
     """What the gateway's metrics say: counts by kind, judgements that change (by case id), warnings of the run."""
@@ -389,42 +394,67 @@ def reconcile(raw: RawGatewayCounts, cases: Sequence[CaseFacts]) -> Reconciled:
     result = Reconciled([], {}, [])
     for kind in ("tools", "resources", "prompts"):
         of_kind = [case for case in cases if case.planned.gateway_kind == kind and not case.planned.skipped]
-        if not of_kind or kind not in raw.before or kind not in raw.after:
+        if not of_kind or kind not in raw.before:
+            continue
+        before, after = raw.before[kind], raw.after.get(kind)
+        if after is None:
+            result.warnings.append(f"the gateway did not tell its counts of {kind} after the run: {_NOT_RECONCILED}")
+            continue
+        if after.succeeded < before.succeeded or after.failed < before.failed:
+            result.warnings.append(
+                f"the gateway's counts of {kind} fell during the run, from {before.succeeded} successful and "
+                f"{before.failed} failed executions to {after.succeeded} and {after.failed} (they were reset, a server "
+                f"was removed, or several replicas answer in turn): {_NOT_RECONCILED}"
+            )
             continue
         sent = raw.sent.get(kind, ExecutionCount(succeeded=0, failed=0))
         counted = GatewayCount(
             kind=kind,
             expected=sent.succeeded + sent.failed,
-            succeeded=raw.after[kind].succeeded - raw.before[kind].succeeded,
-            failed=raw.after[kind].failed - raw.before[kind].failed,
-            settled=raw.settled,
+            succeeded=after.succeeded - before.succeeded,
+            failed=after.failed - before.failed,
+            settled=raw.settled and not raw.doubt,
             cases=[case.planned.id for case in of_kind],
         )
         result.counts.append(counted)
-        _reconcile_kind(counted, sent, of_kind, result)
+        _reconcile_kind(counted, sent, raw.doubt, of_kind, result)
     return result
 
 
 def _reconcile_kind(
-    counted: GatewayCount, sent: ExecutionCount, cases: Sequence[CaseFacts], result: Reconciled
+    counted: GatewayCount, sent: ExecutionCount, doubt: str, cases: Sequence[CaseFacts], result: Reconciled
 ) -> None:
     """Add what one kind's counts say to ``result``."""
     known = sum(case.explained for case in cases)
+    surplus = max(0, counted.succeeded + counted.failed - counted.expected)
+    hidden = counted.failed - sent.failed - known - surplus
+    missing = sent.succeeded - known - counted.succeeded
     numbers = (
         f"the gateway counts {counted.succeeded} successful and {counted.failed} failed executions of {counted.kind}, "
         f"where {sent.succeeded} and {sent.failed} were sent"
     )
-    problem = ""
-    if counted.failed > sent.failed + known:
-        problem = f"{counted.failed - sent.failed - known} failed without showing in the answers' status"
+    if counted.expected and not counted.recorded:
+        late = "" if counted.settled else ", or writes them later than performance.metrics_wait waits"
+        result.warnings.append(
+            f"the gateway counts none of the {counted.expected} executions of {counted.kind} that were sent: it does "
+            f"not record them (DB_METRICS_RECORDING_ENABLED){late}; its counts say nothing of this run"
+        )
     elif not counted.settled:
-        result.warnings.append(f"{numbers}; its counts were still moving, so they could not be reconciled")
-    elif counted.succeeded < sent.succeeded - known and not any(case.planned.cached for case in cases):
-        problem = f"{sent.succeeded - known - counted.succeeded} executions are missing"
-    elif counted.succeeded > sent.succeeded and counted.succeeded + counted.failed > counted.expected:
-        result.warnings.append(f"{numbers}; somebody else uses the gateway at the same time")
-    if not problem:
-        return
+        if hidden > 0 or missing > 0 or doubt:
+            why = doubt or "it had not counted all of them when the wait for it ended (performance.metrics_wait)"
+            result.warnings.append(f"{numbers}; {why}: {_NOT_RECONCILED}")
+    elif hidden > 0:
+        _accuse(numbers, f"{hidden} failed without showing in the answers' status", cases, result)
+    elif missing > 0 and not any(case.planned.cached for case in cases):
+        _accuse(numbers, f"{missing} executions are missing", cases, result)
+    elif surplus:
+        result.warnings.append(
+            f"{numbers}; somebody else used the gateway at the same time, or counts of earlier work arrived late"
+        )
+
+
+def _accuse(numbers: str, problem: str, cases: Sequence[CaseFacts], result: Reconciled) -> None:
+    """Judge every case of a kind that the MCP servers' own counts do not clear."""
     accused = [case for case in cases if case.judgement.validity is Validity.VALID and not case.cleared]
     reason = (
         f"{numbers}: {problem}; the gateway keeps these counts per kind only, so every case of the kind is in doubt"

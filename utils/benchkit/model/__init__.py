@@ -40,6 +40,7 @@ from benchkit.model.plans import (
     part_files,
 )
 from benchkit.model.runs import (
+    AGGREGATE,
     NO_OTHER_SIDE,
     OTHER_WORK_PERCENT,
     Case,
@@ -99,6 +100,7 @@ from benchkit.model.verdicts import (
 )
 
 __all__ = [
+    "AGGREGATE",
     "CHANGES",
     "METRICS",
     "MIN_SAMPLES_BEYOND",

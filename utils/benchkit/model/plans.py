@@ -255,6 +255,7 @@ class RawGatewayCounts(Model):
 
     ``sent`` is what this toolkit sent of each kind between the two readings, probes and warm-up included, as
     ``succeeded`` and ``failed`` by the outcome that was expected. ``settled``: the second reading had stopped moving.
+    ``doubt``: why the counts are no witness of this run, in words; empty where nothing speaks against them.
     """
 
     schema_version: Literal[1] = 1
@@ -262,6 +263,7 @@ class RawGatewayCounts(Model):
     after: dict[str, ExecutionCount]
     sent: dict[str, ExecutionCount]
     settled: bool
+    doubt: str = ""
 
 
 class MonitoredParty(Model):

@@ -117,7 +117,8 @@ class GatewayCount(Model):
     """What the gateway's own metrics counted, for all cases of one kind together: they are not kept per case.
 
     ``expected`` is what this toolkit sent of that kind, probes and warm-up included. ``settled`` is false when the
-    numbers were still moving (the gateway writes them with a delay) at the end of the time that was waited.
+    numbers were still moving (the gateway writes them with a delay) at the end of the time that was waited, or their
+    reading is in doubt.
     """
 
     kind: Literal["tools", "resources", "prompts", "servers"]
@@ -126,6 +127,11 @@ class GatewayCount(Model):
     failed: int
     settled: bool
     cases: list[str]
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the gateway counted anything at all."""
+        return self.succeeded + self.failed > 0
 
 
 class Counts(Model):
@@ -167,6 +173,10 @@ class Iteration(Model):
     errors: dict[str, int]
     started: datetime
     finished: datetime
+
+
+AGGREGATE = "aggregate"
+"""Name of the result that stands for a group's cases together, so no case of such a group has it."""
 
 
 class Case(Model):

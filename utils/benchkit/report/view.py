@@ -597,7 +597,9 @@ def _agreement(one: GatewayCount) -> tuple[Badge, str]:
     if more:
         badge = Badge("differs", Tone.WARN)
         remark = f"{count(abs(more))} {'more' if more > 0 else 'fewer'} than expected"
-    if not one.settled:
+    if one.expected and not one.recorded:
+        badge, remark = Badge("not recorded", Tone.WARN), "the gateway counted none of them"
+    elif not one.settled:
         badge = Badge("not settled", Tone.WARN)
         remark = "; ".join(part for part in (remark, "the numbers were still moving") if part)
     return badge, remark
