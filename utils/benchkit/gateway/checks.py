@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import requests
 
+from benchkit.disclosure import redacted
 from benchkit.errors import UserError
 from benchkit.gateway.catalogue import Catalogue, Upstream
 from benchkit.gateway.client import Gateway
@@ -105,7 +106,7 @@ def check_servers(upstreams: Sequence[Upstream], known: Sequence[KnownServer]) -
     for upstream in upstreams:
         if not upstream.enabled or not upstream.reachable:
             problem = "switched off" if not upstream.enabled else "not reachable for the gateway"
-            return Check(State.WRONG, "MCP servers", f"{upstream.name} ({upstream.url}) is {problem}")
+            return Check(State.WRONG, "MCP servers", f"{upstream.name} ({redacted(upstream.url)}) is {problem}")
     return Check(State.OK, "MCP servers", f"{len(upstreams)} registered: {_some(one.name for one in upstreams)}")
 
 

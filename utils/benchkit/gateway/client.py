@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 import requests
 
-from benchkit.errors import UserError
+from benchkit.errors import ForbiddenError, UserError, missing_permission
 
 ListKind = Literal["tools", "resources", "prompts", "servers", "gateways"]
 """What the gateway lists; ``servers`` are its virtual servers, ``gateways`` the MCP servers behind it."""
@@ -210,7 +210,10 @@ class Gateway:
             case 401:
                 return UserError(f"{where}: the token was refused{said}; log in again: utils/setup-auth.sh --renew")
             case 403:
-                return UserError(f"{where}: this user may not do that{said}; use an administrator's GATEWAY_EMAIL")
+                return ForbiddenError(
+                    f"{where}: this user may not do that{said}; use an administrator's GATEWAY_EMAIL",
+                    missing_permission(answer.reason),
+                )
             case 429:
                 return UserError(
                     f"{where}: the gateway limits requests{said}; set RATE_LIMITING_ENABLED=false on it, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from benchkit.errors import UserError
+from benchkit.errors import ForbiddenError, UserError
 from benchkit.gateway.catalogue import Upstream, server_of, upstreams
 from benchkit.gateway.client import Answer, Gateway, ListKind, rows_by_name
 
@@ -111,11 +111,15 @@ def unregister(gateway: Gateway, names: Iterable[str], *, wait_s: float = 60.0) 
     return tuple(upstream.name for upstream in doomed)
 
 
-def create_fixtures(gateway: Gateway, servers: Sequence[str] = ()) -> str:
+def create_fixtures(
+    gateway: Gateway, servers: Sequence[str] = (), *, warn: Callable[[str], None] = lambda _text: None
+) -> str:
     """Create the virtual server ``perf-virtual`` and two prompts of the gateway's own; renew what is there already.
 
     The virtual server offers the tools, resources and prompts of ``servers`` (names; empty: of all), at most 100 of
     each kind. ``perf_validated`` declares two required arguments, ``perf_unvalidated`` has the same text and none.
+
+    ``warn`` is told of prompts that this user may not create; the virtual server is created without them.
 
     Returns:
         The virtual server's id, for ``/servers/{id}/mcp``.
@@ -124,10 +128,13 @@ def create_fixtures(gateway: Gateway, servers: Sequence[str] = ()) -> str:
         UserError: the gateway refuses, or something of these names is there that this toolkit did not make.
     """
     remove_fixtures(gateway)
-    associated = _associations(gateway, servers)
     for name, (template, arguments) in _PROMPTS.items():
         body = {"name": name, "description": _MARK, "template": template, "arguments": arguments}
-        _create(gateway, "/prompts", {"prompt": body}, name)
+        try:
+            _create(gateway, "/prompts", {"prompt": body}, name)
+        except ForbiddenError as error:
+            warn(f"cases with the prompt {name} are skipped: {error.lacks}")
+    associated = _associations(gateway, servers)
     server = {
         "name": VIRTUAL_SERVER,
         "description": _MARK,
@@ -148,15 +155,22 @@ def remove_fixtures(gateway: Gateway) -> tuple[str, ...]:
         UserError: the gateway refuses.
     """
     removed = []
-    for row in rows_by_name(gateway.rows("servers"), {VIRTUAL_SERVER}):
+    for row in rows_by_name(_rows_if_allowed(gateway, "servers"), {VIRTUAL_SERVER}):
         if row.get("description") == _MARK:
             removed.append(VIRTUAL_SERVER)
             _delete(gateway, f"/servers/{row['id']}", f"virtual server {VIRTUAL_SERVER}")
-    for row in rows_by_name(gateway.rows("prompts"), set(_PROMPTS)):
+    for row in rows_by_name(_rows_if_allowed(gateway, "prompts"), set(_PROMPTS)):
         if row.get("description") == _MARK:
             removed.append(str(row.get("originalName") or row["name"]))
             _delete_prompt(gateway, row)
     return tuple(removed)
+
+
+def _rows_if_allowed(gateway: Gateway, kind: ListKind) -> list[dict[str, Any]]:
+    try:
+        return gateway.rows(kind)
+    except ForbiddenError:
+        return []  # who may not list them cannot have made any that could be found again
 
 
 def offers(url: str) -> dict[ListKind, int] | None:

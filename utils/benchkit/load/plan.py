@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from benchkit.errors import UserError, os_reason
+from benchkit.errors import ForbiddenError, UserError, os_reason
 from benchkit.model import Entity, Expectation, Load, Part, PlannedCase, PlannedDifference, ServerCounter
 from benchkit.settings import CaseSettings, Scenario, Settings
 
@@ -49,6 +49,9 @@ class Catalogue(Protocol):
 
     def total(self, kind: str) -> int:
         """How many tools, resources, prompts, servers or gateways there are."""
+
+    def refused(self, kind: str) -> str:
+        """Why this token may not list them, in words that name the permission; empty where it may."""
 
     def listed(self, kind: str, limit: int | None) -> int:
         """How many rows a REST listing answers with this limit (``None``: without)."""
@@ -260,6 +263,8 @@ class _Planner:
         params = direct["params"]
         asked = params.get("uri") or params.get("name")
         if entity is None:
+            if refused := self._catalogue.refused(kind):
+                raise _CannotMeasureError(f"it is not known whether there is {asked}: {refused}")
             raise _CannotMeasureError(
                 f"the gateway has no {kind.removesuffix('s')} {asked}: make register puts the simulated MCP servers in"
             )
@@ -338,6 +343,8 @@ class _Planner:
     def _expectation(self, case: CaseSettings, message: _Message | None) -> Expectation:
         rows = None
         if case.lists is not None:
+            if refused := self._catalogue.refused(case.lists):
+                raise _CannotMeasureError(refused)
             limit = case.query.get("limit")
             rows = self._catalogue.listed(case.lists, int(limit) if limit is not None else None)
             if limit is not None and rows > int(limit):
@@ -361,6 +368,8 @@ class _Planner:
         """How many rows to expect of a JSON-RPC listing; not known where it fails, and then its probe tells why."""
         try:
             return self._catalogue.rpc_listed(kind)
+        except ForbiddenError as error:
+            raise _CannotMeasureError(error.lacks) from error
         except UserError:
             return None
 
