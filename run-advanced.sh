@@ -7,8 +7,9 @@
 #
 #   SPEC                             a release on PyPI (1.0.6; it gets the packages of its time), a wheel, a checkout of
 #                                    the gateway, or the address of one that runs (http://127.0.0.1:4444)
-#   --base-env KEY=VALUE             a setting of the base's gateway; may be repeated
-#   --head-env KEY=VALUE             the same for the head's
+#   --base-env KEY=VALUE|KEY         a setting of the base's gateway; may be repeated. Of a KEY alone, the environment has
+#                                    the value: a secret then stands in no process list
+#   --head-env KEY=VALUE|KEY         the same for the head's
 #   --blocks K                       paired measurements (paired.blocks of config.yaml: 8), at least 5. It ends earlier
 #                                    when everything is decided; what is undecided gets up to twice as many
 #   --rounds N                       measurements of each case within a block, the sides in turns (paired.rounds: 3)

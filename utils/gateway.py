@@ -27,6 +27,7 @@ from datetime import datetime
 
 from benchkit import store
 from benchkit.connection import own_stack
+from benchkit.disclosure import address_problem
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.gateway import checks
 from benchkit.gateway.access import access_for, enter, is_own
@@ -216,8 +217,10 @@ def _known_names(stack: StackState | None, gateway: Gateway) -> Sequence[str]:
 
 def _server(text: str) -> tuple[str, str]:
     name, separator, url = text.partition("=")
-    if not (name and separator and url.startswith(("http://", "https://"))):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=URL, like time1=http://127.0.0.1:9101/mcp")
+    if not (name and separator and "://" not in name):
+        raise argparse.ArgumentTypeError("each must be NAME=URL, like time1=http://127.0.0.1:9101/mcp")
+    if problem := address_problem(url):
+        raise argparse.ArgumentTypeError(f"the address of {name} {problem}")
     return name, url
 
 

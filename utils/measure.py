@@ -68,7 +68,7 @@ def main() -> ExitCode:
     parser.add_argument("--owner", type=int, default=os.getppid(), help="pid that holds the lock")
     parser.add_argument("--sides-file", type=Path, metavar="FILE", help="several gateways: takes where each one lies")
     parser.add_argument("--side", action="append", default=[], metavar="LABEL=SPEC", help="one of several gateways")
-    parser.add_argument("--side-env", action="append", default=[], metavar="LABEL:KEY=VALUE", help="a setting of it")
+    parser.add_argument("--side-env-file", type=Path, metavar="FILE", help="their settings: LABEL:KEY=VALUE and a NUL")
     parser.add_argument(
         "--tune", metavar="SPEC", help="one gateway with each setting of paired.tune; empty: the usual one"
     )

@@ -79,7 +79,7 @@ order() {
 @test "two gateways: servers, gateways, blocks with new starts, both collected, compared, reported, stopped" {
   run "$ROOT/run-advanced.sh" --base 1.0.6 --head ./checkout --head-env "A=b c" --blocks 6 --cases 'tools/*'
   [ "$status" -eq 0 ]
-  grep -q -e '--blocks 6 .*--cases tools/\* --side base=1.0.6 --side head=./checkout --side-env head:A=b c --name paired' "$CALLS"
+  grep -q -e '--blocks 6 .*--cases tools/\* --side base=1.0.6 --side head=./checkout --name paired --side-env-file ' "$CALLS"
   order '^session open' '^session installs' '^sides.py servers' '^sides.py restart' '^session plan' '^session done 0' \
     '^sides.py restart' '^session restarted' '^session done 0' '^session close' '^collect_results.py .*base/' \
     '^collect_results.py .*head/' "^compare_results.py $RUN/head --against $RUN/base --output-dir $RUN" \
@@ -154,11 +154,14 @@ order() {
 }
 
 @test "what was typed is noted, but for secrets" {
-  run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7 --head-env JWT_SECRET_KEY=hidden --head-env A=1 \
-    --head-env DATABASE_URL=postgresql://u:hidden@h/d
+  LANGFUSE_OTEL_AUTH=hidden5 run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7 --head-env JWT_SECRET_KEY=hidden1 \
+    --head-env=A=hidden2 --base-env DATABASE_URL=postgresql://u:hidden3@h/d --base-env "OTEL_EXPORTER_OTLP_HEADERS=a=hidden4" \
+    --head-env LANGFUSE_OTEL_AUTH
   [ "$status" -eq 0 ]
-  grep -q -e '--command run-advanced.sh --base 1.0.6 .*JWT_SECRET_KEY=.*not.*shown.* --head-env A=1' "$CALLS"
-  [ "$(grep -c -e '--command .*hidden.*--sides-file' "$CALLS")" -eq 0 ]
+  grep -q -e '--command run-advanced.sh --base 1.0.6 .*JWT_SECRET_KEY=.*not.*shown.* --head-env=A=' "$CALLS"
+  # Neither in the command that is stored, nor in the arguments of any program.
+  run grep -c hidden "$CALLS"
+  [ "$output" -eq 0 ]
 }
 
 @test "mistakes on the command line: one line, exit 2, nothing started" {
@@ -178,6 +181,7 @@ order() {
 --releases 1.0.6,1.0.7 --head 1.0.6 |--releases goes with neither
 --tune --base-env A=1 |belong to --base and --head
 --base 1.0.6 --head 1.0.7 --env-file x |--env-file belongs to --tune
+--base 1.0.6 --head 1.0.7 --head-env NOT_SET_ANYWHERE |--head-env NOT_SET_ANYWHERE: there is no such environment variable
 --wrong 1 |--wrong: there is no such option
 |give --base and --head, --releases or --tune
 END

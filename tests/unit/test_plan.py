@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchkit.errors import UserError
+from benchkit.errors import ForbiddenError, UserError
 from benchkit.load.checker import plan_checks
 from benchkit.load.plan import (
     Server,
@@ -38,6 +38,7 @@ class FakeCatalogue:
     honours_limit: bool = True
     missing: set[str] = field(default_factory=set)
     refuses: str = ""
+    no_permission: dict[str, str] = field(default_factory=dict)
 
     def tool(self, original: str, server: str) -> Entity | None:
         slug = original.replace("_", "-")
@@ -54,6 +55,9 @@ class FakeCatalogue:
     def check_arguments(self, original: str, server: str, arguments: Mapping[str, Any]) -> str:
         return self.refuses
 
+    def refused(self, kind: str) -> str:
+        return self.no_permission.get(kind, "")
+
     def total(self, kind: str) -> int:
         return {"tools": self.tools}.get(kind, 4)
 
@@ -62,6 +66,8 @@ class FakeCatalogue:
         return min(total, limit) if limit and self.honours_limit else total
 
     def rpc_listed(self, kind: str) -> int:
+        if kind in self.no_permission:
+            raise ForbiddenError("HTTP 403", f"{kind}.read")
         return self.total(kind)
 
 
@@ -71,6 +77,15 @@ def planned(
     settings = load_settings(environ={"SCENARIOS": "all", **environ})
     target = Target("http://127.0.0.1:4444", "/v1", SERVERS if servers is None else servers, "virtual", True)
     return {case.id: case for case in plan_cases(settings, target, catalogue or FakeCatalogue())}
+
+
+def test_what_a_permission_is_missing_for_is_skipped_with_its_name_and_the_rest_is_planned() -> None:
+    cases = planned(FakeCatalogue(no_permission={"tools": "the token lacks the permission tools.read"}))
+    skipped = {name: case.skipped for name, case in cases.items() if case.skipped}
+    assert "tools/list_limit_10" in skipped
+    assert set(skipped.values()) == {"the token lacks the permission tools.read"}
+    assert not cases["prompts/list"].skipped if "prompts/list" in cases else True
+    assert 0 < len(skipped) < len(cases) / 2
 
 
 def test_every_case_of_the_configuration_is_planned_and_measurable_on_the_own_stack() -> None:

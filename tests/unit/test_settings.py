@@ -204,3 +204,14 @@ def test_the_error_rate_has_a_threshold_of_its_own() -> None:
     baselines = settings().config.baselines
     assert baselines.threshold("p50_latency") == 10.0
     assert baselines.threshold("error_rate") == 0.1
+
+
+@pytest.mark.parametrize("variable", ["PERF_HEY", "PERF_TOKEN_CACHE"])
+def test_a_profile_names_neither_the_program_nor_where_the_token_is_kept(tmp_path: Path, variable: str) -> None:
+    (tmp_path / "mine.env").write_text(f"{variable}=/x/y\n", encoding="utf-8")
+    with pytest.raises(UserError, match=rf"mine\.env:1: {variable} cannot be set by a profile"):
+        load_settings(environ={}, profile="mine", profiles_dir=tmp_path)
+    (tmp_path / "mine.env").write_text("PERF_X=1\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"a profile may set (?!.*PERF_HEY)"):
+        load_settings(environ={}, profile="mine", profiles_dir=tmp_path)
+    assert load_settings(environ={variable: "/x/y"}).sources

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shlex
 import time
 from collections.abc import Callable
@@ -13,10 +12,11 @@ from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from benchkit import http
-from benchkit.errors import UserError, os_reason
+from benchkit.disclosure import SHOWN_SETTINGS, address_problem, shown_settings
+from benchkit.errors import ForbiddenError, UserError, os_reason
 from benchkit.gateway.access import OwnStack, enter, is_own
 from benchkit.gateway.catalogue import load_catalogue, upstreams
-from benchkit.gateway.client import Gateway
+from benchkit.gateway.client import LIST_KINDS, Gateway
 from benchkit.gateway.counters import CountReader, Counts, gateway_counts, lag_of, settle, wait_until_still
 from benchkit.gateway.login import Access, Credentials, Mint, Session
 from benchkit.gateway.registration import create_fixtures, register, remove_fixtures
@@ -35,8 +35,12 @@ _PARALLEL = 8
 _UPTIME_MARGIN_S = 2.0
 """So much later than its process was started a gateway may begin to count its age."""
 
-_NOT_SHOWN = re.compile(r"SECRET|PASSWORD|KEY|TOKEN|EMAIL|URL|PATH|HOME|DIR$|^HOST$|^PORT$")
-"""Variables of the gateway that are secret, or that are different on every machine."""
+# An API token with fewer rights would not measure the same: gateways of 1.x write its last use and a row of their usage
+# log for requests that carry one, and look up its revocation.
+_SEEN_BY_OTHERS = (
+    "the load generator carries the login's token in its command line, where other users of this machine can read it "
+    "while a case is measured"
+)
 
 
 class Connection:
@@ -63,6 +67,11 @@ class Connection:
         self._since = time.monotonic()
         self._lag_s = lag_of(own.mint.environment if own is not None and mine is not None else {})
         self.catalogue = load_catalogue(self._gateway, version.release)
+        self.warnings += [
+            f"{kind} cannot be listed: {refused}" for kind in LIST_KINDS if (refused := self.catalogue.refused(kind))
+        ]
+        if self._session.needed:
+            self.warnings.append(_SEEN_BY_OTHERS)
         origin: Literal["local", "external"] = "external" if mine is None else "local"
         self.target = describe_target(self._gateway, version, self.catalogue, origin)
         self.routes = Target(
@@ -151,10 +160,22 @@ class Connection:
 
     def _servers(self, mine: StackState | None) -> list[Server]:
         """The MCP servers behind the gateway; those that tell counters are the toolkit's own, wherever they run."""
-        registered = [upstream for upstream in upstreams(self._gateway) if upstream.enabled and upstream.reachable]
+        try:
+            listed = upstreams(self._gateway)
+        except ForbiddenError:
+            listed = []  # the catalogue tells the same, in words
+        registered = [upstream for upstream in listed if upstream.enabled and upstream.reachable]
         if mine is not None:
             present = {upstream.name for upstream in registered}
             return [Server(one.name, one.url, one.counters_url) for one in mine.servers if one.name in present]
+        # Such an address would be stored with the run and stand in the command line of the load generator.
+        unfit = [upstream.name for upstream in registered if address_problem(upstream.url)]
+        if unfit:
+            self.warnings.append(
+                f"MCP servers are not measured directly, for their addresses hold a user, a query or no HTTP address: "
+                f"{', '.join(unfit)}"
+            )
+        registered = [upstream for upstream in registered if upstream.name not in unfit]
         with ThreadPoolExecutor(max_workers=_PARALLEL) as pool:
             counters = list(pool.map(lambda upstream: find_counters(upstream.url), registered))
         servers = [Server(one.name, one.url, url) for one, url in zip(registered, counters, strict=True)]
@@ -164,9 +185,10 @@ class Connection:
         """The virtual server's id; empty, with a warning, where this user may not make one."""
         self._made = True
         try:
-            return create_fixtures(self._gateway, names)
+            return create_fixtures(self._gateway, names, warn=self.warnings.append)
         except UserError as error:
-            self.warnings.append(f"some cases are skipped: {error}")
+            reason = error.lacks if isinstance(error, ForbiddenError) else error
+            self.warnings.append(f"cases that need a virtual server are skipped: {reason}")
             return ""
 
 
@@ -240,16 +262,20 @@ def find_counters(mcp_url: str) -> str:
 
 
 def _with_own_knowledge(target: TargetDescription, stack: StackState) -> TargetDescription:
-    """What the gateway does not tell and its own stack knows: workers, and its settings but the secret ones."""
+    """What the gateway does not tell and its own stack knows: workers, and its settings.
+
+    Values are shown by the allow-list; of other settings, only the names of those that the user gave.
+    """
     access, node = stack.gateway, stack.topology.gateway
     assert access is not None, "its gateway is the target"
     assert node is not None
     variables = _variables(Path(access.env_file))
+    named = {name: variables[name] for name in variables if name in SHOWN_SETTINGS or name in node.settings}
     return target.model_copy(
         update={
             "release": target.release or access.version,
             "workers": node.workers,
-            "settings": {name: value for name, value in sorted(variables.items()) if not _NOT_SHOWN.search(name)},
+            "settings": shown_settings(named),
         }
     )
 

@@ -6,6 +6,7 @@ import codecs
 import errno
 import io
 import os
+import re
 import select
 import sys
 import traceback
@@ -73,6 +74,25 @@ class UserError(Exception):
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.USAGE) -> None:
         super().__init__(plain_text(message, _LONGEST))
         self.exit_code = exit_code
+
+
+class ForbiddenError(UserError):
+    """The target knows the user and refuses: a permission is missing. ``permission`` is its name, where it is told."""
+
+    def __init__(self, message: str, permission: str = "") -> None:
+        super().__init__(message)
+        self.permission = permission
+
+    @property
+    def lacks(self) -> str:
+        """What is missing, as the reason why a case is skipped."""
+        return f"the token lacks the permission {self.permission or 'for it, which the gateway does not name'}"
+
+
+def missing_permission(text: str) -> str:
+    """The permission that an answer with HTTP 403 names (``Required: tools.execute``); empty where it names none."""
+    found = re.search(r"(?i)\brequire[sd]?\b(?: permission)?:?\s*[\"'\[]*([a-z_]+[.:][a-z_.:]*[a-z_])", text)
+    return found.group(1) if found else ""
 
 
 def os_reason(error: OSError) -> str:

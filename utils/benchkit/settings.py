@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from benchkit.disclosure import address_problem
 from benchkit.errors import UserError, os_reason
 from benchkit.model import AGGREGATE, METRICS
 
@@ -47,8 +48,8 @@ class Service(Section):
     @field_validator("base_url")
     @classmethod
     def _is_http_url(cls, value: str) -> str:
-        if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
-            raise ValueError("must be an http:// or https:// address without query, like http://127.0.0.1:4444")
+        if problem := address_problem(value):
+            raise ValueError(problem)
         return value.rstrip("/")
 
 
@@ -412,9 +413,6 @@ ENVIRONMENT: dict[str, str] = {
 }
 """Environment variable (also in profiles) to the key of ``config.yaml`` that it sets."""
 
-_NOT_IN_PROFILES = frozenset({"PERF_HEY"})
-"""A profile says how much load there is, not which program is started with the token."""
-
 FLAGS: dict[str, str] = {
     "--scenarios": "scenarios",
     "--requests": "performance.default_requests",
@@ -432,6 +430,13 @@ FLAGS: dict[str, str] = {
 
 SECRET_KEYS = frozenset({"auth.password", "auth.token"})
 """Keys whose values are never printed."""
+
+_NOT_REPEATED = re.compile(r"auth\.|stack\.gateway\.settings|paired\.tune\.")
+"""Keys whose wrong values are not repeated in an error: they may hold a secret."""
+
+NOT_IN_PROFILES = frozenset({"PERF_HEY", "PERF_TOKEN_CACHE"})
+"""A profile is passed around as a file of load values, so it may decide neither which program is started with the token
+nor where the token is written."""
 
 _SELECTION = "scenarios"
 """The one key that selects (which scenarios run) instead of setting a value of ``config.yaml``."""
@@ -468,9 +473,13 @@ def read_profile(name: str, directory: Path) -> dict[str, tuple[str, str]]:
         if match is None or len(words) > (2 if words[0] == "export" else 1) or "$" in line or "`" in line:
             raise UserError(f"{where}: {line.strip()!r} is not a value; a profile has lines like PERF_REQUESTS=100")
         variable = match.group(1)
-        settable = {key for key in ENVIRONMENT if key.startswith("PERF_")} - _NOT_IN_PROFILES
-        if variable not in settable:
-            known = ", ".join(sorted(settable))
+        if variable in NOT_IN_PROFILES:
+            raise UserError(
+                f"{where}: {variable} cannot be set by a profile: set it in the environment, or "
+                f"{ENVIRONMENT[variable]} in config.yaml"
+            )
+        if not variable.startswith("PERF_") or variable not in ENVIRONMENT:
+            known = ", ".join(sorted(key for key in {*ENVIRONMENT} - NOT_IN_PROFILES if key.startswith("PERF_")))
             raise UserError(f"{where}: {variable}: there is no such variable; a profile may set {known}")
         values[variable] = (match.group(2), where)
     return values
@@ -644,7 +653,8 @@ def _explain(error: ValidationError, config_file: Path, sources: Mapping[str, st
     culprits = [key] if key in sources else [name for name in sources if re.search(rf"\b{re.escape(name)}\b", message)]
     source = " and ".join(sources[name] for name in culprits) or _shown(config_file)
     value = problem["input"]
-    shown = "" if isinstance(value, dict | BaseModel) or key in SECRET_KEYS else f" = {value!r}"
+    hidden = _NOT_REPEATED.match(key) or (key == "service.base_url" and re.search(r"[@?#]", str(value)))
+    shown = "" if isinstance(value, dict | BaseModel) or hidden else f" = {value!r}"
     return UserError(f"{source}: {key or 'configuration'}{shown}: {message}")
 
 

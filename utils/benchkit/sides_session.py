@@ -140,7 +140,7 @@ class SidesSession:
         check_writable(settings.results_dir)
         root = default_place().sides
         self._sides = resolve(_wanted(self._arguments, settings), settings, root, is_free=port_is_free)
-        save(self._arguments.sides_file, self._sides)
+        save(self._arguments.sides_file, self._sides, mode=0o600)
         self._looks = looks(settings.config.paired.blocks, len(self._sides.sides))
         return opened(settings, hey)
 
@@ -483,7 +483,7 @@ def _wanted(arguments: argparse.Namespace, settings: Settings) -> list[Wanted]:
     if arguments.tune is not None:
         return _variants(arguments.tune, settings)
     variables: dict[str, list[str]] = {}
-    for text in arguments.side_env:
+    for text in _side_variables(arguments.side_env_file):
         label, _, pair = text.partition(":")
         variables.setdefault(label, []).append(pair)
     wanted = []
@@ -495,8 +495,18 @@ def _wanted(arguments: argparse.Namespace, settings: Settings) -> list[Wanted]:
         flag = f"--{label}" if label in ("base", "head") else f"--side {label}"
         wanted.append(Wanted(label, spec, variables.pop(label, []), flag))
     if variables:
-        raise UserError(f"--side-env {next(iter(variables))}: there is no side with this label")
+        raise UserError(f"--{next(iter(variables))}-env: there is no side with this label")
     return wanted
+
+
+def _side_variables(path: Path | None) -> list[str]:
+    """``LABEL:KEY=VALUE``, each ended by a NUL; a file, because every user of the machine can read arguments."""
+    if path is None:
+        return []
+    try:
+        return path.read_text(encoding="utf-8").split("\0")[:-1]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: the settings of the gateways cannot be read: {error}") from error
 
 
 def _variants(spec: str, settings: Settings) -> list[Wanted]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,14 +24,31 @@ from benchkit.strict_json import NotJSONError, parse_json
 Document = TypeVar("Document", bound=BaseModel)
 
 
-def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Replace ``path`` by ``data`` in one step.
+SHARED_FILE = 0o666
+"""The mode of a file that others may read as far as the user's umask lets them."""
+
+
+def create_temporary(path: Path, *, mode: int = SHARED_FILE) -> tuple[int, Path]:
+    """A new file beside ``path``, opened for reading and writing, and its path. The umask is taken off ``mode``.
+
+    ``tempfile`` makes its files 0600, and what the umask allows cannot be asked without changing it for all threads.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(temporary, flags, mode), temporary
+
+
+def write_bytes(path: Path, data: bytes, *, mode: int = SHARED_FILE) -> None:
+    """Replace ``path`` by ``data`` in one step; the umask is taken off ``mode``.
 
     Raises:
         UserError: the directory does not exist, may not be written, or the disk is full. ``path`` is as it was.
     """
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        descriptor, temporary = create_temporary(path, mode=mode)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {os_reason(error)}") from error
     try:
@@ -39,16 +56,15 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(name).chmod(mode)
-        Path(name).replace(path)
+        temporary.replace(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {os_reason(error)}; nothing was changed") from error
     finally:
         with contextlib.suppress(OSError):
-            Path(name).unlink()
+            temporary.unlink()
 
 
-def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
+def write_text(path: Path, text: str, *, mode: int = SHARED_FILE) -> None:
     """As :func:`write_bytes`, for text in UTF-8."""
     write_bytes(path, text.encode("utf-8"), mode=mode)
 
@@ -62,7 +78,7 @@ def dump(document: BaseModel) -> str:
     return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def save(path: Path, document: BaseModel, *, mode: int = 0o644) -> None:
+def save(path: Path, document: BaseModel, *, mode: int = SHARED_FILE) -> None:
     """Write a document in one step; see :func:`write_bytes` for what is raised."""
     write_text(path, dump(document), mode=mode)
 

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from benchkit.errors import UserError
+from benchkit.errors import ForbiddenError, UserError
 from benchkit.gateway.client import LIST_KINDS, Gateway, ListKind
 from benchkit.model import Entity
 
@@ -58,13 +58,22 @@ class Catalogue:
     """
 
     def __init__(
-        self, gateway: Gateway, listings: Mapping[ListKind, list[dict[str, Any]]], release: str | None
+        self,
+        gateway: Gateway,
+        listings: Mapping[ListKind, list[dict[str, Any]]],
+        release: str | None,
+        refused: Mapping[ListKind, str],
     ) -> None:
         self._gateway = gateway
+        self._refused = refused
         self.upstreams = tuple(_upstream(row) for row in listings["gateways"])
         names = {upstream.id: upstream.name for upstream in self.upstreams}
         # Some releases list what belonged to a deleted server from a cache: 1.0.0 for 20 s, 0.7 and 0.8 for an hour.
-        rows = {kind: [row for row in listings[kind] if _is_alive(row, names)] for kind in LIST_KINDS}
+        # Where the servers may not be listed, nobody can tell.
+        rows = {
+            kind: [row for row in listings[kind] if "gateways" in refused or _is_alive(row, names)]
+            for kind in LIST_KINDS
+        }
         self._totals = {kind: len(rows[kind]) for kind in LIST_KINDS}
         generation = _generation(release)
         templates = [row for row in rows["resources"] if _is_template(row)] or _templates(gateway)
@@ -105,6 +114,10 @@ class Catalogue:
 
         return problem_of(found.schema, arguments)
 
+    def refused(self, kind: str) -> str:
+        """Why this token may not list them, in words that name the permission; empty where it may."""
+        return self._refused.get(cast(ListKind, kind), "")
+
     def total(self, kind: str) -> int:
         """How many tools, resources, prompts, servers (virtual ones) or gateways (MCP servers) there are."""
         return self._totals[cast(ListKind, kind)]
@@ -140,9 +153,16 @@ def load_catalogue(gateway: Gateway, release: str | None) -> Catalogue:
         release: its release, ``None`` where it does not say (then it is taken for a 1.x).
 
     Raises:
-        UserError: a listing is refused or fails.
+        UserError: a listing fails. One that a permission is missing for is empty, see :meth:`Catalogue.refused`.
     """
-    return Catalogue(gateway, {kind: gateway.rows(kind) for kind in LIST_KINDS}, release)
+    listings: dict[ListKind, list[dict[str, Any]]] = {}
+    refused: dict[ListKind, str] = {}
+    for kind in LIST_KINDS:
+        try:
+            listings[kind] = gateway.rows(kind)
+        except ForbiddenError as error:
+            listings[kind], refused[kind] = [], error.lacks
+    return Catalogue(gateway, listings, release, refused)
 
 
 def upstreams(gateway: Gateway) -> list[Upstream]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from benchkit import http
+from benchkit.disclosure import redacted
 from benchkit.errors import UserError
 from benchkit.gateway.catalogue import Catalogue, Upstream
 from benchkit.gateway.client import Gateway
@@ -104,7 +105,7 @@ def check_servers(upstreams: Sequence[Upstream], known: Sequence[KnownServer]) -
     for upstream in upstreams:
         if not upstream.enabled or not upstream.reachable:
             problem = "switched off" if not upstream.enabled else "not reachable for the gateway"
-            return Check(State.WRONG, "MCP servers", f"{upstream.name} ({upstream.url}) is {problem}")
+            return Check(State.WRONG, "MCP servers", f"{upstream.name} ({redacted(upstream.url)}) is {problem}")
     return Check(State.OK, "MCP servers", f"{len(upstreams)} registered: {_some(one.name for one in upstreams)}")
 
 

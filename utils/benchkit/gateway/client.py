@@ -14,7 +14,7 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 
 from benchkit import http
-from benchkit.errors import UserError
+from benchkit.errors import ForbiddenError, UserError, missing_permission
 from benchkit.plain import plain_text, without_secrets
 
 ListKind = Literal["tools", "resources", "prompts", "servers", "gateways"]
@@ -221,7 +221,10 @@ class Gateway:
             case 401:
                 return UserError(f"{where}: the token was refused{said}; log in again: utils/setup-auth.sh --renew")
             case 403:
-                return UserError(f"{where}: this user may not do that{said}; use an administrator's GATEWAY_EMAIL")
+                return ForbiddenError(
+                    f"{where}: this user may not do that{said}; use an administrator's GATEWAY_EMAIL",
+                    missing_permission(answer.reason),
+                )
             case 429:
                 return UserError(
                     f"{where}: the gateway limits requests{said}; set RATE_LIMITING_ENABLED=false on it, "

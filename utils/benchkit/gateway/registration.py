@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from benchkit import http
-from benchkit.errors import UserError
+from benchkit.errors import ForbiddenError, UserError
 from benchkit.gateway.catalogue import Upstream, server_of, upstreams
 from benchkit.gateway.client import Answer, Gateway, ListKind, row_id, rows_by_name
 
@@ -112,11 +112,15 @@ def unregister(gateway: Gateway, names: Iterable[str], *, wait_s: float = 60.0) 
     return tuple(upstream.name for upstream in doomed)
 
 
-def create_fixtures(gateway: Gateway, servers: Sequence[str] = ()) -> str:
+def create_fixtures(
+    gateway: Gateway, servers: Sequence[str] = (), *, warn: Callable[[str], None] = lambda _text: None
+) -> str:
     """Create the virtual server ``perf-virtual`` and two prompts of the gateway's own; renew what is there already.
 
     The virtual server offers the tools, resources and prompts of ``servers`` (names; empty: of all), at most 100 of
     each kind. ``perf_validated`` declares two required arguments, ``perf_unvalidated`` has the same text and none.
+
+    ``warn`` is told of prompts that this user may not create; the virtual server is created without them.
 
     Returns:
         The virtual server's id, for ``/servers/{id}/mcp``.
@@ -125,10 +129,13 @@ def create_fixtures(gateway: Gateway, servers: Sequence[str] = ()) -> str:
         UserError: the gateway refuses, or something of these names is there that this toolkit did not make.
     """
     remove_fixtures(gateway)
-    associated = _associations(gateway, servers)
     for name, (template, arguments) in _PROMPTS.items():
         body = {"name": name, "description": _MARK, "template": template, "arguments": arguments}
-        _create(gateway, "/prompts", {"prompt": body}, name)
+        try:
+            _create(gateway, "/prompts", {"prompt": body}, name)
+        except ForbiddenError as error:
+            warn(f"cases with the prompt {name} are skipped: {error.lacks}")
+    associated = _associations(gateway, servers)
     server = {
         "name": VIRTUAL_SERVER,
         "description": _MARK,
@@ -149,16 +156,23 @@ def remove_fixtures(gateway: Gateway) -> tuple[str, ...]:
         UserError: the gateway refuses.
     """
     removed = []
-    for row in rows_by_name(gateway.rows("servers"), {VIRTUAL_SERVER}):
+    for row in rows_by_name(_rows_if_allowed(gateway, "servers"), {VIRTUAL_SERVER}):
         if row.get("description") == _MARK:
             removed.append(VIRTUAL_SERVER)
             what = f"virtual server {VIRTUAL_SERVER}"
             _delete(gateway, f"/servers/{_quoted(row_id(row, what))}", what)
-    for row in rows_by_name(gateway.rows("prompts"), set(_PROMPTS)):
+    for row in rows_by_name(_rows_if_allowed(gateway, "prompts"), set(_PROMPTS)):
         if row.get("description") == _MARK:
             removed.append(str(row.get("originalName") or row.get("name")))
             _delete_prompt(gateway, row)
     return tuple(removed)
+
+
+def _rows_if_allowed(gateway: Gateway, kind: ListKind) -> list[dict[str, Any]]:
+    try:
+        return gateway.rows(kind)
+    except ForbiddenError:
+        return []  # who may not list them cannot have made any that could be found again
 
 
 def offers(url: str) -> dict[ListKind, int] | None:

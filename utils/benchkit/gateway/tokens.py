@@ -69,6 +69,11 @@ def _expiry(text: str) -> float | None:
     return seconds if seconds < _MOST_SECONDS else None
 
 
+def owner_path(path: Path) -> Path:
+    """The file that says whose token the file ``path`` keeps."""
+    return path.with_name(f"{path.name}.for")
+
+
 @dataclass(frozen=True)
 class TokenCache:
     """The file that keeps a token. ``owner`` says whose it is: address of the gateway and user."""
@@ -78,7 +83,7 @@ class TokenCache:
 
     @property
     def _owner_path(self) -> Path:
-        return self.path.with_name(f"{self.path.name}.for")
+        return owner_path(self.path)
 
     def read(self) -> Token | None:
         """The kept token; ``None`` when there is none, or it belongs to another gateway or user.

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
 
-from benchkit.errors import UserError
+from benchkit.errors import ForbiddenError, UserError
 from benchkit.load.checker import plan_checks
 from benchkit.model import (
     CheckPlan,
@@ -65,6 +65,9 @@ class Catalogue(Protocol):
 
     def total(self, kind: str) -> int:
         """How many tools, resources, prompts, servers or gateways there are."""
+
+    def refused(self, kind: str) -> str:
+        """Why this token may not list them, in words that name the permission; empty where it may."""
 
     def listed(self, kind: str, limit: int | None) -> int:
         """How many rows a REST listing answers with this limit (``None``: without)."""
@@ -320,6 +323,8 @@ class _Planner:
         params = direct["params"]
         asked = params.get("uri") or params.get("name")
         if entity is None:
+            if refused := self._catalogue.refused(kind):
+                raise _CannotMeasureError(f"it is not known whether there is {asked}: {refused}")
             raise _CannotMeasureError(
                 f"the gateway has no {kind.removesuffix('s')} {asked}: make register puts the simulated MCP servers in"
             )
@@ -398,6 +403,8 @@ class _Planner:
     def _expectation(self, case: CaseSettings, message: _Message | None) -> Expectation:
         rows = None
         if case.lists is not None:
+            if refused := self._catalogue.refused(case.lists):
+                raise _CannotMeasureError(refused)
             limit = case.query.get("limit")
             rows = self._catalogue.listed(case.lists, int(limit) if limit is not None else None)
             if limit is not None and rows > int(limit):
@@ -421,6 +428,8 @@ class _Planner:
         """How many rows to expect of a JSON-RPC listing; not known where it fails, and then its probe tells why."""
         try:
             return self._catalogue.rpc_listed(kind)
+        except ForbiddenError as error:
+            raise _CannotMeasureError(error.lacks) from error
         except UserError:
             return None
 

@@ -92,8 +92,10 @@ def check_answer(expect: Expectation, status: int, body: bytes, *, secrets: Coll
         hint = ""
         if status == 429:
             hint = ": the gateway limits the rate; set RATE_LIMITING_ENABLED=false on it"
-        elif status in (401, 403):
+        elif status == 401:
             hint = ": the token is refused; see utils/setup-auth.sh"
+        elif status == 403:
+            hint = ": the token lacks a permission"
         return f"HTTP {status} instead of {expect.status}{hint}: {quote(text)}"
     if len(body) < expect.min_bytes:
         return f"the body has {len(body)} bytes, expected at least {expect.min_bytes}: {quote(text)}"

@@ -6,6 +6,7 @@ A case, by itself (:func:`judge`), in this order; the first that applies decides
 what is seen                                                          validity
 ====================================================================  ===========
 the plan says that it can't be measured on this target                skipped
+the first check before any load: a permission is missing              skipped
 an iteration was cut short                                            interrupted
 the check of an answer before the load failed                         invalid
 no answer was checked at all                                          invalid
@@ -62,6 +63,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from benchkit.errors import missing_permission
 from benchkit.load.chance import is_above, least_percent
 from benchkit.model import (
     Checks,
@@ -74,6 +76,8 @@ from benchkit.model import (
     RawIteration,
     Validity,
 )
+
+_FORBIDDEN = 403
 
 TRANSPORT = "transport"
 """Kind of the failures that left no row."""
@@ -185,8 +189,8 @@ def judge(case: PlannedCase, facts: Sequence[IterationFacts], max_error_rate: fl
         facts: the iterations that left a raw document, in order.
         max_error_rate: in percent.
     """
-    if case.skipped:
-        return Judgement(Validity.SKIPPED, case.skipped)
+    if skipped := case.skipped or _refused(case, facts):
+        return Judgement(Validity.SKIPPED, skipped)
     measured = complete(facts)
     progress = f"{len(measured)} of {case.iterations} iterations were measured"
     if cut := [one.raw for one in facts if one.raw.interrupted]:
@@ -229,6 +233,19 @@ def _probe_problems(case: PlannedCase, facts: Sequence[IterationFacts]) -> tuple
             if probe.problem and words.get(when) == "":
                 words[when] = f"{when} its load{which}: {probe.problem}"
     return words["before"], words["after"]
+
+
+def _refused(case: PlannedCase, facts: Sequence[IterationFacts]) -> str:
+    """The permission that the token lacks for the case, in words; empty where none is missing, or it was measured."""
+    if not facts or any(one.raw.parts for one in facts) or case.expect.status == _FORBIDDEN:
+        return ""
+    problems = [probe.problem for probe in facts[0].raw.probes if probe.problem]
+    if not problems or any(probe.status != _FORBIDDEN for probe in facts[0].raw.probes if probe.problem):
+        return ""
+    permission = missing_permission(problems[0])
+    return (
+        f"the token lacks the permission {permission}" if permission else f"the token lacks a permission: {problems[0]}"
+    )
 
 
 def _stands_before(probe: Probe, raw: RawIteration) -> bool:

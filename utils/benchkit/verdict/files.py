@@ -246,7 +246,7 @@ def locked(directory: Path) -> Iterator[None]:
     make_directory(directory)
     path = directory / ".lock"
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {os_reason(error)}; nothing was changed") from error
     try:
