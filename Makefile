@@ -299,23 +299,25 @@ test-e2e: ## Tests with the real gateway, real databases and a real browser
 
 ##@ Clean
 
+# On the command line only: a variable of this name in somebody's environment means something else.
+SAID_YES = $(if $(filter command,$(origin FORCE)),$(if $(filter 1 yes true,$(FORCE)),--yes))
+
 .PHONY: clean
 clean: ## Remove caches of the tools
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find utils servers benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: clean-results
-clean-results: ## Remove all runs
-	@utils/clean.sh results
+clean-results: | .venv ## Remove all runs (asks first; FORCE=1 does not)
+	@$(PYTHON) utils/clean.py results $(SAID_YES)
 
 .PHONY: clean-baselines
-clean-baselines: ## Remove all baselines (asks first)
-	@utils/clean.sh baselines
+clean-baselines: | .venv ## Remove all baselines (asks first; FORCE=1 does not)
+	@$(PYTHON) utils/clean.py baselines $(SAID_YES)
 
 .PHONY: clean-stack
-clean-stack: ## Stop the stack and remove its databases and logs
-	@if [ -d .stack ]; then $(MAKE) -s down; fi
-	@rm -rf .stack
+clean-stack: | .venv ## Stop the stack and remove its databases and logs (asks first; FORCE=1 does not)
+	@$(PYTHON) utils/clean.py stack $(SAID_YES)
 
 .PHONY: clean-all
 clean-all: clean clean-results clean-stack ## Remove everything but the baselines and your changes

@@ -73,8 +73,8 @@ all::flags() {
 # all::begin: check all settings, say how long it will take, and have a directory with the state of the whole.
 all::begin() {
   local words
-  # The lock keeps two of them apart; it is held until this shell has cleaned up.
-  exec 6<>"${TMPDIR:-/tmp}/perf_all_$(id -u).lock"
+  # For all of the runs, and the time between them.
+  load::open_lock
   if [ "$ALL_RESUME" = true ]; then
     words=(resume ${ALL_FROM:+"$ALL_FROM"} ${ALL_PROFILES:+--profiles "$ALL_PROFILES"})
   else
@@ -101,8 +101,8 @@ all::measure() {
   while all::next && [ ${#ALL_FIELDS[@]} -gt 0 ]; do
     code=0
     # The browser opens once, for the report over all.
-    LOAD_DIR_FILE=$ALL_DIR/running PERF_OPEN_BROWSER=false cleanup::child "$LOAD_ROOT/run-configurable.sh" \
-      "${ALL_FIELDS[@]:1}" ${quiet[@]+"${quiet[@]}"} 6>&- || code=$?
+    LOAD_LOCKED=true LOAD_DIR_FILE=$ALL_DIR/running PERF_OPEN_BROWSER=false cleanup::child "$LOAD_ROOT/run-configurable.sh" \
+      "${ALL_FIELDS[@]:1}" ${quiet[@]+"${quiet[@]}"} || code=$?
     # Ctrl-C reaches both, and the run may be the first to end.
     case $code in 130 | 143) exit "$code" ;; esac
     all::done "$code"

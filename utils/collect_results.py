@@ -10,7 +10,6 @@ With --hey the figures of one output of hey, rows or text summary, are printed.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
 from pathlib import Path
@@ -20,11 +19,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # pylint: disable=wrong-import-position  # the line above has to stand before numpy is loaded
 from benchkit.errors import ExitCode, UserError, run_program
-from benchkit.load.collect import collect
+from benchkit.killed import cut_short, point_latest, write_run
 from benchkit.load.hey import read
-from benchkit.load.summary import hey_output, print_run, scenario_summary, summary_name
+from benchkit.load.summary import hey_output, print_run
 from benchkit.model import Run
-from benchkit.store import load, save, write_text
+from benchkit.store import load, save
 
 
 def main() -> int:
@@ -40,29 +39,17 @@ def main() -> int:
         return ExitCode.OK
     if not arguments.run_dir.is_dir():
         raise UserError(f"{arguments.run_dir}: there is no such run directory; runs lie below results/")
-    collected = collect(arguments.run_dir, arguments.interrupted)
-    for scenario in collected.run.scenarios:
-        text = scenario_summary(collected.run, scenario, collected.details)
-        write_text(arguments.run_dir / summary_name(collected.run, scenario), text)
-    save(document, collected.run)
-    if collected.run.side is None:
-        # One of several sides stands in the directory of the comparison; the newest is that.
-        _point_latest(arguments.run_dir)
-    print_run(collected.run, sys.stdout)
-    return collected.run.exit_code
-
-
-def _point_latest(run_dir: Path) -> None:
-    """Let ``latest`` beside a run point to it, unless it points to a newer one; that it cannot is no failure."""
-    run_dir = run_dir.resolve()
-    link = run_dir.parent / "latest"
-    stamp = len("YYYY-MM-DD-HHMMSS")
-    if link.is_symlink() and link.exists() and link.resolve().name[-stamp:] > run_dir.name[-stamp:]:
-        return
-    new = run_dir.parent / f".latest.{os.getpid()}"
-    with contextlib.suppress(OSError):
-        new.symlink_to(run_dir.name)
-        new.replace(link)
+    if arguments.latest:
+        point_latest(arguments.run_dir)
+        return ExitCode.OK
+    if arguments.interrupted is not None:
+        cut_short(arguments.run_dir, arguments.interrupted)
+        if document.exists():
+            print_run(load(document, Run, "run"), sys.stdout)
+        return int(arguments.interrupted)
+    run = write_run(arguments.run_dir).run
+    print_run(run, sys.stdout)
+    return run.exit_code
 
 
 def _stop_code(text: str) -> int:
@@ -80,6 +67,7 @@ def _arguments() -> argparse.Namespace:
         type=_stop_code,
         help="the run ended early with this exit code (130, 143, or an error's): collect what there is",
     )
+    parser.add_argument("--latest", action="store_true", help="only let `latest` lead to this run")
     parser.add_argument("--finish", action="store_true", help="set the exit code and reason of an existing run.json")
     parser.add_argument("--exit-code", metavar="N", type=int, help="with --finish: the whole run's exit code")
     parser.add_argument("--reason", metavar="TEXT", help="with --finish: the same in words")

@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import signal
 import sys
 from collections import Counter
 from collections.abc import Generator
@@ -176,6 +175,4 @@ def _positive(text: str) -> float:
 
 
 if __name__ == "__main__":
-    # As an interrupt from the keyboard: what was made on the gateway is removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.TERMINATED))
     run_program(main)

@@ -65,7 +65,7 @@ def main() -> ExitCode:
     parser.add_argument(
         "--dir-file", type=Path, default=os.devnull, metavar="FILE", help="takes the run's directory once there is one"
     )
-    parser.add_argument("--owner", type=int, default=os.getppid(), help="pid that holds the lock")
+    parser.add_argument("--owner", type=int, default=os.getppid(), help="pid of the shell that leads the run")
     parser.add_argument("--sides-file", type=Path, metavar="FILE", help="several gateways: takes where each one lies")
     parser.add_argument("--side", action="append", default=[], metavar="LABEL=SPEC", help="one of several gateways")
     parser.add_argument("--side-env-file", type=Path, metavar="FILE", help="their settings: LABEL:KEY=VALUE and a NUL")
@@ -82,8 +82,10 @@ def main() -> ExitCode:
     code = ExitCode.OK
     try:
         try:
-            # Ctrl-C reaches every process of the terminal; the shell decides what that means, and says so with TERM.
+            # Ctrl-C, and the end of a terminal, reach every process of it; the shell decides what that means, and says
+            # so with TERM. What was made on a gateway is then removed.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, _terminate)
             code = _converse(session)
         finally:

@@ -1,7 +1,8 @@
 #!/usr/bin/env -S python3 -Es
 """Write results/index.html: all runs, the newest first, each with its verdict and a link to its report.
 
-Only what changed since the last time is read again. Prints the page's path.
+Runs that were killed are marked first, and what they left on gateways is named. Only what changed since the last time
+is read again. Prints the page's path.
 
 exit: 0 written; 2 the results' directory cannot be read or written
 """
@@ -9,10 +10,13 @@ exit: 0 written; 2 the results' directory cannot be read or written
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from benchkit import store
+from benchkit.all_runs import end_killed_groups
 from benchkit.errors import ExitCode, UserError, run_program
+from benchkit.killed import end_killed_runs
 from benchkit.listing import read_listing
 from benchkit.report.index_page import index_page
 from benchkit.settings import load_settings
@@ -27,10 +31,16 @@ def main() -> ExitCode:
     results: Path = parser.parse_args().results_dir or load_settings().results_dir
     if not results.is_dir():
         raise UserError(f"{results}: there is no such directory; runs are written there")
+    end_killed_runs(results, _say)
+    end_killed_groups(results, _say)
     output = results / "index.html"
     store.write_text(output, index_page(*read_listing(results)))
     print(output)
     return ExitCode.OK
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

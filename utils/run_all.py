@@ -27,6 +27,7 @@ from pathlib import Path
 from benchkit import store
 from benchkit.all_runs import (
     DOCUMENT,
+    RUNNING,
     WHAT,
     begun,
     documents_of,
@@ -36,18 +37,18 @@ from benchkit.all_runs import (
     next_profile,
     planned,
     resumed,
+    running,
     span,
     summary_lines,
+    with_running,
 )
 from benchkit.errors import ExitCode, UserError, os_reason, run_program
-from benchkit.lock import ALL_PROFILES
+from benchkit.lock import take_machine
 from benchkit.model import AllRuns, ProfileState
 from benchkit.plain import printable
+from benchkit.run_owner import write_owner
 from benchkit.settings import FLAGS, Settings, add_arguments, load_settings
 from benchkit.verdict.history import read_history
-
-RUNNING = "running"
-"""File that holds the directory of the run that is under way; utils/measure.py writes it."""
 
 
 def main() -> ExitCode:
@@ -55,11 +56,11 @@ def main() -> ExitCode:
     options = _parser().parse_args()
     match options.command:
         case "begin":
-            ALL_PROFILES.take(options.owner)
-            _begin(options.profiles.split(","), _given(options))
+            take_machine()
+            _begin(options.profiles.split(","), _given(options), options.owner)
         case "resume":
-            ALL_PROFILES.take(options.owner)
-            _resume(options.directory, options.profiles, _given(options))
+            take_machine()
+            _resume(options.directory, options.profiles, _given(options), options.owner)
         case "next":
             _next(options.directory)
         case "done":
@@ -71,12 +72,13 @@ def main() -> ExitCode:
     return ExitCode.OK
 
 
-def _begin(profiles: list[str], given: Mapping[str, str]) -> None:
+def _begin(profiles: list[str], given: Mapping[str, str], owner: int) -> None:
     given = {"--scenarios": os.environ.get("SCENARIOS") or os.environ.get("PERF_SCENARIOS") or "all", **given}
     settings = _settings([name.strip() for name in profiles if name.strip()], given)
     parts = planned(settings)
     results = settings[0].results_dir
     directory = _new_directory(results)
+    write_owner(directory, owner)
     options = {flag: value for flag, value in given.items() if flag != "--results-dir"}
     document = AllRuns(run_id=directory.name, started=datetime.now(UTC), options=options, profiles=parts)
     _save(directory, document)
@@ -84,7 +86,7 @@ def _begin(profiles: list[str], given: Mapping[str, str]) -> None:
     print(directory)
 
 
-def _resume(given_dir: Path | None, profiles: str | None, given: Mapping[str, str]) -> None:
+def _resume(given_dir: Path | None, profiles: str | None, given: Mapping[str, str], owner: int) -> None:
     results = load_settings(flags=_only(given, "--results-dir")).results_dir
     directory = (_found(given_dir, results) if given_dir else _newest(results)).resolve()
     if "--results-dir" in given and results.resolve() != directory.parent:
@@ -97,8 +99,9 @@ def _resume(given_dir: Path | None, profiles: str | None, given: Mapping[str, st
     flags = {**document.options, "--results-dir": str(directory.parent)}
     settings = _settings([one.profile for one in document.profiles], flags)
     cut = [one.profile for one in document.profiles if one.state in (ProfileState.RUNNING, ProfileState.INTERRUPTED)]
-    document = resumed(_with_running(document, directory), directory, asked, planned(settings))
+    document = resumed(with_running(document, directory), directory, asked, planned(settings))
     _save(directory, document)
+    write_owner(directory, owner)
     _clear(directory)
     for name in cut:
         _say(f"{name} was cut short: it is measured again as a whole, what was measured of it is kept")
@@ -125,7 +128,7 @@ def _done(directory: Path, code: int) -> None:
     document = _load(directory)
     for one in document.profiles:
         if one.state is ProfileState.RUNNING:
-            document = ended(document, one.profile, datetime.now(UTC), code, _running(directory))
+            document = ended(document, one.profile, datetime.now(UTC), code, running(directory))
     _save(directory, document)
     _clear(directory)
 
@@ -207,23 +210,6 @@ def _newest(results: Path) -> Path:
     raise UserError(f"{results}: nothing to resume: it holds no run over all profiles that is not complete")
 
 
-def _with_running(document: AllRuns, directory: Path) -> AllRuns:
-    """Of one that was killed, the profile that ran is still called running; its run is known by a file."""
-    for one in document.profiles:
-        if one.state is ProfileState.RUNNING:
-            code = ExitCode.TERMINATED
-            document = ended(document, one.profile, datetime.now(UTC), code, _running(directory))
-    return document
-
-
-def _running(directory: Path) -> Path | None:
-    try:
-        text = (directory / RUNNING).read_text(encoding="utf-8").strip()
-    except OSError:
-        return None
-    return Path(text) if text else None
-
-
 def _clear(directory: Path) -> None:
     (directory / RUNNING).unlink(missing_ok=True)
 
@@ -245,7 +231,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in ("begin", "resume"):
         command = commands.add_parser(name)
-        command.add_argument("--owner", type=int, default=os.getppid(), help="pid that holds the lock")
+        command.add_argument("--owner", type=int, default=os.getppid(), help="pid of the shell that leads the run")
         add_arguments(command)
         if name == "begin":
             command.add_argument("profiles", metavar="NAME,NAME")

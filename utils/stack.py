@@ -25,6 +25,7 @@ from pathlib import Path
 from benchkit import store
 from benchkit.connection import register_servers
 from benchkit.errors import ExitCode, UserError, run_program
+from benchkit.identity import ProcessIdentity
 from benchkit.plain import printable
 from benchkit.settings import Settings, add_arguments, from_arguments, load_settings
 from benchkit.stack.ensure import Ensured, ensure, read_owner, write_owner
@@ -50,7 +51,7 @@ def main() -> ExitCode:
         case "logs":
             return _logs(options.name, options.follow)
         case _:
-            return _ensure(options.owner_file, from_arguments(options))
+            return _ensure(options.owner_file, options.owner, from_arguments(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="written as soon as a stack is started, for down --owner-file; not written when none is",
     )
+    provide.add_argument("--owner", type=int, default=os.getppid(), metavar="PID", help="the run that stops it again")
     add_arguments(provide)
     return parser
 
@@ -115,9 +117,9 @@ def _down(owner_file: Path | None) -> ExitCode:
     return ExitCode.OK
 
 
-def _ensure(owner_file: Path, settings: Settings) -> ExitCode:
+def _ensure(owner_file: Path, owner: int, settings: Settings) -> ExitCode:
     caller = _caller()
-    caller = replace(caller, began=lambda state: write_owner(owner_file, state))
+    caller = replace(caller, began=lambda state: write_owner(owner_file, state), owner=ProcessIdentity.of(owner))
     try:
         outcome = ensure(settings, default_place(), caller)
     except BaseException:

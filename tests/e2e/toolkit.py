@@ -84,6 +84,7 @@ class Toolkit:
             "RESULTS_DIR": str(self.place / "results"),
             "BASELINES_DIR": str(self.place / "baselines"),
             "TMPDIR": str(self.place / "tmp"),
+            "PERF_LOCK": str(self.place),
             "PERF_TOKEN_CACHE": str(self.place / "token"),
             "PERF_OPEN_BROWSER": "false",
             **self.environ,

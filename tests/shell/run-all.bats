@@ -16,6 +16,7 @@ setup_file() {
 setup() {
   CHECKOUT="$BATS_TEST_TMPDIR/a checkout"
   export CALLS="$BATS_TEST_TMPDIR/calls" CODES="$BATS_TEST_TMPDIR/codes" TMPDIR="$BATS_TEST_TMPDIR/tmp"
+  export PERF_LOCK="$BATS_TEST_TMPDIR"
   export RESULTS_DIR="$BATS_TEST_TMPDIR/the results" TEMPLATE="$BATS_FILE_TMPDIR/run.json" CI=true
   unset PROFILE SCENARIOS PERF_SCENARIOS PERF_REQUESTS LOAD_DIR_FILE
   mkdir -p "$CHECKOUT/utils" "$CODES" "$TMPDIR"
@@ -206,7 +207,7 @@ ended() { # its exit code, in $code; one that goes on and on is told to end
   waits '^hangs' "$CALLS"
   all --profiles light
   [ "$status" -eq 2 ]
-  [[ ${lines[0]} == *"another run-all.sh is under way (pid $pid)"* ]]
+  [[ ${lines[0]} == *"another run measures on this machine (pid $pid, run-all.sh)"* ]]
   all --resume
   [ "$status" -eq 2 ]
   kill -TERM "$pid"

@@ -119,8 +119,7 @@ order() {
 @test "gateways that do not start again before a later block: what was measured is marked, everything is stopped" {
   PERF_FAIL_RESTART=2 run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7
   [ "$status" -eq 2 ]
-  order '^session done 0' '^sides.py restart .*--again' "^collect_results.py $RUN/base/ --interrupted 2" \
-    "^collect_results.py $RUN/head/ --interrupted 2" '^sides.py down'
+  order '^session done 0' '^sides.py restart .*--again' "^collect_results.py $RUN --interrupted 2" '^sides.py down'
   run grep '^compare_results.py' "$CALLS"
   [ "$status" -eq 1 ]
 }

@@ -6,11 +6,12 @@ document from the one before. run-all.sh starts the runs.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -30,12 +31,16 @@ from benchkit.model import (
 from benchkit.report import figures
 from benchkit.report.all_page import ProfileDocuments
 from benchkit.report.headline import headline
+from benchkit.run_owner import is_abandoned
 from benchkit.settings import Settings
 from benchkit.verdict.history import StoredRun, sent_by, tally_of
 from benchkit.verdict.outcome import worse_cases
 
 DOCUMENT = "all.json"
 WHAT = "run over all profiles"
+
+RUNNING = "running"
+"""File that holds the directory of the run that is under way; utils/measure.py writes it."""
 
 START_S = 30.0
 """Starting and stopping the stack, probing, and writing the report: what no stored run tells of, in seconds."""
@@ -135,6 +140,38 @@ def finished(document: AllRuns, at: datetime, exit_code: int | None = None) -> A
     return document.model_copy(
         update={"finished": at, "exit_code": int(code), "reason": summary_sentence(document, exit_code)}
     )
+
+
+def running(directory: Path) -> Path | None:
+    """The directory of the run that is under way, as far as it came to one."""
+    try:
+        text = (directory / RUNNING).read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+    return Path(text) if text else None
+
+
+def with_running(document: AllRuns, directory: Path) -> AllRuns:
+    """Of one that was killed, the profile that ran is still called running; its run is known by a file."""
+    for one in document.profiles:
+        if one.state is ProfileState.RUNNING:
+            document = ended(document, one.profile, datetime.now(UTC), ExitCode.TERMINATED, running(directory))
+    return document
+
+
+def end_killed_groups(results: Path, say: Callable[[str], None]) -> None:
+    """Give every run over several profiles whose shell was killed its last word; ``--resume`` goes on with it."""
+    for path in sorted(results.glob(f"all_*/{DOCUMENT}")):
+        directory = path.parent
+        if not is_abandoned(directory):
+            continue
+        with contextlib.suppress(UserError):  # the list names what is damaged
+            document = store.load(path, AllRuns, WHAT)
+            if document.finished is not None:
+                continue
+            document = finished(with_running(document, directory), datetime.now(UTC), ExitCode.TERMINATED)
+            store.save(path, document)
+            say(f"{directory.name} was killed: marked as interrupted; ./run-all.sh --resume goes on")
 
 
 def summary_sentence(document: AllRuns, stopped: int | None = None) -> str:

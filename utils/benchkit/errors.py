@@ -8,11 +8,13 @@ import io
 import os
 import re
 import select
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -155,12 +157,28 @@ def _open_output(stream: TextIO | None, descriptor: int) -> tuple[TextIO, _Outpu
     return text, raw
 
 
+class _EndedError(BaseException):
+    """TERM or HUP came; not to be mistaken for an error on the way."""
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise _EndedError
+
+
+def _end_in_order() -> None:
+    """Let TERM and HUP (the terminal is gone) end a program as Ctrl-C does: it cleans up behind itself on its way."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # nohup, or a shell that is cleaning up, decided that it is to be ignored.
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
+
+
 def run_program(main: Callable[[], int | ExitCode]) -> None:
     """Run a program's ``main`` and leave the process with its exit code.
 
-    A :class:`UserError` becomes one line on stderr; an interrupt becomes 130. A reader that went away (``| head``) is
-    no error, and neither it nor a terminal that cannot show a character hides one: the code that ``main`` answered
-    stands. Only where that is 0 and what was printed could not be written does the process end with 2. Any other
+    A :class:`UserError` becomes one line on stderr; an interrupt becomes 130, TERM and HUP 143. A reader that went away
+    (``| head``) is no error, and neither it nor a terminal that cannot show a character hides one: the code that
+    ``main`` answered stands. Only where that is 0 and what was printed could not be written does the process end with 2. Any other
     exception is a bug of the toolkit: its traceback is shown, and the process ends with 2. Python's own 1 would be read
     as a regression.
     """
@@ -168,12 +186,15 @@ def run_program(main: Callable[[], int | ExitCode]) -> None:
     sys.stderr, _ = _open_output(sys.stderr, 2)
     code = 0
     try:
+        _end_in_order()
         code = int(main())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         code = int(error.exit_code)
     except KeyboardInterrupt:
         code = int(ExitCode.INTERRUPTED)
+    except _EndedError:
+        code = int(ExitCode.TERMINATED)
     except BrokenPipeError:
         pass
     except Exception as error:  # pylint: disable=broad-exception-caught # whatever it is, 1 means something else here

@@ -1,6 +1,16 @@
-"""Only one run at a time measures on a machine, and only one goes over all profiles.
+"""The locks of the toolkit: one for the machine that measures, and one for each directory that has writers.
 
-The shell opened the lock's file and keeps it open, so a lock lasts until that shell is gone, and none is left behind.
+**The machine's lock** is ``flock`` on the root directory, opened for reading. That is the same place for every user
+and every ``TMPDIR``, it is always there, and nothing is created, so there is no file that a link could replace, that
+somebody else could own, or that could be truncated. The kernel releases it with the last process that has the
+descriptor: the shell that leads a run opens it on descriptor 5, and the load that it starts inherits it, so load that
+outlives its shell still keeps the next run out.
+
+Another user can hold that lock, too, and nobody can take it from him. He is named, and ``PERF_IGNORE_LOCK`` with his
+process's pid measures nevertheless; a run of one's own cannot be ignored this way.
+
+``PERF_LOCK`` names another directory instead of the root. It is for the toolkit's own tests, which must not keep each
+other or a real run out; runs with different values do not see each other.
 """
 
 from __future__ import annotations
@@ -8,45 +18,219 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import pwd
+import stat
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from benchkit.errors import UserError
+import psutil
+
+from benchkit.errors import UserError, os_reason
+
+DESCRIPTOR = 5
+"""On which the shell has the machine's lock; see ``load::open_lock`` of utils/lib/load.sh."""
+
+_PROC = Path("/proc")
+_PRIVATE_FILE = 0o600
+_POLL_S = 0.05
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The machine's lock
 
 
 @dataclass(frozen=True)
-class Lock:
-    """A lock: the descriptor on which the shell has its file, what it is refused with, and who opens it."""
+class Holder:
+    """A process that has the lock. ``mine``: of this user."""
 
-    descriptor: int
-    refusal: str
-    opened_by: str
+    pid: int
+    user: str
+    mine: bool
+    command: str
 
-    def take(self, owner: int) -> None:
-        """Take it for a process (by pid), which keeps the file.
-
-        Raises:
-            UserError: another process has it, or the descriptor is not open.
-        """
-        try:
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"{self.refusal}{self._holder()}: wait for it, or stop it") from error
-        except OSError as error:
-            raise UserError(
-                f"the lock of descriptor {self.descriptor} cannot be taken: start this through {self.opened_by}"
-            ) from error
-        os.ftruncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, f"{owner}\n".encode(), 0)
-
-    def _holder(self) -> str:
-        """`` (pid 123)``; empty where its file does not say."""
-        with contextlib.suppress(OSError, ValueError):
-            return f" (pid {int(os.pread(self.descriptor, 32, 0))})"
-        return ""
+    def __str__(self) -> str:
+        owner = "" if self.mine else f" of user {self.user}"
+        return f"pid {self.pid}{owner}, {self.command}"
 
 
-MEASURING = Lock(5, "another run measures on this machine", "run-configurable.sh")
-"""Two runs would measure each other."""
+def machine() -> Path:
+    """What is locked: the root directory, or what a test put in its place."""
+    return Path(os.environ.get("PERF_LOCK") or "/")
 
-ALL_PROFILES = Lock(6, "another run-all.sh is under way", "run-all.sh")
-"""The runs of two of them would refuse each other, one by one."""
+
+def take_machine() -> None:
+    """Take the machine's lock, on the descriptor that the shell opened.
+
+    Raises:
+        UserError: somebody else measures, or the descriptor is not the lock.
+    """
+    try:
+        if not os.path.samestat(os.fstat(DESCRIPTOR), machine().stat()):
+            raise UserError(_not_open())
+        fcntl.flock(DESCRIPTOR, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        _refuse(holder_of(machine()), error)
+    except OSError as error:
+        raise UserError(f"{_not_open()} ({os_reason(error)})") from error
+
+
+def _not_open() -> str:
+    return (
+        f"descriptor {DESCRIPTOR} is not the lock of this machine ({machine()}): "
+        "start this through run-configurable.sh, run-advanced.sh or run-all.sh"
+    )
+
+
+def _refuse(holder: Holder | None, cause: OSError) -> None:
+    said = os.environ.get("PERF_IGNORE_LOCK", "")
+    if holder is None:
+        who = f"a process that cannot be seen from here (sudo lsof {machine()})"
+        if said == "unknown":
+            return
+        raise UserError(
+            f"another run measures on this machine: {who}: wait for it; if that is no run, PERF_IGNORE_LOCK=unknown "
+            "measures nevertheless"
+        ) from cause
+    if holder.mine:
+        raise UserError(f"another run measures on this machine ({holder}): wait for it, or stop it") from cause
+    if said != str(holder.pid):
+        raise UserError(
+            f"another run measures on this machine ({holder}): wait for it; if that is no run, "
+            f"PERF_IGNORE_LOCK={holder.pid} measures nevertheless"
+        ) from cause
+
+
+def holder_of(place: Path) -> Holder | None:
+    """Who holds a lock: the oldest process of this user that does, else another user's; ``None`` where nobody is seen.
+
+    Only Linux tells.
+    """
+    try:
+        own = [process for process in psutil.process_iter() if _holds(process.pid, place)]
+        others = [psutil.Process(pid) for pid in _lockers(place) if psutil.pid_exists(pid)]
+        for process in [*sorted(own, key=lambda one: float(one.create_time())), *others]:
+            uid = process.uids().effective
+            return Holder(process.pid, _user(uid), uid == os.geteuid(), _command(process))
+    except (OSError, psutil.Error):
+        pass
+    return None
+
+
+def _holds(pid: int, place: Path) -> bool:
+    """Whether a process has a descriptor that is locked; false for processes that may not be looked into."""
+    wanted = place.stat()
+    with contextlib.suppress(OSError):
+        for link in (_PROC / str(pid) / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                if os.path.samestat(link.stat(), wanted):
+                    text = (_PROC / str(pid) / "fdinfo" / link.name).read_text(encoding="ascii", errors="replace")
+                    if "FLOCK" in text:
+                        return True
+    return False
+
+
+def _lockers(place: Path) -> list[int]:
+    """Pids that the kernel's list of locks names, of whatever user: ``1: FLOCK ADVISORY WRITE PID MAJ:MIN:INODE …``."""
+    inode = str(place.stat().st_ino)
+    rows = [line.split() for line in (_PROC / "locks").read_text(encoding="ascii", errors="replace").splitlines()]
+    return [
+        int(row[4])
+        for row in rows
+        if len(row) > 5 and row[1] == "FLOCK" and row[4].isdecimal() and row[5].rpartition(":")[2] == inode
+    ]
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _command(process: psutil.Process) -> str:
+    """The program's name; of a script the script's."""
+    try:
+        words = process.cmdline()
+    except psutil.Error:
+        words = []
+    names = [Path(word).name for word in words[:2] if word]
+    if len(names) == 2 and names[0] in ("bash", "sh"):
+        return names[1]
+    return names[0] if names else process.name()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A directory's lock
+
+
+@contextlib.contextmanager
+def locked_file(
+    path: Path, *, timeout_s: float, late: Callable[[str], str], wait: Callable[[str], None]
+) -> Iterator[None]:
+    """Hold the lock of a file, which is made where there is none; wait for who has it.
+
+    The system releases it with this process, however it ends, so a file that stays behind means nothing. The file
+    holds the pid of its last holder, for messages only.
+
+    Args:
+        path: a file in a directory that exists.
+        timeout_s: how long to wait at most.
+        late: the message of the error after that; it gets the holder's pid, or ``unknown``.
+        wait: called again and again while it waits, with the same text; it may raise.
+
+    Raises:
+        UserError: it cannot be opened, is no ordinary file of this user's, or was not free in time.
+    """
+    descriptor = _open(path)
+    try:
+        deadline = time.monotonic() + timeout_s
+        while not _try(descriptor, path):
+            holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+            if time.monotonic() >= deadline:
+                raise UserError(late(holder))
+            wait(holder)
+            time.sleep(_POLL_S)
+        with contextlib.suppress(OSError):  # A full disk must not matter for a message.
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    """A descriptor that no child inherits, of a file that is nobody else's."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, _PRIVATE_FILE)
+    except OSError as error:
+        reason = "it is a symbolic link" if path.is_symlink() else os_reason(error)
+        raise UserError(f"{path}: the lock cannot be opened: {reason}; nothing was changed") from error
+    problem = _problem(os.fstat(descriptor), path.parent)
+    if problem:
+        os.close(descriptor)
+        raise UserError(f"{path}: is not this toolkit's lock: {problem}; remove it; nothing was changed")
+    return descriptor
+
+
+def _problem(found: os.stat_result, directory: Path) -> str:
+    """Why a file is not one that this program may write into; empty when it is."""
+    if not stat.S_ISREG(found.st_mode):
+        return "it is no ordinary file"
+    if found.st_nlink != 1:
+        return "it has another name elsewhere (a hard link)"
+    # Root may work in the directory of the user whose lock it is.
+    mine = {os.geteuid()} | ({directory.stat().st_uid} if os.geteuid() == 0 else set())
+    return "" if found.st_uid in mine else f"it belongs to user {_user(found.st_uid)}"
+
+
+def _try(descriptor: int, path: Path) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise UserError(f"{path}: cannot be locked: {os_reason(error)}; nothing was changed") from error
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import tempfile
 import time
@@ -16,16 +17,18 @@ from benchkit import clock
 from benchkit.connection import Connection, connect
 from benchkit.errors import UserError, os_reason
 from benchkit.gateway.counters import ServerCounters
+from benchkit.killed import end_killed_runs
 from benchkit.limits import check_limits
 from benchkit.load.arguments_file import LoadProcess, remove_arguments, write_arguments
 from benchkit.load.driver import WARM_UP, Driver, Step, steps, write_bodies
 from benchkit.load.hey_program import find_hey
 from benchkit.load.plan import load_of, plan_cases, plan_differences
 from benchkit.load.progress import Estimate, Progress
-from benchkit.lock import MEASURING
+from benchkit.lock import take_machine
 from benchkit.machine import describe_machine
 from benchkit.model import Environment, Machine, Plan, PlannedCase, Probe, RawGatewayCounts
 from benchkit.plain import printable
+from benchkit.run_owner import write_owner
 from benchkit.settings import Settings, from_arguments
 from benchkit.store import save
 
@@ -121,8 +124,9 @@ class Session:
         settings = self._settings = from_arguments(self._arguments)
         hey = find_hey(settings)
         check_limits(settings.config.performance.default_concurrency)
-        MEASURING.take(self._arguments.owner)
+        take_machine()
         check_writable(settings.results_dir)
+        end_killed_runs(settings.results_dir, say)
         return opened(settings, hey)
 
     def plan(self) -> list[str]:
@@ -135,6 +139,7 @@ class Session:
         if all(case.skipped for case in cases):
             raise UserError(f"nothing can be measured here: {cases[0].id}: {cases[0].skipped}")
         self._dir = new_run_dir(settings, self.kind)
+        write_owner(self._dir, self._arguments.owner, os.getpid())
         # The shell marks a run that ends early, and it may end before this word is answered.
         self._arguments.dir_file.write_text(str(self._dir), encoding="utf-8")
         machine = describe_machine(find_hey(settings))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from pathlib import Path
 from benchkit.connection import Connection, connect
 from benchkit.errors import UserError
 from benchkit.gateway.counters import ServerCounters
+from benchkit.killed import end_killed_runs
 from benchkit.limits import check_limits
 from benchkit.load.arguments_file import remove_arguments
 from benchkit.load.collect import collect
@@ -31,9 +33,10 @@ from benchkit.load.driver import WARM_UP, Driver, Step, write_bodies
 from benchkit.load.hey_program import find_hey
 from benchkit.load.plan import plan_cases
 from benchkit.load.progress import Estimate, Progress, span
-from benchkit.lock import MEASURING
+from benchkit.lock import take_machine
 from benchkit.machine import describe_machine
 from benchkit.model import NO_OTHER_SIDE, Plan, PlannedCase, Run, SideOfRun
+from benchkit.run_owner import write_owner
 from benchkit.session import (
     MAX_TOKEN_NEED_S,
     check_writable,
@@ -136,8 +139,9 @@ class SidesSession:
         settings = self._settings = _paired_settings(from_arguments(self._arguments))
         hey = find_hey(settings)
         check_limits(settings.config.performance.default_concurrency)
-        MEASURING.take(self._arguments.owner)
+        take_machine()
         check_writable(settings.results_dir)
+        end_killed_runs(settings.results_dir, say)
         root = default_place().sides
         self._sides = resolve(_wanted(self._arguments, settings), settings, root, is_free=port_is_free)
         save(self._arguments.sides_file, self._sides, mode=0o600)
@@ -158,6 +162,7 @@ class SidesSession:
         connections = [self._connect(settings, side) for side in sides.sides]
         self._dir = new_run_dir(settings, self._arguments.name)
         (self._dir / "raw").rmdir()
+        write_owner(self._dir, self._arguments.owner, os.getpid())
         self._arguments.dir_file.write_text(str(self._dir), encoding="utf-8")
         machine = describe_machine(find_hey(settings))
         for side, connection in zip(sides.sides, connections, strict=True):

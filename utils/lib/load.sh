@@ -20,6 +20,8 @@ LOAD_ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 : "${PERF_PYTHON:=$LOAD_ROOT/.venv/bin/python}"
 # A file that takes the run's directory once there is one, for whoever started this; empty: one of the run's own.
 : "${LOAD_DIR_FILE:=}"
+# true: descriptor 5 is the machine's lock already.
+: "${LOAD_LOCKED:=false}"
 
 LOAD_FLAGS=()         # flags that every program takes: --profile, --scenarios, --requests …
 LOAD_SESSION_ARGS=()  # further arguments of utils/measure.py
@@ -154,11 +156,10 @@ load::make_tmp() {
 
 # load::open_session: start it, with LOAD_SESSION_ARGS. It checks the settings, and takes the lock that keeps two runs
 # from measuring each other.
-# The lock lies on file descriptor 5, which is this shell's, so it is held until the shell has cleaned up.
 load::open_session() {
   mkfifo "$LOAD_TMP/ask" "$LOAD_TMP/answer" 2>/dev/null \
     || log::die 2 "TMPDIR=${TMPDIR:-/tmp}: no pipes can be made there; set TMPDIR to another directory"
-  exec 5<>"${TMPDIR:-/tmp}/perf_test_$(id -u).lock"
+  load::open_lock
   environment::python measure.py --owner $$ --dir-file "$LOAD_DIR_FILE" --command "$(load::command)" \
     ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} \
     ${LOAD_SESSION_ARGS[@]+"${LOAD_SESSION_ARGS[@]}"} <"$LOAD_TMP/ask" >"$LOAD_TMP/answer" &
@@ -174,6 +175,13 @@ load::open_session() {
     *) log::die 2 "'$LOAD_HEY': the load generator's path does not begin at /; run make setup" ;;
   esac
   [ -x "$LOAD_HEY" ] || log::die 2 "$LOAD_HEY: the load generator cannot be started; run make setup"
+}
+
+# load::open_lock: file descriptor 5 is the machine's lock (see utils/benchkit/lock.py), unless run-all.sh handed it
+# down. It is this shell's and its load's, so it is held until the shell has cleaned up and the last load has ended.
+load::open_lock() {
+  [ "$LOAD_LOCKED" = false ] || return 0
+  exec 5<"${PERF_LOCK:-/}" || log::die 2 "${PERF_LOCK:-/}: cannot be opened, so no other run can be kept out"
 }
 
 # load::command: what was typed, for run.json.
@@ -236,7 +244,7 @@ load::close_session() {
 
 # load::ensure_target: use the gateway that answers, or start the local stack.
 load::ensure_target() {
-  cleanup::child environment::python stack.py ensure --owner-file "$LOAD_TMP/owner" \
+  cleanup::child environment::python stack.py ensure --owner $$ --owner-file "$LOAD_TMP/owner" \
     ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} >/dev/null || exit $?
 }
 
@@ -308,9 +316,9 @@ load::start() {
     sse) argv=("$PERF_PYTHON" -Es "$LOAD_ROOT/utils/sse_load.py" --stdin) ;; # it reads the arguments itself
     *) log::die 2 "$file: there is no such load generator" ;;
   esac
-  # Arguments name the run's files relative to its directory.
+  # Arguments name the run's files relative to its directory. The machine's lock (5) is held as long as the load lasts.
   (cd "$LOAD_DIR" && environment::load "${argv[@]}") \
-    <&7 >"$output" 2>>"$LOAD_ERRORS" 3>&- 4<&- 5>&- 7<&- &
+    <&7 >"$output" 2>>"$LOAD_ERRORS" 3>&- 4<&- 7<&- &
   LOAD_PIDS+=("$!")
   exec 7<&-
 }
@@ -466,12 +474,8 @@ load::find_dir() {
   fi
 }
 
-# load::mark_run DIR: one run's run.json is whole and says that it was cut short.
+# load::mark_run DIR: its run.json is whole and says that it was cut short; nothing stays of a run without a plan.
 load::mark_run() {
-  if [ ! -e "$1/plan.json" ]; then
-    rm -rf "$1" # it was made a moment ago, and nothing is in it
-    return 0
-  fi
   case $CLEANUP_CODE in
     130 | 143) LOAD_REASON='interrupted; what was measured is kept and marked' ;;
   esac

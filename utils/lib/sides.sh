@@ -154,7 +154,7 @@ sides::main() {
   cleanup::install
   sides::flags "$@"
   LOAD_COMMAND=$(sides::command "$@")
-  load::prepare sides::stop sides::mark_interrupted
+  load::prepare sides::stop load::mark_interrupted
   # By a file, which only this user can read, as LOAD_TMP is.
   if [ ${#SIDES_SETTINGS[@]} -gt 0 ]; then
     printf '%s\0' "${SIDES_SETTINGS[@]}" >"$LOAD_TMP/settings"
@@ -186,7 +186,7 @@ sides::install() {
 
 # sides::start servers|restart [--again]
 sides::start() {
-  cleanup::child environment::python sides.py "$1" "$LOAD_TMP/sides.json" ${2+"$2"} \
+  cleanup::child environment::python sides.py "$1" "$LOAD_TMP/sides.json" --owner $$ ${2+"$2"} \
     ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} >&2 || exit $?
 }
 
@@ -251,15 +251,5 @@ sides::judge() {
 
 # sides::point_latest: results/latest is this comparison from now on.
 sides::point_latest() {
-  ln -sfn "${LOAD_DIR##*/}" "${LOAD_DIR%/*}/latest" || log::warn "$LOAD_DIR: latest could not be made to point to it"
-}
-
-# sides::mark_interrupted: whatever ends it early, each side's run.json is whole and says so.
-sides::mark_interrupted() {
-  local side
-  load::is_unfinished || return 0
-  for side in "$LOAD_DIR"/*/; do
-    load::mark_run "$side"
-  done
-  rmdir "$LOAD_DIR" 2>/dev/null || true # it was made a moment ago, and nothing is in it
+  load::python collect_results.py --latest "$LOAD_DIR" || log::warn "$LOAD_DIR: latest could not be made to point to it"
 }

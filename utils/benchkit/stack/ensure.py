@@ -9,10 +9,18 @@ from benchkit import store
 from benchkit.errors import UserError
 from benchkit.model import Model
 from benchkit.settings import Settings
-from benchkit.stack.local import Outcome, up
+from benchkit.stack.local import Outcome, down_orphans, up
 from benchkit.stack.readiness import gateway_problem
 from benchkit.stack.start import Caller
-from benchkit.stack.state import Place, StackState, SupervisorProcess, is_running, load_state, read_state
+from benchkit.stack.state import (
+    Place,
+    StackState,
+    SupervisorProcess,
+    is_running,
+    load_state,
+    read_state,
+    side_places,
+)
 from benchkit.stack.topology import differences, topology_of
 
 
@@ -47,6 +55,8 @@ def ensure(settings: Settings, place: Place, caller: Caller) -> Outcome | None:
         UserError: there is none and none may be started, or it could not be started.
     """
     service = settings.config.service
+    # What a killed run left would take this run's ports, its share of the machine, or its place: an aged gateway.
+    down_orphans([place, *side_places(place)], caller)
     if service.mode == "docker":
         raise UserError(
             "GATEWAY=docker (service.mode) is not available yet: a later release starts the stack in Docker"

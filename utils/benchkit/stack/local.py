@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -9,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +20,7 @@ import psutil
 
 from benchkit import store
 from benchkit.errors import UserError, os_reason
+from benchkit.identity import ProcessIdentity
 from benchkit.settings import ROOT, Settings
 from benchkit.stack import processes
 from benchkit.stack.environment import ADMIN_EMAIL, Secrets, gateway_environment, new_secrets
@@ -43,6 +46,7 @@ from benchkit.stack.state import (
     ServerAccess,
     StackState,
     SupervisorProcess,
+    is_orphan,
     is_running,
     load_state,
 )
@@ -110,17 +114,32 @@ def up(
     place.make()
     with locked(place, timeout_s=_LOCK_S, interrupt=caller.interrupt, say=caller.say):
         state = load_state(place)
-        if state is not None and state.ready and is_running(state):
+        if state is not None and state.ready and is_running(state) and not is_orphan(state):
             _check_running(state, topology)
             return Outcome(state, started=False)
         if state is not None:
-            caller.say("an earlier stack did not end properly: removing what it left")
+            caller.say(f"{_what_was_left(state)}: removing what it left")
             _sweep(state, place)
         _check_ports(topology, part, caller.say)
         installation = find_installation(topology, redis_server)
         timeout_s = settings.config.service.health_check_timeout
         begun = _Begin(topology, place, installation, list(shared_servers))
         return Outcome(_start(begun, timeout_s, caller), started=True)
+
+
+def _what_was_left(state: StackState) -> str:
+    if state.owner is not None and is_orphan(state):
+        return f"this stack was started by a run that was killed (pid {state.owner.pid})"
+    return "an earlier stack did not end properly"
+
+
+def down_orphans(places: Sequence[Place], caller: Caller) -> None:
+    """Stop the stacks among these whose runs were killed; raises as :func:`down`."""
+    for place in places:
+        state = load_state(place)
+        if state is not None and is_orphan(state):
+            caller.say(f"{place.root}: {_what_was_left(state)}: stopping it")
+            down(place, caller, only=state.supervisor)
 
 
 def _check_running(state: StackState, wanted: Topology) -> None:
@@ -192,8 +211,10 @@ def _start(begun: _Begin, timeout_s: float, caller: Caller) -> StackState:
         layout = Layout(topology, place, sockets, installation, environment)
         programs = render_programs(layout)
         _write_files(layout, programs)
-        supervisor = _launch_supervisor(place)
+        with _kept(sockets.root) as runtime:
+            supervisor = _launch_supervisor(place, runtime)
         state = _initial_state(layout, own, supervisor.pid, begun.shared_servers)
+        state = state.model_copy(update={"owner": caller.owner})
         store.save(place.state, state, mode=PRIVATE_FILE)
         caller.began(state)
         _await_supervisor(supervisor, sockets, place, caller)
@@ -265,7 +286,22 @@ def _write_files(layout: Layout, programs: list[Program]) -> None:
     store.write_text(place.supervisor_config, render_config(programs, layout.sockets.supervisor), mode=PRIVATE_FILE)
 
 
-def _launch_supervisor(place: Place) -> subprocess.Popen[bytes]:
+@contextlib.contextmanager
+def _kept(directory: Path) -> Iterator[int]:
+    """A locked descriptor of a directory below /tmp, for the supervisor to inherit.
+
+    systemd-tmpfiles removes what is old there, but leaves a directory alone that somebody holds a lock of.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        with contextlib.suppress(OSError):  # Without it the directory is no worse off than any other.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _launch_supervisor(place: Place, runtime: int) -> subprocess.Popen[bytes]:
     # All that the programs inherit; a session of its own keeps the terminal's Ctrl-C away.
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
@@ -284,6 +320,7 @@ def _launch_supervisor(place: Place) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             close_fds=True,
+            pass_fds=(runtime,),
         )
 
 
@@ -300,8 +337,7 @@ def _await_supervisor(process: subprocess.Popen[bytes], sockets: Sockets, place:
 
 
 def _identity(pid: int, sockets: Sockets) -> SupervisorProcess:
-    # One that has ended already never started at 0.
-    return SupervisorProcess(pid=pid, started=processes.start_time(pid) or 0.0, socket=sockets.supervisor)
+    return SupervisorProcess(**ProcessIdentity.of(pid).model_dump(), socket=sockets.supervisor)
 
 
 def _initial_state(layout: Layout, own: Secrets, pid: int, shared_servers: list[ServerAccess]) -> StackState:
@@ -381,12 +417,12 @@ def _sweep(state: StackState, place: Place) -> None:
 def _end_session(supervisor: SupervisorProcess) -> list[psutil.Process]:
     """End all processes of a supervisor's session, within 8 s; returns those that live on."""
     terminate_s = _STALE_TERMINATE_S
-    if processes.is_same(supervisor.pid, supervisor.started):
+    if supervisor.is_alive:
         # It stops the gateway and the servers, then the databases; four seconds after TERM it takes KILL.
         if _shut_down(supervisor):
             return []
         terminate_s = _LATE_TERMINATE_S
-    return processes.end(processes.session_members(supervisor.pid, supervisor.started), terminate_s=terminate_s)
+    return processes.end(processes.session_members(supervisor), terminate_s=terminate_s)
 
 
 def _shut_down(supervisor: SupervisorProcess) -> bool:
@@ -396,8 +432,9 @@ def _shut_down(supervisor: SupervisorProcess) -> bool:
     try:
         rpc.shut_down()
     except UserError:
-        os.kill(supervisor.pid, signal.SIGTERM)
-    while processes.session_members(supervisor.pid, supervisor.started):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(supervisor.pid, signal.SIGTERM)
+    while processes.session_members(supervisor):
         if time.monotonic() > deadline:
             return False
         # Being asked wakes it; by itself it looks once a second whether a process has ended.

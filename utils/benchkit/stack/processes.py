@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import psutil
 
-LOOPBACK = "127.0.0.1"
+from benchkit.identity import ProcessIdentity, start_time, started_before
 
-_SAME_START_S = 0.05
-"""Two readings of one process's start time differ by less than this."""
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -30,40 +29,24 @@ class Owner:
         return f"pid {self.pid} ({self.command or 'unknown command'})"
 
 
-def start_time(pid: int) -> float | None:
-    """When a process started; ``None`` when there is none, or only its exit status is left.
-
-    Only for telling processes of one pid apart: seconds since boot on Linux, where the time since the epoch is made up
-    from the clock and moves with it; seconds since the epoch elsewhere.
-    """
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        return process.create_time() - (psutil.boot_time() if psutil.LINUX else 0.0)
-    except psutil.Error:
-        return None
-
-
-def is_same(pid: int, started: float) -> bool:
-    """Is this still the process that started then, and not another one that got its pid?"""
-    now = start_time(pid)
-    return now is not None and abs(now - started) < _SAME_START_S
-
-
-def session_members(leader: int, started: float) -> list[psutil.Process]:
+def session_members(leader: ProcessIdentity) -> list[psutil.Process]:
     """Live processes of the session that a process opened, whether or not its leader lives.
 
     A pid is not given again while a session of that number has members, so a leader that started at another time means
-    that none of the old session's processes is left.
+    that none of the old session's processes is left. That holds since the machine was started: after that a session of
+    the same number is somebody else's, and so is a member that is older than the leader.
     """
-    now = start_time(leader)
-    if now is not None and not is_same(leader, started):
-        return []
+    if not leader.is_alive:
+        # Without its leader a session is known by its number alone, so all else has to fit.
+        known = leader.boot and leader.is_of_this_boot and leader.is_of_this_host
+        if not known or start_time(leader.pid) is not None:
+            return []
     members = []
     for process in psutil.process_iter():
         try:
-            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+            if os.getsid(process.pid) != leader.pid or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if not started_before(process, leader.started):
                 members.append(process)
         except (OSError, psutil.Error):
             continue

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchkit.errors import UserError
+from benchkit.identity import ProcessIdentity
 from benchkit.stack.environment import database_key
 from benchkit.stack.interrupt import Interrupt
 from benchkit.stack.postgres import Cluster
@@ -41,12 +42,14 @@ class Caller:
 
     ``began`` is called as soon as there is something that would have to be stopped. ``complete`` is called in a thread
     when all programs are ready, and belongs to the start: when it fails, or a signal comes meanwhile, all is stopped.
+    ``owner``: the run that stops what is started here; absent where that is left to the user.
     """
 
     say: Say
     interrupt: Interrupt
     began: Callable[[StackState], None] = _nothing
     complete: Callable[[StackState], None] = _nothing
+    owner: ProcessIdentity | None = None
 
 
 class Limit:

@@ -11,20 +11,21 @@ from typing import Literal
 
 from benchkit import store
 from benchkit.errors import UserError, os_reason
+from benchkit.identity import ProcessIdentity, is_mine
 from benchkit.model import Model
 from benchkit.settings import ROOT
-from benchkit.stack.processes import is_same
 from benchkit.stack.topology import Database, Topology
+
+MARK = ".benchmark-stack"
+"""The file by which a directory is known as a stack's. Whatever has no such file is not written to and not removed."""
 
 PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600
 
 
-class SupervisorProcess(Model):
-    """The process that all others belong to. ``started``: see :func:`benchkit.stack.processes.start_time`."""
+class SupervisorProcess(ProcessIdentity):
+    """The process that all others belong to."""
 
-    pid: int
-    started: float
     socket: str
 
 
@@ -56,7 +57,8 @@ class StackState(Model):
     """``stack.json``. It is written before the first program starts; ``ready`` once all of them were.
 
     ``servers`` are those that the gateway gets: this stack's own, or those of another stack that a gateway without
-    servers shares. ``gateway`` is absent where only servers run.
+    servers shares. ``gateway`` is absent where only servers run. ``owner`` is the run that stops this stack when it
+    ends; absent where a user started it (``make up``).
     """
 
     schema_version: Literal[1] = 1
@@ -67,6 +69,7 @@ class StackState(Model):
     topology: Topology
     gateway: GatewayAccess | None = None
     servers: list[ServerAccess]
+    owner: ProcessIdentity | None = None
 
 
 @dataclass(frozen=True)
@@ -140,26 +143,58 @@ class Place:
         """The supervisor's configuration."""
         return self.root / "supervisord.conf"
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this toolkit made this directory, for this user. Earlier versions left only their secrets in it."""
+        marks = (self.root / MARK, self.secrets)
+        return is_mine(self.root) and any(is_mine(mark) and not mark.is_symlink() for mark in marks)
+
     def make(self) -> None:
         """Create the directories, for the user only.
 
         Raises:
-            UserError: one cannot be written, or belongs to somebody else.
+            UserError: one cannot be written, or the stack's is somebody else's: another user's, or full of other files.
         """
-        directories = (self.logs, self.programs, self.gateway, self.servers, self.postgres, self.temporary)
-        for directory in (self.root, *directories):
-            try:
-                directory.mkdir(mode=PRIVATE_DIRECTORY, parents=directory == self.root, exist_ok=True)
-                self._check_owner()
+        try:
+            self.root.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+            self._check_owner()
+            if not self.is_ours:
+                self._check_empty()
+            (self.root / MARK).touch(mode=PRIVATE_FILE)
+            for directory in (
+                self.root,
+                self.logs,
+                self.programs,
+                self.gateway,
+                self.servers,
+                self.postgres,
+                self.temporary,
+            ):
+                if directory.is_symlink():
+                    # Files are removed in there.
+                    raise UserError(f"{directory}: is a symbolic link, and the stack's must be a directory; remove it")
+                directory.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
                 directory.chmod(PRIVATE_DIRECTORY)
-            except OSError as error:
-                raise UserError(f"{directory}: the stack's directory cannot be made: {os_reason(error)}") from error
+        except OSError as error:
+            raise UserError(
+                f"{error.filename or self.root}: the stack's directory cannot be made: {os_reason(error)}"
+            ) from error
 
     def _check_owner(self) -> None:
         owner = self.root.stat().st_uid
         if owner != os.geteuid():
             raise UserError(
-                f"{self.root}: belongs to the user with id {owner}: run as that user, or remove it (sudo rm -rf)"
+                f"{self.root}: belongs to the user with id {owner}: run as that user, or set PERF_STACK_DIR to a "
+                "directory of your own"
+            )
+
+    def _check_empty(self) -> None:
+        # What may lie here already: the stacks of gateways side by side, each below a directory of its own.
+        strangers = sorted(path.name for path in self.root.iterdir() if path != self.sides)
+        if strangers:
+            raise UserError(
+                f"{self.root}: is no directory of this toolkit's, {strangers[0]} is in it: nothing was written there; "
+                "set PERF_STACK_DIR to a directory that is new or empty"
             )
 
 
@@ -187,7 +222,12 @@ def load_state(place: Place) -> StackState | None:
 
 def is_running(state: StackState) -> bool:
     """Is the supervisor of this state alive?"""
-    return is_same(state.supervisor.pid, state.supervisor.started)
+    return state.supervisor.is_alive
+
+
+def is_orphan(state: StackState) -> bool:
+    """Was this stack started by a run that ended without stopping it? Then it was killed, and nobody will."""
+    return state.owner is not None and state.owner.is_gone
 
 
 def read_state(place: Place | None = None) -> StackState | None:

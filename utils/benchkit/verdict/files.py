@@ -9,16 +9,15 @@ read and no version is lost. Writers exclude each other by a lock on ``.lock``; 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from benchkit import store
 from benchkit.errors import UserError, os_reason
+from benchkit.lock import locked_file
 from benchkit.model import MOST_VERSION, Baseline
 
 LOCK_WAIT_S = 10.0
@@ -238,44 +237,20 @@ def _free(path: Path) -> Path:
 def locked(directory: Path) -> Iterator[None]:
     """Keep other writers of this directory out, and remove what writers left that were ended in the middle.
 
-    The system releases the lock when its process ends, however it ends, so the file that stays behind means nothing.
-
     Raises:
-        UserError: the lock's file cannot be written, or another writer holds it too long.
+        UserError: the lock's file cannot be opened, or another writer holds it too long.
     """
     make_directory(directory)
     path = directory / ".lock"
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {os_reason(error)}; nothing was changed") from error
-    try:
-        _acquire(descriptor, path)
-        with contextlib.suppress(OSError):  # Who holds the lock is for a message only; a full disk must not matter.
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+
+    def late(holder: str) -> str:
+        return (
+            f"{path}: process {holder} has been writing baselines for {LOCK_WAIT_S:g} s; "
+            "wait for it or stop it, then try again; nothing was changed"
+        )
+
+    with locked_file(path, timeout_s=LOCK_WAIT_S, late=late, wait=lambda _holder: None):
         with contextlib.suppress(OSError):  # Litter harms nobody.
             for left in [*directory.glob(_LITTER), *directory.glob(f"history/{_LITTER}")]:
                 left.unlink(missing_ok=True)
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _acquire(descriptor: int, path: Path) -> None:
-    deadline = time.monotonic() + LOCK_WAIT_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() >= deadline:
-                owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
-                raise UserError(
-                    f"{path}: process {owner} has been writing baselines for {LOCK_WAIT_S:g} s; "
-                    "wait for it or stop it, then try again; nothing was changed"
-                ) from error
-            time.sleep(0.05)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be locked: {os_reason(error)}") from error
-        else:
-            return
