@@ -178,9 +178,9 @@ def run_program(main: Callable[[], int | ExitCode]) -> None:
 
     A :class:`UserError` becomes one line on stderr; an interrupt becomes 130, TERM and HUP 143. A reader that went away
     (``| head``) is no error, and neither it nor a terminal that cannot show a character hides one: the code that
-    ``main`` answered stands. Only where that is 0 and what was printed could not be written does the process end with 2. Any other
-    exception is a bug of the toolkit: its traceback is shown, and the process ends with 2. Python's own 1 would be read
-    as a regression.
+    ``main`` answered stands. Only where that is 0 and what was printed could not be written does the process end with
+    2. Any other exception is a bug of the toolkit: its traceback is shown, and the process ends with 2. Python's own 1
+    would be read as a regression.
     """
     sys.stdout, output = _open_output(sys.stdout, 1)
     sys.stderr, _ = _open_output(sys.stderr, 2)
