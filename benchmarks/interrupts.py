@@ -1,11 +1,22 @@
 """Interrupt runs at random moments and look for what they leave behind.
 
-usage: benchmarks/interrupts.py [--count 20] [--seed 1203] [--stack]
+usage: benchmarks/interrupts.py [--count 20] [--seed 1203] [--stack] [--kinds INT,TERM,HUP,KILL]
 
 Each run measures a stand-in gateway, or with --stack the toolkit's own stack, which the run starts itself. After a
-random time it gets Ctrl-C (INT to its process group, as a terminal does), TERM or HUP. Then nothing of it may run any
-more within 10 s, no file may be damaged, and the exit code must be 130 or 143. Prints one line for each; exit 1 when
-one of them failed.
+random time one of these comes:
+
+  INT    Ctrl-C: to the process group, as a terminal does
+  TERM   to the runner
+  HUP    a closed terminal: to the process group
+  KILL   to one process of the run, or to all of them at once (the machine's out-of-memory killer, a crash)
+
+INT, TERM and HUP have to end the run within 10 s, with 130 or 143, and nothing may be left. After a KILL of the runner
+or of all its processes the next command (utils/results_index.py, and with --stack utils/stack.py down) has to find what
+was left: the run is marked, its temporary files are gone, its stack is stopped. However a run ended, no document may be
+damaged, no process of it may run, and what it made on the gateway is removed or named by the next command.
+
+Prints one line for each, and a summary; exit 1 when one of them failed. Every run has its own lock (PERF_LOCK), results
+and ports, so real runs are not disturbed.
 """
 
 from __future__ import annotations
@@ -19,8 +30,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "e2e"))
 
@@ -28,55 +43,162 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "e2e"))
 from toolkit import Toolkit, left_behind, stack_ports, stub_gateway
 
 WITHIN_S = 10.0
+"""How long a run may take to end after a signal, in seconds."""
+
+AFTER_KILL_S = 60.0
+"""How long it may go on without one of its processes: what was killed may have been one load of many."""
+
+ORPHANS_S = 15.0
+"""How long processes of a killed runner may take to see it. Load ends by itself, for it is bounded."""
+
 LONGEST_WAIT_S = {"stub": 8.0, "stack": 45.0}
-_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
+KINDS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM, "HUP": signal.SIGHUP, "KILL": signal.SIGKILL}
+_CODES = {signal.SIGINT: {130}, signal.SIGTERM: {143}, signal.SIGHUP: {143}}
+_CODES_WITHOUT_ONE = {0, 2, 3, 137, 143}
+"""What a run may end with that lost one of its processes: it went on, or said that it could not. Never a regression."""
 
 
-def interrupt_once(kit: Toolkit, flags: list[str], number: signal.Signals, after_s: float) -> list[str]:
-    """Start a run, interrupt it, and answer what is wrong; nothing when all is well.
+@dataclass
+class Try:
+    """One run and what is wrong with its end. ``whom``: what was killed, for KILL."""
 
-    A run that was over before its signal came is no interrupt, and is said as such.
-    """
-    problems = []
-    with kit.start("./run-configurable.sh", *flags) as run:
-        time.sleep(after_s)
-        if run.poll() is not None:
-            return [f"was over before: exit {run.returncode}: {run.communicate()[1].strip().splitlines()[-1:]}"]
-        if number is signal.SIGINT:
-            os.killpg(run.pid, number)
+    kit: Toolkit
+    flags: list[str]
+    url: str
+    number: signal.Signals
+    after_s: float
+    pick: random.Random
+    own_stack: bool
+    whom: str = ""
+    problems: list[str] = field(default_factory=list)
+
+    def go(self) -> None:
+        """Start the run, interrupt it, and note in ``problems`` what is wrong; nothing when all is well."""
+        with self.kit.start("./run-configurable.sh", *self.flags) as run:
+            time.sleep(self.after_s)
+            if run.poll() is not None:
+                self.problems.append(f"was over before: exit {run.returncode}: {_last(run.communicate()[1])}")
+                return
+            within_s, codes = self._interrupt(run)
+            try:
+                _, err = run.communicate(timeout=within_s)
+            except subprocess.TimeoutExpired:
+                os.killpg(run.pid, signal.SIGKILL)
+                self.problems.append(f"still ran {within_s:g} s after {self.number.name} {self.whom}")
+                return
+        if run.returncode not in codes:
+            self.problems.append(f"exit {run.returncode}: {_last(err)}")
+        if "Traceback" in err:
+            self.problems.append("a traceback")
+        self._look()
+
+    def _interrupt(self, run: subprocess.Popen[str]) -> tuple[float, set[int]]:
+        """Send the signal; how long the run may take to end then, and the exit codes that it may end with."""
+        if self.number is signal.SIGTERM:
+            run.send_signal(self.number)
+        elif self.number is not signal.SIGKILL:
+            os.killpg(run.pid, self.number)
         else:
-            run.send_signal(number)
-        try:
-            _, err = run.communicate(timeout=WITHIN_S)
-        except subprocess.TimeoutExpired:
+            return self._kill(run)
+        return WITHIN_S, _CODES[self.number]
+
+    def _kill(self, run: subprocess.Popen[str]) -> tuple[float, set[int]]:
+        """Kill one process of the run's group, or all."""
+        group = [one for one in psutil.process_iter() if _group(one.pid) == run.pid]
+        victim = self.pick.choice([None, *sorted(group, key=lambda one: one.pid)])
+        if victim is None:
+            self.whom = "all"
             os.killpg(run.pid, signal.SIGKILL)
-            return [f"still ran {WITHIN_S:g} s after {number.name}"]
-    if run.returncode != _CODES[number]:
-        problems.append(f"exit {run.returncode}: {err.strip().splitlines()[-1:]}")
-    if "Traceback" in err:
-        problems.append("a traceback")
-    problems += [f"left behind: {command}" for command in left_behind(kit.place)]
-    problems += damaged(kit.place)
-    return problems
+            return ORPHANS_S, {-9}
+        self.whom = _name(victim)
+        victim.kill()
+        # Without its shell a load ends by itself, and holds the run's output open until then.
+        return AFTER_KILL_S, {-9} if victim.pid == run.pid else _CODES_WITHOUT_ONE
+
+    def _look(self) -> None:
+        place = self.kit.place
+        said = self._next_command() if self.number is signal.SIGKILL else ""
+        self.problems += [f"left behind: {command}" for command in _left(place)]
+        self.problems += damaged(place, killed=self.number is signal.SIGKILL)
+        self.problems += [f"left {path.name}" for path in (place / "tmp").glob("perf_test.*")]
+        if not self.own_stack:
+            left = left_on(self.url)
+            if left and self.number is not signal.SIGKILL:
+                self.problems.append(f"left on the gateway: {', '.join(left)}")
+            elif left and (lost := [one for one in left if one not in said]):
+                self.problems.append(f"left on the gateway and not named by the next command: {', '.join(lost)}")
+
+    def _next_command(self) -> str:
+        """What comes by after a run that was killed; answers what it says."""
+        # Who lost the shell sees it within a moment; load goes on to its end.
+        deadline = time.monotonic() + ORPHANS_S
+        while _left(self.kit.place, own_stack=False) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        done = self.kit.run("utils/results_index.py")
+        if done.returncode != 0:
+            self.problems.append(f"the next command: exit {done.returncode}: {_last(done.stderr)}")
+        if self.own_stack:
+            self.kit.run("utils/stack.py", "down")
+        return done.stderr
 
 
-def damaged(place: Path) -> list[str]:
-    """JSON documents that cannot be read, files that were not renamed, and runs that do not say how they ended."""
-    problems = [f"left {path.name}" for path in place.rglob("*.tmp")]
-    for path in (place / "results").rglob("*.json"):
+def left_on(url: str) -> list[str]:
+    """The ids of what a run made on the stand-in gateway and did not remove."""
+    found = []
+    for kind in ("servers", "prompts"):
+        request = urllib.request.Request(f"{url}/{kind}", headers={"Authorization": "Bearer x"})  # noqa: S310 - http only
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            found += [str(row["id"]) for row in json.load(answer)]
+    return found
+
+
+def damaged(place: Path, *, killed: bool) -> list[str]:
+    """JSON documents that cannot be read, files that were not renamed, and runs that do not say how they ended.
+
+    ``killed``: it may have lost a process that it can do without, and so have come to its end.
+    """
+    results = place / "results"
+    problems = [f"left {path.name}" for path in results.rglob("*.tmp")]
+    for path in results.rglob("*.json"):
         try:
             json.loads(path.read_text("utf-8"))
         except ValueError:
             problems.append(f"damaged: {path}")
-    for plan in (place / "results").glob("*/plan.json"):
+    for plan in results.glob("*/plan.json"):
         run = plan.with_name("run.json")
+        if plan.parent.is_symlink():
+            continue
         if not run.exists():
             problems.append(f"no run.json beside {plan}")
-        elif json.loads(run.read_text("utf-8"))["exit_code"] not in (130, 143):
+        elif not killed and json.loads(run.read_text("utf-8"))["exit_code"] not in (130, 143):
             problems.append(f"{run} does not say that it was interrupted")
-    if list((place / "baselines").glob("baseline_*.json")):
+    if not killed and list((place / "baselines").glob("baseline_*.json")):
         problems.append("a baseline was written")
     return problems
+
+
+def _left(place: Path, *, own_stack: bool = True) -> list[str]:
+    """Command lines of a run's processes; without its stack where that is stopped by the next command only."""
+    return [line for line in left_behind(place) if own_stack or f"{place}/stack" not in line]
+
+
+def _group(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return 0
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        words = [Path(word).name for word in process.cmdline()]
+    except psutil.Error:
+        return "a process"
+    return next((word for word in words if word.endswith((".sh", ".py"))), words[0] if words else "a process")
+
+
+def _last(text: str) -> str:
+    return " ".join(text.strip().splitlines()[-1:])
 
 
 def main() -> int:
@@ -85,16 +207,20 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=20, metavar="N", help="how many runs (default: 20)")
     parser.add_argument("--seed", type=int, default=1203, help="of the random moments (default: 1203)")
     parser.add_argument("--stack", action="store_true", help="with the own stack instead of a stand-in gateway")
+    parser.add_argument("--kinds", default=",".join(KINDS), metavar="NAME,NAME", help="of INT, TERM, HUP, KILL")
     options = parser.parse_args()
+    kinds = options.kinds.split(",")
+    if not set(kinds) <= set(KINDS):
+        parser.error(f"--kinds {options.kinds}: give some of {','.join(KINDS)}")
     moments = random.Random(options.seed)
-    kind = "stack" if options.stack else "stub"
     failed = 0
-    for _ in range(options.count):
-        number = moments.choice(list(_CODES))
-        after_s = moments.uniform(0.3, LONGEST_WAIT_S[kind])
+    for count in range(options.count):
+        # In turns, so that a few tries have each of them.
+        number = KINDS[kinds[count % len(kinds)]]
+        after_s = moments.uniform(0.3, LONGEST_WAIT_S["stack" if options.stack else "stub"])
         ports = stack_ports(2)
         gateway = nullcontext(ports["GATEWAY_URL"]) if options.stack else stub_gateway("none")
-        with tempfile.TemporaryDirectory(prefix="interrupt ") as place, gateway as url:
+        with tempfile.TemporaryDirectory(prefix="interrupt ", ignore_cleanup_errors=True) as place, gateway as url:
             kit = Toolkit(Path(place), {"SCENARIOS": "tools", "PERF_REQUESTS": "2000", "GATEWAY": "external"})
             if options.stack:
                 kit.environ |= {
@@ -103,10 +229,12 @@ def main() -> int:
                     "PERF_SERVERS_COUNT": "2",
                     "PERF_STACK_DIR": f"{place}/stack",
                 }
-            problems = interrupt_once(kit, ["--url", url], number, after_s)
-            print(f"  {number.name:<7} after {after_s:5.2f} s: {'; '.join(problems) or 'ok'}", flush=True)
-            failed += bool(problems)
-    print(f"{options.count} interrupts, {failed} failed")
+            one = Try(kit, ["--url", url], url, number, after_s, moments, options.stack)
+            one.go()
+            what = " ".join(filter(None, (number.name.removeprefix("SIG"), one.whom)))
+            print(f"  {what:<24} after {after_s:5.2f} s: {'; '.join(one.problems) or 'ok'}", flush=True)
+            failed += bool(one.problems)
+    print(f"{options.count} interrupts, {failed} failed (seed {options.seed})")
     return 1 if failed else 0
 
 

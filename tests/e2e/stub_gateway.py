@@ -45,7 +45,7 @@ TOOLS = [
 ]
 ANSWER = "UTC datetime Asia/Tokyo America/New_York Europe/London Pacific/Auckland Pacific/Honolulu time_difference"
 TOKEN = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJzdHViIn0.c2lnbmF0dXJl"
-LISTINGS = {
+LISTINGS: dict[str, list[dict[str, object]]] = {
     "resources": [],
     "prompts": [],
     "servers": [],
@@ -64,10 +64,13 @@ class Stub(http.server.BaseHTTPRequestHandler):
     total = 0
     executions = 0
     dropped = itertools.count(1)
+    numbers = itertools.count(1)
+    sent = b""
 
     def do_GET(self) -> None:
         """Answer, unless it is time for the fault."""
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        self.sent = body
         path, _, query = self.path.partition("?")
         from_hey = "hey" in self.headers.get("user-agent", "")
         with self.lock:
@@ -111,6 +114,7 @@ class Stub(http.server.BaseHTTPRequestHandler):
     def listing(self, name: str, query: str) -> None:
         """Lists, health, and what the toolkit makes on a gateway."""
         bare = self.fault == "bare"
+        kind, _, which = name.partition("/")
         if self.fault.startswith("delay-") and name == "tools":
             time.sleep(int(self.fault.removeprefix("delay-")) / 1000)
         if name in ("health", "ready"):
@@ -124,10 +128,16 @@ class Stub(http.server.BaseHTTPRequestHandler):
             known = TOOLS[1:] if self.fault == "lost-tool" else TOOLS
             rows = known[:limit]
             self.answer({"tools": rows, "nextCursor": None} if "include_pagination" in query and not bare else rows)
+        elif self.command == "POST" and name in ("servers", "prompts"):
+            self.answer(self.made(name))
         elif self.command == "POST":
             self.answer({"id": self.told("id", "new"), "name": name})
         elif name == "gateways" and self.fault.startswith(("id:", "url:")):
             self.answer({name: [{"id": "g1", "name": "time1", "url": self.told("url", "http://x/mcp")}]})
+        elif self.command == "DELETE" and kind in LISTINGS:
+            with self.lock:
+                LISTINGS[kind] = [row for row in LISTINGS[kind] if row["id"] != which]
+            self.answer({"status": "success"})
         elif name in LISTINGS:
             self.answer(
                 {name: LISTINGS[name], "nextCursor": None}
@@ -149,6 +159,19 @@ class Stub(http.server.BaseHTTPRequestHandler):
         if self.fault == "reset":
             return {"successfulExecutions": 900 if self.total == 0 else self.executions // 2, "failedExecutions": 0}
         return {"successfulExecutions": self.executions, "failedExecutions": 60 if self.total > 50 else 0}
+
+    def made(self, kind: str) -> dict[str, object]:
+        """Remember what is made, as the real one does."""
+        row = json.loads(self.sent)
+        row = row.get(kind.removesuffix("s"), row)
+        with self.lock:
+            made = {
+                "id": self.told("id", f"id-{next(self.numbers)}"),
+                "name": row["name"],
+                "description": row.get("description", ""),
+            }
+            LISTINGS[kind].append(made)
+        return made
 
     def answer(self, data: object, status: int = 200) -> None:
         """Send JSON."""

@@ -79,7 +79,7 @@ class Stack:
         return state
 
     def assert_nothing_left(self, state: StackState) -> None:
-        assert session_members(state.supervisor.pid, state.supervisor.started) == []
+        assert session_members(state.supervisor) == []
         assert not Path(state.runtime_dir).exists()
         assert not self.place.state.exists()
         for port in self.ports:
@@ -138,7 +138,7 @@ def test_up_status_and_down(stack: Stack, tmp_path: Path) -> None:
     listed = get(f"{state.gateway.url}/v1/gateways", Authorization=f"Bearer {token}")
     assert {row["name"] for row in listed} == {"time1", "time2"}
 
-    for process in session_members(state.supervisor.pid, state.supervisor.started):
+    for process in session_members(state.supervisor):
         assert state.gateway.password not in _command(process)
         for connection in process.net_connections(kind="tcp"):
             assert connection.status != psutil.CONN_LISTEN or connection.laddr[0] == "127.0.0.1"

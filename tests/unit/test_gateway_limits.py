@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from benchkit.connection import find_counters
 from benchkit.errors import UserError
@@ -21,7 +22,6 @@ from benchkit.gateway import client
 from benchkit.gateway.arguments import problem_of
 from benchkit.gateway.catalogue import load_catalogue, matches_template
 from benchkit.gateway.client import Gateway
-from benchkit.gateway.counters import ServerCounters
 from benchkit.gateway.login import Credentials, log_in
 from benchkit.gateway.registration import create_fixtures, offers, remove_fixtures, same_url
 from benchkit.gateway.target import read_version
@@ -279,7 +279,8 @@ def test_an_mcp_server_with_no_address_is_another_server(url: str) -> None:
     assert not same_url(url, "http://127.0.0.1:9101/mcp")
     assert find_counters(url) == ""
     assert offers(url) is None
-    assert ServerCounters().read(ServerCounter(url=url or "x", key="tools/call:x")) is None
+    with pytest.raises(ValidationError):
+        ServerCounter(url=url, key="tools/call:x")
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -166,7 +166,7 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, text: str, words: list[
     [
         ("export PERF_REQESTS=1", ["bad.env:2", "PERF_REQESTS", "no such variable", "PERF_REQUESTS"]),
         ("export GATEWAY_URL=http://x", ["GATEWAY_URL", "a profile may set"]),
-        ("export PERF_HEY=/somewhere/hey", ["PERF_HEY", "no such variable", "a profile may set"]),
+        ("export PERF_HEY=/somewhere/hey", ["bad.env:2", "PERF_HEY cannot be set by a profile"]),
         ("PERF_REQUESTS=$(rm -rf /)", ["bad.env:2", "is not a value"]),
         ("export PERF_REQUESTS=1 2", ["bad.env:2", "is not a value"]),
         ('export PERF_REQUESTS="1', ["bad.env:2", "not closed"]),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
 import stat
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -18,10 +21,11 @@ import pytest
 
 from benchkit import store
 from benchkit.errors import ExitCode, UserError
+from benchkit.identity import ProcessIdentity
 from benchkit.stack import local, processes
 from benchkit.stack.ensure import ensure, read_owner, write_owner
 from benchkit.stack.start import Caller
-from benchkit.stack.state import StackState, load_state, read_state
+from benchkit.stack.state import Place, StackState, load_state, read_state, side_places
 from stack_stub import StubStack, make_stub_stack
 
 
@@ -34,7 +38,7 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StubStack
 
 
 def members(state: StackState) -> list[psutil.Process]:
-    return processes.session_members(state.supervisor.pid, state.supervisor.started)
+    return processes.session_members(state.supervisor)
 
 
 def assert_nothing_left(stack: StubStack, state: StackState | None) -> None:
@@ -218,7 +222,7 @@ def test_down_ends_a_gateway_that_ignores_term_within_eight_seconds(stack: StubS
 def test_a_killed_supervisor_is_recognised_and_its_leftovers_are_removed(stack: StubStack) -> None:
     state = stack.up().state
     os.kill(state.supervisor.pid, signal.SIGKILL)
-    while processes.is_same(state.supervisor.pid, state.supervisor.started):
+    while state.supervisor.is_alive:
         time.sleep(0.05)
     assert read_state(stack.place) is None
     assert len(members(state)) == 2
@@ -251,6 +255,83 @@ def test_a_start_that_was_killed_is_cleaned_up_by_the_next(stack: StubStack) -> 
     assert members(state) == []
 
 
+def test_a_session_of_this_number_after_a_reboot_is_left(stack: StubStack) -> None:
+    """A daemon whose leader ended can have the number of the supervisor that the file names."""
+    state = stack.up().state
+    stack.down()
+    script = "import subprocess; print(subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL).pid)"
+    daemon = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, start_new_session=True, check=True)
+    bystander = psutil.Process(int(daemon.stdout))
+    number = os.getsid(bystander.pid)
+    before = state.supervisor.model_copy(update={"pid": number, "boot": "before the reboot", "started": 1.0})
+    store.save(stack.place.state, state.model_copy(update={"supervisor": before}))
+    assert stack.down()
+    assert bystander.is_running()
+    bystander.kill()
+
+
+@pytest.mark.parametrize("way", ["ensure", "up", "side"])
+def test_a_stack_whose_run_was_killed_is_told_and_not_used(stack: StubStack, way: str) -> None:
+    killed = ProcessIdentity.of(0x7FFFFFFF)
+    aged = local.up(stack.settings(), stack.place, replace(stack.caller, owner=killed)).state
+    assert aged.owner == killed
+    if way == "up":
+        outcome: local.Outcome | None = stack.up()
+    elif way == "ensure":
+        outcome = ensure(stack.settings(), stack.place, stack.caller)
+    else:
+        # As a comparison leaves it: below another stack's directory.
+        above = Place(stack.place.root.parent / "above")
+        above.make()
+        above.sides.mkdir()
+        (above.sides / "head").symlink_to(stack.place.root)
+        local.down_orphans(side_places(above), stack.caller)
+        outcome = stack.up()
+    assert outcome is not None
+    assert outcome.started
+    assert outcome.state.supervisor != aged.supervisor
+    assert members(aged) == []
+    assert any("started by a run that was killed (pid 2147483647)" in line for line in stack.said)
+
+
+def test_a_stack_whose_run_goes_on_or_that_a_user_started_is_used(stack: StubStack) -> None:
+    for owner in (None, ProcessIdentity.of(os.getpid())):
+        first = local.up(stack.settings(), stack.place, replace(stack.caller, owner=owner)).state
+        assert ensure(stack.settings(), stack.place, stack.caller) is None
+        assert read_state(stack.place) == first
+        stack.down()
+
+
+def test_files_of_others_are_not_taken_for_a_stacks(stack: StubStack, tmp_path: Path) -> None:
+    """PERF_STACK_DIR that leads into somebody's work: old logs and programs of a stack are removed there."""
+    work = tmp_path / "work"
+    (work / "logs").mkdir(parents=True)
+    (work / "logs" / "mine.log").write_text("mine")
+    work.chmod(0o755)
+    with pytest.raises(UserError, match="is no directory of this toolkit's, logs is in it"):
+        local.up(stack.settings(), Place(work), stack.caller)
+    assert (work / "logs" / "mine.log").read_text() == "mine"
+    assert work.stat().st_mode & 0o777 == 0o755
+    linked = Place(tmp_path / "linked")
+    linked.make()
+    linked.logs.rmdir()
+    linked.logs.symlink_to(work / "logs")
+    with pytest.raises(UserError, match="is a symbolic link"):
+        local.up(stack.settings(), linked, stack.caller)
+    assert (work / "logs" / "mine.log").read_text() == "mine"
+
+
+def test_the_sockets_directory_is_kept_from_those_who_tidy_up_tmp(stack: StubStack) -> None:
+    """systemd-tmpfiles tries for this lock, and leaves what it does not get."""
+    state = stack.up().state
+    descriptor = os.open(state.runtime_dir, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    stack.down()
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(descriptor)
+
+
 def test_a_damaged_state_is_one_line(stack: StubStack) -> None:
     stack.place.make()
     stack.place.state.write_text("{")
@@ -261,8 +342,8 @@ def test_a_damaged_state_is_one_line(stack: StubStack) -> None:
 
 def test_a_directory_of_somebody_else_is_refused(stack: StubStack, monkeypatch: pytest.MonkeyPatch) -> None:
     stack.place.make()
-    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    with pytest.raises(UserError, match=r"belongs to the user with id"):
+    with monkeypatch.context() as patched, pytest.raises(UserError, match=r"belongs to the user with id"):
+        patched.setattr(os, "geteuid", lambda: os.getuid() + 1)
         stack.place.make()
 
 
@@ -291,7 +372,7 @@ def test_ensure_starts_a_stack_where_nobody_answers_and_uses_it_afterwards(stack
 def test_ensure_does_not_trust_a_gateway_whose_supervisor_is_gone(stack: StubStack) -> None:
     state = stack.up().state
     os.kill(state.supervisor.pid, signal.SIGKILL)
-    while processes.is_same(state.supervisor.pid, state.supervisor.started):
+    while state.supervisor.is_alive:
         time.sleep(0.05)
     outcome = ensure(stack.settings(), stack.place, stack.caller)
     assert outcome is not None

@@ -76,7 +76,7 @@ def orphans(results: Path, gateway: str | None = None) -> list[Orphan]:
     for path in sorted([*results.glob(f"*/{DOCUMENT}"), *results.glob(f"*/*/{DOCUMENT}")]):
         directory = path.parent
         top = directory if directory.parent == results else directory.parent
-        if not is_abandoned(top):
+        if directory.is_symlink() or top.is_symlink() or not is_abandoned(top):
             continue
         try:
             record = load(directory)

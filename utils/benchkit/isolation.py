@@ -16,8 +16,8 @@ from types import TracebackType
 
 _UTILS = Path(__file__).resolve().parents[1]
 _OWN_PYTHON = _UTILS.parent / ".venv" / "bin" / "python"
-_NEEDED = "pydantic"
-"""A package of the toolkit's environment that hardly any other Python has."""
+_NEEDED = ("numpy", "psutil", "pydantic", "rich", "scipy", "supervisor", "yaml")
+"""Packages of the toolkit's environment; a Python that has some of them is not one that has all."""
 
 _INTERRUPTED, _USAGE = 130, 2  # as in benchkit.errors, which is not imported yet
 
@@ -32,7 +32,7 @@ def begin() -> None:
         return
     sys.excepthook = _no_regression
     python = sys.executable
-    if importlib.util.find_spec(_NEEDED) is None:
+    if any(importlib.util.find_spec(name) is None for name in _NEEDED):
         python = str(_OWN_PYTHON)
         if not _OWN_PYTHON.exists() or Path(sys.prefix) == _OWN_PYTHON.parents[1]:
             sys.stderr.write(
