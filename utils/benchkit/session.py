@@ -122,12 +122,7 @@ class Session:
     def open(self) -> list[str]:
         """Check everything that can be checked before anything is started."""
         settings = self._settings = from_arguments(self._arguments)
-        hey = find_hey(settings)
-        check_limits(settings.config.performance.default_concurrency)
-        take_machine()
-        check_writable(settings.results_dir)
-        end_killed_runs(settings.results_dir, say)
-        return opened(settings, hey)
+        return opened(settings)
 
     def plan(self) -> list[str]:
         """Resolve the cases for this target, write plan.json, and say how long it will take."""
@@ -257,11 +252,22 @@ def make_plan(
     )
 
 
-def opened(settings: Settings, hey: str) -> list[str]:
-    """The answer to ``open``: whether there is a report, and the load generator's program.
+def opened(settings: Settings) -> list[str]:
+    """Check what every kind of run needs, and take the machine for this one.
 
-    The shell learns the program here, before anything that a gateway says was heard, and starts no other one.
+    Returns:
+        The answer to ``open``: whether there is a report, and the load generator's program. The shell learns the
+        program here, before anything that a gateway says was heard, and starts no other one.
+
+    Raises:
+        UserError: the load generator is missing, a limit of the system is too low, another run measures, or the
+            results cannot be written.
     """
+    hey = find_hey(settings)
+    check_limits(settings.config.performance.default_concurrency)
+    take_machine()
+    check_writable(settings.results_dir)
+    end_killed_runs(settings.results_dir, say)
     return ["ok", "true" if settings.config.reporting.generate else "false", str(Path(hey).absolute())]
 
 

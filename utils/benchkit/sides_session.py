@@ -25,21 +25,17 @@ from pathlib import Path
 from benchkit.connection import Connection, connect
 from benchkit.errors import UserError
 from benchkit.gateway.counters import ServerCounters
-from benchkit.killed import end_killed_runs
-from benchkit.limits import check_limits
 from benchkit.load.arguments_file import remove_arguments
 from benchkit.load.collect import collect
 from benchkit.load.driver import WARM_UP, Driver, Step, write_bodies
 from benchkit.load.hey_program import find_hey
 from benchkit.load.plan import plan_cases
 from benchkit.load.progress import Estimate, Progress, span
-from benchkit.lock import take_machine
 from benchkit.machine import describe_machine
 from benchkit.model import NO_OTHER_SIDE, Plan, PlannedCase, Run, SideOfRun
 from benchkit.run_owner import write_owner
 from benchkit.session import (
     MAX_TOKEN_NEED_S,
-    check_writable,
     make_plan,
     new_run_dir,
     opened,
@@ -137,16 +133,12 @@ class SidesSession:
     def open(self) -> list[str]:
         """Check everything that can be checked before anything is started."""
         settings = self._settings = _paired_settings(from_arguments(self._arguments))
-        hey = find_hey(settings)
-        check_limits(settings.config.performance.default_concurrency)
-        take_machine()
-        check_writable(settings.results_dir)
-        end_killed_runs(settings.results_dir, say)
+        answer = opened(settings)
         root = default_place().sides
         self._sides = resolve(_wanted(self._arguments, settings), settings, root, is_free=port_is_free)
         save(self._arguments.sides_file, self._sides, mode=0o600)
         self._looks = looks(settings.config.paired.blocks, len(self._sides.sides))
-        return opened(settings, hey)
+        return answer
 
     def installs(self) -> list[str]:
         """What has to be installed: release and source of each gateway that is started, one of both empty."""
