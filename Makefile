@@ -1,22 +1,48 @@
 # Every entry point of the toolkit. `make` alone explains them.
 #
 # A setting goes behind the target: make test PROFILE=medium GATEWAY_URL=http://127.0.0.1:4444
+# A password goes in front of make, where no list of processes shows it: GATEWAY_PASSWORD=… make test
 # make itself turns every failure into its own 2; the run's own exit code stands in its last line and in run.json.
 
 SHELL := /bin/bash
+.SHELLFLAGS := -p -c
 .DEFAULT_GOAL := help
 .SUFFIXES:
+.NOTPARALLEL:
 
+# Settings of one target count only behind it: PORT, RUN or FILE of the environment are somebody else's.
+ARGS :=
+BASE :=
+CASE := tools/list_limit_50
+ENV_FILE := .env.example
+FILE :=
+FROM :=
+HEAD :=
+NAME :=
+PORT := 8099
+RATE :=
+RELEASES :=
+REQUESTS :=
+RUN := results/latest
+RUNS := 5
+TO :=
+TUNE :=
+
+# Settings of the toolkit may stand in the environment as well.
 PROFILE ?= light
-RUN ?= results/latest
-CASE ?= tools/list_limit_50
-BASELINE ?= $(PROFILE)
-RUNS ?= 5
-PORT ?= 8099
-ENV_FILE ?= .env.example
+BASELINE := $(PROFILE)
 export PROFILE
 
-PYTHON := .venv/bin/python
+# What stands behind a target arrives as it was typed, also with a $.
+SETTINGS := $(filter GATEWAY GATEWAY_% PERF_% PROFILE SCENARIOS RESULTS_DIR BASELINES_DIR,$(.VARIABLES))
+$(foreach name,$(SETTINGS),$(if $(filter command,$(firstword $(origin $(name)))),$(eval override export $(name) := $$(value $(name)))))
+
+FLAGS := $(filter-out --%,$(firstword -$(MAKEFLAGS)))
+ifneq (,$(findstring i,$(FLAGS))$(findstring e,$(FLAGS)))
+$(error make -i would hide that a run failed, and make -e takes settings from any variable: leave it out (MAKEFLAGS))
+endif
+
+PYTHON := .venv/bin/python -Es
 SHELL_FILES := $(wildcard run-*.sh scenarios/*.sh utils/*.sh utils/lib/*.sh) .ci/run
 SHELL_TESTS := $(wildcard tests/shell/*.bash tests/shell/*.bats)
 PYTHON_FILES := utils servers benchmarks tests

@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/usr/bin/env -S bash -p
 # Measure gateways side by side, block by block, and say what changed between them.
 #
 # usage: ./run-advanced.sh --base SPEC --head SPEC [option...]      is the head slower than the base?
@@ -7,8 +7,9 @@
 #
 #   SPEC                             a release on PyPI (1.0.6; it gets the packages of its time), a wheel, a checkout of
 #                                    the gateway, or the address of one that runs (http://127.0.0.1:4444)
-#   --base-env KEY=VALUE             a setting of the base's gateway; may be repeated
-#   --head-env KEY=VALUE             the same for the head's
+#   --base-env KEY=VALUE|KEY         a setting of the base's gateway; may be repeated. Of a KEY alone, the environment has
+#                                    the value: a secret then stands in no process list
+#   --head-env KEY=VALUE|KEY         the same for the head's
 #   --blocks K                       paired measurements (paired.blocks of config.yaml: 8), at least 5. It ends earlier
 #                                    when everything is decided; what is undecided gets up to twice as many
 #   --rounds N                       measurements of each case within a block, the sides in turns (paired.rounds: 3)
@@ -26,13 +27,14 @@
 #
 # exit: 0 no regression; 1 the head is slower; 2 usage, configuration or a service that is not there; 3 measurement
 #       invalid; 4 undecided, with --fail-on-inconclusive; 130, 143 interrupted
-set -euo pipefail
+set -euo pipefail +o posix
 shopt -s inherit_errexit 2>/dev/null || true
 
+SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also through a link
 # shellcheck source=utils/lib/load.sh
-. "$(dirname "${BASH_SOURCE[0]}")/utils/lib/load.sh"
+. "$(dirname -- "$SELF")/utils/lib/load.sh" || exit 2
 # shellcheck source=utils/lib/sides.sh
-. "$LOAD_ROOT/utils/lib/sides.sh"
+. "$LOAD_ROOT/utils/lib/sides.sh" || exit 2
 
 main() {
   sides::main "${BASH_SOURCE[0]}" "$@"

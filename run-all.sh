@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/usr/bin/env -S bash -p
 # Measure under several load profiles, one after the other, each held against its baseline; then one report over all.
 #
 # usage: ./run-all.sh [option...]
@@ -19,11 +19,12 @@
 # exit: the worst of the profiles': 1 regression; 2 usage, configuration, or a profile that could not be measured;
 #       3 measurement invalid; 0 passed. A regression is proven whatever another profile shows, so it stands before 2.
 #       130, 143 interrupted
-set -euo pipefail
+set -euo pipefail +o posix
 shopt -s inherit_errexit 2>/dev/null || true
 
+SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also through a link
 # shellcheck source=utils/lib/load.sh
-. "$(dirname "${BASH_SOURCE[0]}")/utils/lib/load.sh"
+. "$(dirname -- "$SELF")/utils/lib/load.sh" || exit 2
 
 ALL_PROFILES=''
 ALL_RESUME=false
@@ -122,9 +123,22 @@ all::end() {
   printf '%s\n' "$summary"
   ALL_REASON=${summary%%$'\n'*}
   ALL_REASON=${ALL_REASON#*: }
-  ALL_ENDED=true
+  [ -z "$summary" ] || ALL_ENDED=true
   all::report
   return "$code"
+}
+
+# all::is_regression: does a comparison of one of its runs stand written, and call it a regression?
+all::is_regression() {
+  local file run
+  [ "$ALL_ENDED" = true ] || return 1
+  for file in "${ALL_DIR%/*}"/*/comparison.json; do
+    run=${file%/*}
+    if grep -qF "\"run\": \"${run##*/}\"" "$ALL_DIR/all.json" && load::says_regression "$file"; then
+      return 0
+    fi
+  done
+  return 1
 }
 
 # all::report: the page over all profiles, of what there is.
@@ -153,16 +167,17 @@ all::last_line() {
 
 main() {
   local code=0
-  all::flags "$@"
-  [ -x "$PERF_PYTHON" ] || log::die 2 "$PERF_PYTHON: the toolkit's environment is not there; run make setup"
   cleanup::install
+  all::flags "$@"
+  load::check_machine
+  CLEANUP_PROOF=all::is_regression
   # A run stops its load, collects what there is, and stops its stack.
   CLEANUP_PATIENCE=1200
   cleanup::push all::last_line
   cleanup::push load::remove_tmp
   cleanup::push all::index
   cleanup::push all::mark_stopped
-  LOAD_TMP=$(mktemp -d "${TMPDIR:-/tmp}/perf_test.$$.XXXXXX")
+  load::make_tmp
   all::begin
   all::measure
   all::end || code=$?

@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/usr/bin/env -S bash -p
 # Run scenarios under a load profile, hold the run against its baseline, and write the report.
 #
 # usage: ./run-configurable.sh [option...]
@@ -16,11 +16,12 @@
 #
 # exit: 0 passed (first run: saved as baseline); 1 regression; 2 usage, configuration or a service that is not there;
 #       3 measurement invalid: at least one case's work did not happen; 130, 143 interrupted
-set -euo pipefail
+set -euo pipefail +o posix
 shopt -s inherit_errexit 2>/dev/null || true
 
+SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also through a link
 # shellcheck source=utils/lib/load.sh
-. "$(dirname "${BASH_SOURCE[0]}")/utils/lib/load.sh"
+. "$(dirname -- "$SELF")/utils/lib/load.sh" || exit 2
 
 main() {
   load::main "${BASH_SOURCE[0]}" "$@"

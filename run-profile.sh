@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/usr/bin/env -S bash -p
 # Say where the gateway's time goes: sample it with py-spy while one case runs, and write a page with a flame graph, the
 # shares of middleware, database, serialization …, and what was on the stack when the slowest requests waited.
 #
@@ -18,13 +18,14 @@
 #
 # exit: 0 written; 2 usage, configuration, a service that is not there, or a gateway that cannot be sampled; 3 measurement
 #       invalid: the case's work did not happen; 130, 143 interrupted: what was sampled is kept and marked
-set -euo pipefail
+set -euo pipefail +o posix
 shopt -s inherit_errexit 2>/dev/null || true
 
+SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also through a link
 # shellcheck source=utils/lib/load.sh
-. "$(dirname "${BASH_SOURCE[0]}")/utils/lib/load.sh"
+. "$(dirname -- "$SELF")/utils/lib/load.sh" || exit 2
 # shellcheck source=utils/lib/profile.sh
-. "$LOAD_ROOT/utils/lib/profile.sh"
+. "$LOAD_ROOT/utils/lib/profile.sh" || exit 2
 
 main() {
   profile::main "${BASH_SOURCE[0]}" "$@"

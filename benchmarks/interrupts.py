@@ -30,12 +30,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+import requests
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "e2e"))
 
@@ -146,9 +146,8 @@ def left_on(url: str) -> list[str]:
     """The ids of what a run made on the stand-in gateway and did not remove."""
     found = []
     for kind in ("servers", "prompts"):
-        request = urllib.request.Request(f"{url}/{kind}", headers={"Authorization": "Bearer x"})
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            found += [str(row["id"]) for row in json.load(answer)]
+        answer = requests.get(f"{url}/{kind}", headers={"Authorization": "Bearer x"}, timeout=5)
+        found += [str(row["id"]) for row in answer.json()]
     return found
 
 

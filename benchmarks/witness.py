@@ -33,9 +33,10 @@ from statistics import median
 import numpy as np
 from run_directory import CASE, SCENARIO, collect, rows_file, write_iteration, write_plan
 
+from benchkit.load.hey_program import find_hey
+
 # pylint: disable=wrong-import-order  # run_directory makes it findable
 from benchkit.model import Figures, RawPart, Run
-from benchkit.session import find_hey
 from benchkit.settings import load_settings
 from benchkit.store import load
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/usr/bin/env -S bash -p
 # Tools, resources and prompts at once, weighted, spread over all MCP servers.
 #
 # usage: scenarios/mixed-workload.sh [option...]
@@ -14,11 +14,12 @@
 #
 # exit: 0 passed; 1 regression; 2 usage, configuration or a service that is not there; 3 measurement invalid;
 #       130, 143 interrupted
-set -euo pipefail
+set -euo pipefail +o posix
 shopt -s inherit_errexit 2>/dev/null || true
 
+SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also through a link
 # shellcheck source=utils/lib/load.sh
-. "$(dirname "${BASH_SOURCE[0]}")/../utils/lib/load.sh"
+. "$(dirname -- "$SELF")/../utils/lib/load.sh" || exit 2
 
 main() {
   load::main "${BASH_SOURCE[0]}" "$@" --scenarios mixed

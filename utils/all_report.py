@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Write the report over several profiles: one HTML file that works offline.
 
   all_report.py results/all_2026-01-31-120000

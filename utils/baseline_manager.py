@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Save, show and compare baselines: what earlier runs of a profile measured, in versions.
 
   baseline_manager.py save results/latest              add a run to the baseline of its profile

@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/usr/bin/env -S bash -p
 # Say whether a run against the gateway could be trusted: a line for each thing that it needs, with its state (ok,
 # missing, wrong), its name, and what was found or what to do. Changes nothing.
 #
@@ -16,19 +16,25 @@
 # PERF_PYTHON; NO_COLOR
 #
 # exit: 0 everything is ok; 2 something is not
-set -euo pipefail
+set -euo pipefail +o posix
 shopt -s inherit_errexit 2>/dev/null || true
 
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also through a link
+ROOT=$(CDPATH='' cd -- "$(dirname -- "$SELF")/.." && pwd -P) || exit 2
 # shellcheck source=utils/lib/log.sh
-. "$ROOT/utils/lib/log.sh"
+. "$ROOT/utils/lib/log.sh" || exit 2
+# shellcheck source=utils/lib/cleanup.sh
+. "$ROOT/utils/lib/cleanup.sh" || exit 2
+# shellcheck source=utils/lib/environment.sh
+. "$ROOT/utils/lib/environment.sh" || exit 2
 
 usage() {
   sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 }
 
 main() {
-  local python=${PERF_PYTHON:-$ROOT/.venv/bin/python} arguments=()
+  local arguments=()
+  cleanup::install
   while [ $# -gt 0 ]; do
     case $1 in
       -h | --help)
@@ -44,8 +50,9 @@ main() {
     esac
     shift
   done
-  command -v "$python" >/dev/null || log::die 2 "$python: there is no such program; make setup installs it"
-  "$python" "$ROOT/utils/gateway.py" check ${arguments[@]+"${arguments[@]}"}
+  PERF_PYTHON=${PERF_PYTHON:-$ROOT/.venv/bin/python}
+  command -v "$PERF_PYTHON" >/dev/null || log::die 2 "$PERF_PYTHON: there is no such program; make setup installs it"
+  (environment::python gateway.py check ${arguments[@]+"${arguments[@]}"})
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then

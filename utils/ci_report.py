@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Say a run's verdict in the formats that CI systems read.
 
   ci_report.py results/latest                       everything below (--format all)

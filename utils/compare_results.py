@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Hold a run against a baseline, or a gateway against another: what got worse, what got better, what can't be told.
 
   compare_results.py results/latest                          against the baseline of the run's profile

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Check that the gateway's fixed bugs stay fixed, without load, for any release from 0.7.0 on.
 
   conformance.py                         the gateway at GATEWAY_URL, or the toolkit's own stack where it runs there
@@ -47,9 +47,10 @@ from benchkit.gateway.conformance import (
     check_quiet,
     check_teams,
 )
-from benchkit.gateway.counters import OWN_LAG_S
+from benchkit.gateway.counters import lag_of
 from benchkit.gateway.target import read_version
 from benchkit.model import SidesDocument
+from benchkit.plain import printable
 from benchkit.settings import load_settings
 from benchkit.stack.state import default_place, read_state
 
@@ -111,7 +112,7 @@ def _findings(
     if own is not None:
         log = default_place().logs / "gateway.log"
         yield check_quiet(gateway, user.token, lambda: _size(log), own.mint.environment.get("LOG_LEVEL", "INFO"))
-    lag_s = OWN_LAG_S if own is not None else _METRICS_LAG_S
+    lag_s = lag_of(own.mint.environment) if own is not None else _METRICS_LAG_S
     yield from check_teams(gateway, user, signer, _warn, timeout_s=options.timeout, lag_s=lag_s)
     yield check_logging(_measured_percent(options.tune), limit_percent)
 
@@ -160,7 +161,7 @@ def _line(finding: Finding) -> str:
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb":
         colours = {Conclusion.OK: 32, Conclusion.FAILED: 31, Conclusion.NOT_APPLICABLE: 33}
         state = f"\033[{colours[finding.conclusion]}m{state}\033[0m"
-    return f"{state} {finding.name:<40} {finding.text}"
+    return f"{state} {finding.name:<40} {printable(finding.text)}"
 
 
 def _positive(text: str) -> float:

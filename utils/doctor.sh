@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/usr/bin/env -S bash -p
 # Say what this machine has of what the toolkit needs, what is missing, and how to get it. Changes nothing.
 #
 # usage: utils/doctor.sh
@@ -9,14 +9,17 @@
 # environment: GATEWAY_VERSION, GATEWAY_DEPENDENCIES_DATE, PERF_HEY as for utils/setup.sh; NO_COLOR
 #
 # exit: 0 everything that is needed is there; 2 something is not
-set -euo pipefail
+set -euo pipefail +o posix
 shopt -s inherit_errexit 2>/dev/null || true
 
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also through a link
+ROOT=$(CDPATH='' cd -- "$(dirname -- "$SELF")/.." && pwd -P) || exit 2
 # shellcheck source=utils/lib/log.sh
-. "$ROOT/utils/lib/log.sh"
+. "$ROOT/utils/lib/log.sh" || exit 2
+# shellcheck source=utils/lib/cleanup.sh
+. "$ROOT/utils/lib/cleanup.sh" || exit 2
 # shellcheck source=utils/lib/tools.sh
-. "$ROOT/utils/lib/tools.sh"
+. "$ROOT/utils/lib/tools.sh" || exit 2
 
 # The heavy profile opens 200 connections. A gateway holds one to each client and may hold one to an MCP server for
 # each, beside its own files.
@@ -155,6 +158,7 @@ check_machine() {
 }
 
 main() {
+  cleanup::install
   case ${1:-} in
     '') ;;
     -h | --help)

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Speak to the gateway at GATEWAY_URL (service.base_url of config.yaml): token, checks, registration.
 
   gateway.py login [--renew]            keep a token that the gateway takes; say until when, on stderr
@@ -27,6 +27,7 @@ from datetime import datetime
 
 from benchkit import store
 from benchkit.connection import own_stack
+from benchkit.disclosure import address_problem
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.gateway import checks
 from benchkit.gateway.access import access_for, enter, is_own
@@ -36,6 +37,7 @@ from benchkit.gateway.client import Gateway, NobodyThereError
 from benchkit.gateway.login import Session
 from benchkit.gateway.registration import create_fixtures, register, remove_fixtures, unregister
 from benchkit.gateway.target import describe_target, read_version
+from benchkit.plain import printable
 from benchkit.settings import Settings, load_settings
 from benchkit.stack.state import StackState, read_state
 
@@ -165,7 +167,7 @@ def _line(check: Check) -> str:
     state = f"{check.state:<8}"
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb":
         state = f"\033[{32 if check.state == State.OK else 31}m{state}\033[0m"
-    return f"{state} {check.name:<20} {check.text}"
+    return f"{state} {check.name:<20} {printable(check.text)}"
 
 
 def _info(_options: argparse.Namespace, settings: Settings, stack: StackState | None) -> ExitCode:
@@ -215,8 +217,10 @@ def _known_names(stack: StackState | None, gateway: Gateway) -> Sequence[str]:
 
 def _server(text: str) -> tuple[str, str]:
     name, separator, url = text.partition("=")
-    if not (name and separator and url.startswith(("http://", "https://"))):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=URL, like time1=http://127.0.0.1:9101/mcp")
+    if not (name and separator and "://" not in name):
+        raise argparse.ArgumentTypeError("each must be NAME=URL, like time1=http://127.0.0.1:9101/mcp")
+    if problem := address_problem(url):
+        raise argparse.ArgumentTypeError(f"the address of {name} {problem}")
     return name, url
 
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Say between which two releases each case changed, and by how much.
 
   history_report.py results/history_2026-01-31-120000

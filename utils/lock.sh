@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/usr/bin/env -S bash -p
 # Resolve the dependencies in pyproject.toml into requirements.lock and requirements-dev.lock, with hashes and without
 # download addresses.
 #
@@ -6,15 +6,18 @@
 #        utils/lock.sh --upgrade   take the newest releases that fit
 #        utils/lock.sh --check     change nothing; say whether the locks belong to pyproject.toml
 #
-# exit: 0 done, or up to date; 1 --check found a lock that is out of date; 2 it could not be done, and why
-set -euo pipefail
+# exit: 0 done, or up to date; 2 --check found a lock that is out of date, or it could not be done, and why
+set -euo pipefail +o posix
 shopt -s inherit_errexit 2>/dev/null || true
 
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also through a link
+ROOT=$(CDPATH='' cd -- "$(dirname -- "$SELF")/.." && pwd -P) || exit 2
 # shellcheck source=utils/lib/log.sh
-. "$ROOT/utils/lib/log.sh"
+. "$ROOT/utils/lib/log.sh" || exit 2
+# shellcheck source=utils/lib/cleanup.sh
+. "$ROOT/utils/lib/cleanup.sh" || exit 2
 # shellcheck source=utils/lib/tools.sh
-. "$ROOT/utils/lib/tools.sh"
+. "$ROOT/utils/lib/tools.sh" || exit 2
 
 usage() {
   sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
@@ -39,8 +42,13 @@ compile() {
 
 new='' # the locks as they should be
 
+remove_new() {
+  rm -rf "$new"
+}
+
 main() {
   local mode=write options=() compiler uv lock stale=()
+  cleanup::install
   case ${1:-} in
     '') ;;
     --check) mode=check ;;
@@ -60,7 +68,7 @@ main() {
   fi
   compiler+=(pip compile --quiet --universal --python-version "$TOOLS_PYTHON_MINIMUM" --generate-hashes
     --no-annotate --custom-compile-command utils/lock.sh)
-  trap 'rm -rf "$new"' EXIT
+  cleanup::push remove_new
   new=$(mktemp -d "${TMPDIR:-/tmp}/lock.XXXXXX")
   if ! compile "$new" "${compiler[@]}" ${options[@]+"${options[@]}"}; then
     log::die 2 "the dependencies in pyproject.toml could not be resolved: $(grep -v '^hint:' "$new/log" | sed '/^[[:space:]]*$/d' | tail -n 1)"
@@ -69,7 +77,7 @@ main() {
     cmp -s "$new/$lock" "$ROOT/$lock" || stale+=("$lock")
   done
   if [ "$mode" = check ] && [ ${#stale[@]} -gt 0 ]; then
-    log::die 1 "${stale[*]} out of date with pyproject.toml: run utils/lock.sh and commit what it writes"
+    log::die 2 "${stale[*]} out of date with pyproject.toml: run utils/lock.sh and commit what it writes"
   fi
   for lock in ${stale[@]+"${stale[@]}"}; do
     cp "$new/$lock" "$ROOT/$lock.new"

@@ -2,10 +2,10 @@
 
 The shell writes a line to standard input, the answer comes on standard output in fields that end with a NUL:
 
-  open            ok REPORT          true or false: reporting.generate
+  open            ok REPORT HEY      true or false: reporting.generate; the load generator's program
   installs        ok N (RELEASE SOURCE)...   several gateways: what has to be installed, one of both is empty
   plan            ok DIR             the run's directory; plan.json is in it
-  next            run N (OUTPUT COUNT ARGUMENT...)... | end
+  next            run N | end        N load processes, whose arguments stand in .load/1.args … of the run's directory
                   restart            several gateways: all are to be started anew; then comes `restarted`
   done CODE...    ok                 the exit codes of the N processes
   restarted       ok
@@ -36,6 +36,8 @@ class _TerminatedError(BaseException):
 
 
 def _reply(fields: list[str]) -> None:
+    if any("\0" in field for field in fields):
+        raise UserError("an answer to the shell holds a NUL, so it would be read as another one")
     sys.stdout.write("".join(f"{field}\0" for field in fields))
     sys.stdout.flush()
 
@@ -66,7 +68,7 @@ def main() -> ExitCode:
     parser.add_argument("--owner", type=int, default=os.getppid(), help="pid of the shell that leads the run")
     parser.add_argument("--sides-file", type=Path, metavar="FILE", help="several gateways: takes where each one lies")
     parser.add_argument("--side", action="append", default=[], metavar="LABEL=SPEC", help="one of several gateways")
-    parser.add_argument("--side-env", action="append", default=[], metavar="LABEL:KEY=VALUE", help="a setting of it")
+    parser.add_argument("--side-env-file", type=Path, metavar="FILE", help="their settings: LABEL:KEY=VALUE and a NUL")
     parser.add_argument(
         "--tune", metavar="SPEC", help="one gateway with each setting of paired.tune; empty: the usual one"
     )

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Record how much runs of one unchanged gateway differ on this machine, and show what that allows to see.
 
   noise.py record RUN_DIR...       at least three runs of one load, with nothing changed between them

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Write where the gateway's time went: profile.json and profile.html of a directory of ./run-profile.sh.
 
   profile_report.py results/profile_2026-01-31-120000

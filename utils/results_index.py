@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Write results/index.html: all runs, the newest first, each with its verdict and a link to its report.
 
 Runs that were killed are marked first, and what they left on gateways is named. Only what changed since the last time

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """The state of a run over several profiles, for run-all.sh, which starts the runs.
 
   begin PROFILES        check the settings of each profile, make results/all_…/all.json, say how long it will take
@@ -45,6 +45,7 @@ from benchkit.all_runs import (
 from benchkit.errors import ExitCode, UserError, os_reason, run_program
 from benchkit.lock import take_machine
 from benchkit.model import AllRuns, ProfileState
+from benchkit.plain import printable
 from benchkit.run_owner import write_owner
 from benchkit.settings import FLAGS, Settings, add_arguments, load_settings
 from benchkit.verdict.history import read_history
@@ -222,7 +223,7 @@ def _save(directory: Path, document: AllRuns) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,9 +1,10 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Serve the reports below the results' directory on 127.0.0.1, until Ctrl-C. Nothing can be changed through it.
 
-Only files are answered: a directory leads to its index.html or report.html, none is listed. What begins with a dot,
-and what lies outside, also behind a link, is not there. A request by another name than 127.0.0.1 or localhost is
-refused, so that no page of the network can read the reports through the browser.
+Only who knows the address that is printed gets an answer: it begins with a random path, for every user of this machine
+can connect to 127.0.0.1. Only files are answered: a directory leads to its index.html or report.html, none is listed.
+What begins with a dot, and what lies outside, also behind a link, is not there. A request by another name than
+127.0.0.1 or localhost is refused, so that no page of the network can read the reports through the browser.
 
 exit: 2 the port is taken, or there are no results; 130, 143 interrupted
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import secrets
 import shutil
 import signal
 import stat
@@ -22,7 +24,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import FrameType
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from benchkit.errors import ExitCode, UserError, os_reason, run_program
 from benchkit.settings import load_settings
@@ -48,15 +50,16 @@ HEADERS = {
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers GET and HEAD with files below ``root``, which is resolved."""
+    """Answers GET and HEAD with files below ``root``, which is resolved, under the path ``/KEY/``."""
 
     protocol_version = "HTTP/1.1"
     timeout = 30
     server_version = "reports"
     sys_version = ""
 
-    def __init__(self, root: Path, *arguments: object) -> None:
+    def __init__(self, root: Path, key: str, *arguments: object) -> None:
         self._root = root
+        self._prefix = f"/{key}"
         super().__init__(*arguments)  # type: ignore[arg-type]  # the server's own, passed on
 
     def do_GET(self) -> None:  # pylint: disable=invalid-name  # the base class looks for it
@@ -71,13 +74,15 @@ class Handler(BaseHTTPRequestHandler):
         if not self._is_asked_here():
             self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
             return
-        path = urlsplit(self.path).path
-        found = find(self._root, path)
+        path = self.path.partition("?")[0]
+        given, asked = path[: len(self._prefix)], path[len(self._prefix) :]
+        known = secrets.compare_digest(given.encode(), self._prefix.encode())
+        found = find(self._root, asked or "/") if known else None
         if found is None:
             self.send_error(HTTPStatus.NOT_FOUND)
         elif isinstance(found, str):
             self.send_response(HTTPStatus.FOUND)
-            self.send_header("Location", found)
+            self.send_header("Location", f"{self._prefix}{found}")
             self.send_header("Content-Length", "0")
             self.end_headers()
         else:
@@ -171,8 +176,9 @@ def main() -> ExitCode:
         raise UserError(f"{root}: there is no such directory; runs are written there")
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _terminate)
-    with _listen(options.port, root) as server:
-        print(f"reports: http://{HOST}:{server.server_port}/ (Ctrl-C ends it)", flush=True)
+    key = secrets.token_urlsafe(16)
+    with _listen(options.port, root, key) as server:
+        print(f"reports: http://{HOST}:{server.server_port}/{key}/ (Ctrl-C ends it)", flush=True)
         try:
             server.serve_forever()
         except (KeyboardInterrupt, SystemExit) as end:
@@ -181,11 +187,11 @@ def main() -> ExitCode:
     return ExitCode.OK
 
 
-def _listen(port: str, root: Path) -> Server:
+def _listen(port: str, root: Path, key: str) -> Server:
     if not port.isdecimal() or int(port) > 65535:
         raise UserError(f"PORT={port}: must be a port, like 8099")
     try:
-        return Server((HOST, int(port)), partial(Handler, root))
+        return Server((HOST, int(port)), partial(Handler, root, key))
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise UserError(f"port {port} is taken: take another one, make serve-reports PORT=8100") from error

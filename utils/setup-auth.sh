@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/usr/bin/env -S bash -p
 # Log in at the gateway and keep the token; says for whom, until when and where on stderr. A kept token that the gateway
 # still takes is used again.
 #
@@ -14,19 +14,25 @@
 # that keeps the token, mode 0600; not used when it is a link, somebody else's, or open to others), PERF_PYTHON
 #
 # exit: 0 there is a token that the gateway takes, or it needs none; 2 there is not
-set -euo pipefail
+set -euo pipefail +o posix
 shopt -s inherit_errexit 2>/dev/null || true
 
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also through a link
+ROOT=$(CDPATH='' cd -- "$(dirname -- "$SELF")/.." && pwd -P) || exit 2
 # shellcheck source=utils/lib/log.sh
-. "$ROOT/utils/lib/log.sh"
+. "$ROOT/utils/lib/log.sh" || exit 2
+# shellcheck source=utils/lib/cleanup.sh
+. "$ROOT/utils/lib/cleanup.sh" || exit 2
+# shellcheck source=utils/lib/environment.sh
+. "$ROOT/utils/lib/environment.sh" || exit 2
 
 usage() {
   sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 }
 
 main() {
-  local python=${PERF_PYTHON:-$ROOT/.venv/bin/python} output='' renew=() url=()
+  local output='' renew=() url=()
+  cleanup::install
   while [ $# -gt 0 ]; do
     case $1 in
       -h | --help)
@@ -45,12 +51,13 @@ main() {
     esac
     shift
   done
-  command -v "$python" >/dev/null || log::die 2 "$python: there is no such program; make setup installs it"
+  PERF_PYTHON=${PERF_PYTHON:-$ROOT/.venv/bin/python}
+  command -v "$PERF_PYTHON" >/dev/null || log::die 2 "$PERF_PYTHON: there is no such program; make setup installs it"
   case $output in
-    token) "$python" "$ROOT/utils/gateway.py" token ${renew[@]+"${renew[@]}"} ${url[@]+"${url[@]}"} ;;
-    *) "$python" "$ROOT/utils/gateway.py" login ${renew[@]+"${renew[@]}"} ${url[@]+"${url[@]}"} ;;
+    token) (environment::python gateway.py token ${renew[@]+"${renew[@]}"} ${url[@]+"${url[@]}"}) ;;
+    *) (environment::python gateway.py login ${renew[@]+"${renew[@]}"} ${url[@]+"${url[@]}"}) ;;
   esac
-  [ "$output" != env ] || "$python" "$ROOT/utils/gateway.py" env ${url[@]+"${url[@]}"}
+  [ "$output" != env ] || (environment::python gateway.py env ${url[@]+"${url[@]}"})
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then

@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/usr/bin/env -S bash -p
 # Install what the toolkit needs, below the checkout and nowhere else: no root, nothing in the system or in your home.
 #
 # usage: utils/setup.sh [PART...]         (without a PART: runtime gateway)
@@ -31,14 +31,17 @@
 #
 # exit: 0 everything asked for is there (Chart.js may be missing, with a warning); 2 something is not, and why;
 #       129, 130, 143 stopped by a closed terminal, Ctrl-C, TERM. Full logs: .tools/log/
-set -euo pipefail
+set -euo pipefail +o posix
 shopt -s inherit_errexit 2>/dev/null || true
 
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also through a link
+ROOT=$(CDPATH='' cd -- "$(dirname -- "$SELF")/.." && pwd -P) || exit 2
 # shellcheck source=utils/lib/log.sh
-. "$ROOT/utils/lib/log.sh"
+. "$ROOT/utils/lib/log.sh" || exit 2
+# shellcheck source=utils/lib/cleanup.sh
+. "$ROOT/utils/lib/cleanup.sh" || exit 2
 # shellcheck source=utils/lib/tools.sh
-. "$ROOT/utils/lib/tools.sh"
+. "$ROOT/utils/lib/tools.sh" || exit 2
 
 TOOLS=$ROOT/.tools
 LOCK=$TOOLS/.lock
@@ -606,13 +609,14 @@ needs_uv() {
 
 main() {
   local part uv=false result=0
+  cleanup::install
   read_arguments "$@"
   check_gateway_version
   find_missing
   if [ ${#missing[@]} -gt 0 ]; then
     { mkdir -p "$TOOLS/log" && [ -w "$TOOLS" ]; } 2>/dev/null \
       || log::die 2 "cannot write to $TOOLS: make the checkout writable for $(id -un)"
-    trap clean_up EXIT
+    cleanup::push clean_up
     trap 'on_signal HUP 129' HUP
     trap 'on_signal INT 130' INT
     trap 'on_signal TERM 143' TERM

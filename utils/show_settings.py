@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Show every setting, its value, and where that comes from: flag, environment, profile or config.yaml.
 
 show_settings.py                                   all of them (scenarios' cases stand in config.yaml)
@@ -12,8 +12,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from benchkit.disclosure import shown_setting
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.settings import SECRET_KEYS, Settings, add_arguments, from_arguments
+from benchkit.stack.topology import text_of
 
 
 def main() -> ExitCode:
@@ -48,6 +50,8 @@ def _flat(prefix: str, data: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         key = f"{prefix}{name}"
         if isinstance(value, dict) and value and all(isinstance(inner, str) for inner in value):
             yield from _flat(f"{key}.", value)
+        elif ".settings." in key:  # a gateway's environment variable
+            yield key, shown_setting(name, text_of(value))
         else:
             yield key, "(set)" if key in SECRET_KEYS and value else value
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Start and stop gateways that are measured side by side, as a file that utils/measure.py wrote names them.
 
   servers FILE      start the MCP servers that all of them share
@@ -23,6 +23,7 @@ from benchkit import store
 from benchkit.connection import register_servers
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.identity import ProcessIdentity
+from benchkit.plain import printable
 from benchkit.settings import Settings, add_arguments, from_arguments
 from benchkit.sides import Side, Sides, servers_settings, side_settings
 from benchkit.stack.interrupt import Interrupt
@@ -106,7 +107,7 @@ def _place(directory: str) -> Place:
 
 def _say(line: str) -> None:
     if not any(word in line for word in QUIET):
-        print(f"stack: {line}", file=sys.stderr, flush=True)
+        print(f"stack: {printable(line)}", file=sys.stderr, flush=True)
 
 
 def _side_caller(caller: Caller, side: Side, *, again: bool) -> Caller:

@@ -6,31 +6,31 @@ included), connect, DNS (0: part of connect), request write, response delay (to 
 event), status, offset. A request without an answer (refused, reset, timed out) leaves no row. An answer that begins
 with another event than --expect has status 0, which is not a success. Nothing is printed before the end, so INT and
 TERM leave no rows.
+
+With --stdin as the only argument, all arguments are read from standard input, one in each line: a token is not to stand
+in the list of processes.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
 import os
 import signal
-import socket
-import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
+from benchkit import http
 from benchkit.errors import ExitCode, UserError, run_program
 
 HEADER = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset"
 """hey's; it is repeated here so that this program need not load numpy."""
 
 UNEXPECTED_EVENT = 0
-MAX_LINE_BYTES = 65536
 _OK = 200
 
 
@@ -91,23 +91,22 @@ def _work(load: Load, requests: int) -> None:
 def _measure(target: Target, clock: float) -> str | None:
     """One request: its row, or ``None`` when there was no answer."""
     begin = time.perf_counter()
-    connection = _connection(target)
+    connection = http.Connection(target.url)
+    limits = connection.limits = http.Limits(target.timeout_s, http.MOST_EVENT_BYTES)
     try:
         connection.connect()
         connected = time.perf_counter()
-        stream = connection.sock
-        connection.request("GET", _path(target.url), headers=target.headers)
+        connection.request("GET", http.request_target(target.url), headers=target.headers)
         sent = time.perf_counter()
-        stream.settimeout(_left(target, begin))
-        answer = connection.getresponse()
-        answered = time.perf_counter()
-        status = answer.status
-        if status == _OK:
-            event = _first_event(answer, stream, target, begin)
-            if target.expect and event != target.expect:
-                status = UNEXPECTED_EVENT
-        end = time.perf_counter()
-    except (OSError, http.client.HTTPException, EOFError):
+        with connection.getresponse() as answer:
+            answered = time.perf_counter()
+            status = answer.status
+            if status == _OK:
+                event = first_event(http.event_lines(answer, limits))
+                if target.expect and event != target.expect:
+                    status = UNEXPECTED_EVENT
+            end = time.perf_counter()
+    except http.NO_ANSWER:
         return None
     finally:
         connection.close()
@@ -115,55 +114,14 @@ def _measure(target: Target, clock: float) -> str | None:
     return ",".join([*(f"{value:.4f}" for value in times), str(status), f"{begin - clock:.4f}"])
 
 
-def _connection(target: Target) -> http.client.HTTPConnection:
-    host = target.url.hostname or ""
-    if target.url.scheme == "https":
-        return http.client.HTTPSConnection(
-            host, target.url.port, timeout=target.timeout_s, context=ssl.create_default_context()
-        )
-    return http.client.HTTPConnection(host, target.url.port, timeout=target.timeout_s)
-
-
-def _path(url: SplitResult) -> str:
-    return (url.path or "/") + (f"?{url.query}" if url.query else "")
-
-
-def _left(target: Target, begin: float) -> float:
-    """Seconds that are left of the request's time.
-
-    Raises:
-        TimeoutError: none.
-    """
-    left = begin + target.timeout_s - time.perf_counter()
-    if left <= 0:
-        raise TimeoutError
-    return left
-
-
-def _first_event(answer: http.client.HTTPResponse, stream: socket.socket, target: Target, begin: float) -> str:
-    """The type of the first complete event.
-
-    Raises:
-        EOFError: the stream ended before one was complete.
-        TimeoutError: the request's time was over.
-    """
-    return first_event(_lines(answer, stream, target, begin))
-
-
-def _lines(answer: http.client.HTTPResponse, stream: socket.socket, target: Target, begin: float) -> Iterator[bytes]:
-    while True:
-        stream.settimeout(_left(target, begin))
-        line = answer.readline(MAX_LINE_BYTES)
-        if not line:
-            raise EOFError
-        yield line
-
-
-def first_event(lines: Iterator[bytes]) -> str:
+def first_event(lines: Iterable[bytes]) -> str:
     """The type of the first event that is dispatched, ``message`` where the stream names none.
 
     As in "Interpreting an event stream" of the HTML standard: an empty line ends an event; an event without data is not
     dispatched; a line that begins with a colon is a comment. Lines may end in LF or CR LF; a lone CR is not understood.
+
+    Raises:
+        EOFError: the stream ended before an event was complete.
     """
     kind, has_data = "", False
     for line in lines:
@@ -180,9 +138,9 @@ def first_event(lines: Iterator[bytes]) -> str:
 
 
 def _target(arguments: argparse.Namespace) -> Target:
-    url = urlsplit(arguments.url)
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise UserError(f"{arguments.url}: not an http:// or https:// address")
+    url = http.parse_address(arguments.url)
+    if url.scheme == "https":
+        http.trust()  # what is wrong with the certificates is said once, before the load
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"} | _headers(arguments.H)
     return Target(url, headers, arguments.expect, arguments.t)
 
@@ -198,6 +156,11 @@ def _headers(texts: Sequence[str]) -> dict[str, str]:
     return headers
 
 
+def _words(typed: list[str]) -> list[str]:
+    """The arguments: those that were typed, or the lines of standard input."""
+    return sys.stdin.buffer.read().decode("utf-8").split("\n")[:-1] if typed == ["--stdin"] else typed
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, default=200, metavar="N", help="requests (200)")
@@ -206,7 +169,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("-H", action="append", default=[], metavar="'NAME: VALUE'", help="a header; may be repeated")
     parser.add_argument("--expect", default="", metavar="EVENT", help="type of the first event; default: any")
     parser.add_argument("url", metavar="URL")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(_words(sys.argv[1:]))
     if not 1 <= arguments.c <= arguments.n:
         parser.error(f"-n {arguments.n} -c {arguments.c}: at least one worker, and no more workers than requests")
     if arguments.t <= 0:

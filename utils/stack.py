@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Start, show and stop the local stack: gateway, databases, cache and simulated MCP servers.
 
   up                start the stack and wait until it is ready; nothing happens when it is up already
@@ -26,6 +26,7 @@ from benchkit import store
 from benchkit.connection import register_servers
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.identity import ProcessIdentity
+from benchkit.plain import printable
 from benchkit.settings import Settings, add_arguments, from_arguments, load_settings
 from benchkit.stack.ensure import Ensured, ensure, read_owner, write_owner
 from benchkit.stack.interrupt import Interrupt
@@ -79,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _say(line: str) -> None:
-    print(f"stack: {line}", file=sys.stderr, flush=True)
+    print(f"stack: {printable(line)}", file=sys.stderr, flush=True)
 
 
 def _caller() -> Caller:

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Show the trend over stored runs: which run changed a case's level, and what slides slowly.
 
   trend.py                                             p50 and req/s of every case, over the newest 200 runs

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Say what each setting of the gateway is worth, and write it beside the settings.
 
   tune_report.py results/tune_2026-01-31-120000 [--env-file FILE]

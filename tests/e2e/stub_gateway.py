@@ -13,8 +13,13 @@ It knows just enough of the real one's API for a run of the scenario ``tools``. 
   slow            every answer of /rpc takes 3 s
   lost-tool       the tool get_system_time is not there
   delay-MS        every list takes so many milliseconds
+  no-record       its own metrics count nothing (DB_METRICS_RECORDING_ENABLED=false)
+  late-failures   its own metrics count 60 failures of earlier work while the load runs
+  reset           its own metrics fall to nothing while the load runs
   refuse-login    HTTP 401 for the password
   die             the process is gone after 150 requests
+  id:JSON         what it makes has this id (a text in JSON)
+  url:JSON        its MCP server has this address
 """
 
 from __future__ import annotations
@@ -57,6 +62,7 @@ class Stub(http.server.BaseHTTPRequestHandler):
     lock = threading.Lock()
     seen: ClassVar[dict[str, int]] = {}
     total = 0
+    executions = 0
     dropped = itertools.count(1)
     numbers = itertools.count(1)
     sent = b""
@@ -81,7 +87,7 @@ class Stub(http.server.BaseHTTPRequestHandler):
             self.answer({"detail": "Not authenticated"}, 401)
         elif self.fault == "rate-limit" and self.seen[key] > 100:
             self.answer({"detail": "Rate limit exceeded"}, 429)
-        elif path == "/rpc":
+        elif path == "/rpc" or (path.startswith("/servers/") and path.endswith("/mcp")):
             self.rpc(json.loads(body))
         elif path.endswith("/login"):
             self.answer({"access_token": TOKEN}, 401 if self.fault == "refuse-login" else 200)
@@ -101,6 +107,8 @@ class Stub(http.server.BaseHTTPRequestHandler):
         elif message["method"] == "tools/list":
             self.answer({"jsonrpc": "2.0", "id": 1, "result": {"tools": TOOLS}})
         else:
+            with self.lock:
+                type(self).executions += 1
             self.answer({"jsonrpc": "2.0", "id": 1, "result": {"isError": False, "content": ANSWER}})
 
     def listing(self, name: str, query: str) -> None:
@@ -113,6 +121,8 @@ class Stub(http.server.BaseHTTPRequestHandler):
             self.answer({"status": "healthy" if name == "health" else "ready"})
         elif bare and (name not in ("tools", "gateways") or self.path.startswith("/v1")):
             self.answer({"detail": "Not Found"}, 404)
+        elif name == "metrics" and self.fault in ("no-record", "late-failures", "reset"):
+            self.answer({"tools": self.metrics()})
         elif name == "tools":
             limit = next((int(word[6:]) for word in query.split("&") if word.startswith("limit=")), 50)
             known = TOOLS[1:] if self.fault == "lost-tool" else TOOLS
@@ -121,7 +131,9 @@ class Stub(http.server.BaseHTTPRequestHandler):
         elif self.command == "POST" and name in ("servers", "prompts"):
             self.answer(self.made(name))
         elif self.command == "POST":
-            self.answer({"id": "new", "name": name})
+            self.answer({"id": self.told("id", "new"), "name": name})
+        elif name == "gateways" and self.fault.startswith(("id:", "url:")):
+            self.answer({name: [{"id": "g1", "name": "time1", "url": self.told("url", "http://x/mcp")}]})
         elif self.command == "DELETE" and kind in LISTINGS:
             with self.lock:
                 LISTINGS[kind] = [row for row in LISTINGS[kind] if row["id"] != which]
@@ -135,12 +147,29 @@ class Stub(http.server.BaseHTTPRequestHandler):
         else:
             self.answer({"detail": "Not Found"}, 404)
 
+    def told(self, what: str, usual: str) -> str:
+        """A text that the fault gives, else the usual one."""
+        kind, _, text = self.fault.partition(":")
+        return str(json.loads(text)) if kind == what else usual
+
+    def metrics(self) -> dict[str, int]:
+        """What it claims to have executed."""
+        if self.fault == "no-record":
+            return {"successfulExecutions": 7, "failedExecutions": 0}
+        if self.fault == "reset":
+            return {"successfulExecutions": 900 if self.total == 0 else self.executions // 2, "failedExecutions": 0}
+        return {"successfulExecutions": self.executions, "failedExecutions": 60 if self.total > 50 else 0}
+
     def made(self, kind: str) -> dict[str, object]:
         """Remember what is made, as the real one does."""
         row = json.loads(self.sent)
         row = row.get(kind.removesuffix("s"), row)
         with self.lock:
-            made = {"id": f"id-{next(self.numbers)}", "name": row["name"], "description": row.get("description", "")}
+            made = {
+                "id": self.told("id", f"id-{next(self.numbers)}"),
+                "name": row["name"],
+                "description": row.get("description", ""),
+            }
             LISTINGS[kind].append(made)
         return made
 

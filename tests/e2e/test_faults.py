@@ -52,6 +52,25 @@ def test_a_good_gateway_passes_and_becomes_the_baseline(kit: Toolkit) -> None:
     assert left_behind(kit.place) == []
 
 
+@pytest.mark.parametrize(
+    ("fault", "warning"),
+    [
+        ("no-record", "it does not record them (DB_METRICS_RECORDING_ENABLED)"),
+        ("late-failures", "counts of earlier work arrived late"),
+        ("reset", "fell during the run"),
+    ],
+)
+def test_a_gateway_whose_own_counts_say_nothing_of_the_run_is_measured(kit: Toolkit, fault: str, warning: str) -> None:
+    kit.environ["PERF_WARMUP_REQUESTS"] = "0"
+    with stub_gateway(fault) as url:
+        done = kit.measure("--url", url)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in kit.document()["warnings"] if warning in line] != []
+    assert {kit.case(case)["validity"] for case in CALLS} == {"valid"}
+    counts = kit.document()["gateway_counts"]
+    assert [one for one in counts if min(one["succeeded"], one["failed"]) < 0] == []
+
+
 @pytest.mark.parametrize("fault", ["rpc-error", "bare"])
 def test_rpc_errors_with_200_are_no_throughput(kit: Toolkit, fault: str) -> None:
     with stub_gateway(fault) as url:
@@ -167,7 +186,7 @@ def test_a_payload_that_is_not_json(kit: Toolkit, tmp_path: Path) -> None:
     with stub_gateway("none") as url:
         done = kit.measure("--url", url)
     assert done.returncode == 2
-    assert f"{payloads}/convert_time.json: the payload is not JSON" in done.stderr
+    assert f"{payloads}/convert_time.json: the payload is damaged: not JSON at line 1" in done.stderr
 
 
 def test_a_full_disk_ends_the_run_with_a_clear_line(kit: Toolkit, tmp_path: Path) -> None:

@@ -162,6 +162,7 @@ has_hey() {
   stub hey "${1:-}" <<'END'
 [ $# -eq 0 ] || wrong "$@"
 echo "Usage: hey [options...] <url>" >&2
+echo "  -disable-redirects    Disable following of HTTP redirects" >&2
 exit 1
 END
 }

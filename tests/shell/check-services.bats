@@ -8,19 +8,20 @@ bats_require_minimum_version 1.5.0
 setup() {
   SOURCE=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
   CHECKOUT="$BATS_TEST_TMPDIR/a checkout"
-  CALLS=$BATS_TEST_TMPDIR/calls
-  export CALLS
+  PERF_CALLS=$BATS_TEST_TMPDIR/calls
+  export PERF_CALLS
   mkdir -p "$CHECKOUT/utils" "$CHECKOUT/.venv/bin"
   cp -R "$SOURCE/utils/check-services.sh" "$SOURCE/utils/lib" "$CHECKOUT/utils/"
-  : >"$CALLS"
+  : >"$PERF_CALLS"
   cat >"$CHECKOUT/.venv/bin/python" <<'STUB'
 #!/usr/bin/env bash
-printf '[%s]' "$@" >>"$CALLS"
+shift # -Es
+printf '[%s]' "$@" >>"$PERF_CALLS"
 echo "ok       gateway"
-exit "${STATUS:-0}"
+exit "${PERF_STATUS:-0}"
 STUB
   chmod +x "$CHECKOUT/.venv/bin/python"
-  unset PERF_PYTHON STATUS LOG_LEVEL
+  unset PERF_PYTHON PERF_STATUS LOG_LEVEL
   cd "$BATS_TEST_TMPDIR" || return
 }
 
@@ -35,24 +36,24 @@ run_check() {
   for name in gateway token database cache "MCP servers" "rate limiting" catalogue; do
     grep -q "^  $name " <<<"$output"
   done
-  [ ! -s "$CALLS" ]
+  [ ! -s "$PERF_CALLS" ]
 }
 
 @test "the lines go to stdout, everything ok is 0" {
   run_check
   [ "$status" -eq 0 ]
   [ "$output" = "ok       gateway" ]
-  [ "$(cat "$CALLS")" = "[$CHECKOUT/utils/gateway.py][check]" ]
+  [ "$(cat "$PERF_CALLS")" = "[$CHECKOUT/utils/gateway.py][check]" ]
 }
 
 @test "what is not ok is 2" {
-  STATUS=2 run_check
+  PERF_STATUS=2 run_check
   [ "$status" -eq 2 ]
 }
 
 @test "address, profile and scenarios are passed on" {
   run_check --url "http://a b:1" --scenarios tools,prompts --profile heavy
-  [ "$(cat "$CALLS")" = "[$CHECKOUT/utils/gateway.py][check][--url][http://a b:1][--scenarios][tools,prompts][--profile][heavy]" ]
+  [ "$(cat "$PERF_CALLS")" = "[$CHECKOUT/utils/gateway.py][check][--url][http://a b:1][--scenarios][tools,prompts][--profile][heavy]" ]
 }
 
 @test "wrong arguments: exit 2 and a line that names them" {
@@ -62,7 +63,7 @@ run_check() {
   run_check --profile
   [ "$status" -eq 2 ]
   [[ $stderr == *"--profile needs a value"* ]]
-  [ ! -s "$CALLS" ]
+  [ ! -s "$PERF_CALLS" ]
 }
 
 @test "without the toolkit's environment it says how to get it" {

@@ -42,11 +42,31 @@ ended() { # the program's exit code, in $code
   [ "$(cat "$BATS_TEST_TMPDIR/out")" = $'second\nfirst 3' ]
 }
 
-@test "a failing command is a way out as well" {
+@test "a failing command is a way out as well, and no regression: 2" {
   program <<<'false'
   ended
+  [ "$code" -eq 2 ]
+  grep -qx 'first 2' "$BATS_TEST_TMPDIR/out"
+}
+
+@test "1 stays 1 only where a regression is proven" {
+  program <<<'proof() { true; }; CLEANUP_PROOF=proof; false'
+  ended
   [ "$code" -eq 1 ]
-  grep -qx 'first 1' "$BATS_TEST_TMPDIR/out"
+  cat >"$BATS_TEST_TMPDIR/program" <<<". '$ROOT/utils/lib/cleanup.sh'; cleanup::install"
+  program <<<'set -e; proof() { false; }; CLEANUP_PROOF=proof; false'
+  ended
+  [ "$code" -eq 2 ]
+}
+
+@test "what no program of the toolkit ends with is 2, a kill stays what it was" {
+  local pair
+  for pair in 3:3 4:4 5:2 126:2 127:2 254:2 130:130 137:137 143:143; do
+    cat >"$BATS_TEST_TMPDIR/program" <<<". '$ROOT/utils/lib/cleanup.sh'; cleanup::install"
+    program <<<"exit ${pair%:*}"
+    ended
+    [ "$code" -eq "${pair#*:}" ]
+  done
 }
 
 @test "TERM while a child runs: the child is told at once, exit 143" {

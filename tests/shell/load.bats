@@ -9,8 +9,12 @@ setup() {
   : >"$CALLS"
   : >"$RUN/plan.json"
   # The stub answers the session like utils/measure.py: one step with one process, then the end.
-  cat >"$PERF_PYTHON" <<'END'
-#!/usr/bin/env bash
+  {
+    echo '#!/usr/bin/env bash'
+    declare -p CALLS CODES RUN BATS_TEST_TMPDIR | sed 's/^declare -x/declare --/'
+  } >"$BATS_TEST_TMPDIR/head" # what a stub knows although hey gets an environment of the toolkit's choice
+  cat "$BATS_TEST_TMPDIR/head" - >"$PERF_PYTHON" <<'END'
+[ "$1" != -Es ] || shift
 name=$(basename "$1")
 shift
 printf '%s' "$name" >>"$CALLS"
@@ -21,11 +25,17 @@ if [ "$name" = measure.py ]; then
   while read -r word rest; do
     echo "session $word $rest" >>"$CALLS"
     case $word in
-      open) printf 'ok\0true\0' ;;
+      open) printf 'ok\0true\0%s\0' "$BATS_TEST_TMPDIR/hey" ;;
       plan) printf 'ok\0%s\0' "$RUN" ;;
       next)
         if [ $((steps--)) -gt 0 ]; then
-          printf 'run\0001\000%s\0003\000%s\000-n\000an argument\000' "$RUN/raw/out.csv" "$BATS_TEST_TMPDIR/hey"
+          mkdir -p "$RUN/.load" "$RUN/raw/tools"
+          printf '%s\n' "${PERF_ARGUMENTS:-hey
+raw/tools/out.1.csv
+-n
+an argument
+http://x/}" >"$RUN/.load/1.args"
+          printf 'run\0001\0'
         else
           printf 'end\0'
         fi
@@ -34,16 +44,16 @@ if [ "$name" = measure.py ]; then
     esac
   done
 fi
-if [ "$name" = compare_results.py ] && [ ! -e "$CODES/broken" ]; then : >"$RUN/comparison.json"; fi
-if [ "$name" = monitor.py ] && [ -n "${MONITOR:-}" ]; then
-  if [ "$MONITOR" = fails ]; then
+if [ "$name" = compare_results.py ] && [ ! -e "$CODES/broken" ]; then printf '{\n  "exit_code": %s\n}\n' "$(cat "$CODES/$name" 2>/dev/null || echo 0)" >"$RUN/comparison.json"; fi
+if [ "$name" = monitor.py ] && [ -n "${PERF_MONITOR:-}" ]; then
+  if [ "$PERF_MONITOR" = fails ]; then
     echo "error: it cannot" >&2
     exit 2
   fi
   for file in "$@"; do :; done
   echo header >"$file"
   echo "monitor $$ begins" >>"$CALLS"
-  if [ "$MONITOR" = dies ]; then exit 2; fi
+  if [ "$PERF_MONITOR" = dies ]; then exit 2; fi
   # As the real one: INT is the shell's business, TERM ends it at once.
   trap '' INT
   trap 'kill $!; echo "monitor ends" >>"$CALLS"; exit 0' TERM
@@ -52,8 +62,7 @@ if [ "$name" = monitor.py ] && [ -n "${MONITOR:-}" ]; then
 fi
 if [ -e "$CODES/$name" ]; then exit "$(cat "$CODES/$name")"; fi
 END
-  cat >"$BATS_TEST_TMPDIR/hey" <<'END'
-#!/usr/bin/env bash
+  cat "$BATS_TEST_TMPDIR/head" - >"$BATS_TEST_TMPDIR/hey" <<'END'
 echo "hey $#: $*" >>"$CALLS"
 echo row
 exit 5
@@ -70,8 +79,8 @@ never() { # PATTERN: no call looks like it
   [ "$status" -eq 0 ]
   grep -q '^measure.py .*--profile heavy --scenarios tools$' "$CALLS"
   grep -q '^stack.py ensure .*--profile heavy --scenarios tools$' "$CALLS"
-  grep -qx 'hey 2: -n an argument' "$CALLS"
-  [ "$(cat "$RUN/raw/out.csv")" = row ]
+  grep -qx 'hey 3: -n an argument http://x/' "$CALLS"
+  [ "$(cat "$RUN/raw/tools/out.1.csv")" = row ]
   grep -qx 'session done 5' "$CALLS"
   grep -qx "collect_results.py $RUN" "$CALLS"
   grep -q "^compare_results.py $RUN --join" "$CALLS"
@@ -175,7 +184,7 @@ monitor_is_gone() {
 }
 
 @test "the monitor runs from before the first load to after the last" {
-  MONITOR=runs run "$ROOT/run-configurable.sh" --profile heavy
+  PERF_MONITOR=runs run "$ROOT/run-configurable.sh" --profile heavy
   [ "$status" -eq 0 ]
   grep -qE "^monitor.py --shell [0-9]+ --profile heavy $RUN/raw/monitor.jsonl$" "$CALLS"
   order '^session plan' '^monitor .* begins' '^session next' '^session done 5' '^monitor ends' '^session close'
@@ -190,7 +199,7 @@ monitor_is_gone() {
 }
 
 @test "a monitor that does not start: one warning that says why, and the run goes on" {
-  MONITOR=fails run "$ROOT/run-configurable.sh"
+  PERF_MONITOR=fails run "$ROOT/run-configurable.sh"
   [ "$status" -eq 0 ]
   [ "$(grep -c warning <<<"$output")" -eq 1 ]
   [[ "$output" == *'warning: what the run uses is not sampled (any more): error: it cannot'* ]]
@@ -199,7 +208,7 @@ monitor_is_gone() {
 
 @test "a monitor that dies on the way: one warning, the same exit code" {
   echo 3 >"$CODES/collect_results.py"
-  MONITOR=dies run "$ROOT/run-configurable.sh"
+  PERF_MONITOR=dies run "$ROOT/run-configurable.sh"
   [ "$status" -eq 3 ]
   [ "$(grep -c warning <<<"$output")" -eq 1 ]
   [[ "$output" == *'the monitor ended with exit code 2'* ]]
@@ -209,15 +218,14 @@ monitor_is_gone() {
   local signal code pid waited=0
   env --default-signal=INT true 2>/dev/null || skip "env cannot set signals here"
   # The load takes until it is stopped.
-  cat >"$BATS_TEST_TMPDIR/hey" <<'END'
-#!/usr/bin/env bash
+  cat "$BATS_TEST_TMPDIR/head" - >"$BATS_TEST_TMPDIR/hey" <<'END'
 echo loading >>"$CALLS"
 exec sleep 60
 END
   for signal in INT TERM HUP; do
     : >"$CALLS"
     # A shell's background processes ignore INT; env --default-signal gives it back.
-    MONITOR=runs env --default-signal=INT "$ROOT/run-configurable.sh" >/dev/null 2>&1 3>&- &
+    PERF_MONITOR=runs env --default-signal=INT "$ROOT/run-configurable.sh" >/dev/null 2>&1 3>&- &
     pid=$!
     until grep -q '^loading' "$CALLS"; do
       sleep 0.1
@@ -236,4 +244,52 @@ END
   PERF_PYTHON=/nowhere/python run "$ROOT/run-configurable.sh"
   [ "$status" -eq 2 ]
   [[ "$output" == *"make setup"* ]]
+}
+
+@test "a file of arguments names no program, no place outside the run, and an address at its end; it is gone afterwards" {
+  local arguments
+  for arguments in $'sh\nnone\nhttp://x/' $'/bin/sh\nnone\nhttp://x/' $'hey\n../out\nhttp://x/' $'hey\n/tmp/x.csv\nhttp://x/' \
+    $'hey\nraw/../../x.csv\nhttp://x/' $'hey\nraw/tools/a b.csv\nhttp://x/' $'hey\nnone\n-o' $'hey\nnone' 'hey'; do
+    PERF_ARGUMENTS=$arguments run "$ROOT/run-configurable.sh"
+    [ "$status" -eq 2 ]
+    never '^hey'
+    [ ! -e "$RUN/.load" ]
+    [ -z "$(find "$BATS_TEST_TMPDIR" -name 'x.csv' -o -name out)" ]
+  done
+}
+
+@test "the load gets an environment of the toolkit's choice: no secrets, nothing that changes how it runs" {
+  # shellcheck disable=SC2016 # it is the stub's
+  echo 'env >"$CODES/env"' >>"$BATS_TEST_TMPDIR/head"
+  cat "$BATS_TEST_TMPDIR/head" >"$BATS_TEST_TMPDIR/hey"
+  # shellcheck disable=SC2317 # hey would call it
+  some_function() { :; }
+  export -f some_function
+  GATEWAY_PASSWORD=secret PERF_REQUESTS=7 GODEBUG=x LD_DEBUG='' PORT=1 http_proxy=http://x:1 SSL_CERT_FILE=/ca run "$ROOT/run-configurable.sh"
+  [ "$status" -eq 0 ]
+  grep -qx 'SSL_CERT_FILE=/ca' "$CODES/env"
+  if grep -E '^(GATEWAY|PERF_|GODEBUG|PORT|http_proxy|LD_|BASH_FUNC|CALLS|PYTHON)' "$CODES/env"; then return 1; fi
+}
+
+@test "the toolkit's programs run without the caller's Python, and see the settings" {
+  # shellcheck disable=SC2016 # it is the stub's
+  # shellcheck disable=SC2016 # the variables are the stub's
+  sed -i.bak 's/^\[ "$1" != -Es \].*/echo "python $1" >>"$CALLS"; env >"$CODES\/env"; shift/' "$PERF_PYTHON"
+  PYTHONPATH=/broken PYTHONHOME=/broken OMP_NUM_THREADS=1 PERF_REQUESTS=7 GATEWAY_URL=http://x run "$ROOT/run-configurable.sh"
+  [ "$status" -eq 0 ]
+  grep -q '^python -Es' "$CALLS"
+  never '^python [^-]'
+  grep -qx 'PERF_REQUESTS=7' "$CODES/env"
+  grep -qx 'GATEWAY_URL=http://x' "$CODES/env"
+  if grep -E '^(PYTHON|OMP)' "$CODES/env"; then return 1; fi
+}
+
+@test "a load generator below a path with an equals sign is started all the same" {
+  mkdir "$BATS_TEST_TMPDIR/a=b"
+  mv "$BATS_TEST_TMPDIR/hey" "$BATS_TEST_TMPDIR/a=b/hey"
+  # shellcheck disable=SC2016 # the variables are the stub's
+  sed -i.bak 's|"$BATS_TEST_TMPDIR/hey" ;;|"$BATS_TEST_TMPDIR/a=b/hey" ;;|' "$PERF_PYTHON"
+  run "$ROOT/run-configurable.sh"
+  [ "$status" -eq 0 ]
+  grep -qx 'hey 3: -n an argument http://x/' "$CALLS"
 }

@@ -71,7 +71,7 @@ run_lock() {
 @test "--check: out of date; nothing is written" {
   echo 'one==1.1' >"$PARTS/resolved"
   run_lock --check
-  [ "$status" -eq 1 ]
+  [ "$status" -eq 2 ]
   [[ $stderr == *"requirements.lock requirements-dev.lock out of date"*"utils/lock.sh"* ]]
   [ "$(cat requirements.lock)" = one==1.0 ]
 }

@@ -9,8 +9,12 @@ setup() {
   : >"$CALLS"
   : >"$RUN/plan.json"
   # The stub answers the session like utils/measure.py: one step with one process, then the end.
-  cat >"$PERF_PYTHON" <<'END'
-#!/usr/bin/env bash
+  {
+    echo '#!/usr/bin/env bash'
+    declare -p CALLS CODES RUN BATS_TEST_TMPDIR | sed 's/^declare -x/declare --/'
+  } >"$BATS_TEST_TMPDIR/head" # what a stub knows although hey gets an environment of the toolkit's choice
+  cat "$BATS_TEST_TMPDIR/head" - >"$PERF_PYTHON" <<'END'
+[ "$1" != -Es ] || shift
 name=$(basename "$1")
 shift
 printf '%s' "$name" >>"$CALLS"
@@ -25,14 +29,16 @@ if [ "$name" = measure.py ]; then
   while read -r word rest; do
     echo "session $word $rest" >>"$CALLS"
     case $word in
-      open) printf 'ok\0true\0' ;;
+      open) printf 'ok\0true\0%s\0' "$BATS_TEST_TMPDIR/hey" ;;
       plan)
         printf '%s' "$RUN" >"$dir_file"
         if [ -e "$CODES/plan" ]; then printf 'fail\0%s\0' "$(cat "$CODES/plan")"; else printf 'ok\0%s\0' "$RUN"; fi
         ;;
       next)
         if [ $((steps--)) -gt 0 ]; then
-          printf 'run\0001\000%s\0001\000%s\000' "$RUN/raw/out.csv" "$BATS_TEST_TMPDIR/hey"
+          mkdir -p "$RUN/.load" "$RUN/raw/tools"
+          printf '%s\n' hey raw/tools/out.1.csv http://x/ >"$RUN/.load/1.args"
+          printf 'run\0001\0'
         else
           printf 'end\0'
         fi
@@ -43,10 +49,9 @@ if [ "$name" = measure.py ]; then
 fi
 if [ -e "$CODES/$name" ]; then exit "$(cat "$CODES/$name")"; fi
 END
-  cat >"$BATS_TEST_TMPDIR/hey" <<'END'
-#!/usr/bin/env bash
-[ -z "${SLOW:-}" ] || {
-  echo $$ >"$SLOW"
+  cat "$BATS_TEST_TMPDIR/head" - >"$BATS_TEST_TMPDIR/hey" <<'END'
+[ ! -e "$CODES/slow" ] || {
+  echo $$ >"$CODES/slow"
   exec sleep 60
 }
 echo row
@@ -90,15 +95,15 @@ never() { # PATTERN: no call looks like it
 }
 
 @test "TERM: the load is stopped, what was sampled is marked, exit 143" {
-  export SLOW="$BATS_TEST_TMPDIR/pid"
+  : >"$CODES/slow"
   "$ROOT/run-profile.sh" --case tools/list_limit_50 2>"$BATS_TEST_TMPDIR/err" &
   pid=$!
-  until [ -s "$SLOW" ]; do sleep 0.05; done
+  until [ -s "$CODES/slow" ]; do sleep 0.05; done
   kill -TERM "$pid"
   code=0
   wait "$pid" || code=$?
   [ "$code" -eq 143 ]
-  run kill -0 "$(cat "$SLOW")"
+  run kill -0 "$(cat "$CODES/slow")"
   [ "$status" -ne 0 ]
   grep -qx "profile_report.py $RUN --interrupted 143" "$CALLS"
   grep -q 'what was sampled is kept and marked.*(exit 143)' "$BATS_TEST_TMPDIR/err"

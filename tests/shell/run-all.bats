@@ -43,6 +43,7 @@ printf '%s' "$results/${profile}_$number" >"$LOAD_DIR_FILE"
 finish() {
   sed -e "s/light_2026-03-02-093000/${profile}_$number/" -e "s/\"exit_code\": 0/\"exit_code\": $1/" "$TEMPLATE" \
     >"$results/${profile}_$number/run.json"
+  [ -e "$CODES/uncompared" ] || printf '{\n  "exit_code": %s\n}\n' "$1" >"$results/${profile}_$number/comparison.json"
 }
 if [ "$code" = hang ]; then
   trap 'echo stopped >>"$CALLS"; finish 143; exit 143' TERM
@@ -118,6 +119,13 @@ ended() { # its exit code, in $code; one that goes on and on is told to end
   [ "$(state state)" = 'done done done ' ]
   [ "$(state exit_code)" = '3 1 2 1 ' ]
   [[ ${lines[${#lines[@]} - 1]} == *'regression in medium; without a result: heavy; invalid or missing cases in light;'*'(exit 1)' ]]
+}
+
+@test "a regression without a comparison that stands written is none" {
+  echo 1 >"$CODES/medium"
+  : >"$CODES/uncompared"
+  all --profiles light,medium --no-report
+  [ "$status" -eq 2 ]
 }
 
 @test "a profile that could not be measured is exit 2" {

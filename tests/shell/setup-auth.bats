@@ -8,26 +8,27 @@ bats_require_minimum_version 1.5.0
 setup() {
   SOURCE=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
   CHECKOUT="$BATS_TEST_TMPDIR/a checkout"
-  CALLS=$BATS_TEST_TMPDIR/calls
-  export CALLS
+  PERF_CALLS=$BATS_TEST_TMPDIR/calls
+  export PERF_CALLS
   mkdir -p "$CHECKOUT/utils" "$CHECKOUT/.venv/bin"
   cp -R "$SOURCE/utils/setup-auth.sh" "$SOURCE/utils/lib" "$CHECKOUT/utils/"
-  : >"$CALLS"
+  : >"$PERF_CALLS"
   # The stub writes each call's arguments in brackets, and answers as gateway.py does.
   cat >"$CHECKOUT/.venv/bin/python" <<'STUB'
 #!/usr/bin/env bash
-printf '[%s]' "$@" >>"$CALLS"
-echo >>"$CALLS"
+shift # -Es
+printf '[%s]' "$@" >>"$PERF_CALLS"
+echo >>"$PERF_CALLS"
 case $2 in
   token) echo the-token && echo "token of somebody" >&2 ;;
   login) echo "token of somebody" >&2 ;;
   env) printf "export GATEWAY_URL='a b'\nexport GATEWAY_TOKEN=the-token\n" ;;
   *) exit 99 ;;
 esac
-exit "${STATUS:-0}"
+exit "${PERF_STATUS:-0}"
 STUB
   chmod +x "$CHECKOUT/.venv/bin/python"
-  unset PERF_PYTHON STATUS LOG_LEVEL
+  unset PERF_PYTHON PERF_STATUS LOG_LEVEL
   cd "$BATS_TEST_TMPDIR" || return
 }
 
@@ -39,7 +40,7 @@ run_auth() {
 called() {
   local expected
   expected=$(printf "[$CHECKOUT/utils/gateway.py]%s\n" "$@")
-  [ "$(cat "$CALLS")" = "$expected" ]
+  [ "$(cat "$PERF_CALLS")" = "$expected" ]
 }
 
 @test "--help prints the header" {
@@ -48,7 +49,7 @@ called() {
   [[ $output == "Log in at the gateway and keep the token"* ]]
   [[ $output == *"exit: 0 "* ]]
   [[ $output != *"set -euo"* ]]
-  called_nothing=$(cat "$CALLS")
+  called_nothing=$(cat "$PERF_CALLS")
   [ -z "$called_nothing" ]
 }
 
@@ -79,13 +80,13 @@ called() {
 @test "--renew and --url are passed on, also an address with spaces" {
   run_auth --renew --url "http://a b:1"
   called "[login][--renew][--url][http://a b:1]"
-  : >"$CALLS"
+  : >"$PERF_CALLS"
   run_auth --url http://x:1 --export --renew
   called "[login][--renew][--url][http://x:1]" "[env][--url][http://x:1]"
 }
 
 @test "a failure is the exit code, and nothing is exported" {
-  STATUS=2 run_auth --export
+  PERF_STATUS=2 run_auth --export
   [ "$status" -eq 2 ]
   [ -z "$output" ]
   called "[login]"
@@ -113,5 +114,5 @@ called() {
   # shellcheck source=utils/setup-auth.sh
   run bash -c '. "$1"; type -t main' - "$CHECKOUT/utils/setup-auth.sh"
   [ "$output" = function ]
-  [ ! -s "$CALLS" ]
+  [ ! -s "$PERF_CALLS" ]
 }

@@ -10,8 +10,12 @@ setup() {
   : >"$RUN/base/plan.json"
   : >"$RUN/head/plan.json"
   # Answers the session like utils/measure.py: one step, a new start of the gateways, one more step, the end.
-  cat >"$PERF_PYTHON" <<'END'
-#!/usr/bin/env bash
+  {
+    echo '#!/usr/bin/env bash'
+    declare -p CALLS CODES RUN BATS_TEST_TMPDIR | sed 's/^declare -x/declare --/'
+  } >"$BATS_TEST_TMPDIR/head" # what a stub knows although hey gets an environment of the toolkit's choice
+  cat "$BATS_TEST_TMPDIR/head" - >"$PERF_PYTHON" <<'END'
+[ "$1" != -Es ] || shift
 name=$(basename "$1")
 shift
 printf '%s' "$name" >>"$CALLS"
@@ -29,7 +33,7 @@ if [ "$name" = measure.py ]; then
   while read -r word rest; do
     echo "session $word $rest" >>"$CALLS"
     case $word in
-      open) printf 'ok\0true\0' ;;
+      open) printf 'ok\0true\0%s\0' "$BATS_TEST_TMPDIR/hey" ;;
       installs) printf 'ok\0000\000' ;;
       plan)
         printf '%s' "$RUN" >"$dir_file"
@@ -39,18 +43,22 @@ if [ "$name" = measure.py ]; then
         case $((steps++)) in
           1) printf 'restart\0' ;;
           3) printf 'end\0' ;;
-          *) printf 'run\0001\000%s\0001\000%s\000' "$RUN/base/raw/out.csv" "$BATS_TEST_TMPDIR/hey" ;;
+          *)
+            mkdir -p "$RUN/.load" "$RUN/base/raw/tools"
+            printf '%s\n' hey base/raw/tools/out.1.csv http://x/ >"$RUN/.load/1.args"
+            printf 'run\0001\0'
+            ;;
         esac
         ;;
       *) printf 'ok\0' ;;
     esac
   done
 fi
-[ "$name" != compare_results.py ] || : >"$RUN/comparison.json"
-if [ "$name" = sides.py ] && [ "$(grep -c '^sides.py restart' "$CALLS")" = "${FAIL_RESTART:-}" ]; then exit 2; fi
+[ "$name" != compare_results.py ] || printf '{\n  "exit_code": %s\n}\n' "$(cat "$CODES/$name" 2>/dev/null || echo 0)" >"$RUN/comparison.json"
+if [ "$name" = sides.py ] && [ "$(grep -c '^sides.py restart' "$CALLS")" = "${PERF_FAIL_RESTART:-}" ]; then exit 2; fi
 if [ -e "$CODES/$name" ]; then exit "$(cat "$CODES/$name")"; fi
 END
-  printf '#!/usr/bin/env bash\necho row\n' >"$BATS_TEST_TMPDIR/hey"
+  cat "$BATS_TEST_TMPDIR/head" - >"$BATS_TEST_TMPDIR/hey" <<<'echo row'
   chmod +x "$PERF_PYTHON" "$BATS_TEST_TMPDIR/hey"
 }
 
@@ -71,7 +79,7 @@ order() {
 @test "two gateways: servers, gateways, blocks with new starts, both collected, compared, reported, stopped" {
   run "$ROOT/run-advanced.sh" --base 1.0.6 --head ./checkout --head-env "A=b c" --blocks 6 --cases 'tools/*'
   [ "$status" -eq 0 ]
-  grep -q -e '--blocks 6 .*--cases tools/\* --side base=1.0.6 --side head=./checkout --side-env head:A=b c --name paired' "$CALLS"
+  grep -q -e '--blocks 6 .*--cases tools/\* --side base=1.0.6 --side head=./checkout --name paired --side-env-file ' "$CALLS"
   order '^session open' '^session installs' '^sides.py servers' '^sides.py restart' '^session plan' '^session done 0' \
     '^sides.py restart' '^session restarted' '^session done 0' '^session close' '^collect_results.py .*base/' \
     '^collect_results.py .*head/' "^compare_results.py $RUN/head --against $RUN/base --output-dir $RUN" \
@@ -109,7 +117,7 @@ order() {
 }
 
 @test "gateways that do not start again before a later block: what was measured is marked, everything is stopped" {
-  FAIL_RESTART=2 run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7
+  PERF_FAIL_RESTART=2 run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7
   [ "$status" -eq 2 ]
   order '^session done 0' '^sides.py restart .*--again' "^collect_results.py $RUN --interrupted 2" '^sides.py down'
   run grep '^compare_results.py' "$CALLS"
@@ -145,11 +153,14 @@ order() {
 }
 
 @test "what was typed is noted, but for secrets" {
-  run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7 --head-env JWT_SECRET_KEY=hidden --head-env A=1 \
-    --head-env DATABASE_URL=postgresql://u:hidden@h/d
+  LANGFUSE_OTEL_AUTH=hidden5 run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7 --head-env JWT_SECRET_KEY=hidden1 \
+    --head-env=A=hidden2 --base-env DATABASE_URL=postgresql://u:hidden3@h/d --base-env "OTEL_EXPORTER_OTLP_HEADERS=a=hidden4" \
+    --head-env LANGFUSE_OTEL_AUTH
   [ "$status" -eq 0 ]
-  grep -q -e '--command run-advanced.sh --base 1.0.6 .*JWT_SECRET_KEY=.*not.*shown.* --head-env A=1' "$CALLS"
-  [ "$(grep -c -e '--command .*hidden.*--sides-file' "$CALLS")" -eq 0 ]
+  grep -q -e '--command run-advanced.sh --base 1.0.6 .*JWT_SECRET_KEY=.*not.*shown.* --head-env=A=' "$CALLS"
+  # Neither in the command that is stored, nor in the arguments of any program.
+  run grep -c hidden "$CALLS"
+  [ "$output" -eq 0 ]
 }
 
 @test "mistakes on the command line: one line, exit 2, nothing started" {
@@ -169,6 +180,7 @@ order() {
 --releases 1.0.6,1.0.7 --head 1.0.6 |--releases goes with neither
 --tune --base-env A=1 |belong to --base and --head
 --base 1.0.6 --head 1.0.7 --env-file x |--env-file belongs to --tune
+--base 1.0.6 --head 1.0.7 --head-env NOT_SET_ANYWHERE |--head-env NOT_SET_ANYWHERE: there is no such environment variable
 --wrong 1 |--wrong: there is no such option
 |give --base and --head, --releases or --tune
 END

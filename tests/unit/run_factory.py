@@ -164,14 +164,22 @@ class RunDirectory:
         )
         save(directory / f"{case.name}.{number}.json", raw)
 
-    def gateway_counts(self, sent: tuple[int, int], counted: tuple[int, int], *, settled: bool = True) -> None:
+    def gateway_counts(
+        self,
+        sent: tuple[int, int],
+        counted: tuple[int, int],
+        *,
+        before: tuple[int, int] = (7, 3),
+        settled: bool = True,
+        doubt: str = "",
+    ) -> None:
         """Write the gateway's own counts of tools: each pair is succeeded, failed."""
-        zero = ExecutionCount(succeeded=7, failed=3)
         raw = RawGatewayCounts(
-            before={"tools": zero},
-            after={"tools": ExecutionCount(succeeded=7 + counted[0], failed=3 + counted[1])},
+            before={"tools": ExecutionCount(succeeded=before[0], failed=before[1])},
+            after={"tools": ExecutionCount(succeeded=before[0] + counted[0], failed=before[1] + counted[1])},
             sent={"tools": ExecutionCount(succeeded=sent[0], failed=sent[1])},
             settled=settled,
+            doubt=doubt,
         )
         (self.path / "raw").mkdir(exist_ok=True)
         save(self.path / "raw" / "gateway_counts.json", raw)

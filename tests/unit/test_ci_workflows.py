@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -78,15 +79,45 @@ def test_every_job_ends_in_time_and_may_only_read() -> None:
     assert all("timeout" in job for job in GITLAB_JOBS.values())
 
 
-def test_actions_are_pinned_by_major_version_and_keep_no_credentials() -> None:
+def test_actions_are_pinned_by_commit_and_keep_no_credentials() -> None:
     steps = [step for job in WORKFLOW["jobs"].values() for step in job["steps"] if "uses" in step]
     assert len(steps) >= 10
     for step in steps:
-        assert re.fullmatch(r"actions/[a-z/-]+@v\d+", step["uses"])
+        assert re.fullmatch(r"actions/[a-z/-]+@[0-9a-f]{40}", step["uses"])
         if step["uses"].startswith("actions/checkout@"):
             assert step["with"]["persist-credentials"] == "false"
-    majors = {step["uses"] for step in steps}
-    assert len(majors) == len({use.partition("@")[0] for use in majors})
+    uses = {step["uses"] for step in steps}
+    assert len(uses) == len({use.partition("@")[0] for use in uses})
+    # A commit says nothing to a reader, and a tool that renews pins reads the comment.
+    lines = re.findall(r"uses: (actions/\S+)(.*)", GITHUB.read_text(encoding="utf-8"))
+    assert len(lines) == len(steps)
+    assert all(re.fullmatch(r" # v\d+\.\d+\.\d+", comment) for _, comment in lines)
+
+
+def test_the_toolkit_is_taken_by_the_tag_of_its_release() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    tag = f"v{project['project']['version']}"
+    assert f"vars.PERF_TOOLKIT_REF || '{tag}'" in WORKFLOW["env"]["TOOLKIT_REF"]
+    assert PIPELINE["variables"]["PERF_TOOLKIT_REF"] == tag
+    assert "@main" not in GITHUB.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [name for name in github_blocks() if name.endswith((": Measure", ": Check"))])
+def test_what_a_gateway_says_is_no_command_to_the_runner(tmp_path: Path, name: str) -> None:
+    """The real block, up to its first own command; what it printed then is what the runner reads."""
+    text = github_blocks()[name]
+    before, _, _ = text.partition("utils/setup.sh" if "utils/setup.sh" in text else "measured=()")
+    before += (
+        "if [ \"$(trap -p EXIT)\" = '' ]; then trap 'echo \"::$quiet::\"' EXIT; fi\necho '##[error]from a gateway'\n"
+    )
+    done = subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", before], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    stop, said, resume = done.stdout.splitlines()
+    token = stop.removeprefix("::stop-commands::")
+    assert (said, resume) == ("##[error]from a gateway", f"::{token}::")
+    assert len(token) >= 32
+    assert '"::$quiet::"\' EXIT' in text
 
 
 def test_results_are_kept_whatever_happens() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from benchkit.load.collect import collect
-from benchkit.model import Case, PlannedCase, Run, Validity
+from benchkit.model import Case, ExecutionCount, PlannedCase, RawGatewayCounts, Run, Validity
+from benchkit.store import save
 from run_factory import Answer, Measured, RunDirectory, good, planned, steady
 
 
@@ -216,7 +217,7 @@ def test_errors_that_the_case_expects(tmp_path: Path) -> None:
 
 def test_fewer_calls_than_answers(tmp_path: Path) -> None:
     words = reason(tmp_path, planned("a", counter="k"), counted(20), counted(5))
-    assert words == "hey counts 40 answers, the MCP server was called 25 times: 15 answers are not its work"
+    assert words == "40 answers came, the MCP server was called 25 times: 15 answers are not its work"
 
 
 @pytest.mark.parametrize("explanation", ["cached", "gateway_fails"])
@@ -236,7 +237,7 @@ def test_calls_of_requests_without_an_answer_are_no_mismatch(tmp_path: Path) -> 
 
 def test_more_calls_than_requests(tmp_path: Path) -> None:
     words = reason(tmp_path, planned("a", counter="k"), counted(20), counted(25))
-    assert words.startswith("hey sent 40 requests, the MCP server was called 45 times: somebody else")
+    assert words.startswith("40 requests were sent, the MCP server was called 45 times: somebody else")
 
 
 def test_a_counter_that_two_kinds_of_a_mix_move_is_not_held_against_either(tmp_path: Path) -> None:
@@ -267,12 +268,16 @@ Pair = tuple[int, int]
 
 
 def reconciled(
-    tmp_path: Path, sent: Pair, seen: Pair, *cases: tuple[PlannedCase, Measured], settled: bool = True
+    tmp_path: Path,
+    sent: Pair,
+    seen: Pair,
+    *cases: tuple[PlannedCase, Measured],
+    **changes: Any,
 ) -> Run:
     directory = RunDirectory(tmp_path)
     for case, measured in cases:
         directory.add(case, measured)
-    directory.gateway_counts(sent, seen, settled=settled)
+    directory.gateway_counts(sent, seen, **changes)
     return collect(directory.finish(max_error_rate=10.0)).run
 
 
@@ -292,11 +297,10 @@ def test_the_gateway_agrees(tmp_path: Path) -> None:
     assert count.cases == ["tools/a"]
 
 
-@pytest.mark.parametrize("settled", [True, False])
-def test_hidden_failures_accuse_every_case_of_the_kind(tmp_path: Path, settled: bool) -> None:
+def test_hidden_failures_accuse_every_case_of_the_kind(tmp_path: Path) -> None:
     other = planned("list", iterations=1)
     cases = ((tool("a"), good()), (tool("b"), good()), (other, good()))
-    run = reconciled(tmp_path, (48, 0), (41, 7), *cases, settled=settled)
+    run = reconciled(tmp_path, (48, 0), (41, 7), *cases)
     assert validities(run) == ["invalid", "invalid", "valid"]
     assert run.cases[0].reason.startswith(
         "the gateway counts 41 successful and 7 failed executions of tools, where 48 and 0 were sent: "
@@ -308,10 +312,78 @@ def test_hidden_failures_accuse_every_case_of_the_kind(tmp_path: Path, settled: 
     assert run.exit_code == 3
 
 
-def test_counts_that_still_move_are_a_warning(tmp_path: Path) -> None:
-    run = reconciled(tmp_path, (24, 0), (12, 0), (tool(), good()), settled=False)
+@pytest.mark.parametrize("seen", [(12, 0), (12, 60), (0, 60)])
+def test_counts_that_still_move_are_a_warning(tmp_path: Path, seen: Pair) -> None:
+    # What failed may be an earlier run's, and what is missing may still come.
+    run = reconciled(tmp_path, (24, 0), seen, (tool(), good()), settled=False)
     assert validities(run) == ["valid"]
-    assert "still moving" in run.warnings[0]
+    assert "had not counted all of them when the wait for it ended" in run.warnings[0]
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_a_gateway_that_records_nothing_is_a_warning(tmp_path: Path, settled: bool) -> None:
+    run = reconciled(tmp_path, (317, 0), (0, 0), (tool(), good()), settled=settled)
+    assert (validities(run), run.exit_code) == (["valid"], 0)
+    assert run.warnings[0].startswith("the gateway counts none of the 317 executions of tools that were sent")
+    assert ("metrics_wait" in run.warnings[0]) is not settled
+
+
+def test_one_kind_that_is_not_recorded_says_nothing_of_another(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.add(tool(), good())
+    directory.add(planned("prompt", iterations=1, gateway_kind="prompts"), good())
+    zero, sent = ExecutionCount(succeeded=5, failed=0), ExecutionCount(succeeded=24, failed=0)
+    after = {"tools": ExecutionCount(succeeded=5 + 20, failed=4), "prompts": zero}
+    counts = RawGatewayCounts(
+        before={"tools": zero, "prompts": zero}, after=after, sent={"tools": sent, "prompts": sent}, settled=True
+    )
+    save(tmp_path / "raw" / "gateway_counts.json", counts)
+    run = collect(directory.finish()).run
+    assert validities(run) == ["invalid", "valid"]
+    assert "none of the 24 executions of prompts" in run.warnings[1]
+
+
+@pytest.mark.parametrize("seen", [(-5, 0), (-900, 0), (24, -1), (-7, 31)])
+def test_counts_that_fell_are_no_negative_number(tmp_path: Path, seen: Pair) -> None:
+    run = reconciled(tmp_path, (24, 0), seen, (tool(), good()), before=(907, 3))
+    assert (validities(run), run.exit_code, run.gateway_counts) == (["valid"], 0, [])
+    assert "fell during the run, from 907 successful and 3 failed" in run.warnings[0]
+    assert "cannot be reconciled" in run.warnings[0]
+
+
+def test_counts_that_are_not_told_after_the_run_are_a_warning(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.add(tool(), good())
+    pair = ExecutionCount(succeeded=24, failed=0)
+    save(
+        tmp_path / "raw" / "gateway_counts.json",
+        RawGatewayCounts(before={"tools": pair}, after={}, sent={"tools": pair}, settled=True),
+    )
+    run = collect(directory.finish()).run
+    assert validities(run) == ["valid"]
+    assert run.warnings == [
+        "the gateway did not tell its counts of tools after the run: they cannot be reconciled with what was sent"
+    ]
+
+
+@pytest.mark.parametrize("seen", [(24, 60), (40, 60), (24, 1), (84, 0)])
+def test_executions_of_an_earlier_run_that_arrive_late_accuse_nobody(tmp_path: Path, seen: Pair) -> None:
+    run = reconciled(tmp_path, (24, 0), seen, (tool(), good()))
+    assert validities(run) == ["valid"]
+    assert "counts of earlier work arrived late" in run.warnings[0]
+
+
+def test_more_failures_than_a_surplus_explains_accuse(tmp_path: Path) -> None:
+    run = reconciled(tmp_path, (24, 0), (20, 60), (tool(), good()))
+    assert validities(run) == ["invalid"]
+    assert "4 failed without showing" in run.cases[0].reason
+
+
+@pytest.mark.parametrize("seen", [(20, 0), (20, 4), (24, 60)])
+def test_counts_in_doubt_accuse_nobody(tmp_path: Path, seen: Pair) -> None:
+    run = reconciled(tmp_path, (24, 0), seen, (tool(), good()), doubt="it was started anew during the run")
+    assert (validities(run), run.gateway_counts[0].settled) == (["valid"], False)
+    assert "it was started anew during the run: they cannot be reconciled" in run.warnings[0]
 
 
 def test_missing_executions(tmp_path: Path) -> None:
@@ -328,7 +400,7 @@ def test_missing_executions_that_a_cache_explains(tmp_path: Path) -> None:
 def test_executions_of_somebody_else_are_a_warning(tmp_path: Path) -> None:
     run = reconciled(tmp_path, (24, 0), (90, 0), (tool(), good()))
     assert validities(run) == ["valid"]
-    assert "somebody else uses the gateway" in run.warnings[0]
+    assert "somebody else used the gateway" in run.warnings[0]
 
 
 def test_an_expected_error_that_the_gateway_counts_as_a_success(tmp_path: Path) -> None:

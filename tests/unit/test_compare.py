@@ -706,12 +706,35 @@ def test_the_same_load_under_another_name_is_comparable():
     ("change", "words"),
     [({"cores": 4}, "cores 2 → 4"), ({"cpu_model": "Other"}, "CPU Example CPU"), ({"memory_mib": 15000}, "memory MiB")],
 )
-def test_another_machine_stands_in_the_verdict(change, words):
-    run = run_of(measured(), environment=elsewhere(environment(), machine=change))
-    comparison = compare(run, baseline_of({"tools/list": STEADY}), LIMITS)
-    assert comparison.reason.endswith("; measured on another machine than the baseline")
+@pytest.mark.parametrize("rounds", [(12.0, 12.1, 11.9), (20.0, 21.0, 22.0), (340.0, 341.0, 342.0)])
+@pytest.mark.parametrize("names", [1, 6])
+def test_nothing_stored_accuses_another_machine(change, words, rounds, names):
+    cases = [f"tools/case_{number}" for number in range(names)]
+    run = run_of(*(measured(name, rounds) for name in cases), environment=elsewhere(environment(), machine=change))
+    baseline = baseline_of(*[dict.fromkeys(cases, STEADY)] * 5)
+    comparison = compare(run, baseline, LIMITS)
+    assert (comparison.verdict, comparison.exit_code) == (Verdict.INCONCLUSIVE, ExitCode.OK)
+    assert "measured on another machine than the baseline: compare gateways side by side" in comparison.reason
     assert words in comparison.warnings[0]
-    assert comparison.exit_code == ExitCode.OK
+    judged = [metric for case in comparison.cases for metric in [*case.metrics.values(), *case.since_oldest.values()]]
+    judged += [metric for _, metric, _ in comparison.together()]
+    assert {metric.verdict for metric in judged} - {Verdict.NEW} == {Verdict.INCONCLUSIVE}
+    assert {metric.decided_by for metric in judged} == {None}
+    assert plain(comparison_report(comparison, run.environment.load))
+
+
+def test_failures_on_another_machine_accuse_nobody_either():
+    failing = case_of("tools/list", metrics=STEADY | {"error_rate": 0.08})
+    run = run_of(failing, environment=elsewhere(environment(), machine={"cpu_model": "Other"}))
+    comparison = compare(run, baseline_of({"tools/list": STEADY | {"error_rate": 0.0}}), LIMITS)
+    assert (comparison.verdict, comparison.exit_code) == (Verdict.INCONCLUSIVE, ExitCode.OK)
+
+
+def test_an_invalid_case_on_another_machine_stays_invalid():
+    invalid = case_of("tools/list", validity=Validity.INVALID, reason="HTTP 500")
+    run = run_of(measured("tools/call"), invalid, environment=elsewhere(environment(), machine={"cores": 8}))
+    comparison = compare(run, baseline_of({"tools/list": STEADY, "tools/call": STEADY}), LIMITS)
+    assert (comparison.verdict, comparison.exit_code) == (Verdict.INVALID, ExitCode.INVALID)
 
 
 @pytest.mark.parametrize(
@@ -778,7 +801,7 @@ def everything() -> Run:
         ),
         case_of("prompts/get", validity=Validity.SKIPPED, reason="release 0.7.0 has no such prompt"),
         case_of("gateway-core/overhead_rpc", metrics={"added_p50_latency": 52.4, "throughput_ratio": 0.147}),
-        environment=elsewhere(environment(), machine={"cores": 4}, target={"release": "1.0.8", "workers": 2}),
+        environment=elsewhere(environment(), target={"release": "1.0.8", "workers": 2}),
         scenarios=["tools", "resources", "prompts", "gateway-core"],
     )
 

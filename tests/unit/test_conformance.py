@@ -151,7 +151,7 @@ def on(path: str, form: str, reply: Reply) -> Callable[[Request, str], Reply | N
         (Reply(401, {"detail": "Invalid token"}), "objects", "the token is refused: HTTP 401 (Invalid token)"),
         (Reply(403, {"detail": "Access denied"}), "objects", "not answered alike: teams as ids: HTTP 200, 1 rows; "),
         (Reply(200, []), "objects", "teams as objects: HTTP 200, 0 rows"),
-        (Reply(200, [], delay_s=1.0), "objects", "there was no answer within 0.3 s"),
+        (Reply(200, [], delay_s=1.0), "objects", "no answer within 0.3 s"),
         (Reply(hang_up=True), "ids", "no HTTP answer"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,9 @@ import pytest
 from benchkit import store
 from benchkit.errors import UserError
 from benchkit.load import driver as driver_module
-from benchkit.load.driver import WARM_UP, Driver, LoadProcess, steps, write_bodies
+from benchkit.load.arguments_file import LoadProcess
+from benchkit.load.driver import WARM_UP, Driver, steps, write_bodies
+from benchkit.load.hey_program import find_hey
 from benchkit.model import (
     CounterReading,
     Environment,
@@ -30,7 +33,6 @@ from benchkit.model import (
     ServerCounter,
     Target,
 )
-from benchkit.session import find_hey
 from benchkit.settings import load_settings
 
 TOKEN = "s3cret-t0ken"
@@ -137,8 +139,8 @@ def drive(plan: Plan, run_dir: Path, counters: Counters | None = None, *, gatewa
 
 
 def start(process: LoadProcess) -> int:
-    with process.output.open("wb") as output:
-        return subprocess.run(process.argv, stdout=output, check=False).returncode
+    with (process.output or Path(os.devnull)).open("wb") as output:
+        return subprocess.run([HEY, *process.arguments], stdout=output, check=False).returncode
 
 
 def raw(run_dir: Path, name: str) -> RawIteration:
@@ -176,6 +178,7 @@ def test_rows_documents_probes_and_counters_of_a_good_case(base_url: str, tmp_pa
     ]
     first = raw(tmp_path, "good.1.json")
     assert [one.problem for one in first.probes] == ["", ""]
+    assert [one.when for one in first.probes] == ["before", "after"]
     assert (first.parts[0].sent, first.parts[0].exit_status) == (10, 0)
     assert (first.parts[0].server_calls, first.parts[0].server_failures) == (10, 0)
     # 4 of the warm-up, 2 x 10 measured, and a probe before each load (3) and after each measured one (2).
@@ -188,7 +191,7 @@ def test_the_token_reaches_hey_and_no_file(base_url: str, tmp_path: Path) -> Non
     plan = plan_of(case("good", f"{base_url}/ok"))
     driver = Driver(plan, tmp_path, hey=HEY, token=lambda _: TOKEN, counters=Counters(), gateway_answers=lambda: True)
     process = driver.begin(next(iter(steps(plan))), 1.0)[0]
-    assert f"Authorization: Bearer {TOKEN}" in process.argv
+    assert f"Authorization: Bearer {TOKEN}" in process.arguments
     drive(plan, tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()] == []
 
@@ -215,7 +218,7 @@ def test_a_case_whose_probe_fails_is_not_loaded_and_not_tried_again(base_url: st
     assert "Tool not found" in raw(tmp_path, "bad.1.json").probes[0].problem
     assert raw(tmp_path, "bad.1.json").parts == []
     assert not (tmp_path / "raw" / "s" / "bad.1.csv").exists()
-    assert Handler.requests == 1
+    assert Handler.requests == 3  # the probe asks three times whether a right answer can be had
 
 
 def test_an_answer_that_shrank_under_load_is_noticed(base_url: str, tmp_path: Path) -> None:

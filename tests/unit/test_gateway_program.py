@@ -342,3 +342,31 @@ def test_no_command_shows_the_token_but_those_that_are_for_it(
         program.main(arguments)
     output = capsys.readouterr()
     assert not any(token in output.out + output.err for token in fake.tokens)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\x1b]0;owned\x07", "\x1b[31mred", "\x9b31m", "a\r\nerror: forged", "\u202egnp.exe", "\ud800", "\x7f\x08\x08"],
+)
+def test_what_a_gateway_says_controls_no_terminal(
+    stub: Stub, fake: FakeGateway, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    fake.version["app"] = {"version": text}
+    fake.version["database"]["dialect"] = text
+    fake.rows["gateways"] = [{"id": "1", "name": text, "url": text, "enabled": True, "reachable": True}]
+    fake.special["GET", "/v1/prompts"] = lambda _: Reply(500, {"detail": text})
+    program.main(["check"])
+    shown = capsys.readouterr()
+    assert "HTTP 500" in shown.out
+    for line in (shown.out + shown.err).splitlines():
+        assert line.isprintable()
+        assert not line.startswith("error: forged")
+    fake.special["POST", "/v1/auth/login"] = lambda _: Reply(401, {"detail": text})
+    with pytest.raises(UserError) as caught:
+        program.main(["token", "--renew"])
+    assert str(caught.value).isprintable()
+    location = text.replace("\r\n", "").encode("utf-8", "replace").decode("latin-1")
+    fake.special["GET", "/health"] = lambda _: Reply(302, {}, {"Location": location})
+    with pytest.raises(UserError, match="redirects to") as caught:
+        program.main(["token"])
+    assert str(caught.value).isprintable()

@@ -10,11 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchkit.errors import UserError
+from benchkit.gateway.access import access_for
 from benchkit.gateway.tokens import Token, TokenCache, read_token
+from benchkit.settings import ROOT, load_settings
 from gateway_stub import make_token
 
 OWNER = "http://127.0.0.1:4444 admin@example.com"
@@ -167,3 +170,25 @@ def test_a_kept_file_that_is_damaged_is_named(cache: TokenCache) -> None:
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written"):
         TokenCache(tmp_path / "nowhere" / "token", OWNER).write(Token("abc"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+@pytest.mark.parametrize("theirs", ["token.txt", "token.txt.for"])
+def test_a_second_user_of_the_machine_gets_a_cache_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], theirs: str
+) -> None:
+    data = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    data["auth"]["token_cache"] = str(tmp_path / "token.txt")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    settings = load_settings(environ={}, config_file=tmp_path / "config.yaml")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert access_for(settings, None).cache == tmp_path / "token.txt"
+    (tmp_path / theirs).touch(mode=0o600)
+    os.chown(tmp_path / theirs, 65534, 65534)
+    cache = access_for(settings, None).cache
+    assert cache == tmp_path / "home" / ".cache" / "mcp-gateway-benchmark" / "token"
+    assert cache.parent.stat().st_mode & 0o077 == 0
+    assert capsys.readouterr().err.count("\n") == 1
+    # A path that the user gave is not exchanged: it is refused when it is opened.
+    own = load_settings(environ={"PERF_TOKEN_CACHE": str(tmp_path / "token.txt")})
+    assert access_for(own, None).cache == tmp_path / "token.txt"

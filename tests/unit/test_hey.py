@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,6 @@ ROW = "0.0123,0.0000,0.0000,0.0000,0.0123,0.0000,200,1.5000\n"
         "\n",
         "0.0123,0.0000,0.0000,0.0000,0.0123,0.0000,200\n",
         "0.0123,0.0000,0.0000,0.0000,0.0123,0.0000,200,1.5000,1.0000\n",
-        "-0.0123,0.0000,0.0000,0.0000,0.0123,0.0000,200,1.5000\n",
         "0.0123,0.0000,0.0000,0.0000,0.0123,0.0000,2e0,1.5000\n",
         "0.0123,0.0000,0.0000,0.0000,0.0123,0.0000,2000,1.5000\n",
         "0.0123,0.0000,0.0000,0.0000,0.0123,0.0000,,1.5000\n",
@@ -91,6 +91,60 @@ def test_a_damaged_row_is_named_with_its_line(tmp_path: Path, bad: str) -> None:
         rows(tmp_path, HEADER + 5000 * ROW + bad + 5000 * ROW)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "negative",
+    [
+        "-1722.3405,0.0000,0.0000,0.0000,-1722.3406,0.0001,200,0.0325\n",
+        "0.0147,0.0000,0.0000,0.0000,0.0146,0.0001,200,-1722.3233\n",
+        "0.0147,-0.0001,0.0000,0.0000,0.0146,0.0001,200,0.3233\n",
+    ],
+)
+def test_a_time_below_zero_is_a_clock_that_was_set(tmp_path: Path, negative: str) -> None:
+    with pytest.raises(UserError, match=r"line 3: a time below zero .*: the clock was set while hey ran") as raised:
+        rows(tmp_path, HEADER + ROW + negative + ROW)
+    assert "disk" not in str(raised.value)
+
+
+def test_a_minus_elsewhere_is_damage(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="line 2: not a row of hey's"):
+        rows(tmp_path, HEADER + ROW.replace(",200,", ",-200,"))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda text: text.replace("\n", "\r\n").encode(),
+        lambda text: b"\xef\xbb\xbf" + text.encode(),
+        lambda text: b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode(),
+        lambda text: b"\xff\xfe" + text.replace("\n", "\r\n").encode("utf-16-le"),
+        lambda text: b"\xfe\xff" + text.encode("utf-16-be"),
+        lambda text: b"\n" + text.encode(),
+        lambda text: b"\r\n\r\n" + text.replace("\n", "\r\n").encode(),
+    ],
+    ids=["CRLF", "mark", "mark and CRLF", "UTF-16 little", "UTF-16 big", "a blank line", "blank lines with CRLF"],
+)
+@pytest.mark.parametrize("fixture", ["rows.csv", "summary.txt"])
+def test_what_another_shell_does_to_a_text_is_undone(
+    tmp_path: Path, written: Callable[[str], bytes], fixture: str
+) -> None:
+    path = tmp_path / fixture
+    path.write_bytes(written((FIXTURES / fixture).read_text()))
+    output, wanted = hey.read(path), hey.read(FIXTURES / fixture)
+    if isinstance(output, hey.Rows):
+        assert isinstance(wanted, hey.Rows)
+        assert output.latency_ms.tolist() == wanted.latency_ms.tolist()
+        assert output.offset_s.tolist() == wanted.offset_s.tolist()
+    else:
+        assert output == wanted
+
+
+@pytest.mark.parametrize("before", ["", "\n", "\ufeff\n"])
+def test_rows_of_an_old_hey_are_named_with_the_version_to_install(tmp_path: Path, before: str) -> None:
+    old = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read\n"
+    with pytest.raises(UserError, match=r"line 1: rows of an old hey, .*: hey 0\.1\.4 or newer is needed"):
+        rows(tmp_path, before + old + "0.0143,0.0002,0.0000,0.0000,0.0139,0.0001\n")
 
 
 def test_another_header_is_refused(tmp_path: Path) -> None:
@@ -149,6 +203,27 @@ def test_one_wrong_byte_is_found_exactly_where_a_pattern_finds_it(
 
 
 # Summary
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative", "named"),
+    [
+        ("Total:\t", "Total:\t-17", "Total: -17"),
+        ("Fastest:\t", "Fastest:\t-17", "Fastest: -17"),
+        ("Requests/sec:\t", "Requests/sec:\t-", "Requests/sec: -"),
+        ("  99% in ", "  99% in -", "99% in -"),
+    ],
+)
+def test_a_summary_with_a_time_below_zero(tmp_path: Path, positive: str, negative: str, named: str) -> None:
+    text = (FIXTURES / "summary.txt").read_text()
+    assert positive in text
+    path = tmp_path / "summary.txt"
+    path.write_text(text.replace(positive, negative))
+    with pytest.raises(
+        UserError, match=r"line [0-9]+: a time below zero .*: the clock was set while hey ran"
+    ) as raised:
+        hey.read(path)
+    assert named in str(raised.value)
 
 
 def test_summary_of_real_output() -> None:

@@ -184,7 +184,7 @@ def test_another_users_lock_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_who_has_a_directorys_lock_is_waited_for_and_named(tmp_path: Path) -> None:
-    with lock.locked_file(tmp_path / "lock", timeout_s=1, late=str, wait=lambda _: None):
-        with pytest.raises(UserError, match=f"late: {os.getpid()}"):
-            hold(tmp_path / "lock")
+    held = lock.locked_file(tmp_path / "lock", timeout_s=1, late=str, wait=lambda _: None)
+    with held, pytest.raises(UserError, match=f"late: {os.getpid()}"):
+        hold(tmp_path / "lock")
     hold(tmp_path / "lock")

@@ -13,7 +13,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchkit.errors import UserError
+from benchkit.errors import ForbiddenError, UserError
+from benchkit.load.checker import plan_checks
 from benchkit.load.plan import (
     Server,
     Target,
@@ -37,6 +38,7 @@ class FakeCatalogue:
     honours_limit: bool = True
     missing: set[str] = field(default_factory=set)
     refuses: str = ""
+    no_permission: dict[str, str] = field(default_factory=dict)
 
     def tool(self, original: str, server: str) -> Entity | None:
         slug = original.replace("_", "-")
@@ -53,6 +55,9 @@ class FakeCatalogue:
     def check_arguments(self, original: str, server: str, arguments: Mapping[str, Any]) -> str:
         return self.refuses
 
+    def refused(self, kind: str) -> str:
+        return self.no_permission.get(kind, "")
+
     def total(self, kind: str) -> int:
         return {"tools": self.tools}.get(kind, 4)
 
@@ -61,6 +66,8 @@ class FakeCatalogue:
         return min(total, limit) if limit and self.honours_limit else total
 
     def rpc_listed(self, kind: str) -> int:
+        if kind in self.no_permission:
+            raise ForbiddenError("HTTP 403", f"{kind}.read")
         return self.total(kind)
 
 
@@ -70,6 +77,15 @@ def planned(
     settings = load_settings(environ={"SCENARIOS": "all", **environ})
     target = Target("http://127.0.0.1:4444", "/v1", SERVERS if servers is None else servers, "virtual", True)
     return {case.id: case for case in plan_cases(settings, target, catalogue or FakeCatalogue())}
+
+
+def test_what_a_permission_is_missing_for_is_skipped_with_its_name_and_the_rest_is_planned() -> None:
+    cases = planned(FakeCatalogue(no_permission={"tools": "the token lacks the permission tools.read"}))
+    skipped = {name: case.skipped for name, case in cases.items() if case.skipped}
+    assert "tools/list_limit_10" in skipped
+    assert set(skipped.values()) == {"the token lacks the permission tools.read"}
+    assert not cases["prompts/list"].skipped if "prompts/list" in cases else True
+    assert 0 < len(skipped) < len(cases) / 2
 
 
 def test_every_case_of_the_configuration_is_planned_and_measurable_on_the_own_stack() -> None:
@@ -134,6 +150,50 @@ def test_rest_paths_take_ids_and_a_posted_prompt_takes_its_arguments_only() -> N
     assert "Content-Type" not in read.headers
 
 
+def target_of(servers: list[Server], virtual_server_id: str = "virtual") -> Target:
+    return Target("http://127.0.0.1:4444", "/v1", servers, virtual_server_id, True)
+
+
+def test_ids_stand_percent_encoded_in_addresses_and_a_uri_keeps_its_slashes() -> None:
+    class Catalogue(FakeCatalogue):
+        """Release 0.7.0: a resource's id is its URI."""
+
+        def resource(self, uri: str, server: str) -> Entity | None:
+            return Entity(uri, uri, f"{uri}?a b#\0", server)
+
+    settings = load_settings(environ={"SCENARIOS": "all"})
+    cases = {one.id: one for one in plan_cases(settings, target_of(SERVERS, 'x\0ok\n"/..'), Catalogue())}
+    assert cases["resources/rest_read_world_times"].parts[0].url == (
+        "http://127.0.0.1:4444/v1/resources/time://time1/current/world%3Fa%20b%23%00"
+    )
+    assert cases["gateway-core/call_mcp"].parts[0].url == "http://127.0.0.1:4444/servers/x%00ok%0A%22%2F../mcp"
+
+
+@pytest.mark.parametrize(
+    ("server", "words"),
+    [
+        (Server("time1", "http://x/\0ok\0run/mcp"), "control character U+0000"),
+        (Server("time1", "-o"), "not an http:// or https:// address"),
+        (Server("time1", "http://somebody:secret@host/mcp"), "user or password"),
+        (Server("time1\x1b[2J", "http://x/mcp"), "control character U+001B"),
+    ],
+)
+def test_a_server_that_no_load_can_be_sent_to_is_skipped_with_the_reason(server: Server, words: str) -> None:
+    settings = load_settings(environ={"SCENARIOS": "gateway-core"})
+    cases = {one.id: one for one in plan_cases(settings, target_of([server]), FakeCatalogue())}
+    skipped = cases["gateway-core/call_direct"].skipped
+    assert words in skipped
+    assert "secret" not in skipped
+    assert cases["gateway-core/health"].skipped == ""
+
+
+@pytest.mark.parametrize("identity", ["..", ".", ""])
+def test_an_id_that_leads_elsewhere_is_skipped(identity: str) -> None:
+    settings = load_settings(environ={"SCENARIOS": "gateway-core"})
+    cases = {one.id: one for one in plan_cases(settings, target_of(SERVERS, identity), FakeCatalogue())}
+    assert cases["gateway-core/call_mcp"].skipped != ""
+
+
 def test_rows_are_expected_as_the_catalogue_has_them() -> None:
     cases = planned()
     assert cases["tools/list_limit_10"].expect.rows == 10
@@ -183,10 +243,15 @@ def test_the_expected_error_is_expected() -> None:
 def test_mixed_kinds_share_the_load_and_reach_every_server() -> None:
     cases = [case for case in planned(PERF_REQUESTS="1000", PERF_CONCURRENCY="50").values() if case.scenario == "mixed"]
     assert {case.group for case in cases} == {"mixed"}
-    assert sum(part.concurrency for case in cases for part in case.parts) == 50
+    checks = cases[0].checks
+    assert checks is not None
+    assert checks.workers == 3
+    assert all(case.checks is not None and case.checks.workers == 3 for case in cases)
+    assert sum(part.concurrency for case in cases for part in case.parts) + checks.workers == 50
     calls = next(case for case in cases if case.name == "tools_call")
     assert [part.server for part in calls.parts] == ["time1", "time2", "time3", "time4"]
-    assert 0.35 <= sum(part.requests for part in calls.parts) / 1000 <= 0.41
+    assert calls.checks is not None
+    assert 0.35 <= (sum(part.requests for part in calls.parts) + calls.checks.requests) / 1000 <= 0.41
     assert all(part.requests % part.concurrency == 0 for case in cases for part in case.parts)
 
 
@@ -197,8 +262,39 @@ def test_a_mix_without_a_worker_for_each_kind_is_skipped() -> None:
 
 def test_dropped_requests_are_said() -> None:
     case = planned(PERF_REQUESTS="1000", PERF_CONCURRENCY="300")["tools/list_limit_10"]
-    assert case.parts[0].requests == 900
+    assert case.checks is not None
+    assert case.parts[0].requests + case.checks.requests == 900
+    assert case.parts[0].concurrency + case.checks.workers == 300
     assert case.notes == ["900 requests per iteration instead of 1000: the same number for each of 300 workers"]
+
+
+@pytest.mark.parametrize(
+    ("requests", "concurrency", "iterations"),
+    [(100, 10, 3), (100, 10, 1), (20, 10, 1), (1000, 50, 3), (5000, 200, 3), (40, 2, 3), (60, 20, 1), (21, 7, 2)],
+)
+def test_checkers_are_part_of_the_concurrency_and_check_enough(
+    requests: int, concurrency: int, iterations: int
+) -> None:
+    checks, left = plan_checks(requests, concurrency, iterations)
+    assert checks.workers + left == concurrency
+    assert left >= 1
+    assert checks.requests + requests // concurrency * left == requests
+    assert checks.requests * iterations >= min(10, requests * iterations // 2)
+    assert checks.requests > 0.05 * requests
+
+
+def test_one_worker_keeps_its_load_and_a_checker_pauses_beside_it() -> None:
+    checks, left = plan_checks(100, 1, 3)
+    assert left == 1
+    assert checks.workers == 1
+    assert checks.busy == 0.1
+    assert checks.requests * 3 >= 10
+
+
+def test_a_mix_with_just_enough_workers_is_checked_beside_its_load() -> None:
+    cases = [case for case in planned(PERF_CONCURRENCY="4").values() if case.scenario == "mixed"]
+    assert [part.concurrency for case in cases for part in case.parts] == [1, 1, 1, 1]
+    assert all(case.checks is not None and case.checks.busy < 1 for case in cases)
 
 
 def test_differences_name_cases_by_id() -> None:

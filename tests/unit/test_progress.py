@@ -45,6 +45,36 @@ def test_the_warm_up_already_tells_the_rate() -> None:
     assert estimate.of(first) == (20.0, 20.0)
 
 
+def test_a_case_that_is_not_measured_any_more_takes_no_time() -> None:
+    plan = plan_of(case("slow", "http://x", warmup_requests=0), case("quick", "http://x", warmup_requests=0))
+    failed: set[str] = set()
+    estimate = Estimate(plan, probes(30_000, "slow") | probes(1000, "quick"), failed)
+    every = list(steps(plan))
+    assert estimate.left(every) == "5 min 10 s to 10 min 20 s"
+    failed.add("s/slow")
+    assert estimate.left(every) == "10 s to 20 s"
+    # What a token has to last for is not cut short by it.
+    assert estimate.of(every[0])[1] == 300.0
+
+
+def test_a_case_whose_first_check_failed_counts_only_when_it_was_measured_all_the_same() -> None:
+    plan = plan_of(case("wrong", "http://x", warmup_requests=0), case("quick", "http://x", warmup_requests=0))
+    wrong = {"s/wrong": Probe(at=datetime.now(UTC), latency_ms=30_000, problem="no answer within 30 s")}
+    estimate = Estimate(plan, wrong | probes(1000, "quick"))
+    every = list(steps(plan))
+    assert estimate.left(every) == "10 s to 20 s"
+    estimate.learn(every[0], 60.0)
+    assert estimate.left(every) == "about 2 min 20 s"
+
+
+def test_a_kind_that_failed_does_not_lengthen_its_group() -> None:
+    plan = plan_of(
+        case("a", "http://x", group="g", warmup_requests=0), case("b", "http://x", group="g", warmup_requests=0)
+    )
+    estimate = Estimate(plan, probes(1000, "a") | probes(3000, "b"), {"s/b"})
+    assert estimate.expected(next(iter(steps(plan))))[1] == 10.0
+
+
 def test_kinds_that_run_at_once_take_as_long_as_the_longest() -> None:
     plan = plan_of(
         case("a", "http://x", group="g", warmup_requests=0), case("b", "http://x", group="g", warmup_requests=0)

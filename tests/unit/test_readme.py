@@ -39,6 +39,8 @@ def test_there_are_commands() -> None:
 def test_a_command_is_there(command: str) -> None:
     command = re.sub(r'^eval "\$\((.*)\)"$', r"\1", command)
     words = shlex.split(command)
+    while re.match(r"[A-Z_]+=", words[0]):
+        assert words.pop(0).partition("=")[0] in ENVIRONMENT
     if words[0] == "make":
         assert subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, check=False).returncode == 0
         settings = [word.partition("=")[0] for word in words[1:] if "=" in word]

@@ -22,6 +22,14 @@ from serve_reports import find
 PROGRAM = [sys.executable, str(ROOT / "utils" / "serve_reports.py")]
 
 
+@dataclass(frozen=True)
+class Site:
+    """The server's port, and the path that all addresses begin with."""
+
+    port: int
+    prefix: str
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("place")
@@ -45,23 +53,24 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def port(results: Path) -> Iterator[int]:
-    with served(results) as (process, number):
-        yield number
+def site(results: Path) -> Iterator[Site]:
+    with served(results) as (process, site):
+        yield site
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 143
 
 
 @contextlib.contextmanager
-def served(results: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """The program, and the port that it prints."""
+def served(results: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], Site]]:
+    """The program, and the address that it prints."""
     command = [*PROGRAM, "--results-dir", str(results), "--port", "0", *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
             assert line.startswith("reports: http://127.0.0.1:")
-            yield process, int(line.partition("127.0.0.1:")[2].partition("/")[0])
+            number, _, rest = line.partition("127.0.0.1:")[2].partition("/")
+            yield process, Site(int(number), f"/{rest.partition('/ (')[0]}")
         finally:
             process.kill()
 
@@ -75,10 +84,11 @@ class Answer:
     body: bytes
 
 
-def ask(port: int, path: str, method: str = "GET", host: str | None = None) -> Answer:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-        connection.putrequest(method, path, skip_host=True)
-        connection.putheader("Host", host or f"127.0.0.1:{port}")
+def ask(site: Site, path: str, method: str = "GET", host: str | None = None, prefix: str | None = None) -> Answer:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", site.port, timeout=10)) as connection:
+        before = site.prefix if prefix is None else prefix
+        connection.putrequest(method, f"{before}{path}", skip_host=True)
+        connection.putheader("Host", host or f"127.0.0.1:{site.port}")
         connection.endheaders()
         answer = connection.getresponse()
         return Answer(answer.status, answer.headers, answer.read())
@@ -95,10 +105,10 @@ def ask(port: int, path: str, method: str = "GET", host: str | None = None) -> A
         ("/light_1/hey.bin", "application/octet-stream", b"\xff\x00"),
     ],
 )
-def test_files_are_answered_as_what_they_are(port: int, path: str, kind: str, body: bytes) -> None:
-    answer = ask(port, path)
+def test_files_are_answered_as_what_they_are(site: Site, path: str, kind: str, body: bytes) -> None:
+    answer = ask(site, path)
     assert (answer.status, answer.headers["Content-Type"], answer.body) == (200, kind, body)
-    head = ask(port, path, "HEAD")
+    head = ask(site, path, "HEAD")
     assert (head.status, head.headers["Content-Length"], head.body) == (200, str(len(body)), b"")
 
 
@@ -106,9 +116,9 @@ def test_files_are_answered_as_what_they_are(port: int, path: str, kind: str, bo
     ("path", "to"),
     [("/", "/index.html"), ("/light_1", "/light_1/report.html"), ("/latest/", "/latest/report.html")],
 )
-def test_a_directory_leads_to_its_page(port: int, path: str, to: str) -> None:
-    answer = ask(port, path)
-    assert (answer.status, answer.headers["Location"]) == (302, to)
+def test_a_directory_leads_to_its_page(site: Site, path: str, to: str) -> None:
+    answer = ask(site, path)
+    assert (answer.status, answer.headers["Location"]) == (302, f"{site.prefix}{to}")
 
 
 @pytest.mark.parametrize(
@@ -136,15 +146,40 @@ def test_a_directory_leads_to_its_page(port: int, path: str, to: str) -> None:
         "*",
     ],
 )
-def test_nothing_else_is_there(port: int, path: str) -> None:
-    answer = ask(port, path)
+def test_nothing_else_is_there(site: Site, path: str) -> None:
+    answer = ask(site, path)
     assert answer.status == 404
     assert b"secret" not in answer.body
 
 
+@pytest.mark.parametrize("path", ["/", "/index.html", "/light_1/run.json", "//index.html", "*", "/?a=/index.html"])
+@pytest.mark.parametrize("wrong", ["", "/wrong", "/%2e", "half", "longer", "upper"])
+def test_without_the_random_path_nothing_is_there(site: Site, path: str, wrong: str) -> None:
+    prefix = {
+        "half": site.prefix[:-1],
+        "longer": f"{site.prefix}x",
+        "upper": site.prefix.swapcase(),
+    }.get(wrong, wrong)
+    answer = ask(site, path, prefix=prefix)
+    assert answer.status == 404
+    assert site.prefix.encode() not in answer.body
+    assert answer.headers["Location"] is None
+
+
+def test_the_random_path_is_long_and_another_one_each_time(site: Site, results: Path) -> None:
+    with served(results) as (_, other):
+        assert other.prefix != site.prefix
+        assert len(site.prefix) >= 22
+        assert ask(other, "/index.html", prefix=site.prefix).status == 404
+
+
+def test_the_random_path_alone_leads_to_the_index(site: Site) -> None:
+    assert ask(site, "").headers["Location"] == f"{site.prefix}/index.html"
+
+
 @pytest.mark.parametrize("path", ["/index.html", "/nothing", "/"])
-def test_every_answer_has_the_headers(port: int, path: str) -> None:
-    headers = ask(port, path).headers
+def test_every_answer_has_the_headers(site: Site, path: str) -> None:
+    headers = ask(site, path).headers
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Cache-Control"] == "no-store"
     assert headers["Referrer-Policy"] == "no-referrer"
@@ -152,46 +187,46 @@ def test_every_answer_has_the_headers(port: int, path: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
-def test_nothing_can_be_changed(port: int, method: str, results: Path) -> None:
-    assert ask(port, "/index.html", method).status == 501
+def test_nothing_can_be_changed(site: Site, method: str, results: Path) -> None:
+    assert ask(site, "/index.html", method).status == 501
     assert (results / "index.html").read_text("utf-8") == "<!doctype html>index"
 
 
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8099", "192.168.0.7", "localhost.evil.example", "[::1]"]
 )
-def test_another_name_is_refused(port: int, host: str) -> None:
-    assert ask(port, "/index.html", host=host).status == 421
-    assert ask(port, "/index.html", host="localhost").status == 200
+def test_another_name_is_refused(site: Site, host: str) -> None:
+    assert ask(site, "/index.html", host=host).status == 421
+    assert ask(site, "/index.html", host="localhost").status == 200
 
 
-def test_only_this_machine_is_listened_to(port: int) -> None:
+def test_only_this_machine_is_listened_to(site: Site) -> None:
     with socket.socket() as probe:
         probe.settimeout(5)
         # 127.0.0.2 is this machine as well: a server that listens on all addresses would answer there.
-        assert probe.connect_ex(("127.0.0.2", port)) != 0
+        assert probe.connect_ex(("127.0.0.2", site.port)) != 0
 
 
 def test_a_reader_that_goes_away_harms_nobody(results: Path) -> None:
     (results / "large.txt").write_bytes(b"x" * 20_000_000)
-    with served(results) as (process, port):
+    with served(results) as (process, site):
         for _ in range(3):
-            with socket.create_connection(("127.0.0.1", port)) as reader:
-                reader.sendall(b"GET /large.txt HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            with socket.create_connection(("127.0.0.1", site.port)) as reader:
+                reader.sendall(f"GET {site.prefix}/large.txt HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
                 reader.recv(100)
-        assert ask(port, "/index.html").status == 200
+        assert ask(site, "/index.html").status == 200
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 130
         assert process.stderr is not None
         assert process.stderr.read().strip() == "stopped"
 
 
-def test_a_port_that_is_taken_is_one_line(port: int, results: Path) -> None:
+def test_a_port_that_is_taken_is_one_line(site: Site, results: Path) -> None:
     done = subprocess.run(
-        [*PROGRAM, "--port", str(port), "--results-dir", str(results)], capture_output=True, text=True, check=False
+        [*PROGRAM, "--port", str(site.port), "--results-dir", str(results)], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert f"port {port} is taken" in done.stderr
+    assert f"port {site.port} is taken" in done.stderr
 
 
 @pytest.mark.parametrize("wrong", ["x", "-1", "65536", ""])

@@ -118,6 +118,16 @@ def test_a_mistake_is_one_line_with_source_value_and_what_is_right(environ: dict
         ("scenarios.tools.cases.bad", {"route": "rpc"}, ["scenarios.tools.cases.bad", "needs a payload"]),
         ("scenarios.tools.cases.bad", {"path": "tools"}, ["scenarios.tools.cases.bad", "starts with /"]),
         ("scenarios.prompts.differences.x", {"of": "list", "minus": "nope"}, ["names the case 'nope'"]),
+        ("scenarios.mixed.cases.aggregate", {"path": "/x"}, ["cases.aggregate", "a concurrent scenario together"]),
+        ("scenarios.mixed.differences", {"aggregate": {"of": "tools_call", "minus": "prompts_get"}}, ["aggregate"]),
+        ("scenarios.prompts.differences.list", {"of": "list", "minus": "list"}, ["has the name of a case"]),
+        ("scenarios.tools.cases", {"case.1": {"path": "/x"}}, ["scenarios.tools.cases", "case.1"]),
+        ("scenarios.tools.cases", {"a/b": {"path": "/x"}}, ["scenarios.tools.cases", "a/b"]),
+        ("scenarios.tools.cases", {"a b": {"path": "/x"}}, ["scenarios.tools.cases", "a b"]),
+        ("scenarios.tools.cases", {"List": {"path": "/x"}}, ["scenarios.tools.cases", "List"]),
+        ("scenarios.tools.cases", {"..": {"path": "/x"}}, ["scenarios.tools.cases", ".."]),
+        ("scenarios.tools.cases", {"list\n": {"path": "/x"}}, ["scenarios.tools.cases"]),
+        ("scenarios.tools.cases", {1: {"path": "/x"}}, ["scenarios.tools.cases", "1"]),
         ("service", 3, ["service", "3"]),
     ],
 )
@@ -127,6 +137,12 @@ def test_a_mistake_in_the_configuration(config_with, key: str, value: object, wo
         load_settings(environ={}, config_file=path)
     message = str(caught.value)
     assert [word for word in [str(path), *words] if word not in message] == []
+    assert "\n" not in message
+
+
+def test_a_scenario_whose_cases_run_one_by_one_may_have_a_case_of_any_name(config_with) -> None:
+    path = config_with("scenarios.tools.cases.aggregate", {"path": "/x"})
+    assert "aggregate" in load_settings(environ={}, config_file=path).config.scenarios["tools"].cases
 
 
 @pytest.mark.parametrize(
@@ -150,6 +166,7 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, text: str, words: list[
     [
         ("export PERF_REQESTS=1", ["bad.env:2", "PERF_REQESTS", "no such variable", "PERF_REQUESTS"]),
         ("export GATEWAY_URL=http://x", ["GATEWAY_URL", "a profile may set"]),
+        ("export PERF_HEY=/somewhere/hey", ["bad.env:2", "PERF_HEY cannot be set by a profile"]),
         ("PERF_REQUESTS=$(rm -rf /)", ["bad.env:2", "is not a value"]),
         ("export PERF_REQUESTS=1 2", ["bad.env:2", "is not a value"]),
         ('export PERF_REQUESTS="1', ["bad.env:2", "not closed"]),
@@ -187,3 +204,14 @@ def test_the_error_rate_has_a_threshold_of_its_own() -> None:
     baselines = settings().config.baselines
     assert baselines.threshold("p50_latency") == 10.0
     assert baselines.threshold("error_rate") == 0.1
+
+
+@pytest.mark.parametrize("variable", ["PERF_HEY", "PERF_TOKEN_CACHE"])
+def test_a_profile_names_neither_the_program_nor_where_the_token_is_kept(tmp_path: Path, variable: str) -> None:
+    (tmp_path / "mine.env").write_text(f"{variable}=/x/y\n", encoding="utf-8")
+    with pytest.raises(UserError, match=rf"mine\.env:1: {variable} cannot be set by a profile"):
+        load_settings(environ={}, profile="mine", profiles_dir=tmp_path)
+    (tmp_path / "mine.env").write_text("PERF_X=1\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"a profile may set (?!.*PERF_HEY)"):
+        load_settings(environ={}, profile="mine", profiles_dir=tmp_path)
+    assert load_settings(environ={variable: "/x/y"}).sources

@@ -72,8 +72,8 @@ def test_a_port_that_somebody_listens_on_is_not_free() -> None:
         (pair("latest", "1.0.7"), r"--base 'latest': names no gateway; give a release \(1.0.6\), a wheel, a checkout"),
         (pair("1.0.6", "/nowhere/gateway.whl"), "--head /nowhere/gateway.whl: there is no such wheel"),
         (pair("1.0.6", "/"), "--head /: is no checkout of the gateway, it has no pyproject.toml"),
-        (pair("1.0.6", "http://x:1", "LOG_LEVEL=INFO"), "--head-env LOG_LEVEL=INFO: http://x:1 runs already"),
-        (pair("1.0.6", "1.0.7", "lower=1"), "--head-env 'lower=1': must be KEY=VALUE"),
+        (pair("1.0.6", "http://x:1", "LOG_LEVEL=INFO"), "--head-env LOG_LEVEL: http://x:1 runs already"),
+        (pair("1.0.6", "1.0.7", "lower=1"), "--head-env: must be KEY=VALUE"),
         (pair("http://x:1", "http://x:1/"), "--head http://x:1: a gateway that runs cannot be held against itself"),
         ([Wanted("a", "1.0.6"), Wanted("a", "1.0.7")], "--side a: two sides have this label"),
         ([Wanted("../a", "1.0.6"), Wanted("b", "1.0.7")], "--side ../a: not a label"),
@@ -148,11 +148,12 @@ def test_the_profiles_requests_are_not_those_of_pairs_but_a_flag_is_obeyed(sourc
     assert found.warmup_requests == 3 * requests // 4
 
 
-def test_the_command_line() -> None:
-    arguments = argparse.Namespace(side=["base=1.0.6", "head=http://x/?a=b"], side_env=["head:A=1=2"], tune=None)
+def test_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "env").write_text("head:A=1=2\n3\0", encoding="utf-8")
+    arguments = argparse.Namespace(side=["base=1.0.6", "head=http://x/?a=b"], side_env_file=tmp_path / "env", tune=None)
     assert _wanted(arguments, settings()) == [
         Wanted("base", "1.0.6", [], "--base"),
-        Wanted("head", "http://x/?a=b", ["A=1=2"], "--head"),
+        Wanted("head", "http://x/?a=b", ["A=1=2\n3"], "--head"),
     ]
 
 
@@ -160,17 +161,18 @@ def test_the_command_line() -> None:
     ("side", "side_env", "words"),
     [
         (["base"], [], "--side base: must be LABEL=SPEC"),
-        (["base=1.0.6"], ["other:A=1"], "--side-env other: there is no side with this label"),
+        (["base=1.0.6"], ["other:A=1"], "--other-env: there is no side with this label"),
     ],
 )
-def test_a_wrong_command_line(side: list[str], side_env: list[str], words: str) -> None:
+def test_a_wrong_command_line(tmp_path: Path, side: list[str], side_env: list[str], words: str) -> None:
+    (tmp_path / "env").write_text("".join(f"{text}\0" for text in side_env), encoding="utf-8")
     with pytest.raises(UserError, match=words):
-        _wanted(argparse.Namespace(side=side, side_env=side_env, tune=None), settings())
+        _wanted(argparse.Namespace(side=side, side_env_file=tmp_path / "env", tune=None), settings())
 
 
 def test_each_setting_that_is_tuned_is_a_side_of_its_own() -> None:
     own = settings(paired={"tune": {"info": {"settings": {"LOG_LEVEL": "INFO"}}}})
-    arguments = argparse.Namespace(side=[], side_env=[], tune="")
+    arguments = argparse.Namespace(side=[], side_env_file=None, tune="")
     assert _wanted(arguments, own) == [
         Wanted("base", "1.0.7", (), "--tune"),
         Wanted("info", "1.0.7", ["LOG_LEVEL=INFO"], "--tune"),

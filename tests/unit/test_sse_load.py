@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +56,10 @@ class Server:  # pylint: disable=too-few-public-methods
             while b"\r\n\r\n" not in request:
                 request += connection.recv(4096)
             self.requests.append(request)
+            if request.startswith(b"GET /headers"):
+                while True:
+                    connection.sendall(b"X")
+                    time.sleep(0.05)
             path = request.split(b" ")[1].split(b"?")[0]
             number = next(self._numbers)
             if path == b"/drop" and number % 4 == 0:
@@ -70,6 +75,13 @@ class Server:  # pylint: disable=too-few-public-methods
                 while True:
                     connection.sendall(chunk(b": still here\n"))
                     time.sleep(0.05)
+            if path == b"/letters":
+                while True:
+                    connection.sendall(chunk(b"x"))
+                    time.sleep(0.05)
+            if path == b"/flood":
+                while True:
+                    connection.sendall(chunk(b"x" * 65000))
             if path == b"/silent":
                 connection.recv(1)
                 return
@@ -116,6 +128,33 @@ def test_the_time_to_the_first_event_is_measured(tmp_path: Path, server: Server)
     assert "Bearer" not in result.stdout
 
 
+def test_arguments_from_standard_input_stand_in_no_list_of_processes(server: Server) -> None:
+    lines = ["-H", "Authorization: Bearer s3cret", "-n", "2", "-c", "2", "-t", "60", f"{server.url}/silent"]
+    command = [sys.executable, str(PROGRAM), "--stdin"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write("".join(f"{line}\n" for line in lines).encode())
+        process.stdin.close()
+        deadline = time.monotonic() + 20
+        while len(server.requests) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        words = psutil.Process(process.pid).cmdline()
+        process.terminate()
+    assert words[-1] == "--stdin"
+    assert not [word for word in words if "s3cret" in word]
+    assert all(b"Authorization: Bearer s3cret\r\n" in request for request in server.requests)
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("last", ["--help", "-o", "@/etc/passwd", ""])
+def test_a_line_of_standard_input_is_no_option_where_an_address_belongs(last: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), "--stdin"], input=f"{last}\n", capture_output=True, text=True, check=False
+    )
+    assert "root:" not in done.stdout + done.stderr
+    assert done.returncode == (0 if last == "--help" else 2)
+
+
 def test_the_stream_is_closed_after_the_event(tmp_path: Path, server: Server) -> None:
     rows(tmp_path, load(f"{server.url}/sse", "-n", "4", "-c", "2"))
     deadline = time.monotonic() + 5
@@ -143,11 +182,17 @@ def test_no_answer_leaves_no_row(tmp_path: Path, server: Server) -> None:
     assert len(rows(tmp_path, load(f"{server.url}/end", "-n", "2", "-c", "1"))) == 0
 
 
-@pytest.mark.parametrize("path", ["/silent", "/drip"])
+@pytest.mark.parametrize("path", ["/silent", "/drip", "/letters", "/headers"])
 def test_a_stream_without_an_event_times_out(tmp_path: Path, server: Server, path: str) -> None:
     begin = time.monotonic()
     assert len(rows(tmp_path, load(server.url + path, "-n", "2", "-c", "2", "-t", "0.5"))) == 0
     assert time.monotonic() - begin < 10
+
+
+def test_an_event_without_an_end_is_given_up(tmp_path: Path, server: Server) -> None:
+    begin = time.monotonic()
+    assert len(rows(tmp_path, load(f"{server.url}/flood", "-n", "1", "-c", "1", "-t", "50"))) == 0
+    assert time.monotonic() - begin < 20
 
 
 def test_a_server_that_is_not_there_leaves_no_row(tmp_path: Path) -> None:
@@ -179,6 +224,7 @@ def test_a_signal_stops_it_at_once(server: Server, name: str, code: int) -> None
         (["-n", "0", "-c", "0", "http://127.0.0.1/"], "at least one worker"),
         (["-t", "0", "http://127.0.0.1/"], "more than 0 seconds"),
         (["ftp://127.0.0.1/"], "not an http:// or https:// address"),
+        (["http://me:secret@127.0.0.1/"], "may not hold a user name or a password"),
         (["-H", "secret", "http://127.0.0.1/"], "a header is 'Name: value'"),
     ],
 )

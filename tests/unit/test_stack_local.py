@@ -342,9 +342,10 @@ def test_a_damaged_state_is_one_line(stack: StubStack) -> None:
 
 def test_a_directory_of_somebody_else_is_refused(stack: StubStack, monkeypatch: pytest.MonkeyPatch) -> None:
     stack.place.make()
-    with monkeypatch.context() as other, pytest.raises(UserError, match=r"belongs to the user with id"):
-        other.setattr(os, "geteuid", lambda: os.getuid() + 1)
-        stack.place.make()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "geteuid", lambda: os.getuid() + 1)
+        with pytest.raises(UserError, match=r"belongs to the user with id"):
+            stack.place.make()
 
 
 def test_only_the_stack_that_a_run_started_is_stopped(stack: StubStack, tmp_path: Path) -> None:

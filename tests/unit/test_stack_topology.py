@@ -61,7 +61,6 @@ def test_the_gateways_port_is_that_of_the_address(url: str) -> None:
         "https://127.0.0.1:4444",
         "http://127.0.0.1:4444/path",
         "http://127.0.0.1",
-        "http://127.0.0.1:99999",
     ],
 )
 def test_the_stack_listens_on_loopback_only(url: str) -> None:

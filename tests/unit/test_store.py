@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Literal
 
@@ -94,3 +95,23 @@ def test_infinity_is_a_bug_and_never_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         store.save(tmp_path / "note.json", Note(text="x", figure=float("inf")))
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o027, 0o640), (0o002, 0o664)])
+def test_a_file_gets_what_the_umask_allows(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        store.write_text(tmp_path / "shared", "x")
+        store.write_text(tmp_path / "private", "x", mode=0o600)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "shared").stat().st_mode) == mode
+    assert stat.S_IMODE((tmp_path / "private").stat().st_mode) == 0o600
+
+
+def test_a_link_is_replaced_and_its_target_left(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("precious", encoding="utf-8")
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    store.write_text(tmp_path / "link", "x")
+    assert (tmp_path / "target").read_text(encoding="utf-8") == "precious"
+    assert not (tmp_path / "link").is_symlink()

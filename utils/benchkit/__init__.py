@@ -4,4 +4,8 @@ Imports point down this list, and never sideways between rooms except through :m
 rooms (``report``, ``verdict``, ``load``, ``stack``, ``gateway``), ``store``, ``settings``, ``model``, ``errors``.
 """
 
+from benchkit.isolation import begin
+
 __version__ = "0.1.0"
+
+begin()

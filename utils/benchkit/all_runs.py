@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from benchkit import store
+from benchkit.clock import seconds_between
 from benchkit.errors import ExitCode, UserError, severity, worst_code
 from benchkit.load.plan import load_of
 from benchkit.model import (
@@ -231,9 +232,7 @@ def summary_lines(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> li
 def _summary_row(one: ProfileDocuments) -> tuple[str, ...]:
     """The cells of a profile's line. Only cases that were measured themselves count; ``worse``: with a regression."""
     entry, run, comparison = one.entry, one.run, one.comparison
-    took = (
-        figures.seconds((entry.finished - entry.started).total_seconds()) if entry.started and entry.finished else "-"
-    )
+    took = figures.seconds(seconds_between(entry.started, entry.finished)) if entry.started and entry.finished else "-"
     end = (took, "-" if entry.exit_code is None else str(entry.exit_code), entry.run or "-")
     if run is None:
         return (entry.profile, "Not measured", "-", "-", "-", *end)
@@ -380,7 +379,7 @@ def _tells_time(run: StoredRun) -> bool:
 
 
 def _time_of(run: StoredRun, requests: int) -> float:
-    around = max(0.0, (run.finished - run.started).total_seconds() - run.load_seconds)
+    around = max(0.0, seconds_between(run.started, run.finished) - run.load_seconds)
     return START_S + around + run.load_seconds * requests / run.sent
 
 

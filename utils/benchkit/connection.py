@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
-import re
+import contextlib
 import shlex
-from collections.abc import Mapping
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
-import requests
-
-from benchkit.errors import UserError, os_reason
+from benchkit import http
+from benchkit.disclosure import SHOWN_SETTINGS, address_problem, shown_settings
+from benchkit.errors import ForbiddenError, UserError, os_reason
 from benchkit.gateway.access import OwnStack, enter, is_own
 from benchkit.gateway.catalogue import load_catalogue, upstreams
-from benchkit.gateway.client import Gateway
-from benchkit.gateway.counters import DEFAULT_LAG_S, OWN_LAG_S, gateway_counts, settle
+from benchkit.gateway.client import LIST_KINDS, Gateway
+from benchkit.gateway.counters import CountReader, Counts, gateway_counts, lag_of, settle, wait_until_still
 from benchkit.gateway.login import Access, Credentials, Mint, Session
 from benchkit.gateway.registration import create_fixtures, register, remove_fixtures
 from benchkit.gateway.target import describe_target, read_version
 from benchkit.load.plan import Server, Target
-from benchkit.model import ExecutionCount, RawGatewayCounts
+from benchkit.model import RawGatewayCounts
 from benchkit.model import Target as TargetDescription
 from benchkit.settings import Settings
 from benchkit.stack.state import Place, StackState, default_place, read_state
 from benchkit.stack.topology import Part, differences, topology_of
 
 _LOOK_TIMEOUT_S = 2.0
+_LARGEST_COUNTERS = 2**20
 _PARALLEL = 8
 
-_NOT_SHOWN = re.compile(r"SECRET|PASSWORD|KEY|TOKEN|EMAIL|URL|PATH|HOME|DIR$|^HOST$|^PORT$")
-"""Variables of the gateway that are secret, or that are different on every machine."""
+_UPTIME_MARGIN_S = 2.0
+"""So much later than its process was started a gateway may begin to count its age."""
+
+# An API token with fewer rights would not measure the same: gateways of 1.x write its last use and a row of their usage
+# log for requests that carry one, and look up its revocation.
+_SEEN_BY_OTHERS = (
+    "the load generator carries the login's token in its command line, where other users of this machine can read it "
+    "while a case is measured"
+)
 
 
 class Connection:
@@ -49,12 +58,20 @@ class Connection:
         self._gateway, self._session = enter(settings, own)
         self._made = False
         self.warnings: list[str] = []
+        self._reader = CountReader(lambda: gateway_counts(self._gateway))
         mine = stack if is_own(settings, own) else None
         servers = self._servers(mine)
         # One server is enough: the cases ask the first, and a virtual server takes a hundred tools at the most.
         virtual_server_id = self._make_fixtures([server.name for server in servers if server.counters_url][:1])
         version = read_version(self._gateway)
+        self._since = time.monotonic()
+        self._lag_s = lag_of(own.mint.environment if own is not None and mine is not None else {})
         self.catalogue = load_catalogue(self._gateway, version.release)
+        self.warnings += [
+            f"{kind} cannot be listed: {refused}" for kind in LIST_KINDS if (refused := self.catalogue.refused(kind))
+        ]
+        if self._session.needed:
+            self.warnings.append(_SEEN_BY_OTHERS)
         origin: Literal["local", "external"] = "external" if mine is None else "local"
         self.target = describe_target(self._gateway, version, self.catalogue, origin)
         self.routes = Target(
@@ -83,25 +100,57 @@ class Connection:
         except UserError:
             return False
 
-    def gateway_counts(self) -> dict[str, ExecutionCount] | None:
-        """What the gateway's own metrics count so far; ``None`` where it does not tell."""
+    def gateway_counts(self) -> Counts:
+        """What the gateway's own metrics count so far; empty, with a warning, where it does not tell."""
         try:
-            return gateway_counts(self._gateway) or None
+            return self._reader.read()
         except UserError as error:
             self.warnings.append(f"the gateway's own metrics are not there to be compared with: {error}")
+            return {}
+
+    def still_counts(self, first: Counts, wait_s: float, tell: Callable[[str], None]) -> RawGatewayCounts | None:
+        """The counts that a run begins with, a moment after their ``first`` reading; see :func:`wait_until_still`.
+
+        ``None`` where the gateway does not tell them.
+        """
+        if not first:
             return None
+        try:
+            before, still = wait_until_still(self._reader, first, wait_s=wait_s, lag_s=self._lag_s, tell=tell)
+        except UserError as error:
+            self.warnings.append(f"the gateway's own metrics are not there any more to be compared with: {error}")
+            return None
+        doubt = "" if still else "its counts moved already before the load began"
+        return RawGatewayCounts(before=dict(before), after={}, sent={}, settled=False, doubt=doubt)
+
+    def watch_counts(self) -> None:
+        """Look at the counts while no load runs, to notice where they fall. A gateway that is gone is no error here."""
+        with contextlib.suppress(UserError):
+            self._reader.read()
 
     def settled_counts(
-        self, before: Mapping[str, ExecutionCount], sent: Mapping[str, ExecutionCount], wait_s: float
+        self, opened: RawGatewayCounts, sent: Counts, wait_s: float, tell: Callable[[str], None]
     ) -> RawGatewayCounts:
-        """The gateway's counts after the run, waited for at most ``wait_s`` seconds; see :func:`settle`.
+        """The gateway's counts after the run that began with ``opened``, waited for; see :func:`settle`.
 
         Raises:
             UserError: the gateway does not answer any more.
         """
-        lag_s = DEFAULT_LAG_S if self.target.origin == "external" else OWN_LAG_S
-        after, settled = settle(lambda: gateway_counts(self._gateway), before, sent, wait_s=wait_s, lag_s=lag_s)
-        return RawGatewayCounts(before=dict(before), after=after, sent=dict(sent), settled=settled)
+        after, settled = settle(self._reader, opened.before, sent, wait_s=wait_s, lag_s=self._lag_s, tell=tell)
+        fell = " and ".join(sorted(self._reader.fell))
+        doubts = [
+            opened.doubt,
+            f"its counts of {fell} fell meanwhile (they were reset, or several replicas answer in turn)"
+            if fell
+            else "",
+            "it was started anew during the run" if self._was_restarted() else "",
+        ]
+        changes = {"after": dict(after), "sent": dict(sent), "settled": settled}
+        return opened.model_copy(update=changes | {"doubt": "; ".join(filter(None, doubts))})
+
+    def _was_restarted(self) -> bool:
+        uptime_s = read_version(self._gateway).uptime_s
+        return uptime_s is not None and 0 <= uptime_s < time.monotonic() - self._since - _UPTIME_MARGIN_S
 
     def close(self) -> None:
         """Remove what the toolkit made on the gateway. A gateway that is gone is no error: there is nothing left."""
@@ -111,10 +160,22 @@ class Connection:
 
     def _servers(self, mine: StackState | None) -> list[Server]:
         """The MCP servers behind the gateway; those that tell counters are the toolkit's own, wherever they run."""
-        registered = [upstream for upstream in upstreams(self._gateway) if upstream.enabled and upstream.reachable]
+        try:
+            listed = upstreams(self._gateway)
+        except ForbiddenError:
+            listed = []  # the catalogue tells the same, in words
+        registered = [upstream for upstream in listed if upstream.enabled and upstream.reachable]
         if mine is not None:
             present = {upstream.name for upstream in registered}
             return [Server(one.name, one.url, one.counters_url) for one in mine.servers if one.name in present]
+        # Such an address would be stored with the run and stand in the command line of the load generator.
+        unfit = [upstream.name for upstream in registered if address_problem(upstream.url)]
+        if unfit:
+            self.warnings.append(
+                f"MCP servers are not measured directly, for their addresses hold a user, a query or no HTTP address: "
+                f"{', '.join(unfit)}"
+            )
+        registered = [upstream for upstream in registered if upstream.name not in unfit]
         with ThreadPoolExecutor(max_workers=_PARALLEL) as pool:
             counters = list(pool.map(lambda upstream: find_counters(upstream.url), registered))
         servers = [Server(one.name, one.url, url) for one, url in zip(registered, counters, strict=True)]
@@ -124,9 +185,10 @@ class Connection:
         """The virtual server's id; empty, with a warning, where this user may not make one."""
         self._made = True
         try:
-            return create_fixtures(self._gateway, names)
+            return create_fixtures(self._gateway, names, warn=self.warnings.append)
         except UserError as error:
-            self.warnings.append(f"some cases are skipped: {error}")
+            reason = error.lacks if isinstance(error, ForbiddenError) else error
+            self.warnings.append(f"cases that need a virtual server are skipped: {reason}")
             return ""
 
 
@@ -186,28 +248,34 @@ def own_stack(stack: StackState | None, place: Place | None = None) -> OwnStack 
 
 def find_counters(mcp_url: str) -> str:
     """The address of a simulated server's counters, beside its ``/mcp``; empty where it is another server."""
-    parts = urlsplit(mcp_url)
+    try:
+        parts = urlsplit(mcp_url)
+    except ValueError:
+        return ""
     url = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/").removesuffix("/mcp") + "/counters", "", ""))
     try:
-        with requests.Session() as session:
-            session.trust_env = False
-            data = session.get(url, timeout=_LOOK_TIMEOUT_S, allow_redirects=False).json()
-    except (requests.RequestException, ValueError):
+        with http.Session() as session:
+            data = session.send("GET", url, timeout_s=_LOOK_TIMEOUT_S, most_bytes=_LARGEST_COUNTERS).json()
+    except http.AnswerError:
         return ""
     return url if isinstance(data, dict) and "instance" in data and "counts" in data else ""
 
 
 def _with_own_knowledge(target: TargetDescription, stack: StackState) -> TargetDescription:
-    """What the gateway does not tell and its own stack knows: workers, and its settings but the secret ones."""
+    """What the gateway does not tell and its own stack knows: workers, and its settings.
+
+    Values are shown by the allow-list; of other settings, only the names of those that the user gave.
+    """
     access, node = stack.gateway, stack.topology.gateway
     assert access is not None, "its gateway is the target"
     assert node is not None
     variables = _variables(Path(access.env_file))
+    named = {name: variables[name] for name in variables if name in SHOWN_SETTINGS or name in node.settings}
     return target.model_copy(
         update={
             "release": target.release or access.version,
             "workers": node.workers,
-            "settings": {name: value for name, value in sorted(variables.items()) if not _NOT_SHOWN.search(name)},
+            "settings": shown_settings(named),
         }
     )
 

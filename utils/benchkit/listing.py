@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchkit.clock import seconds_between
 from benchkit.errors import ExitCode
 from benchkit.model import RunStatus, Validity, Verdict
 from benchkit.report.headline import Tone, outcome
@@ -48,7 +49,7 @@ def _run(results: Path, run: StoredRun) -> IndexRow:
         valid=run.tally.get(Validity.VALID, 0),
         measured=_measured(run.tally),
         sent=run.sent,
-        seconds=(run.finished - run.started).total_seconds(),
+        seconds=seconds_between(run.started, run.finished),
         exit_code=run.exit_code,
     )
 
@@ -69,7 +70,7 @@ def _group(results: Path, group: StoredGroup, runs: Mapping[str, StoredRun]) -> 
         valid=tally[Validity.VALID],
         measured=_measured(tally) if group.finished else None,
         sent=group.sent + sum(part.sent for part in parts),
-        seconds=(group.finished - group.started).total_seconds() if group.finished else None,
+        seconds=seconds_between(group.started, group.finished) if group.finished else None,
         exit_code=group.exit_code,
     )
 

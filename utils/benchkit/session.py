@@ -5,26 +5,31 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import shutil
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
+from collections.abc import Set
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from benchkit import clock
 from benchkit.connection import Connection, connect
 from benchkit.errors import UserError, os_reason
 from benchkit.gateway.counters import ServerCounters
 from benchkit.killed import end_killed_runs
-from benchkit.load.driver import Driver, LoadProcess, Step, steps, write_bodies
+from benchkit.limits import check_limits
+from benchkit.load.arguments_file import LoadProcess, remove_arguments, write_arguments
+from benchkit.load.driver import WARM_UP, Driver, Step, steps, write_bodies
+from benchkit.load.hey_program import find_hey
 from benchkit.load.plan import load_of, plan_cases, plan_differences
 from benchkit.load.progress import Estimate, Progress
 from benchkit.lock import take_machine
 from benchkit.machine import describe_machine
-from benchkit.model import Environment, ExecutionCount, Machine, Plan, PlannedCase, Probe
+from benchkit.model import Environment, Machine, Plan, PlannedCase, Probe, RawGatewayCounts
+from benchkit.plain import printable
 from benchkit.run_owner import write_owner
-from benchkit.settings import ROOT, Settings, from_arguments
+from benchkit.settings import Settings, from_arguments
 from benchkit.store import save
 
 MAX_TOKEN_NEED_S = 900.0
@@ -56,9 +61,9 @@ class Conversation(Protocol):
 class Pace:
     """The steps that are left, what is shown of them, and how long they will take."""
 
-    def __init__(self, plan: Plan, first: dict[str, Probe]) -> None:
+    def __init__(self, plan: Plan, first: dict[str, Probe], failed: Set[str]) -> None:
         self._left = list(steps(plan))
-        self._estimate = Estimate(plan, first)
+        self._estimate = Estimate(plan, first, failed)
         self._progress = Progress(len(self._left), plan.environment.load.iterations)
         self._step: Step | None = None
         self._started = 0.0
@@ -88,6 +93,11 @@ class Pace:
         self._estimate.learn(self._step, time.monotonic() - self._started)
         self.hide()
 
+    def again(self) -> None:
+        """The last step has to be measured again."""
+        assert self._step is not None, "again before next"
+        self._left.insert(0, self._step)
+
     def hide(self) -> None:
         """Take the line of progress away."""
         self._progress.end()
@@ -106,22 +116,20 @@ class Session:
         self._driver: Driver | None = None
         self._pace: Pace | None = None
         self._dir = Path()
-        self._counts_before: dict[str, ExecutionCount] | None = None
+        self._counts: RawGatewayCounts | None = None
+        self._round = WARM_UP
 
     def open(self) -> list[str]:
         """Check everything that can be checked before anything is started."""
         settings = self._settings = from_arguments(self._arguments)
-        find_hey(settings)
-        take_machine()
-        check_writable(settings.results_dir)
-        end_killed_runs(settings.results_dir, say)
-        return ["ok", "true" if settings.config.reporting.generate else "false"]
+        return opened(settings)
 
     def plan(self) -> list[str]:
         """Resolve the cases for this target, write plan.json, and say how long it will take."""
         settings = self._settings
         assert settings is not None, "plan before open"
         self._connection = connection = connect(settings)
+        first = connection.gateway_counts()
         cases = self._chosen(plan_cases(settings, connection.routes, connection.catalogue))
         if all(case.skipped for case in cases):
             raise UserError(f"nothing can be measured here: {cases[0].id}: {cases[0].skipped}")
@@ -130,6 +138,7 @@ class Session:
         # The shell marks a run that ends early, and it may end before this word is answered.
         self._arguments.dir_file.write_text(str(self._dir), encoding="utf-8")
         machine = describe_machine(find_hey(settings))
+        self._counts = connection.still_counts(first, settings.config.performance.metrics_wait, say)
         plan = make_plan(settings, connection, cases, machine, run_id=self._dir.name, command=self._arguments.command)
         plan = write_bodies(plan, self._dir)
         save(self._dir / "plan.json", plan)
@@ -141,8 +150,7 @@ class Session:
             counters=ServerCounters(),
             gateway_answers=connection.answers,
         )
-        self._counts_before = connection.gateway_counts()
-        self._pace = Pace(plan, self._driver.first_probes())
+        self._pace = Pace(plan, self._driver.first_probes(), self._driver.failed)
         announce(plan, self._pace.time_left)
         return ["ok", str(self._dir)]
 
@@ -152,12 +160,13 @@ class Session:
         assert self._pace is not None
         while (upcoming := self._pace.next()) is not None:
             step, longest = upcoming
+            self._watch_counts(step)
             limit = min(2 * longest + 60, MAX_TOKEN_NEED_S)
             self._begins(step, limit)
             processes = self._driver.begin(step, limit)
             if processes:
                 self._pace.load_starts()
-                return run_fields(processes)
+                return run_fields(self._dir, processes)
             self._driver.end([])
             self._ended()
             self._pace.hide()
@@ -168,7 +177,9 @@ class Session:
         assert self._driver is not None, "done before next"
         assert self._pace is not None
         self._pace.load_ended()
-        self._driver.end(codes)
+        if interruption := self._driver.end(codes):
+            say(f"interrupted: {interruption}; this round is measured again")
+            self._pace.again()
         self._ended()
         return ["ok"]
 
@@ -177,11 +188,11 @@ class Session:
         assert self._driver is not None, "close before plan"
         assert self._connection is not None
         assert self._settings is not None
-        if self._counts_before is not None:
+        if self._counts is not None:
             wait_s = self._settings.config.performance.metrics_wait
             # A gateway that died meanwhile cannot tell; its cases are invalid by what was seen of them.
             with contextlib.suppress(UserError):
-                counts = self._connection.settled_counts(self._counts_before, self._driver.sent, wait_s)
+                counts = self._connection.settled_counts(self._counts, self._driver.sent, wait_s, say)
                 save(self._dir / "raw" / "gateway_counts.json", counts)
         with contextlib.suppress(UserError):
             self.restore()
@@ -190,10 +201,18 @@ class Session:
     def restore(self) -> None:
         """Remove from the gateway what this run made on it."""
         connection, self._connection = self._connection, None
+        if self._dir != Path():
+            remove_arguments(self._dir)
         if self._pace is not None:
             self._pace.hide()
         if connection is not None:
             connection.close()
+
+    def _watch_counts(self, step: Step) -> None:
+        """Once a round: counts that fall are noticed only where somebody looks."""
+        if self._counts is not None and self._connection is not None and step.round != self._round:
+            self._round = step.round
+            self._connection.watch_counts()
 
     def _chosen(self, cases: list[PlannedCase]) -> list[PlannedCase]:
         """Those of the scenarios' cases that are measured."""
@@ -218,7 +237,7 @@ def make_plan(
     """The plan of a run: the resolved cases, and everything that has to be known to compare it."""
     return Plan(
         run_id=run_id,
-        created=datetime.now(UTC),
+        created=clock.now(),
         environment=Environment(
             machine=machine,
             target=connection.target,
@@ -233,26 +252,33 @@ def make_plan(
     )
 
 
-def run_fields(processes: list[LoadProcess]) -> list[str]:
-    """The answer that lets the shell start processes."""
-    fields = ["run", str(len(processes))]
-    for process in processes:
-        fields += [str(process.output), str(len(process.argv)), *process.argv]
-    return fields
+def opened(settings: Settings) -> list[str]:
+    """Check what every kind of run needs, and take the machine for this one.
 
-
-def find_hey(settings: Settings) -> str:
-    """The load generator's path: as configured, on PATH, or where the set-up put it.
+    Returns:
+        The answer to ``open``: whether there is a report, and the load generator's program. The shell learns the
+        program here, before anything that a gateway says was heard, and starts no other one.
 
     Raises:
-        UserError: it is nowhere.
+        UserError: the load generator is missing, a limit of the system is too low, another run measures, or the
+            results cannot be written.
     """
-    name = settings.config.performance.hey_binary
-    found = shutil.which(name) or (shutil.which(str(ROOT / ".tools" / "bin" / "hey")) if name == "hey" else None)
-    if found is None:
-        source = settings.sources.get("performance.hey_binary", "config.yaml")
-        raise UserError(f"{source}: performance.hey_binary = {name!r}: there is no such program; run make setup")
-    return found
+    hey = find_hey(settings)
+    check_limits(settings.config.performance.default_concurrency)
+    take_machine()
+    check_writable(settings.results_dir)
+    end_killed_runs(settings.results_dir, say)
+    return ["ok", "true" if settings.config.reporting.generate else "false", str(Path(hey).absolute())]
+
+
+def run_fields(run_dir: Path, processes: list[LoadProcess]) -> list[str]:
+    """The answer that lets the shell start processes, whose arguments are written to the run's directory.
+
+    Raises:
+        UserError: an argument cannot be written there, so none is started.
+    """
+    write_arguments(run_dir, processes)
+    return ["run", str(len(processes))]
 
 
 def check_writable(directory: Path) -> None:
@@ -299,4 +325,4 @@ def announce(plan: Plan, time_left: str) -> None:
 
 def say(text: str) -> None:
     """A line for the user; standard output belongs to the conversation."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)

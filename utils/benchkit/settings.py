@@ -17,8 +17,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from benchkit.disclosure import address_problem
 from benchkit.errors import UserError, os_reason
-from benchkit.model import METRICS
+from benchkit.model import AGGREGATE, METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: relative paths in ``config.yaml`` start here."""
@@ -47,8 +48,8 @@ class Service(Section):
     @field_validator("base_url")
     @classmethod
     def _is_http_url(cls, value: str) -> str:
-        if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
-            raise ValueError("must be an http:// or https:// address without query, like http://127.0.0.1:4444")
+        if problem := address_problem(value):
+            raise ValueError(problem)
         return value.rstrip("/")
 
 
@@ -207,6 +208,9 @@ class Scenario(Section):
             for case in (difference.of, difference.minus):
                 if case not in self.cases:
                     raise ValueError(f"differences.{name} names the case {case!r}, which is not there")
+        for section, names in (("cases", self.cases), ("differences", self.differences)):
+            if self.concurrent and AGGREGATE in names:
+                raise ValueError(f"{section}.{AGGREGATE}: the cases of a concurrent scenario together are called that")
         return self
 
 
@@ -319,7 +323,7 @@ class Config(Section):
                     f"baselines.cases names {case!r}, which is no case (scenario/name) of {', '.join(self.scenarios)}"
                 )
             there = self.scenarios[scenario]
-            names = [*there.cases, *there.differences, *(["aggregate"] if there.concurrent else [])]
+            names = [*there.cases, *there.differences, *([AGGREGATE] if there.concurrent else [])]
             if name not in names:
                 raise ValueError(
                     f"baselines.cases names {case!r}, which is not there; {scenario} has {', '.join(names)}"
@@ -427,6 +431,13 @@ FLAGS: dict[str, str] = {
 SECRET_KEYS = frozenset({"auth.password", "auth.token"})
 """Keys whose values are never printed."""
 
+_NOT_REPEATED = re.compile(r"auth\.|stack\.gateway\.settings|paired\.tune\.")
+"""Keys whose wrong values are not repeated in an error: they may hold a secret."""
+
+NOT_IN_PROFILES = frozenset({"PERF_HEY", "PERF_TOKEN_CACHE"})
+"""A profile is passed around as a file of load values, so it may decide neither which program is started with the token
+nor where the token is written."""
+
 _SELECTION = "scenarios"
 """The one key that selects (which scenarios run) instead of setting a value of ``config.yaml``."""
 
@@ -462,8 +473,13 @@ def read_profile(name: str, directory: Path) -> dict[str, tuple[str, str]]:
         if match is None or len(words) > (2 if words[0] == "export" else 1) or "$" in line or "`" in line:
             raise UserError(f"{where}: {line.strip()!r} is not a value; a profile has lines like PERF_REQUESTS=100")
         variable = match.group(1)
+        if variable in NOT_IN_PROFILES:
+            raise UserError(
+                f"{where}: {variable} cannot be set by a profile: set it in the environment, or "
+                f"{ENVIRONMENT[variable]} in config.yaml"
+            )
         if not variable.startswith("PERF_") or variable not in ENVIRONMENT:
-            known = ", ".join(sorted(key for key in ENVIRONMENT if key.startswith("PERF_")))
+            known = ", ".join(sorted(key for key in {*ENVIRONMENT} - NOT_IN_PROFILES if key.startswith("PERF_")))
             raise UserError(f"{where}: {variable}: there is no such variable; a profile may set {known}")
         values[variable] = (match.group(2), where)
     return values
@@ -637,7 +653,8 @@ def _explain(error: ValidationError, config_file: Path, sources: Mapping[str, st
     culprits = [key] if key in sources else [name for name in sources if re.search(rf"\b{re.escape(name)}\b", message)]
     source = " and ".join(sources[name] for name in culprits) or _shown(config_file)
     value = problem["input"]
-    shown = "" if isinstance(value, dict | BaseModel) or key in SECRET_KEYS else f" = {value!r}"
+    hidden = _NOT_REPEATED.match(key) or (key == "service.base_url" and re.search(r"[@?#]", str(value)))
+    shown = "" if isinstance(value, dict | BaseModel) or hidden else f" = {value!r}"
     return UserError(f"{source}: {key or 'configuration'}{shown}: {message}")
 
 

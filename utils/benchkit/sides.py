@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from benchkit.disclosure import HIDDEN, address_problem
 from benchkit.errors import UserError
 from benchkit.model import Model
 from benchkit.settings import Settings
@@ -73,13 +74,15 @@ def resolve(wanted: Sequence[Wanted], settings: Settings, root: Path, *, is_free
     Raises:
         UserError: a spec names no gateway, two sides have one label, or a running gateway is to get settings.
     """
+    # First of all: a label may be made of an address, and no message may show a password of one.
+    specs = [_spec(one) for one in wanted]
     labels = [one.label for one in wanted]
     for one in wanted:
         if not _LABEL.fullmatch(one.label):
             raise UserError(f"{one.flag} {one.label}: not a label; use letters, digits, '.', '_' and '-', at most 40")
         if labels.count(one.label) > 1:
             raise UserError(f"{one.flag} {one.label}: two sides have this label; give each its own")
-    running = [one.spec.rstrip("/") for one in wanted if re.match(r"https?://", one.spec)]
+    running = [url for kind, _, _, url in specs if kind == "running"]
     if len(set(running)) < len(running):
         raise UserError(f"{wanted[-1].flag} {running[-1]}: a gateway that runs cannot be held against itself")
     paired = settings.config.paired
@@ -146,7 +149,7 @@ def _side(wanted: Wanted, port: int, root: Path) -> Side:
     settings = _variables(wanted)
     if kind == "running" and settings:
         raise UserError(
-            f"{wanted.flag}-env {wanted.variables[0]}: {url} runs already, so it cannot be given settings; "
+            f"{wanted.flag}-env {next(iter(settings))}: {url} runs already, so it cannot be given settings; "
             "start it with them, or name a release, a wheel or a checkout"
         )
     return Side(
@@ -164,7 +167,9 @@ def _side(wanted: Wanted, port: int, root: Path) -> Side:
 def _spec(wanted: Wanted) -> tuple[Literal["release", "source", "running"], str, str, str]:
     """Kind, release, source and address."""
     spec = wanted.spec
-    if re.match(r"https?://", spec):
+    if "://" in spec:
+        if problem := address_problem(spec):
+            raise UserError(f"{wanted.flag.split()[0]}: {problem}")
         return "running", "", "", spec.rstrip("/")
     path = Path(spec).expanduser()
     if path.is_dir():
@@ -177,8 +182,9 @@ def _spec(wanted: Wanted) -> tuple[Literal["release", "source", "running"], str,
         return "source", "", str(path.resolve()), ""
     if _RELEASE.fullmatch(spec):
         return "release", spec, "", ""
+    shown = f"{wanted.flag.split()[0]} {HIDDEN}" if "@" in spec else f"{wanted.flag} {spec!r}"
     raise UserError(
-        f"{wanted.flag} {spec!r}: names no gateway; give a release (1.0.6), a wheel, a checkout's directory, or the "
+        f"{shown}: names no gateway; give a release (1.0.6), a wheel, a checkout's directory, or the "
         "address of one that runs (http://127.0.0.1:4444)"
     )
 
@@ -188,6 +194,7 @@ def _variables(wanted: Wanted) -> Mapping[str, str]:
     for text in wanted.variables:
         match = _VARIABLE.fullmatch(text)
         if match is None:
-            raise UserError(f"{wanted.flag}-env {text!r}: must be KEY=VALUE, like LOG_LEVEL=INFO")
+            # What was given may be a secret, so it is not repeated.
+            raise UserError(f"{wanted.flag}-env: must be KEY=VALUE, like LOG_LEVEL=INFO")
         found[match.group(1)] = match.group(2)
     return found

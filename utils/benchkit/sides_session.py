@@ -25,21 +25,20 @@ from pathlib import Path
 from benchkit.connection import Connection, connect
 from benchkit.errors import UserError
 from benchkit.gateway.counters import ServerCounters
-from benchkit.killed import end_killed_runs
+from benchkit.load.arguments_file import remove_arguments
 from benchkit.load.collect import collect
 from benchkit.load.driver import WARM_UP, Driver, Step, write_bodies
+from benchkit.load.hey_program import find_hey
 from benchkit.load.plan import plan_cases
 from benchkit.load.progress import Estimate, Progress, span
-from benchkit.lock import take_machine
 from benchkit.machine import describe_machine
 from benchkit.model import NO_OTHER_SIDE, Plan, PlannedCase, Run, SideOfRun
 from benchkit.run_owner import write_owner
 from benchkit.session import (
     MAX_TOKEN_NEED_S,
-    check_writable,
-    find_hey,
     make_plan,
     new_run_dir,
+    opened,
     run_fields,
     say,
 )
@@ -134,15 +133,12 @@ class SidesSession:
     def open(self) -> list[str]:
         """Check everything that can be checked before anything is started."""
         settings = self._settings = _paired_settings(from_arguments(self._arguments))
-        find_hey(settings)
-        take_machine()
-        check_writable(settings.results_dir)
-        end_killed_runs(settings.results_dir, say)
+        answer = opened(settings)
         root = default_place().sides
         self._sides = resolve(_wanted(self._arguments, settings), settings, root, is_free=port_is_free)
-        save(self._arguments.sides_file, self._sides)
+        save(self._arguments.sides_file, self._sides, mode=0o600)
         self._looks = looks(settings.config.paired.blocks, len(self._sides.sides))
-        return ["ok", "true" if settings.config.reporting.generate else "false"]
+        return answer
 
     def installs(self) -> list[str]:
         """What has to be installed: release and source of each gateway that is started, one of both empty."""
@@ -187,9 +183,12 @@ class SidesSession:
             )
             plan = write_bodies(plan, directory)
             driver = self._driver(own, connection, plan, directory)
-            estimate = Estimate(plan, driver.first_probes())
+            failed: set[str] = set()
+            estimate = Estimate(plan, driver.first_probes(), failed)
             place = Place(Path(side.place))
-            self._gateways.append(_Gateway(side, own, place, directory, connection, plan, driver, estimate))
+            self._gateways.append(
+                _Gateway(side, own, place, directory, connection, plan, driver, estimate, failed=failed)
+            )
         self._undecided = self._comparable()
         if not self._undecided:
             raise UserError("nothing can be compared: no case of the scenarios can be measured on two of the sides")
@@ -210,7 +209,7 @@ class SidesSession:
                 processes = gateway.driver.begin(step, min(2 * longest + 60, MAX_TOKEN_NEED_S))
                 if processes:
                     self._current = number, step, time.monotonic()
-                    return run_fields(processes)
+                    return run_fields(self._dir, processes)
                 gateway.driver.end([])
                 self._drop_failed(gateway)
             self._progress_end()
@@ -229,7 +228,10 @@ class SidesSession:
         gateway = self._gateways[number]
         gateway.estimate.learn(step, time.monotonic() - started)
         self._progress_end()
-        gateway.driver.end(codes)
+        if interruption := gateway.driver.end(codes):
+            say(f"interrupted: {interruption}; this turn is measured again")
+            self._queue.insert(0, (number, step))
+            return ["ok"]
         if step.round != WARM_UP:
             gateway.measured |= {case.id: step.round for case in step.cases if case.id not in gateway.driver.failed}
         self._drop_failed(gateway)
@@ -262,6 +264,8 @@ class SidesSession:
     def restore(self) -> None:
         """Remove from gateways that go on running what was made on them; the others are stopped anyway."""
         self._progress_end()
+        if self._dir != Path():
+            remove_arguments(self._dir)
         while self._to_close:
             with contextlib.suppress(UserError):
                 self._to_close.pop().close()
@@ -411,9 +415,9 @@ class SidesSession:
     def _left(self) -> tuple[float, float]:
         """Seconds to the next look but at least to the planned blocks, least and most."""
         assert self._settings is not None
-        now = [self._gateways[number].estimate.of(step) for number, step in self._queue]
+        now = [self._gateways[number].estimate.expected(step) for number, step in self._queue]
         block = [
-            gateway.estimate.of(Step(round_number, (case,)))
+            gateway.estimate.expected(Step(round_number, (case,)))
             for gateway in self._gateways
             for case in gateway.cases(self._undecided)
             for round_number in (WARM_UP, *([1] * self._rounds))
@@ -476,7 +480,7 @@ def _wanted(arguments: argparse.Namespace, settings: Settings) -> list[Wanted]:
     if arguments.tune is not None:
         return _variants(arguments.tune, settings)
     variables: dict[str, list[str]] = {}
-    for text in arguments.side_env:
+    for text in _side_variables(arguments.side_env_file):
         label, _, pair = text.partition(":")
         variables.setdefault(label, []).append(pair)
     wanted = []
@@ -488,8 +492,18 @@ def _wanted(arguments: argparse.Namespace, settings: Settings) -> list[Wanted]:
         flag = f"--{label}" if label in ("base", "head") else f"--side {label}"
         wanted.append(Wanted(label, spec, variables.pop(label, []), flag))
     if variables:
-        raise UserError(f"--side-env {next(iter(variables))}: there is no side with this label")
+        raise UserError(f"--{next(iter(variables))}-env: there is no side with this label")
     return wanted
+
+
+def _side_variables(path: Path | None) -> list[str]:
+    """``LABEL:KEY=VALUE``, each ended by a NUL; a file, because every user of the machine can read arguments."""
+    if path is None:
+        return []
+    try:
+        return path.read_text(encoding="utf-8").split("\0")[:-1]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: the settings of the gateways cannot be read: {error}") from error
 
 
 def _variants(spec: str, settings: Settings) -> list[Wanted]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,18 +17,38 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from benchkit.errors import UserError, os_reason
+from benchkit.model.base import STORED
+from benchkit.plain import without_controls
+from benchkit.strict_json import NotJSONError, parse_json
 
 Document = TypeVar("Document", bound=BaseModel)
 
 
-def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Replace ``path`` by ``data`` in one step.
+SHARED_FILE = 0o666
+"""The mode of a file that others may read as far as the user's umask lets them."""
+
+
+def create_temporary(path: Path, *, mode: int = SHARED_FILE) -> tuple[int, Path]:
+    """A new file beside ``path``, opened for reading and writing, and its path. The umask is taken off ``mode``.
+
+    ``tempfile`` makes its files 0600, and what the umask allows cannot be asked without changing it for all threads.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(temporary, flags, mode), temporary
+
+
+def write_bytes(path: Path, data: bytes, *, mode: int = SHARED_FILE) -> None:
+    """Replace ``path`` by ``data`` in one step; the umask is taken off ``mode``.
 
     Raises:
         UserError: the directory does not exist, may not be written, or the disk is full. ``path`` is as it was.
     """
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        descriptor, temporary = create_temporary(path, mode=mode)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {os_reason(error)}") from error
     try:
@@ -36,16 +56,15 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(name).chmod(mode)
-        Path(name).replace(path)
+        temporary.replace(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {os_reason(error)}; nothing was changed") from error
     finally:
         with contextlib.suppress(OSError):
-            Path(name).unlink()
+            temporary.unlink()
 
 
-def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
+def write_text(path: Path, text: str, *, mode: int = SHARED_FILE) -> None:
     """As :func:`write_bytes`, for text in UTF-8."""
     write_bytes(path, text.encode("utf-8"), mode=mode)
 
@@ -59,42 +78,50 @@ def dump(document: BaseModel) -> str:
     return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def save(path: Path, document: BaseModel, *, mode: int = 0o644) -> None:
+def save(path: Path, document: BaseModel, *, mode: int = SHARED_FILE) -> None:
     """Write a document in one step; see :func:`write_bytes` for what is raised."""
     write_text(path, dump(document), mode=mode)
 
 
-class _NotJSONError(Exception):
-    """A constant that Python's parser takes and JSON does not have."""
+MOST_BYTES = 256 * 2**20
+"""The largest file that is read, in bytes."""
+
+MOST_VALUES = 20_000_000
+"""The most values in one document; the resources of a run of days are some hundred thousand."""
 
 
-def _refuse(constant: str) -> Any:
-    raise _NotJSONError(constant)
-
-
-def read_json(path: Path, what: str) -> Any:
-    """The parsed JSON of a file; ``what`` names it in an error (``baseline``, ``run``).
+def read_bytes(path: Path, what: str, *, most_bytes: int = MOST_BYTES) -> bytes:
+    """The content of a file; ``what`` names it in an error (``baseline``, ``run``).
 
     Raises:
-        UserError: the file is not there, cannot be read, is empty, or is not JSON.
+        UserError: the file is not there, cannot be read, or is larger than ``most_bytes``.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as stream:
+            data = stream.read(most_bytes + 1)
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such {what}") from error
     except OSError as error:
         raise UserError(f"{path}: the {what} cannot be read: {os_reason(error)}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: the {what} is damaged: not UTF-8 at byte {error.start}") from error
-    if not text.strip():
+    if len(data) > most_bytes:
+        raise UserError(f"{path}: the {what} has more than {most_bytes:,} bytes, which is the most that is read")
+    return data
+
+
+def read_json(path: Path, what: str, *, most_bytes: int = MOST_BYTES) -> Any:
+    """The parsed JSON of a file; ``what`` names it in an error (``baseline``, ``run``).
+
+    Raises:
+        UserError: the file is not there, cannot be read, is empty or too large, or is not JSON as :func:`parse_json`
+            takes it.
+    """
+    data = read_bytes(path, what, most_bytes=most_bytes)
+    if not data.strip():
         raise UserError(f"{path}: the {what} is empty; delete it or restore it from a copy")
     try:
-        return json.loads(text, parse_constant=_refuse)
-    except _NotJSONError as error:
-        raise UserError(f"{path}: the {what} is damaged: it holds {error}, which is no figure") from error
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise UserError(f"{path}: the {what} is damaged: not JSON at {where} ({error.msg})") from error
+        return parse_json(data, most_values=MOST_VALUES)
+    except NotJSONError as error:
+        raise UserError(f"{path}: the {what} is damaged: {error}") from error
 
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
@@ -119,7 +146,11 @@ def load(path: Path, model: type[Document], what: str, *, older: Mapping[int, Up
 def check(
     data: dict[str, Any], model: type[Document], name: str, *, older: Mapping[int, Upgrade] | None = None
 ) -> Document:
-    """A document from its JSON object; ``name`` begins an error (``PATH: the baseline``). As :func:`load`."""
+    """A document from its JSON object, without control characters; ``name`` begins an error (``PATH: the baseline``).
+
+    Raises:
+        UserError: as :func:`load`.
+    """
     known = model.model_fields["schema_version"].default
     found = data.get("schema_version")
     if isinstance(found, int) and not isinstance(found, bool) and older and found in older:
@@ -127,7 +158,7 @@ def check(
     elif found != known:
         raise UserError(f"{name} has schema_version {json.dumps(found)}; this toolkit reads version {known}")
     try:
-        return model.model_validate(data)
+        return model.model_validate(without_controls(data), context=STORED)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"

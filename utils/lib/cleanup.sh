@@ -6,10 +6,14 @@
 #   cleanup::install                  once, before anything is started
 #   cleanup::push stop_the_server     a function; the last one registered runs first
 #
+# A program ends with 1, a regression, only where CLEANUP_PROOF says that a comparison with this verdict stands written.
+# Bash and Python end with 1 for whatever else breaks, and that becomes 2 here.
+#
 # INT (Ctrl-C) ends with 130; TERM, and a terminal or a reader that went away, with 143. Bash delays a trap until a
 # program in the foreground has ended, so whatever may take longer than a moment is started by cleanup::child.
 
 CLEANUP_STEPS=()
+CLEANUP_PROOF='' # a function that succeeds when a regression stands written
 CLEANUP_CHILD=''
 CLEANUP_CODE=0
 CLEANUP_PATIENCE=90 # tenths of a second that a child of cleanup::child may take to end
@@ -29,10 +33,10 @@ cleanup::push() {
 # cleanup::run CODE: everything registered, last first; nothing interrupts it and no failure stops it.
 cleanup::run() {
   local index
-  CLEANUP_CODE=$1
   trap '' INT TERM HUP PIPE
   trap - EXIT
   set +e
+  cleanup::judge "$1"
   cleanup::stop_child
   for ((index = ${#CLEANUP_STEPS[@]} - 1; index >= 0; index--)); do
     "${CLEANUP_STEPS[index]}"
@@ -40,8 +44,25 @@ cleanup::run() {
   exit "$CLEANUP_CODE"
 }
 
+# cleanup::judge CODE: what CODE means for the caller of this program, in CLEANUP_CODE. What no program of the toolkit ends
+# with (127: a command that is missing, 254: no process can be made) is 2; 137 and the like, of a kill, stay.
+cleanup::judge() {
+  CLEANUP_CODE=$1
+  case $1 in
+    0 | 2 | 3 | 4) ;;
+    1) cleanup::is_proven || CLEANUP_CODE=2 ;;
+    *) [ "$1" -gt 128 ] && [ "$1" -le 192 ] || CLEANUP_CODE=2 ;;
+  esac
+}
+
+# cleanup::is_proven: does a comparison that calls this a regression stand written?
+cleanup::is_proven() {
+  [ -n "$CLEANUP_PROOF" ] && "$CLEANUP_PROOF"
+}
+
 # cleanup::child COMMAND...: run it and wait for it; a signal stops it and ends this program. Answers its exit code.
-# COMMAND is a program, not a function: a function would run in a shell of its own, and only that would be stopped.
+# COMMAND is a program, or a function that becomes one by exec: any other function would run in a shell of its own, and
+# only that would be stopped.
 cleanup::child() {
   local code=0
   "$@" &

@@ -4,13 +4,17 @@
 #
 # The measuring side is utils/measure.py, which runs beside this shell for the whole run: it says which load comes next
 # and looks at the target before and after it. Both talk over two pipes: this shell sends a line (plan, next, done …),
-# the answer comes in fields that end with a NUL, since arguments may hold anything else.
+# the answer comes in fields that end with a NUL. The arguments of a load process hold what a gateway answered, so they
+# do not come this way: a file for each process holds them (utils/benchkit/load/arguments_file.py), and which program is
+# started, this shell knows by itself.
 
-LOAD_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+LOAD_ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 # shellcheck source=utils/lib/log.sh
 . "$LOAD_ROOT/utils/lib/log.sh"
 # shellcheck source=utils/lib/cleanup.sh
 . "$LOAD_ROOT/utils/lib/cleanup.sh"
+# shellcheck source=utils/lib/environment.sh
+. "$LOAD_ROOT/utils/lib/environment.sh"
 
 # The interpreter of the toolkit's environment.
 : "${PERF_PYTHON:=$LOAD_ROOT/.venv/bin/python}"
@@ -26,6 +30,9 @@ LOAD_BASELINE=compare # save, compare or skip
 LOAD_REPORT=true
 LOAD_DIR='' # directory of the run, once there is one
 LOAD_TMP=''
+LOAD_HEY='' # the load generator, as it was before any gateway was asked
+# Below the run's directory; with several gateways each has a directory of its own.
+LOAD_OUTPUT='^([A-Za-z0-9_][A-Za-z0-9._-]*/)?raw/[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9._-]*[.]csv$'
 LOAD_ERRORS=''      # file that takes what load processes complain of
 LOAD_PIDS=()        # load processes that run now
 LOAD_SESSION=''     # pid of utils/measure.py
@@ -33,6 +40,7 @@ LOAD_MONITOR=''     # pid of utils/monitor.py
 LOAD_FINISHED=false # run.json holds its last word
 LOAD_REASON='see the error above'
 LOAD_FIELD=''
+LOAD_OPEN_FILES=64
 LOAD_PATIENCE=40 # tenths of a second that the session may take to end when a run is cut short
 
 # load::usage FILE: the header comment of a program is its help.
@@ -88,14 +96,13 @@ load::value() {
 
 # load::python PROGRAM ARGUMENT...: one of utils/*.py, in the toolkit's environment; for what ends by itself in a moment.
 load::python() {
-  local program=$1
-  shift
-  "$PERF_PYTHON" "$LOAD_ROOT/utils/$program" "$@"
+  (environment::python "$@")
 }
 
 # load::main PROGRAM ARGUMENT...: a whole run, from the command line to the exit code.
 load::main() {
   local code=0
+  cleanup::install
   load::flags "$@"
   load::prepare load::release_target load::mark_interrupted
   load::open_session
@@ -108,20 +115,41 @@ load::main() {
 # load::prepare RELEASE MARK: before anything is started, see to it that all is undone however the run ends: the function
 # RELEASE lets go of what is measured, MARK marks what was measured so far.
 load::prepare() {
-  [ -x "$PERF_PYTHON" ] || log::die 2 "$PERF_PYTHON: the toolkit's environment is not there; run make setup"
-  cleanup::install
+  load::check_machine
+  CLEANUP_PROOF=load::is_regression
   # The last one registered runs first: monitor, load, session, results, what is measured, the list of all runs.
   cleanup::push load::last_line
   cleanup::push load::remove_tmp
   cleanup::push load::index
   cleanup::push "$1"
   cleanup::push "$2"
+  cleanup::push load::remove_arguments
   cleanup::push load::close_session
   cleanup::push load::stop_load
   cleanup::push load::stop_monitor
-  # By this shell's pid the next run knows it, should this one be killed.
-  LOAD_TMP=$(mktemp -d "${TMPDIR:-/tmp}/perf_test.$$.XXXXXX")
+  load::make_tmp
   LOAD_DIR_FILE=${LOAD_DIR_FILE:-$LOAD_TMP/dir}
+}
+
+# load::check_machine: what every run needs before its first process.
+load::check_machine() {
+  local files
+  [ -x "$PERF_PYTHON" ] || log::die 2 "$PERF_PYTHON: the toolkit's environment is not there; run make setup"
+  case $PERF_PYTHON in /*) ;; *) PERF_PYTHON=$PWD/$PERF_PYTHON ;; esac # a load process starts in the run's directory
+  files=$(ulimit -n)
+  [ "$files" != unlimited ] && [ "$files" -lt 4096 ] || return 0
+  # The soft limit is a habit (256 on macOS); what the hard one allows costs nobody anything.
+  ulimit -S -n 4096 2>/dev/null || ulimit -S -n "$(ulimit -H -n)" 2>/dev/null || true
+  # What the load itself needs depends on its concurrency, and is checked when that is known.
+  [ "$(ulimit -n)" -ge "$LOAD_OPEN_FILES" ] \
+    || log::die 2 "no more than $(ulimit -n) files may be open here, and a run needs $LOAD_OPEN_FILES: ulimit -n 4096"
+}
+
+# load::make_tmp: a directory for pipes and the like, in LOAD_TMP; gone afterwards.
+load::make_tmp() {
+  if ! LOAD_TMP=$(mktemp -d "${TMPDIR:-/tmp}/perf_test.$$.XXXXXX" 2>/dev/null) || ! echo probe 2>/dev/null >"$LOAD_TMP/probe"; then
+    log::die 2 "TMPDIR=${TMPDIR:-/tmp}: nothing can be written there; make room, or set TMPDIR to another directory"
+  fi
 }
 
 # --- the session with utils/measure.py -------------------------------------------------------------------------------
@@ -129,10 +157,10 @@ load::prepare() {
 # load::open_session: start it, with LOAD_SESSION_ARGS. It checks the settings, and takes the lock that keeps two runs
 # from measuring each other.
 load::open_session() {
-  mkfifo "$LOAD_TMP/ask" "$LOAD_TMP/answer"
+  mkfifo "$LOAD_TMP/ask" "$LOAD_TMP/answer" 2>/dev/null \
+    || log::die 2 "TMPDIR=${TMPDIR:-/tmp}: no pipes can be made there; set TMPDIR to another directory"
   load::open_lock
-  # Not by load::python: a function in the background is a shell of its own, and a signal would reach only that.
-  "$PERF_PYTHON" "$LOAD_ROOT/utils/measure.py" --owner $$ --dir-file "$LOAD_DIR_FILE" --command "$(load::command)" \
+  environment::python measure.py --owner $$ --dir-file "$LOAD_DIR_FILE" --command "$(load::command)" \
     ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} \
     ${LOAD_SESSION_ARGS[@]+"${LOAD_SESSION_ARGS[@]}"} <"$LOAD_TMP/ask" >"$LOAD_TMP/answer" &
   LOAD_SESSION=$!
@@ -140,6 +168,13 @@ load::open_session() {
   load::ask open
   load::read
   [ "$LOAD_FIELD" = true ] || LOAD_REPORT=false
+  load::read
+  LOAD_HEY=$LOAD_FIELD
+  case $LOAD_HEY in
+    /*) ;;
+    *) log::die 2 "'$LOAD_HEY': the load generator's path does not begin at /; run make setup" ;;
+  esac
+  [ -x "$LOAD_HEY" ] || log::die 2 "$LOAD_HEY: the load generator cannot be started; run make setup"
 }
 
 # load::open_lock: file descriptor 5 is the machine's lock (see utils/benchkit/lock.py), unless run-all.sh handed it
@@ -209,7 +244,7 @@ load::close_session() {
 
 # load::ensure_target: use the gateway that answers, or start the local stack.
 load::ensure_target() {
-  cleanup::child "$PERF_PYTHON" "$LOAD_ROOT/utils/stack.py" ensure --owner $$ --owner-file "$LOAD_TMP/owner" \
+  cleanup::child environment::python stack.py ensure --owner $$ --owner-file "$LOAD_TMP/owner" \
     ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} >/dev/null || exit $?
 }
 
@@ -237,11 +272,11 @@ load::measure() {
 
 # load::run_step: start the processes that the session names, wait for all of them, and report their exit codes.
 load::run_step() {
-  local count processes output pid code codes=()
+  local number processes pid code codes=()
   load::read && processes=$LOAD_FIELD
-  for ((count = 0; count < processes; count++)); do
-    load::read && output=$LOAD_FIELD
-    load::start "$output"
+  case $processes in '' | *[!0-9]*) log::die 2 "'$processes' load processes: not a number" ;; esac
+  for ((number = 1; number <= processes; number++)); do
+    load::start "$LOAD_DIR/.load/$number.args"
   done
   for pid in ${LOAD_PIDS[@]+"${LOAD_PIDS[@]}"}; do
     code=0
@@ -252,20 +287,46 @@ load::run_step() {
   load::ask "done ${codes[*]-}"
 }
 
-# load::start OUTPUT: one load process; its arguments are the next fields. The token is among them, so they are not
-# shown here; run.json holds the command without it.
+# load::start FILE: one load process, as FILE says: its engine, what takes its output, and its arguments, line by line.
+# FILE names no program: an engine is a word, and the programs are known here. It is gone before the process starts, for
+# the token is among the arguments.
 load::start() {
-  local output=$1 count words argv=()
-  load::read && words=$LOAD_FIELD
-  for ((count = 0; count < words; count++)); do
-    load::read
-    argv+=("$LOAD_FIELD")
-  done
-  if [ "${argv[0]}" = sse ]; then
-    argv=("$PERF_PYTHON" "$LOAD_ROOT/utils/sse_load.py" "${argv[@]:1}")
+  local file=$1 engine='' output='' word argv=()
+  { exec 7<"$file"; } 2>/dev/null || log::die 2 "$file: the arguments of a load process cannot be read"
+  rm -f "$file"
+  { IFS= read -r engine && IFS= read -r output; } <&7 || log::die 2 "$file: is not whole"
+  if [ "$output" = none ]; then
+    output=/dev/null
+  elif [[ $output =~ $LOAD_OUTPUT && $output != *..* ]]; then
+    output=$LOAD_DIR/$output
+  else
+    log::die 2 "$file: its second line is no place for a case's rows"
   fi
-  "${argv[@]}" >"$output" 2>>"$LOAD_ERRORS" 3>&- 4<&- &
+  case $engine in
+    hey)
+      while IFS= read -r word; do
+        argv+=("$word")
+      done <&7
+      case ${argv[${#argv[@]} - 1]-} in
+        http://* | https://*) ;;
+        *) log::die 2 "$file: the last line is no address" ;;
+      esac
+      argv=("$LOAD_HEY" "${argv[@]}")
+      ;;
+    sse) argv=("$PERF_PYTHON" -Es "$LOAD_ROOT/utils/sse_load.py" --stdin) ;; # it reads the arguments itself
+    *) log::die 2 "$file: there is no such load generator" ;;
+  esac
+  # Arguments name the run's files relative to its directory. The machine's lock (5) is held as long as the load lasts.
+  (cd "$LOAD_DIR" && environment::load "${argv[@]}") \
+    <&7 >"$output" 2>>"$LOAD_ERRORS" 3>&- 4<&- 7<&- &
   LOAD_PIDS+=("$!")
+  exec 7<&-
+}
+
+# load::remove_arguments: those of a process that was not started any more.
+load::remove_arguments() {
+  load::find_dir
+  [ -z "$LOAD_DIR" ] || rm -rf "$LOAD_DIR/.load"
 }
 
 # load::stop_load: hey ends on INT; a case that was cut short has no document beside its rows, so it does not count.
@@ -287,7 +348,7 @@ load::stop_load() {
 load::start_monitor() {
   local file=$1 waited
   shift
-  "$PERF_PYTHON" "$LOAD_ROOT/utils/monitor.py" --shell $$ "$@" ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} "$file" \
+  environment::python monitor.py --shell $$ "$@" ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} "$file" \
     </dev/null >/dev/null 2>"$LOAD_TMP/monitor.err" 3>&- 4<&- 5>&- &
   LOAD_MONITOR=$!
   # Its start takes a good part of a second of one core, which is not to fall into the first measurement.
@@ -357,7 +418,7 @@ load::save_baseline() {
 load::compare() {
   local code=$1 verdict=0
   load::python compare_results.py "$LOAD_DIR" --join || verdict=$?
-  load::is_judged "$verdict" || verdict=2
+  [ "$verdict" -ne 1 ] || cleanup::is_proven || verdict=2
   load::reason "$verdict" 'passed'
   if [ "$verdict" -eq 0 ] && [ ! -e "$LOAD_DIR/comparison.json" ]; then
     LOAD_REASON='passed: saved as the initial baseline'
@@ -366,10 +427,14 @@ load::compare() {
   return "$verdict"
 }
 
-# load::is_judged CODE: 1 is a regression only where a comparison stands written. Python ends with 1 as well, when one of
-# its packages is broken and nothing of the program came to run.
-load::is_judged() {
-  [ "$1" -ne 1 ] || [ -e "$LOAD_DIR/comparison.json" ]
+# load::is_regression: does the comparison of this run stand written, and call it a regression?
+load::is_regression() {
+  [ -n "$LOAD_DIR" ] && load::says_regression "$LOAD_DIR/comparison.json"
+}
+
+# load::says_regression FILE: is it a comparison whose exit code is 1?
+load::says_regression() {
+  grep -qE '^  "exit_code": 1,?$' "$1" 2>/dev/null
 }
 
 # load::reason CODE PASSED: what the code of a comparison says, in LOAD_REASON; PASSED stands for 0.
@@ -398,10 +463,15 @@ load::mark_interrupted() {
 # load::is_unfinished: is there a directory of results without its last word? Then LOAD_DIR is that.
 load::is_unfinished() {
   [ "$LOAD_FINISHED" = false ] || return 1
+  load::find_dir
+  [ -n "$LOAD_DIR" ]
+}
+
+# load::find_dir: the session may have made the run's directory and not have told it yet.
+load::find_dir() {
   if [ -z "$LOAD_DIR" ] && [ -n "$LOAD_TMP" ] && [ -s "$LOAD_DIR_FILE" ]; then
     LOAD_DIR=$(cat "$LOAD_DIR_FILE")
   fi
-  [ -n "$LOAD_DIR" ]
 }
 
 # load::mark_run DIR: its run.json is whole and says that it was cut short; nothing stays of a run without a plan.

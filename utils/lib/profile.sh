@@ -40,6 +40,7 @@ profile::flags() {
 # profile::main PROGRAM ARGUMENT...: a whole profile, from the command line to the exit code.
 profile::main() {
   local code=0
+  cleanup::install
   profile::flags "$@"
   LOAD_COMMAND=$(profile::command "$@")
   # What was sampled has to be read back, which may take the session some seconds.

@@ -3,7 +3,8 @@
 # sides.sh - measure several gateways side by side: install them, start them anew before every block, measure, judge. A
 # library: functions only; needs load.sh, whose session and load processes it uses.
 
-SIDES_ARGS=()     # --side and --side-env, for utils/measure.py
+SIDES_ARGS=()     # --side, for utils/measure.py
+SIDES_SETTINGS=() # LABEL:KEY=VALUE, settings of the gateways
 SIDES_KIND=''     # paired, history or tune
 SIDES_TUNED=''    # the gateway of --tune; empty: the usual one
 SIDES_ENV_FILE='' # takes the tuned settings with their effects
@@ -11,7 +12,7 @@ SIDES_JUDGE=()
 
 # sides::flags PROGRAM ARGUMENT...: read the command line.
 sides::flags() {
-  local program=$1 flag base='' head='' releases='' settings=() words=()
+  local program=$1 flag base='' head='' releases='' words=()
   shift
   while [ $# -gt 0 ]; do
     flag=$1
@@ -48,8 +49,8 @@ sides::flags() {
     case $flag in
       --base | --base=*) base=$LOAD_FIELD ;;
       --head | --head=*) head=$LOAD_FIELD ;;
-      --base-env | --base-env=*) settings+=(--side-env "base:$LOAD_FIELD") ;;
-      --head-env | --head-env=*) settings+=(--side-env "head:$LOAD_FIELD") ;;
+      --base-env | --base-env=*) sides::setting base "$LOAD_FIELD" ;;
+      --head-env | --head-env=*) sides::setting head "$LOAD_FIELD" ;;
       --cases | --cases=*) SIDES_ARGS+=(--cases "$LOAD_FIELD") ;;
       --env-file | --env-file=*) SIDES_ENV_FILE=$LOAD_FIELD ;;
       --releases | --releases=*) releases=$LOAD_FIELD ;;
@@ -71,10 +72,10 @@ sides::flags() {
       [ -n "$base$head" ] || log::die 2 "give --base and --head, --releases or --tune (see $(basename "$program") --help)"
       [ -n "$base" ] || log::die 2 "--base is missing: the gateway that the head is held against (see --help)"
       [ -n "$head" ] || log::die 2 "--head is missing: the gateway that is held against the base (see --help)"
-      SIDES_ARGS+=(--side "base=$base" --side "head=$head" ${settings[@]+"${settings[@]}"})
+      SIDES_ARGS+=(--side "base=$base" --side "head=$head")
       ;;
     *)
-      [ ${#settings[@]} -eq 0 ] || log::die 2 "--base-env and --head-env belong to --base and --head"
+      [ ${#SIDES_SETTINGS[@]} -eq 0 ] || log::die 2 "--base-env and --head-env belong to --base and --head"
       [ ${#SIDES_JUDGE[@]} -eq 0 ] || log::die 2 "--fail-on-inconclusive belongs to --base and --head"
       ;;
   esac
@@ -92,24 +93,44 @@ sides::flags() {
   SIDES_ARGS+=(--name "$SIDES_KIND")
 }
 
+# sides::setting LABEL KEY=VALUE|KEY: a setting of a gateway. Of a KEY alone the environment has the value, so that a
+# secret need not stand in an argument list.
+sides::setting() {
+  local pair=$2
+  if [[ $pair =~ ^[A-Z][A-Z0-9_]*$ ]]; then
+    [ -n "${!pair+set}" ] || log::die 2 "--$1-env $pair: there is no such environment variable; set it, or give $pair=VALUE"
+    pair=$pair=${!pair}
+  fi
+  SIDES_SETTINGS+=("$1:$pair")
+}
+
 # sides::no_other FLAG OTHER GIVEN: one question at a time.
 sides::no_other() {
   [ -z "$2$3" ] || log::die 2 "$1 goes with neither --base, --head nor another of --releases and --tune"
 }
 
-# sides::command PROGRAM ARGUMENT...: what was typed, for run.json, without the values of settings that may be secret and
-# without a password in an address.
+# sides::command PROGRAM ARGUMENT...: what was typed, for run.json, without the values of settings, which may be secret;
+# the report shows those that are known to be harmless.
 sides::command() {
-  local word
+  local word flag=''
   printf '%s' "$(basename "$1")"
   shift
   for word in "$@"; do
-    case $word in
-      *SECRET*=* | *PASSWORD*=* | *KEY*=* | *TOKEN*=* | *URL*=*) word="${word%%=*}=(not shown)" ;;
-      *://*@*) word="${word%%://*}://(not shown)@${word##*@}" ;;
+    case $flag$word in
+      --base-env=* | --head-env=*) word="${word%%=*}=$(sides::without_value "${word#*=}")" ;;
+      --base-env?* | --head-env?*) word=$(sides::without_value "$word") ;;
     esac
     printf ' %q' "$word"
+    case $word in --base-env | --head-env) flag=$word ;; *) flag='' ;; esac
   done
+}
+
+# sides::without_value KEY=VALUE|KEY
+sides::without_value() {
+  local key=${1%%=*}
+  [[ $key =~ ^[A-Z][A-Z0-9_]*$ ]] || key='(not shown)'
+  case $1 in *=*) key="$key=(not shown)" ;; esac
+  printf '%s' "$key"
 }
 
 # sides::label SPEC: a release is its own label; of a wheel it is the release, of a path or an address the last part.
@@ -130,9 +151,15 @@ sides::label() {
 # sides::main PROGRAM ARGUMENT...: a whole comparison, from the command line to the exit code.
 sides::main() {
   local code=0
+  cleanup::install
   sides::flags "$@"
   LOAD_COMMAND=$(sides::command "$@")
   load::prepare sides::stop load::mark_interrupted
+  # By a file, which only this user can read, as LOAD_TMP is.
+  if [ ${#SIDES_SETTINGS[@]} -gt 0 ]; then
+    printf '%s\0' "${SIDES_SETTINGS[@]}" >"$LOAD_TMP/settings"
+    SIDES_ARGS+=(--side-env-file "$LOAD_TMP/settings")
+  fi
   LOAD_SESSION_ARGS=(--sides-file "$LOAD_TMP/sides.json" "${SIDES_ARGS[@]}")
   load::open_session
   sides::install
@@ -148,6 +175,7 @@ sides::install() {
   local count number release source
   load::ask installs
   load::read && count=$LOAD_FIELD
+  case $count in '' | *[!0-9]*) log::die 2 "'$count' gateways to install: not a number" ;; esac
   for ((number = 0; number < count; number++)); do
     load::read && release=$LOAD_FIELD
     load::read && source=$LOAD_FIELD
@@ -158,7 +186,7 @@ sides::install() {
 
 # sides::start servers|restart [--again]
 sides::start() {
-  cleanup::child "$PERF_PYTHON" "$LOAD_ROOT/utils/sides.py" "$1" "$LOAD_TMP/sides.json" --owner $$ ${2+"$2"} \
+  cleanup::child environment::python sides.py "$1" "$LOAD_TMP/sides.json" --owner $$ ${2+"$2"} \
     ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} >&2 || exit $?
 }
 
@@ -210,7 +238,7 @@ sides::judge() {
       load::python tune_report.py "$LOAD_DIR" ${SIDES_ENV_FILE:+--env-file "$SIDES_ENV_FILE"} || verdict=$?
       ;;
   esac
-  load::is_judged "$verdict" || verdict=2
+  [ "$verdict" -ne 1 ] || cleanup::is_proven || verdict=2
   [ "$verdict" -ne 0 ] || verdict=$code
   load::reason "$verdict" "$passed"
   LOAD_FINISHED=true

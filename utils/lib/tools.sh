@@ -107,12 +107,13 @@ tools::bats() {
   printf '%s\n' "$ROOT/.tools/bats/bin/bats"
 }
 
-# tools::is_hey PROGRAM: is it the load generator, and does it start? (It has no --version; its usage exits 1.)
+# tools::is_hey PROGRAM: is it the load generator, new enough, and does it start? (It has no --version; its usage exits
+# 1. Before a run utils/benchkit/load/hey_program.py looks closer.)
 tools::is_hey() {
   local output
   output=$("$1" 2>&1 </dev/null) || true
   case $output in
-    *'hey [options...] <url>'*) return 0 ;;
+    *'hey [options...] <url>'*-disable-redirects*) return 0 ;;
     *) return 1 ;;
   esac
 }

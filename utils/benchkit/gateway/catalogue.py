@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from benchkit.errors import UserError
+from benchkit.errors import ForbiddenError, UserError
 from benchkit.gateway.client import LIST_KINDS, Gateway, ListKind
 from benchkit.model import Entity
 
@@ -58,13 +58,22 @@ class Catalogue:
     """
 
     def __init__(
-        self, gateway: Gateway, listings: Mapping[ListKind, list[dict[str, Any]]], release: str | None
+        self,
+        gateway: Gateway,
+        listings: Mapping[ListKind, list[dict[str, Any]]],
+        release: str | None,
+        refused: Mapping[ListKind, str],
     ) -> None:
         self._gateway = gateway
+        self._refused = refused
         self.upstreams = tuple(_upstream(row) for row in listings["gateways"])
         names = {upstream.id: upstream.name for upstream in self.upstreams}
         # Some releases list what belonged to a deleted server from a cache: 1.0.0 for 20 s, 0.7 and 0.8 for an hour.
-        rows = {kind: [row for row in listings[kind] if _is_alive(row, names)] for kind in LIST_KINDS}
+        # Where the servers may not be listed, nobody can tell.
+        rows = {
+            kind: [row for row in listings[kind] if "gateways" in refused or _is_alive(row, names)]
+            for kind in LIST_KINDS
+        }
         self._totals = {kind: len(rows[kind]) for kind in LIST_KINDS}
         generation = _generation(release)
         templates = [row for row in rows["resources"] if _is_template(row)] or _templates(gateway)
@@ -87,7 +96,7 @@ class Catalogue:
             return _entity(found)
         for template in self._entries["templates"]:
             reachable = not server or template.server in ("", server)
-            if reachable and _template_pattern(template.entity.original).fullmatch(uri):
+            if reachable and matches_template(template.entity.original, uri):
                 return Entity(uri, template.entity.original, template.entity.id, template.server)
         return None
 
@@ -104,6 +113,10 @@ class Catalogue:
         from benchkit.gateway.arguments import problem_of  # pylint: disable=import-outside-toplevel
 
         return problem_of(found.schema, arguments)
+
+    def refused(self, kind: str) -> str:
+        """Why this token may not list them, in words that name the permission; empty where it may."""
+        return self._refused.get(cast(ListKind, kind), "")
 
     def total(self, kind: str) -> int:
         """How many tools, resources, prompts, servers (virtual ones) or gateways (MCP servers) there are."""
@@ -140,9 +153,16 @@ def load_catalogue(gateway: Gateway, release: str | None) -> Catalogue:
         release: its release, ``None`` where it does not say (then it is taken for a 1.x).
 
     Raises:
-        UserError: a listing is refused or fails.
+        UserError: a listing fails. One that a permission is missing for is empty, see :meth:`Catalogue.refused`.
     """
-    return Catalogue(gateway, {kind: gateway.rows(kind) for kind in LIST_KINDS}, release)
+    listings: dict[ListKind, list[dict[str, Any]]] = {}
+    refused: dict[ListKind, str] = {}
+    for kind in LIST_KINDS:
+        try:
+            listings[kind] = gateway.rows(kind)
+        except ForbiddenError as error:
+            listings[kind], refused[kind] = [], error.lacks
+    return Catalogue(gateway, listings, release, refused)
 
 
 def upstreams(gateway: Gateway) -> list[Upstream]:
@@ -243,11 +263,27 @@ def _templates(gateway: Gateway) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict)]
 
 
-def _template_pattern(template: str) -> re.Pattern[str]:
-    """A URI template of level 1 (RFC 6570): a variable stands for one segment, ``{+name}`` for several."""
-    parts = re.split(r"\{([^{}]*)\}", template)
-    pattern = "".join(
-        re.escape(part) if index % 2 == 0 else (".+" if part.startswith("+") else "[^/]+")
-        for index, part in enumerate(parts)
-    )
-    return re.compile(pattern)
+def matches_template(template: str, uri: str) -> bool:
+    """Whether a URI is one of a URI template of level 1 (RFC 6570).
+
+    A variable stands for one segment, ``{+name}`` for several; both for at least one character. The time grows with the
+    product of both lengths and no faster, whatever the gateway lists.
+    """
+    ends = [0]  # where in the URI the parts so far can end, in order
+    for number, part in enumerate(re.split(r"\{([^{}]*)\}", template)):
+        if number % 2 == 0:
+            ends = [end + len(part) for end in ends if uri.startswith(part, end)]
+        elif part.startswith("+"):
+            ends = list(range(ends[0] + 1, len(uri) + 1))
+        else:
+            reached = 0
+            segments: list[int] = []
+            for end in ends:
+                stop = uri.find("/", end)
+                stop = len(uri) if stop < 0 else stop
+                segments += range(max(end, reached) + 1, stop + 1)
+                reached = max(reached, stop)
+            ends = segments
+        if not ends:
+            return False
+    return ends[-1] == len(uri)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-import requests
-
+from benchkit import http
+from benchkit.disclosure import redacted
 from benchkit.errors import UserError
 from benchkit.gateway.catalogue import Catalogue, Upstream
 from benchkit.gateway.client import Gateway
@@ -105,7 +105,7 @@ def check_servers(upstreams: Sequence[Upstream], known: Sequence[KnownServer]) -
     for upstream in upstreams:
         if not upstream.enabled or not upstream.reachable:
             problem = "switched off" if not upstream.enabled else "not reachable for the gateway"
-            return Check(State.WRONG, "MCP servers", f"{upstream.name} ({upstream.url}) is {problem}")
+            return Check(State.WRONG, "MCP servers", f"{upstream.name} ({redacted(upstream.url)}) is {problem}")
     return Check(State.OK, "MCP servers", f"{len(upstreams)} registered: {_some(one.name for one in upstreams)}")
 
 
@@ -142,11 +142,10 @@ def check_catalogue(catalogue: Catalogue, scenarios: Iterable[Scenario]) -> Chec
 
 
 def _answers(server: KnownServer) -> bool:
-    with requests.Session() as session:
-        session.trust_env = False
+    with http.Session() as session:
         try:
-            return session.get(server.counters_url, timeout=_COUNTERS_TIMEOUT_S, allow_redirects=False).ok
-        except requests.RequestException:
+            return session.send("GET", server.counters_url, timeout_s=_COUNTERS_TIMEOUT_S).ok
+        except http.AnswerError:
             return False
 
 

@@ -1,32 +1,39 @@
 """The HTTP client of the target: is a gateway there, which paths does it have, and what went wrong in one line.
 
-Nothing is sent through a proxy, as hey sends nothing through one: what is asked here and what is measured take the same
-way. The token is sent in a header and is never part of an error.
+The token is sent in a header and is never part of an error, also where an answer repeats it.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import socket
+import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from http.client import RemoteDisconnected
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-import requests
-
-from benchkit.errors import UserError
+from benchkit import http
+from benchkit.errors import ForbiddenError, UserError, missing_permission
+from benchkit.plain import plain_text, without_secrets
 
 ListKind = Literal["tools", "resources", "prompts", "servers", "gateways"]
 """What the gateway lists; ``servers`` are its virtual servers, ``gateways`` the MCP servers behind it."""
 
 LIST_KINDS: tuple[ListKind, ...] = ("tools", "resources", "prompts", "servers", "gateways")
 
-CONNECT_TIMEOUT_S = 5.0
-READ_TIMEOUT_S = 30.0
+TIMEOUT_S = 30.0
+"""For one answer, from the connection to its last byte."""
+
+MOST_PAGES = 1000
+"""Pages of one listing."""
+
+LISTING_TIMEOUT_S = 300.0
+"""For all pages of one listing."""
+
+_LONGEST_CURSOR = 4096
+_LONGEST_REASON = 200
+_LONGEST_ID = 500
 
 _PAGE = 500
 """Rows asked for at once: the most that a 1.x gateway gives (its PAGINATION_MAX_PAGE_SIZE)."""
@@ -39,24 +46,10 @@ _PREFIXES = ("/v1", "")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back: HTTP status, headers (names in lower case), body."""
+class Answer(http.Answer):
+    """What the gateway answered. ``secrets``: what was sent to it and may not be shown where it repeats that."""
 
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
-
-    @property
-    def ok(self) -> bool:
-        """Whether the status says that the request was fulfilled."""
-        return 200 <= self.status < 300
-
-    def json(self) -> Any:
-        """The parsed body; ``None`` when it is not JSON."""
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            return None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def reason(self) -> str:
@@ -69,13 +62,19 @@ class Answer:
             text = text.get("message") or text
         if not isinstance(text, str):
             text = json.dumps(text)
-        return _one_line(text).rstrip(".")
+        return plain_text(without_secrets(text, self.secrets), _LONGEST_REASON).rstrip(".")
 
     @property
     def rate_limit(self) -> int | None:
         """The limit that the gateway announces, in requests a minute; ``None`` when it announces none."""
         value = self.headers.get("x-ratelimit-limit", "")
-        return int(value) if value.isdecimal() else None
+        return int(value) if re.fullmatch("[0-9]{1,15}", value) else None
+
+    @property
+    def retry_after(self) -> str:
+        """How long the gateway asks to wait: ``60 s``, or what it says that is no number of seconds."""
+        value = self.headers.get("retry-after", "60")
+        return f"{value} s" if re.fullmatch("[0-9]{1,9}", value) else plain_text(value, 40)
 
 
 class NobodyThereError(UserError):
@@ -98,11 +97,7 @@ class Gateway:
         self.is_open = is_open
         self.lowest_rate_limit: int | None = None
         self._token = ""
-        self._session = requests.Session()
-        # With the environment come proxies, and the passwords of ~/.netrc, which would replace the token.
-        self._session.trust_env = False
-        self._session.verify = os.environ.get("SSL_CERT_FILE") or True
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session = http.Session()
 
     @classmethod
     def find(cls, base_url: str) -> Gateway:
@@ -116,7 +111,8 @@ class Gateway:
         health = gateway.call("GET", "/health", authenticated=False)
         if 300 <= health.status < 400:
             raise UserError(
-                f"{gateway.base_url} redirects to {health.headers.get('location', 'another address')}: "
+                f"{gateway.base_url} redirects to "
+                f"{plain_text(health.headers.get('location', 'another address'), _LONGEST_REASON)}: "
                 "set GATEWAY_URL to the address where the gateway itself answers"
             )
         state = health.json()
@@ -143,21 +139,30 @@ class Gateway:
         *,
         body: Any = None,
         authenticated: bool = True,
-        timeout_s: float = READ_TIMEOUT_S,
+        timeout_s: float = TIMEOUT_S,
+        secrets: tuple[str, ...] = (),
     ) -> Answer:
         """Send a request and wait for the whole answer. ``path`` (with its query) follows the address.
 
+        ``secrets``: parts of the body that may not be shown where the answer repeats them.
+
         Raises:
-            UserError: there was no answer at all.
+            UserError: there was no whole answer.
         """
         headers = {"Accept": "application/json"}
         if authenticated and self._token:
             headers["Authorization"] = f"Bearer {self._token}"
+        data = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            data = json.dumps(body).encode("utf-8")
         try:
-            response = self._send(method, path, headers, body, timeout_s)
-        except requests.RequestException as error:
-            raise self._explain(error, timeout_s) from None
-        answer = Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, response.content)
+            found = self._session.send(
+                method, f"{self.base_url}{path}", headers=headers, body=data, timeout_s=timeout_s
+            )
+        except http.AnswerError as error:
+            raise self._explain(error) from None
+        answer = Answer(found.status, found.headers, found.body, (self._token, *secrets))
         limits = [limit for limit in (self.lowest_rate_limit, answer.rate_limit) if limit is not None]
         self.lowest_rate_limit = min(limits, default=None)
         return answer
@@ -180,14 +185,20 @@ class Gateway:
         Raises:
             UserError: no answer, a refusal, or a JSON-RPC error (which comes with HTTP 200).
         """
-        answer = self.call("POST", "/rpc", body={"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        return self._rpc(method, params, TIMEOUT_S)[0]
+
+    def _rpc(self, method: str, params: Mapping[str, Any], timeout_s: float) -> tuple[dict[str, Any], int]:
+        """As :meth:`rpc`; with the result, the size of the answer in bytes."""
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        answer = self.call("POST", "/rpc", body=body, timeout_s=timeout_s)
         data = answer.json()
         if not answer.ok or not isinstance(data, dict):
             raise self.error(answer, f"{method} on /rpc")
         result = data.get("result")
         if not isinstance(result, dict):
-            raise UserError(f"{self.base_url}: {method} on /rpc: {_one_line(json.dumps(data.get('error')))}")
-        return result
+            words = without_secrets(json.dumps(data.get("error")), answer.secrets)
+            raise UserError(f"{self.base_url}: {method} on /rpc: {plain_text(words, _LONGEST_REASON)}")
+        return result, len(answer.body)
 
     def rows(self, kind: ListKind) -> list[dict[str, Any]]:
         """Everything that a listing lists, however many pages that takes.
@@ -210,11 +221,14 @@ class Gateway:
             case 401:
                 return UserError(f"{where}: the token was refused{said}; log in again: utils/setup-auth.sh --renew")
             case 403:
-                return UserError(f"{where}: this user may not do that{said}; use an administrator's GATEWAY_EMAIL")
+                return ForbiddenError(
+                    f"{where}: this user may not do that{said}; use an administrator's GATEWAY_EMAIL",
+                    missing_permission(answer.reason),
+                )
             case 429:
                 return UserError(
                     f"{where}: the gateway limits requests{said}; set RATE_LIMITING_ENABLED=false on it, "
-                    f"or wait {answer.headers.get('retry-after', '60')} s"
+                    f"or wait {answer.retry_after}"
                 )
         if answer.ok:
             return UserError(f"{where}: the answer is not the JSON that was expected; is this an MCP Gateway?")
@@ -227,74 +241,45 @@ class Gateway:
             "set GATEWAY_URL"
         )
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
-        body: Any,
-        timeout_s: float,
-    ) -> requests.Response:
-        for attempt in (1, 2, 3):
-            try:
-                return self._session.request(
-                    method,
-                    f"{self.base_url}{path}",
-                    headers=headers,
-                    json=body,
-                    timeout=(CONNECT_TIMEOUT_S, timeout_s),
-                    allow_redirects=False,
+    def _explain(self, error: http.AnswerError) -> UserError:
+        """Why there is no answer, and what to do."""
+        match error.failure:
+            case http.Failure.REFUSED:
+                return NobodyThereError(
+                    f"no gateway answers at {self.base_url}: start one with make up, or set GATEWAY_URL"
                 )
-            except requests.ConnectionError as error:
-                # After an internal error the gateway closes the connection without saying so, and the next request
-                # finds it dead. It was not read, so it can be sent again.
-                lost = (ConnectionResetError, RemoteDisconnected)
-                if attempt == 3 or not any(isinstance(cause, lost) for cause in _causes(error)):
-                    raise
-        raise AssertionError("unreachable")
-
-    def _explain(self, error: requests.RequestException, timeout_s: float) -> UserError:
-        causes = list(_causes(error))
-        if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-            return NobodyThereError(
-                f"no gateway answers at {self.base_url}: start one with make up, or set GATEWAY_URL"
-            )
-        if isinstance(error, requests.exceptions.SSLError):
-            problem = (
-                f"no trusted TLS connection ({_one_line(str(causes[-1]))}); is it https, and does SSL_CERT_FILE name "
-                "its authority's certificate?"
-            )
-        elif isinstance(error, requests.exceptions.ConnectTimeout):
-            problem = f"nobody answered within {CONNECT_TIMEOUT_S:g} s; set GATEWAY_URL"
-        elif isinstance(error, requests.exceptions.Timeout):
-            problem = f"connected, but there was no answer within {timeout_s:g} s; see the gateway's log"
-        elif any(isinstance(cause, socket.gaierror) for cause in causes):
-            problem = "there is no such host; set GATEWAY_URL"
-        else:
-            problem = f"no HTTP answer ({_one_line(str(causes[-1]))}); is a gateway there? set GATEWAY_URL"
-        return UserError(f"{self.base_url}: {problem}")
+            case http.Failure.UNTRUSTED:
+                advice = "is it https, and does SSL_CERT_FILE name its authority's certificate?"
+            case http.Failure.LATE | http.Failure.LARGE:
+                advice = "see the gateway's log"
+            case http.Failure.BROKEN:
+                advice = "is a gateway there? set GATEWAY_URL"
+            case _:
+                advice = "set GATEWAY_URL"
+        return UserError(f"{self.base_url}: {error.problem}; {advice}")
 
     def _pages(self, kind: ListKind) -> Iterator[list[dict[str, Any]]]:
         query: dict[str, str | int] = {"limit": _PAGE, "include_pagination": "true"}
+        what = f"GET {self.prefix}/{kind}"
+        listing = _Listing(f"{self.base_url}: {what}")
         while True:
-            path = f"{self.prefix}/{kind}?{urlencode(query)}"
-            answer = self.call("GET", path)
+            answer = self.call("GET", f"{self.prefix}/{kind}?{urlencode(query)}", timeout_s=listing.time_left())
             if answer.status == 404:  # a gateway without this kind of thing
                 return
             data = answer.json()
             if not answer.ok or data is None:
-                raise self.error(answer, f"GET {path}")
+                raise self.error(answer, what)
             rows = _rows(data, kind)
             if rows is None:
-                raise UserError(f"{self.base_url}: GET {self.prefix}/{kind}: the answer is no list of {kind}")
+                raise UserError(f"{self.base_url}: {what}: the answer is no list of {kind}")
             yield rows
             if not isinstance(data, dict):
                 if len(rows) == _SHORT_PAGE:
                     yield from self._later_rpc_pages(kind)
                 return
-            if not data.get("nextCursor"):
+            query["cursor"] = listing.following(data.get("nextCursor"), len(answer.body))
+            if not query["cursor"]:
                 return
-            query["cursor"] = data["nextCursor"]
 
     def _later_rpc_pages(self, kind: ListKind) -> Iterator[list[dict[str, Any]]]:
         """The rows after the first page of a release that ignores ``include_pagination``.
@@ -303,17 +288,79 @@ class Gateway:
         """
         if kind not in ("tools", "resources", "prompts"):
             return
+        listing = _Listing(f"{self.base_url}: {kind}/list on /rpc")
         params: dict[str, str] = {}
         while True:
+            left_s = listing.time_left()
             try:
-                page = self.rpc(f"{kind}/list", params)
+                page, size = self._rpc(f"{kind}/list", params, left_s)
             except UserError:
                 return  # that /rpc fails is for the cases that use it to find
             if params:
                 yield _rows(page, kind) or []
-            if not page.get("nextCursor"):
+            cursor = listing.following(page.get("nextCursor"), size)
+            if not cursor:
                 return
-            params = {"cursor": page["nextCursor"]}
+            params = {"cursor": cursor}
+
+
+class _Listing:
+    """The pages of one listing: how many may come, how large they may be together, and how long that may take."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._end = time.monotonic() + LISTING_TIMEOUT_S
+        self._cursors: set[str] = set()
+        self._bytes = 0
+
+    def time_left(self) -> float:
+        """The seconds for the next page.
+
+        Raises:
+            UserError: the time for the whole listing is over.
+        """
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise self._error(f"{len(self._cursors)} pages took {LISTING_TIMEOUT_S:g} s, and there are more")
+        return min(TIMEOUT_S, left)
+
+    def following(self, cursor: object, size: int) -> str:
+        """The cursor of the next page; empty after the last. ``size``: of this page, in bytes.
+
+        Raises:
+            UserError: a cursor came before, is none, or the pages are too many or too large.
+        """
+        self._bytes += size
+        if not cursor:
+            return ""
+        text = str(cursor) if isinstance(cursor, str | int) else ""
+        if not 0 < len(text) <= _LONGEST_CURSOR:
+            raise self._error(f"the cursor of the next page is no text of at most {_LONGEST_CURSOR} characters")
+        if text in self._cursors:
+            raise self._error(f"the cursor of page {len(self._cursors) + 2} came before, so the pages never end")
+        self._cursors.add(text)
+        if len(self._cursors) >= MOST_PAGES:
+            raise self._error(f"there are more than {MOST_PAGES} pages")
+        if self._bytes > http.MOST_BYTES:
+            raise self._error(f"the first {len(self._cursors)} pages have more than {http.MOST_BYTES:,} bytes")
+        return text
+
+    def _error(self, problem: str) -> UserError:
+        return UserError(f"{self._what}: {problem}; see the gateway's log")
+
+
+def row_id(row: Any, what: str) -> str:
+    """The id of something that the gateway listed or made; releases before 0.9 have numbers.
+
+    Raises:
+        UserError: there is none, or it is no text that can be part of an address.
+    """
+    identity = row.get("id") if isinstance(row, Mapping) else None
+    text = str(identity) if isinstance(identity, str | int) and not isinstance(identity, bool) else ""
+    if not text or len(text) > _LONGEST_ID or not text.isprintable() or " " in text:
+        shown = plain_text(json.dumps(identity), 60)
+        raise UserError(f"the gateway gives {what} the id {shown}, which is none; see the gateway's log")
+    return text
 
 
 def rows_by_name(rows: list[dict[str, Any]], names: set[str]) -> list[dict[str, Any]]:
@@ -327,22 +374,3 @@ def _rows(data: Any, kind: str) -> list[dict[str, Any]] | None:
     if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
         return rows
     return None
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and what led to it, the outermost first; ``requests`` and ``urllib3`` wrap several times."""
-    seen: set[int] = set()
-    stack = [error]
-    while stack:
-        current = stack.pop()
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        yield current
-        inner = [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
-        stack.extend(cause for cause in inner if isinstance(cause, BaseException))
-
-
-def _one_line(text: str, longest: int = 200) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"

@@ -7,20 +7,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import requests
-
+from benchkit import http
 from benchkit.gateway.client import Gateway
 from benchkit.model import CounterReading, ExecutionCount, ServerCounter
 
+Counts = Mapping[str, ExecutionCount]
+"""Executions by kind."""
+
 KINDS = ("tools", "resources", "prompts", "servers")
 
-OWN_LAG_S = 8.0
-"""How late the toolkit's own gateway may count: it writes every 5 s, and answers from a cache of 1 s."""
-
-DEFAULT_LAG_S = 125.0
-"""The same for a gateway with the defaults of 1.x: it writes every 60 s, and answers from a cache of 60 s."""
+_DEFAULT_FLUSH_S = 60.0
+_DEFAULT_CACHE_S = 60.0
+_LAG_MARGIN_S = 2.0
+_FLUSH, _CACHE = "METRICS_BUFFER_FLUSH_INTERVAL", "METRICS_CACHE_TTL_SECONDS"
 
 _POLL_S = 1.0
+
+_MAX_SETTING_S = 86_400.0
+
+_MAX_COUNT = 2**53
+"""What JSON can hold exactly everywhere; more is no count."""
+
+_NOTHING = ExecutionCount(succeeded=0, failed=0)
 
 _COUNTER_TIMEOUT_S = 5.0
 
@@ -39,78 +47,171 @@ def gateway_counts(gateway: Gateway) -> dict[str, ExecutionCount]:
     return {kind: count for kind, count in counts.items() if count is not None}
 
 
-def settle(
-    read: Callable[[], dict[str, ExecutionCount]],
-    before: Mapping[str, ExecutionCount],
-    sent: Mapping[str, ExecutionCount],
+def lag_of(settings: Mapping[str, str]) -> float:
+    """How late a gateway may count, in seconds: it buffers its counts, and answers ``/metrics`` from a cache.
+
+    ``settings`` are the gateway's variables; where one is absent or no number, the default of 1.x is taken, 60 s each.
+    """
+    return _seconds(settings, _FLUSH, _DEFAULT_FLUSH_S) + _seconds(settings, _CACHE, _DEFAULT_CACHE_S) + _LAG_MARGIN_S
+
+
+@dataclass
+class CountReader:
+    """Reads a gateway's counts again and again, and notices what makes them useless as a witness.
+
+    ``fell``: kinds with a reading below an earlier one: the metrics were reset, or replicas answer in turn.
+    """
+
+    ask: Callable[[], Counts]
+    last: Counts = field(default_factory=dict)
+    fell: set[str] = field(default_factory=set)
+
+    def read(self) -> Counts:
+        """The present counts.
+
+        Raises:
+            UserError: the gateway does not tell them.
+        """
+        counts = self.ask()
+        self.fell |= {kind for kind in counts if kind in self.last and _is_below(counts[kind], self.last[kind])}
+        self.last = counts
+        return counts
+
+
+def wait_until_still(
+    reader: CountReader, first: Counts, *, wait_s: float, lag_s: float, tell: Callable[[str], None]
+) -> tuple[Counts, bool]:
+    """Before a run: wait while counts of earlier work still arrive, for ``wait_s`` seconds at most.
+
+    Args:
+        reader: of the gateway.
+        first: a reading that was made a moment ago. Where the next one is the same, nothing is waited for.
+        wait_s: the bound.
+        lag_s: how late the gateway may count; see :func:`lag_of`.
+        tell: takes a line for the user, where something is waited for.
+
+    Returns:
+        The last reading, and whether the counts stood still.
+    """
+    counts = reader.read()
+    if counts == first:
+        return counts, True
+    tell(f"the gateway still counts work from before this run: waiting until that ends, {wait_s:g} s at most")
+    return _poll(reader, counts, lambda _: False, wait_s=wait_s, lag_s=lag_s)
+
+
+def settle(  # pylint: disable=too-many-arguments  # two readings, what lies between them, two times and a voice
+    reader: CountReader,
+    before: Counts,
+    sent: Counts,
     *,
     wait_s: float,
     lag_s: float,
-) -> tuple[dict[str, ExecutionCount], bool]:
-    """Read the gateway's counts until they have caught up with what was sent, for ``wait_s`` seconds at most.
+    tell: Callable[[str], None],
+) -> tuple[Counts, bool]:
+    """After a run: wait until the counts have caught up with what was sent, for ``wait_s`` seconds.
+
+    Where the gateway counts more failures than were expected, the wait goes on for as long as it may take: they may be
+    somebody else's, and only counts that stand still tell.
 
     Args:
-        read: usually :func:`gateway_counts` of a gateway.
+        reader: of the gateway.
         before: the counts before anything was sent.
-        sent: what was sent since, by kind.
+        sent: what was sent since, by kind and expected outcome.
         wait_s: the bound; 0 reads once.
-        lag_s: how late the gateway may count, :data:`OWN_LAG_S` or :data:`DEFAULT_LAG_S`.
+        lag_s: how late the gateway may count; see :func:`lag_of`.
+        tell: takes a line for the user, where the wait goes on.
 
     Returns:
         The last reading, and whether it had settled: everything sent was counted, or nothing moved for ``lag_s``.
     """
+
+    def is_complete(counts: Counts) -> bool:
+        return all(_caught_up(counts.get(kind), before.get(kind, _NOTHING), sent[kind]) for kind in sent)
+
+    counts, settled = _poll(reader, reader.read(), is_complete, wait_s=wait_s, lag_s=lag_s)
+    failing = any(_failed_more(counts.get(kind), before.get(kind, _NOTHING), sent[kind]) for kind in sent)
+    if settled or not wait_s or not failing:
+        return counts, settled
+    longer_s = 2 * lag_s
+    tell(
+        f"the gateway counts more failures than were expected: waiting until its counts stand still, {longer_s:g} s at "
+        "most"
+    )
+    return _poll(reader, counts, is_complete, wait_s=longer_s, lag_s=lag_s)
+
+
+def _poll(
+    reader: CountReader, counts: Counts, is_complete: Callable[[Counts], bool], *, wait_s: float, lag_s: float
+) -> tuple[Counts, bool]:
+    """Read until the counts are complete, stood still for ``lag_s`` seconds, or ``wait_s`` seconds are over."""
     started = moved = time.monotonic()
-    counts = read()
-    while True:
-        if all(_caught_up(counts.get(kind), before.get(kind), sent[kind]) for kind in sent):
-            return counts, True
+    while not is_complete(counts):
         now = time.monotonic()
         if now - moved >= lag_s:
             return counts, True
         if now - started >= wait_s:
             return counts, False
         time.sleep(min(_POLL_S, max(0.0, wait_s - (now - started))))
-        newer = read()
+        newer = reader.read()
         if newer != counts:
             counts, moved = newer, time.monotonic()
-
-
-def _direct_session() -> requests.Session:
-    """A session without the environment's proxies."""
-    session = requests.Session()
-    session.trust_env = False
-    return session
+    return counts, True
 
 
 @dataclass(frozen=True)
 class ServerCounters:
     """Reads the counters of simulated MCP servers."""
 
-    session: requests.Session = field(default_factory=_direct_session)
+    session: http.Session = field(default_factory=http.Session)
 
     def read(self, counter: ServerCounter) -> CounterReading | None:
         """The counter's present value; ``None`` when the server does not answer with counters."""
         try:
-            data = self.session.get(counter.url, timeout=_COUNTER_TIMEOUT_S, allow_redirects=False).json()
+            data = self.session.send("GET", counter.url, timeout_s=_COUNTER_TIMEOUT_S).json()
             count = data["counts"].get(counter.key, {"ok": 0, "failed": 0})
             return CounterReading(instance=str(data["instance"]), ok=int(count["ok"]), failed=int(count["failed"]))
-        except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError):
+        except (http.AnswerError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
 
 def _count(data: Any) -> ExecutionCount | None:
-    """One kind's counts: camelCase, or (tools and prompts before 1.0) snake_case."""
+    """One kind's counts: camelCase, or (tools and prompts before 1.0) snake_case. ``None`` for what is no count."""
     if not isinstance(data, dict):
         return None
     succeeded = data.get("successfulExecutions", data.get("successful_executions"))
     failed = data.get("failedExecutions", data.get("failed_executions"))
-    if not isinstance(succeeded, int) or not isinstance(failed, int):
+    if not _is_count(succeeded) or not _is_count(failed):
         return None
     return ExecutionCount(succeeded=succeeded, failed=failed)
 
 
-def _caught_up(count: ExecutionCount | None, before: ExecutionCount | None, sent: ExecutionCount) -> bool:
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_COUNT
+
+
+def _is_below(count: ExecutionCount, other: ExecutionCount) -> bool:
+    return count.succeeded < other.succeeded or count.failed < other.failed
+
+
+def _caught_up(count: ExecutionCount | None, before: ExecutionCount, sent: ExecutionCount) -> bool:
+    """Whether all that was sent is counted, and with the outcome that was expected.
+
+    Failures alone would not do: an earlier run's, that arrive late, would stand for executions that are still to come.
+    """
     if count is None:
         return True
-    start = before.succeeded + before.failed if before else 0
-    return count.succeeded + count.failed - start >= sent.succeeded + sent.failed
+    succeeded = count.succeeded - before.succeeded
+    return succeeded >= sent.succeeded and succeeded + count.failed - before.failed >= sent.succeeded + sent.failed
+
+
+def _failed_more(count: ExecutionCount | None, before: ExecutionCount, sent: ExecutionCount) -> bool:
+    return count is not None and count.failed - before.failed > sent.failed
+
+
+def _seconds(settings: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        value = float(settings.get(name, default))
+    except ValueError:
+        return default
+    return value if 0 <= value <= _MAX_SETTING_S else default

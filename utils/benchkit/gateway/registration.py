@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-import requests
-
-from benchkit.errors import UserError
+from benchkit import http
+from benchkit.errors import ForbiddenError, UserError
 from benchkit.gateway.catalogue import Upstream, server_of, upstreams
-from benchkit.gateway.client import Answer, Gateway, ListKind, rows_by_name
+from benchkit.gateway.client import Answer, Gateway, ListKind, row_id, rows_by_name
 
 VIRTUAL_SERVER = "perf-virtual"
 VALIDATED_PROMPT = "perf_validated"
@@ -36,6 +36,7 @@ _PROMPTS: dict[str, tuple[str, list[dict[str, Any]]]] = {
 
 _PARALLEL = 8
 _REGISTRATION_TIMEOUT_S = 60.0
+_OFFERS_TIMEOUT_S = 5.0
 _MOST_ASSOCIATED = 100
 _POLL_S = 0.5
 
@@ -69,7 +70,7 @@ def register(gateway: Gateway, servers: Sequence[tuple[str, str]], *, wait_s: fl
     kept = [name for name, url in servers if name in present and _is_usable(present[name], url)]
     for name, url in servers:
         if name in present and name not in kept:
-            _delete(gateway, f"/gateways/{present[name].id}", f"MCP server {name}")
+            _delete(gateway, f"/gateways/{_quoted(present[name].id)}", f"MCP server {name}")
         _refuse_second_name(gateway, name, url, present.values())
     missing = [(name, url) for name, url in servers if name not in kept]
     # The first one alone: what is wrong with all of them is then said once, and where only one has room (releases
@@ -97,7 +98,7 @@ def unregister(gateway: Gateway, names: Iterable[str], *, wait_s: float = 60.0) 
     wanted = set(names)
     doomed = [upstream for upstream in upstreams(gateway) if upstream.name in wanted]
     for upstream in doomed:
-        _delete(gateway, f"/gateways/{upstream.id}", f"MCP server {upstream.name}")
+        _delete(gateway, f"/gateways/{_quoted(upstream.id)}", f"MCP server {upstream.name}")
     ids = {upstream.id for upstream in doomed}
     deadline = time.monotonic() + wait_s
     # 1.0.0 answers listings from a cache that it does not clear when a server is deleted.
@@ -111,11 +112,15 @@ def unregister(gateway: Gateway, names: Iterable[str], *, wait_s: float = 60.0) 
     return tuple(upstream.name for upstream in doomed)
 
 
-def create_fixtures(gateway: Gateway, servers: Sequence[str] = ()) -> str:
+def create_fixtures(
+    gateway: Gateway, servers: Sequence[str] = (), *, warn: Callable[[str], None] = lambda _text: None
+) -> str:
     """Create the virtual server ``perf-virtual`` and two prompts of the gateway's own; renew what is there already.
 
     The virtual server offers the tools, resources and prompts of ``servers`` (names; empty: of all), at most 100 of
     each kind. ``perf_validated`` declares two required arguments, ``perf_unvalidated`` has the same text and none.
+
+    ``warn`` is told of prompts that this user may not create; the virtual server is created without them.
 
     Returns:
         The virtual server's id, for ``/servers/{id}/mcp``.
@@ -124,10 +129,13 @@ def create_fixtures(gateway: Gateway, servers: Sequence[str] = ()) -> str:
         UserError: the gateway refuses, or something of these names is there that this toolkit did not make.
     """
     remove_fixtures(gateway)
-    associated = _associations(gateway, servers)
     for name, (template, arguments) in _PROMPTS.items():
         body = {"name": name, "description": _MARK, "template": template, "arguments": arguments}
-        _create(gateway, "/prompts", {"prompt": body}, name)
+        try:
+            _create(gateway, "/prompts", {"prompt": body}, name)
+        except ForbiddenError as error:
+            warn(f"cases with the prompt {name} are skipped: {error.lacks}")
+    associated = _associations(gateway, servers)
     server = {
         "name": VIRTUAL_SERVER,
         "description": _MARK,
@@ -135,7 +143,7 @@ def create_fixtures(gateway: Gateway, servers: Sequence[str] = ()) -> str:
         "associated_resources": associated["resources"],
         "associated_prompts": associated["prompts"],
     }
-    return str(_create(gateway, "/servers", {"server": server}, VIRTUAL_SERVER)["id"])
+    return row_id(_create(gateway, "/servers", {"server": server}, VIRTUAL_SERVER), f"virtual server {VIRTUAL_SERVER}")
 
 
 def remove_fixtures(gateway: Gateway) -> tuple[str, ...]:
@@ -148,15 +156,23 @@ def remove_fixtures(gateway: Gateway) -> tuple[str, ...]:
         UserError: the gateway refuses.
     """
     removed = []
-    for row in rows_by_name(gateway.rows("servers"), {VIRTUAL_SERVER}):
+    for row in rows_by_name(_rows_if_allowed(gateway, "servers"), {VIRTUAL_SERVER}):
         if row.get("description") == _MARK:
             removed.append(VIRTUAL_SERVER)
-            _delete(gateway, f"/servers/{row['id']}", f"virtual server {VIRTUAL_SERVER}")
-    for row in rows_by_name(gateway.rows("prompts"), set(_PROMPTS)):
+            what = f"virtual server {VIRTUAL_SERVER}"
+            _delete(gateway, f"/servers/{_quoted(row_id(row, what))}", what)
+    for row in rows_by_name(_rows_if_allowed(gateway, "prompts"), set(_PROMPTS)):
         if row.get("description") == _MARK:
-            removed.append(str(row.get("originalName") or row["name"]))
+            removed.append(str(row.get("originalName") or row.get("name")))
             _delete_prompt(gateway, row)
     return tuple(removed)
+
+
+def _rows_if_allowed(gateway: Gateway, kind: ListKind) -> list[dict[str, Any]]:
+    try:
+        return gateway.rows(kind)
+    except ForbiddenError:
+        return []  # who may not list them cannot have made any that could be found again
 
 
 def offers(url: str) -> dict[ListKind, int] | None:
@@ -165,17 +181,16 @@ def offers(url: str) -> dict[ListKind, int] | None:
     Only servers that keep no sessions (as the simulated ones) answer without an initialization.
     """
     counts: dict[ListKind, int] = {}
-    with requests.Session() as session:
-        session.trust_env = False
+    with http.Session() as session:
         for kind in _SERVED_KINDS:
-            body = {"jsonrpc": "2.0", "id": 1, "method": f"{kind}/list"}
+            body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": f"{kind}/list"}).encode("utf-8")
             try:
-                answer = session.post(url, json=body, headers=_MCP_HEADERS, timeout=5, allow_redirects=False)
+                answer = session.send("POST", url, body=body, headers=_MCP_HEADERS, timeout_s=_OFFERS_TIMEOUT_S)
                 result = answer.json()["result"]
                 if result.get("nextCursor"):
                     return None
                 counts[kind] = len(result[kind])
-            except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError):
+            except (http.AnswerError, KeyError, TypeError, AttributeError):
                 return None
     return counts
 
@@ -186,9 +201,13 @@ def same_url(first: str, second: str) -> bool:
 
 
 def _normal(url: str) -> tuple[str, str, int | None, str]:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # a gateway may list what is no address; it is the same as itself only
+        return url, "", None, ""
     host = "localhost" if parts.hostname in ("127.0.0.1", "::1") else parts.hostname or ""
-    return parts.scheme, host, parts.port, parts.path.rstrip("/")
+    return parts.scheme, host, port, parts.path.rstrip("/")
 
 
 def _is_usable(upstream: Upstream, url: str) -> bool:
@@ -271,7 +290,7 @@ def _associations(gateway: Gateway, servers: Sequence[str]) -> dict[ListKind, li
         rows = gateway.rows(kind)
         own = [row for row in rows if not servers or server_of(row, names) in servers]
         # 0.7 and 0.8 have numbers for ids, and want them as text.
-        associated[kind] = [str(row["id"]) for row in own][:_MOST_ASSOCIATED]
+        associated[kind] = [row_id(row, f"one of its {kind}") for row in own[:_MOST_ASSOCIATED]]
     return associated
 
 
@@ -296,8 +315,14 @@ def _delete(gateway: Gateway, path: str, what: str) -> None:
 
 def _delete_prompt(gateway: Gateway, row: Mapping[str, Any]) -> None:
     """0.7 deletes prompts by name, later releases by id."""
-    answer = gateway.call("DELETE", f"{gateway.prefix}/prompts/{row['id']}")
+    name = str(row.get("name"))
+    answer = gateway.call("DELETE", f"{gateway.prefix}/prompts/{_quoted(row_id(row, f'prompt {name}'))}")
     if answer.status == 404:
-        _delete(gateway, f"/prompts/{row['name']}", f"prompt {row['name']}")
+        _delete(gateway, f"/prompts/{_quoted(name)}", f"prompt {name}")
     elif not answer.ok:
-        raise gateway.error(answer, f"deleting prompt {row['name']}")
+        raise gateway.error(answer, f"deleting prompt {name}")
+
+
+def _quoted(identity: str) -> str:
+    """An id or a name as one segment of a path; the gateway chose it."""
+    return quote(identity, safe="")

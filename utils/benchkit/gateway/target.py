@@ -8,6 +8,10 @@ from typing import Any, Literal
 from benchkit.gateway.catalogue import Catalogue
 from benchkit.gateway.client import Gateway
 from benchkit.model import Target
+from benchkit.plain import plain_text
+
+_LONGEST = 100
+_OLDEST_S = 1e9
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ def read_version(gateway: Gateway) -> Version:
     uptime = data.get("uptime_seconds")
     return Version(
         release=_text(_part(data, "app").get("version")),
-        uptime_s=float(uptime) if isinstance(uptime, int | float) else None,
+        uptime_s=min(max(0.0, float(uptime)), _OLDEST_S) if isinstance(uptime, int | float) else None,
         database=_text(database.get("dialect")),
         database_version=_text(database.get("server_version")),
         database_reachable=_flag(database.get("reachable")),
@@ -77,7 +81,7 @@ def _part(data: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return (plain_text(value, _LONGEST) or None) if isinstance(value, str) else None
 
 
 def _flag(value: Any) -> bool | None:

@@ -10,7 +10,6 @@ import base64
 import binascii
 import contextlib
 import errno
-import json
 import os
 import stat
 import time
@@ -19,9 +18,13 @@ from pathlib import Path
 
 from benchkit.errors import UserError, os_reason
 from benchkit.store import write_text
+from benchkit.strict_json import parse_json
 
 _LONGEST = 100_000
 """Bytes; a token is a header, and no server takes one that long."""
+
+_MOST_SECONDS = 1e11
+"""Unix time; the calendar of :mod:`datetime` does not go much further."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Token:
 def read_token(text: str, source: str) -> Token:
     """A token with the ``exp`` of its claims (RFC 7519, section 4.1.4), which are read and not verified.
 
+    An ``exp`` in milliseconds is understood; one beyond the calendar counts as none.
+
     Raises:
         UserError: it cannot be sent in a header; the line names ``source`` and shows nothing of the token.
     """
@@ -53,11 +58,20 @@ def _expiry(text: str) -> float | None:
     if len(parts) != 3:
         return None
     try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        claims = parse_json(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
     except (ValueError, binascii.Error):
         return None
     expires = claims.get("exp") if isinstance(claims, dict) else None
-    return float(expires) if isinstance(expires, int | float) and not isinstance(expires, bool) else None
+    if not isinstance(expires, int | float) or isinstance(expires, bool):
+        return None
+    # Some issuers count milliseconds. Seconds with that many digits would be in the year 5138 or later.
+    seconds = max(0.0, float(expires)) / (1000 if expires >= _MOST_SECONDS else 1)
+    return seconds if seconds < _MOST_SECONDS else None
+
+
+def owner_path(path: Path) -> Path:
+    """The file that says whose token the file ``path`` keeps."""
+    return path.with_name(f"{path.name}.for")
 
 
 @dataclass(frozen=True)
@@ -69,7 +83,7 @@ class TokenCache:
 
     @property
     def _owner_path(self) -> Path:
-        return self.path.with_name(f"{self.path.name}.for")
+        return owner_path(self.path)
 
     def read(self) -> Token | None:
         """The kept token; ``None`` when there is none, or it belongs to another gateway or user.

@@ -11,10 +11,7 @@ from benchkit.load import metrics, validity
 from benchkit.load.metrics import CaseSamples, IterationSamples
 from benchkit.load.rawfiles import CaseData
 from benchkit.load.validity import IterationFacts, Judgement
-from benchkit.model import Case, Counts, Figures, Iteration, PlannedCase, PlannedDifference, Validity
-
-AGGREGATE = "aggregate"
-"""Name of the case that pools the cases of a group."""
+from benchkit.model import AGGREGATE, Case, Counts, Figures, Iteration, PlannedCase, PlannedDifference, Validity
 
 ADDED = {
     "p50_latency": "added_p50_latency",
@@ -74,7 +71,7 @@ def measured_entry(data: CaseData, max_error_rate: float) -> Entry:
     case = case.model_copy(update={"iterations": iterations})
     if judgement.validity is Validity.VALID:
         case = with_figures(case, samples)
-        case = case.model_copy(update={"notes": [*case.notes, *_observations(case)]})
+        case = case.model_copy(update={"notes": [*case.notes, *_observations(case, data.facts)]})
         detail = replace(detail, distribution=metrics.percentiles(samples.latency_ms))
     return Entry(
         planned, case, judgement, detail, validity.explained(planned, data.facts, judgement), _intervals(data.facts)
@@ -97,7 +94,7 @@ def _iterations(planned: PlannedCase, facts: Sequence[IterationFacts]) -> list[I
         Iteration(
             metrics={},
             sent=one.sent,
-            ok=one.statuses[planned.expect.status],
+            ok=one.ok(planned),
             errors=validity.errors(planned, [one]),
             started=one.raw.started,
             finished=one.raw.finished,
@@ -130,10 +127,26 @@ def with_figures(case: Case, samples: CaseSamples) -> Case:
     )
 
 
-def _observations(case: Case) -> list[str]:
+def _observations(case: Case, facts: Sequence[IterationFacts]) -> list[str]:
     """What the counts of a valid case say to a reader."""
     notes = []
+    seen = validity.wrong_answers(facts)
+    if seen.wrong:
+        notes.append(f"{seen.words}; too few to say that more are wrong than may be")
+    cached = [checks for one in facts for checks in one.checks if checks.cached]
+    if cached:
+        number, of = sum(one.cached for one in cached), sum(checks.sent for one in facts for checks in one.checks)
+        notes.append(
+            f"a cache in front of the gateway gave {number} of {of} answers that were read ({cached[0].cache}): these "
+            "figures are its work"
+        )
+    notes += [
+        f"iteration {one.raw.iteration} was measured again: {one.raw.interruption}"
+        for one in facts
+        if one.raw.interruption and not one.raw.interrupted
+    ]
     failed = sum((Counter(one.errors) for one in case.iterations), Counter[str]())
+    failed.pop(validity.WRONG_ANSWER, None)
     if failed:
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(failed.items()))
         notes.append(f"{failed.total()} requests failed, within what may fail: {kinds}")

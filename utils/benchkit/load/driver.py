@@ -7,19 +7,25 @@ machine or of the gateway hits all cases alike and shows between the iterations 
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
-import requests
-
+from benchkit import clock, http
 from benchkit.errors import UserError
+from benchkit.load.arguments_file import LoadProcess
+from benchkit.load.chance import is_above
+from benchkit.load.checker import Checkers
+from benchkit.load.hey import read_rows
+from benchkit.load.interruptions import Watch, silent_gap
 from benchkit.load.probe import probe, request_headers
 from benchkit.model import (
+    Checks,
     CounterReading,
     ExecutionCount,
     Part,
@@ -64,14 +70,6 @@ class Step:
         return self.cases[0].id if len(self.cases) == 1 else f"{self.cases[0].group} ({len(self.cases)} kinds at once)"
 
 
-@dataclass(frozen=True)
-class LoadProcess:
-    """A process for the shell to start: its argument vector, and the file that takes its standard output."""
-
-    argv: list[str]
-    output: Path
-
-
 @dataclass
 class _Running:
     """A part whose load runs now."""
@@ -80,6 +78,7 @@ class _Running:
     part: Part
     sent: int
     argv: list[str]
+    output: Path
     counted: CounterReading | None
 
 
@@ -92,6 +91,8 @@ class _Open:
     clock: float
     running: list[_Running]
     before: dict[str, list[Probe]]
+    checkers: Checkers
+    watch: Watch
 
 
 def steps(plan: Plan) -> Iterator[Step]:
@@ -105,6 +106,35 @@ def steps(plan: Plan) -> Iterator[Step]:
     for number in range(first, rounds + 1):
         for cases in groups.values():
             yield Step(number, tuple(cases))
+
+
+class _History:
+    """What was seen of a run's cases so far. ``max_error_rate`` in percent."""
+
+    def __init__(self, max_error_rate: float) -> None:
+        self._max_error_rate = max_error_rate
+        self._interrupted: dict[tuple[str, int], str] = {}
+        self._answers: dict[str, tuple[int, int]] = {}
+        self.silent_cases = 0
+        """Cases in a row that gave no answer at all."""
+
+    def interruption_of(self, step: Step, interruption: str) -> str:
+        """What interrupted an earlier attempt of this step; empty: nothing. ``interruption``: what did this one."""
+        key = (step.name, step.round)
+        earlier = self._interrupted.get(key, "")
+        if interruption and not earlier:
+            self._interrupted[key] = interruption
+        return earlier
+
+    def note_answers(self, case: PlannedCase, answers: int, wrong: int) -> None:
+        """So many more answers of a case were read, and so many of them were wrong."""
+        known = self._answers.get(case.id, (0, 0))
+        self._answers[case.id] = (known[0] + answers, known[1] + wrong)
+
+    def is_wrong(self, case: PlannedCase) -> bool:
+        """Whether too many of its answers are wrong beyond chance: then it need not be measured any more."""
+        answers, wrong = self._answers[case.id]
+        return is_above(wrong, answers, self._max_error_rate)
 
 
 class Driver:
@@ -135,13 +165,12 @@ class Driver:
         self._token = token
         self._counters = counters
         self._gateway_answers = gateway_answers
-        self._session = requests.Session()
-        self._session.trust_env = False  # a proxy of the environment is not the way to the gateway; hey ignores it too
+        self._session = http.Session()
         self._open: _Open | None = None
         self.failed: set[str] = set()
         """Ids of cases whose answers were not what they have to be: they are not measured any more."""
-        self._silent_cases = 0
         self._gateway_gone = ""
+        self._history = _History(plan.max_error_rate)
         self.sent: dict[str, ExecutionCount] = {}
         """What was sent of each kind that the gateway's own metrics count, by the outcome that was expected."""
 
@@ -166,75 +195,167 @@ class Driver:
         before = {case.id: self._probes_before(case, token) for case in cases}
         self._note_silence(step, before)
         running = []
-        processes = []
+        # The warm-up leaves no document, so the first round has to see a problem again and write it down.
+        wrong = {case.id for case in cases if any(one.problem for one in before[case.id])}
+        if step.round != WARM_UP:
+            self.failed |= wrong
         for case in cases:
-            if any(one.problem for one in before[case.id]):
-                # The warm-up leaves no document, so the first round has to see it again and write it down.
-                if step.round != WARM_UP:
-                    self.failed.add(case.id)
+            if case.id in wrong:
                 continue
             for part, name in zip(case.parts, part_files(case, step.round), strict=True):
-                sent = self._requests(case, part, step)
-                argv = self._argv(case, part, sent)
-                counted = self._read_counter(part) if step.round != WARM_UP else None
-                running.append(_Running(case, part, sent, argv, counted))
-                output = self._raw(case, name) if step.round != WARM_UP else Path("/dev/null")
-                processes.append(LoadProcess([*argv[:1], *_secret_arguments(case, token), *argv[1:]], output))
-        self._open = _Open(step, datetime.now(UTC), time.monotonic(), running, before)
+                running.append(self._prepared(case, part, step, name))
+        measured = running if step.round != WARM_UP else []
+        processes = [
+            LoadProcess(
+                one.case.tool, [*_secret_arguments(one.case, token), *one.argv[1:]], one.output if measured else None
+            )
+            for one in running
+        ]
+        checkers = Checkers(
+            [(one.case, one.part, request_headers(one.case, token), one.output) for one in measured], secrets=[token]
+        )
+        self._open = _Open(step, clock.now(), time.monotonic(), running, before, checkers, Watch())
+        checkers.start()
         if step.round != WARM_UP:
             for case in cases:
                 if case.id in self.failed:
-                    self._write(case, step.round, [], before[case.id], datetime.now(UTC))
+                    self._write(case, step.round, [], before[case.id], clock.now())
         return processes
 
-    def end(self, statuses: list[int]) -> None:
+    def _prepared(self, case: PlannedCase, part: Part, step: Step, name: str) -> _Running:
+        sent = self._requests(case, part, step)
+        argv = self._argv(case, part, sent)
+        if step.round == WARM_UP:
+            return _Running(case, part, sent, argv, Path("/dev/null"), None)
+        output = self._raw(case, name)
+        output.unlink(missing_ok=True)  # of an attempt that was interrupted
+        return _Running(case, part, sent, argv, output, self._read_counter(part))
+
+    def end(self, statuses: list[int]) -> str:
         """Close the step whose processes ended.
 
         Args:
             statuses: exit status of each process that :meth:`begin` answered, in its order.
+
+        Returns:
+            Why the step has to be measured again, in words: it was interrupted, for the first time. Usually empty.
 
         Raises:
             UserError: the disk is full.
         """
         opened, self._open = self._open, None
         assert opened is not None, "end without begin"
-        finished = datetime.now(UTC)
+        finished = clock.now()
         # Where requests left no row this is the time that they are divided by, so it may be too long, never too short.
         wall_s = round(time.monotonic() - opened.clock, 6)
-        for running in opened.running:
-            self._count(running.case, running.sent)
+        opened.checkers.stop()
+        interruption = opened.watch.stop()
+        checks = opened.checkers.results(opened.clock)
+        checks = checks or [Checks() for _ in opened.running]
+        for running, checked in zip(opened.running, checks, strict=True):
+            self._count(running.case, running.sent + checked.sent)
         if opened.step.round == WARM_UP:
-            return
-        parts: dict[str, list[RawPart]] = {}
-        for running, status in zip(opened.running, statuses, strict=True):
-            calls, failures, problem = self._counted(running)
-            parts.setdefault(running.case.id, []).append(
-                RawPart(
-                    argv=running.argv,
-                    sent=running.sent,
-                    started=opened.started,
-                    wall_s=wall_s,
-                    exit_status=status,
-                    server_calls=calls,
-                    server_failures=failures,
-                    server_problem=problem,
-                )
-            )
+            return ""
+        is_certain = bool(interruption)
+        interruption = interruption or self._silence(opened.running)
+        earlier = self._history.interruption_of(opened.step, interruption)
+        if interruption and not earlier:
+            return interruption
+        parts = self._raw_parts(opened, statuses, checks, wall_s)
         token = self._token(60.0)
         for case in opened.step.cases:
             if case.id in parts:
-                after = [self._probe(case, part, token) for part in case.parts]
+                after = self._probes(case, token, "after")
                 self._write(
-                    case, opened.step.round, parts[case.id], _same_size(opened.before[case.id], after), finished
+                    case,
+                    opened.step.round,
+                    parts[case.id],
+                    _same_size(opened.before[case.id], after),
+                    finished,
+                    # A gap that comes again is the gateway's own; a process that was stopped again measured nothing.
+                    interrupted=is_certain,
+                    interruption=interruption if is_certain else earlier,
                 )
         self._check_disk()
+        return ""
+
+    def _raw_parts(
+        self, opened: _Open, statuses: list[int], checks: list[Checks], wall_s: float
+    ) -> dict[str, list[RawPart]]:
+        """The records of a step's load processes, by case id."""
+        # Before more answers are checked: those calls are not the load's.
+        counted = [self._counted(running) for running in opened.running]
+        parts: dict[str, list[RawPart]] = {}
+        for running, status, checked, (calls, failures, problem) in zip(
+            opened.running, statuses, self._checked(opened, checks), counted, strict=True
+        ):
+            part = RawPart(
+                argv=running.argv,
+                sent=running.sent,
+                started=opened.started,
+                wall_s=wall_s,
+                ended_s=_ended_s(running.output, opened, wall_s),
+                exit_status=status,
+                checks=checked if running.case.checks is not None else None,
+                server_calls=calls,
+                server_failures=failures,
+                server_problem=problem,
+            )
+            parts.setdefault(running.case.id, []).append(part)
+        return parts
+
+    def _checked(self, opened: _Open, checks: list[Checks]) -> list[Checks]:
+        """The same checks; of a case whose answers are sometimes wrong, more answers are checked to know how often."""
+        open_cases = set()
+        for running, checked in zip(opened.running, checks, strict=True):
+            self._history.note_answers(running.case, len(checked.right_s) + checked.wrong, checked.wrong)
+            if self._history.is_wrong(running.case):
+                self.failed.add(running.case.id)
+            elif checked.wrong:
+                open_cases.add(running.case.id)
+        if not open_cases:
+            return checks
+        more = opened.checkers.check_more(open_cases)
+        for running, (sent, wrong) in zip(opened.running, more, strict=True):
+            self._count(running.case, sent)
+            self._history.note_answers(running.case, sent, wrong)
+            if self._history.is_wrong(running.case):
+                self.failed.add(running.case.id)
+        return [
+            checked.model_copy(update={"extra_sent": sent, "extra_wrong": wrong})
+            for checked, (sent, wrong) in zip(checks, more, strict=True)
+        ]
+
+    @staticmethod
+    def _silence(running: list[_Running]) -> str:
+        """The longest gap in the answers that nothing explains, in words; empty when there is none."""
+        longest = 0.0
+        for one in running:
+            with contextlib.suppress(UserError):  # rows that cannot be read are judged when the run is collected
+                longest = max(longest, silent_gap(read_rows(one.output)))
+        return f"no answer came for {longest:.1f} s, far longer than any other took" if longest else ""
 
     def _write(
-        self, case: PlannedCase, iteration: int, parts: list[RawPart], probes: list[Probe], finished: datetime
+        self,
+        case: PlannedCase,
+        iteration: int,
+        parts: list[RawPart],
+        probes: list[Probe],
+        finished: datetime,
+        *,
+        interrupted: bool = False,
+        interruption: str = "",
     ) -> None:
         started = parts[0].started if parts else finished
         raw = RawIteration(
-            case=case.id, iteration=iteration, started=started, finished=finished, parts=parts, probes=probes
+            case=case.id,
+            iteration=iteration,
+            started=started,
+            finished=finished,
+            parts=parts,
+            probes=probes,
+            interrupted=interrupted,
+            interruption=interruption,
         )
         save(self._raw(case, f"{case.name}.{iteration}.json"), raw)
 
@@ -261,7 +382,7 @@ class Driver:
             argv += [word for text in case.expect.contains[:1] for word in ("--expect", text)]
         else:
             argv = [self._hey, "-n", str(sent), "-c", str(part.concurrency), "-t", str(case.timeout_s)]
-            argv += ["-o", "csv", "-m", case.method]
+            argv += ["-o", "csv", "-disable-redirects", "-m", case.method]
         for name, value in case.headers.items():
             # hey sends text/html unless its own option says otherwise, whatever header is given.
             argv += ["-T", value] if name == "Content-Type" else ["-H", f"{name}: {value}"]
@@ -270,27 +391,33 @@ class Driver:
         return [*argv, part.url]
 
     def _probe(self, case: PlannedCase, part: Part, token: str) -> Probe:
+        wrong = ""
         for _ in range(_PROBE_ATTEMPTS):
             result = probe(self._session, case, part, token)
             self._count(case, 1)
-            # A connection that broke once in a while is a share of failed requests, which the load counts; the probe
-            # asks whether the answer is right. Time ran out for good, so that is not tried again.
-            if result.status is not None or result.latency_ms >= case.timeout_s * 1000:
+            # A connection that broke once in a while is a share of failed requests, which the load counts, and so is an
+            # answer that is wrong once in a while; the probe asks whether the right answer can be had. Time ran out for
+            # good, so that is not tried again.
+            if not result.problem or (result.status is None and result.latency_ms >= case.timeout_s * 1000):
                 break
-        return result
+            wrong = wrong or (result.problem if result.status is not None else "")
+        return result if result.problem else result.model_copy(update={"retried": wrong})
+
+    def _probes(self, case: PlannedCase, token: str, when: Literal["before", "after"]) -> list[Probe]:
+        return [self._probe(case, part, token).model_copy(update={"when": when}) for part in case.parts]
 
     def _probes_before(self, case: PlannedCase, token: str) -> list[Probe]:
         if self._gateway_gone:
-            return [Probe(at=datetime.now(UTC), latency_ms=0.0, problem=self._gateway_gone)]
-        return [self._probe(case, part, token) for part in case.parts]
+            return [Probe(when="before", at=clock.now(), latency_ms=0.0, problem=self._gateway_gone)]
+        return self._probes(case, token, "before")
 
     def _note_silence(self, step: Step, before: dict[str, list[Probe]]) -> None:
         """Without this a gateway that hangs would cost a whole timeout for every case that is left."""
         if not before or self._gateway_gone:
             return
         silent = all(one.status is None for probes in before.values() for one in probes)
-        self._silent_cases = self._silent_cases + 1 if silent else 0
-        if self._silent_cases >= _GIVE_UP_AFTER and not self._gateway_answers():
+        self._history.silent_cases = self._history.silent_cases + 1 if silent else 0
+        if self._history.silent_cases >= _GIVE_UP_AFTER and not self._gateway_answers():
             self._gateway_gone = f"not run: the gateway stopped answering before {step.name}, round {step.round}"
 
     def _count(self, case: PlannedCase, number: int) -> None:
@@ -347,6 +474,15 @@ def _secret_arguments(case: PlannedCase, token: str) -> list[str]:
     """The token's header. It stands in the process's arguments, for hey takes it no other way, and nowhere else."""
     value = request_headers(case, token).get("Authorization")
     return ["-H", f"Authorization: {value}"] if value else []
+
+
+def _ended_s(output: Path, opened: _Open, wall_s: float) -> float | None:
+    """When a generator wrote its rows, in seconds after the step's start, by its file's time; ``None``: not known."""
+    try:
+        ended = output.stat().st_mtime - time.time() + time.monotonic() - opened.clock
+    except OSError:
+        return None
+    return round(ended, 6) if 0 < ended <= wall_s + 0.01 else None
 
 
 def _same_size(before: list[Probe], after: list[Probe]) -> list[Probe]:

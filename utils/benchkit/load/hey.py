@@ -3,10 +3,15 @@
 The formats are those of hey 0.1.4 (``requester/print.go`` in its source): a row is ``%4.4f`` seconds six times, the
 status as ``%d``, and the request's offset from hey's start as ``%4.4f`` seconds, so everything is a multiple of 0.1 ms.
 Rows come in the order of completion. A request that got no answer (refused, reset, timed out) has no row.
+
+A file that another system's shell wrote may be UTF-16, begin with a byte order mark or blank lines, and end its lines
+with CR LF; it is read as if it did not. Older releases print six columns, without status and offset: these are refused.
 """
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import re
 from collections import Counter
@@ -23,11 +28,15 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 HEADER = b"response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset\n"
+_OLD_HEADER = HEADER.replace(b",status-code,offset", b"")
+_OLD = "rows of an old hey, without status and offset"
+_CLOCK_SET = "the clock was set while hey ran: measure again"
 
 MAX_ROWS = 1_000_000
 """hey keeps at most this many results, so a file that has as many has probably lost some."""
 
 _ROW = re.compile(rb"(?:[0-9]{1,9}\.[0-9]{4},){6}[0-9]{1,3},[0-9]{1,9}\.[0-9]{4}")
+_SIGNED_ROW = re.compile(rb"(?:-?[0-9]{1,9}\.[0-9]{4},){6}[0-9]{1,3},-?[0-9]{1,9}\.[0-9]{4}")
 _DECIMALS = 4
 # The same as _ROW: what stands between a row's digits, and how many digits may stand before each.
 _MARKS = np.frombuffer(b".,.,.,.,.,.,,.\n", np.uint8)
@@ -95,9 +104,24 @@ def read(path: Path) -> Rows | Summary:
             first = stream.readline(len(HEADER))
             if first in (b"", HEADER):
                 return _read_rows(path, stream)
-            return parse_summary((first + stream.read()).decode("utf-8", "replace"), str(path))
+            data = _plain(first + stream.read())
     except OSError as error:
         raise UserError(f"{path}: hey's output cannot be read: {os_reason(error)}") from error
+    table = data.lstrip(b"\n")
+    header, rows = table[: len(HEADER)], table[len(HEADER) :]
+    if header in (b"", HEADER):
+        return _read_rows(path, io.BytesIO(rows))
+    if table.startswith(_OLD_HEADER):
+        raise UserError(f"{path}: line 1: {_OLD}: hey 0.1.4 or newer is needed (make setup)")
+    return parse_summary(data.decode("utf-8", "replace"), str(path))
+
+
+def problem_of_header(data: bytes) -> str:
+    """Why the first lines of a program's rows cannot be read here, in words; empty when they can."""
+    plain = _plain(data).lstrip(b"\n")
+    if plain.startswith(HEADER):
+        return ""
+    return f"it writes {_OLD}" if plain.startswith(_OLD_HEADER) else "it does not write hey's rows"
 
 
 def read_rows(path: Path) -> Rows:
@@ -112,14 +136,24 @@ def read_rows(path: Path) -> Rows:
     return output
 
 
+def _plain(data: bytes) -> bytes:
+    """A text as hey itself wrote it: UTF-8 without a mark, lines that end with LF."""
+    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
+        if data.startswith(mark):
+            data = data[len(mark) :].decode(encoding, "replace").encode()
+    return data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Rows
 
 
 def _read_rows(path: Path, stream: BinaryIO) -> Rows:
     """The rows behind the header."""
-    # As many as the file can hold at most. What is not used is never touched, so it costs no memory.
-    room = os.fstat(stream.fileno()).st_size // _MIN_ROW_BYTES + 1
+    # As many as there can be at most. What is not used is never touched, so it costs no memory.
+    at = stream.tell()
+    room = (stream.seek(0, os.SEEK_END) - at) // _MIN_ROW_BYTES + 1
+    stream.seek(at)
     rows = Rows(np.empty(room), np.empty(room, np.int16), np.empty(room))
     count = 0
     rest = b""
@@ -202,10 +236,11 @@ def _damaged(path: Path, rows_before: int, data: bytes) -> UserError:
     """The error for the first damaged line of a block that begins after the header and ``rows_before`` rows."""
     lines = data.removesuffix(b"\n").split(b"\n")
     index = next(index for index, line in enumerate(lines) if _ROW.fullmatch(line) is None)
-    shown = lines[index][:40].decode("latin-1")
+    where, shown = f"{path}: line {rows_before + index + 2}", lines[index][:40].decode("latin-1")
+    if _SIGNED_ROW.fullmatch(lines[index]):
+        return UserError(f"{where}: a time below zero ({shown!r}): {_CLOCK_SET}")
     return UserError(
-        f"{path}: line {rows_before + index + 2}: not a row of hey's ({shown!r}); the file is damaged (was the disk "
-        "full?): measure again"
+        f"{where}: not a row of hey's ({shown!r}); the file is damaged (was the disk full?): measure again"
     )
 
 
@@ -214,6 +249,9 @@ def _damaged(path: Path, rows_before: int, data: bytes) -> UserError:
 
 _SECONDS = re.compile(r"^  (Total|Slowest|Fastest|Average):\s+(NaN|[0-9.]+) secs$", re.MULTILINE)
 _RATE = re.compile(r"^  Requests/sec:\s+([0-9.]+)$", re.MULTILINE)
+_NEGATIVE = re.compile(
+    r"^  (?:Total|Slowest|Fastest|Average|Requests/sec):\s+-[0-9.]+|^  [0-9]+%+ in -[0-9.]+", re.MULTILINE
+)
 _PERCENTILE = re.compile(r"^  ([0-9]+)%+ in ([0-9.]+) secs$", re.MULTILINE)
 _STATUS_COUNT = re.compile(r"^  \[([0-9]+)\]\t([0-9]+) responses$", re.MULTILINE)
 _ERROR_COUNT = re.compile(r"^  \[([0-9]+)\]\t(.*)$", re.MULTILINE)
@@ -223,9 +261,12 @@ def parse_summary(text: str, where: str) -> Summary:
     """Parse hey's text summary; ``where`` names it in an error.
 
     Raises:
-        UserError: it is not hey's summary, or was cut short before its status codes.
+        UserError: it is not hey's summary, was cut short before its status codes, or has a time below zero.
     """
     head, status_title, tail = text.partition("\nStatus code distribution:\n")
+    if text.lstrip().startswith("Summary:") and (negative := _NEGATIVE.search(head)):
+        line = head.count("\n", 0, negative.start()) + 1
+        raise UserError(f"{where}: line {line}: a time below zero ({' '.join(negative[0].split())}): {_CLOCK_SET}")
     seconds = dict(_SECONDS.findall(head))
     rate = _RATE.search(head)
     if not text.lstrip().startswith("Summary:") or "Total" not in seconds or rate is None:

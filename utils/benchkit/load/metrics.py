@@ -12,7 +12,7 @@ time, never hey's own Requests/sec, which counts failures.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
@@ -54,7 +54,8 @@ class PartSamples:
     """One load process of an iteration.
 
     ``start_s``: when it started, in seconds after the iteration's first process. ``wall_s``: its lifetime in seconds.
-    ``expected_status``: the HTTP status of a success.
+    ``expected_status``: the HTTP status of a success. ``checked_s``: when the checkers got their right answers while
+    this process had requests under way, in seconds after its start; ``checked_failed``: their other answers.
     """
 
     rows: Rows
@@ -62,6 +63,8 @@ class PartSamples:
     sent: int
     start_s: float
     wall_s: float
+    checked_s: Floats = field(default_factory=lambda: np.empty(0))
+    checked_failed: int = 0
 
     @cached_property
     def ok(self) -> NDArray[np.bool_]:
@@ -97,9 +100,14 @@ class IterationSamples:
         return sum(part.sent for part in self.parts)
 
     @property
-    def ok(self) -> int:
-        """Answers as expected."""
-        return sum(int(np.count_nonzero(part.ok)) for part in self.parts)
+    def checked(self) -> int:
+        """Right answers of the checkers while the load ran."""
+        return sum(part.checked_s.size for part in self.parts)
+
+    @property
+    def checked_failed(self) -> int:
+        """Other answers of the checkers."""
+        return sum(part.checked_failed for part in self.parts)
 
     @property
     def wall_s(self) -> float:
@@ -129,8 +137,11 @@ class CaseSamples:
 def figures(samples: CaseSamples) -> Figures:
     """All metrics over the samples of these iterations together; empty when nothing succeeded.
 
-    ``total_time`` is the sum of the iterations' wall times, ``requests_per_sec`` all successes divided by it.
+    Latencies are the load generator's alone. ``total_time`` is the sum of the iterations' wall times,
+    ``requests_per_sec`` all successes divided by it, the checkers' among them: they are part of the concurrency.
     """
+    checked = sum(one.checked for one in samples.iterations)
+    checked_failed = sum(one.checked_failed for one in samples.iterations)
     sent = sum(one.sent for one in samples.iterations)
     latency = samples.latency_ms
     ok = len(latency)
@@ -142,9 +153,9 @@ def figures(samples: CaseSamples) -> Figures:
         "mean_latency": float(latency.mean()),
         "min_latency": float(latency[0]),
         "max_latency": float(latency[-1]),
-        "requests_per_sec": ok / wall_s,
+        "requests_per_sec": (ok + checked) / wall_s,
         "total_time": wall_s,
-        "error_rate": (sent - ok) / sent,
+        "error_rate": (sent - ok + checked_failed) / (sent + checked + checked_failed),
     }
     # Six decimals are far below the resolution; they keep floating point's dust out of the documents.
     return {name: round(value, 6) for name, value in values.items()}
@@ -254,20 +265,27 @@ def _points(iteration: IterationSamples, bucket_s: float) -> list[TimelinePoint]
     succeeded = np.concatenate([part.ok for part in iteration.parts])
     latency = np.concatenate([part.rows.latency_ms for part in iteration.parts])
     used = int(buckets.max()) + 1
+    checked_at = np.concatenate([part.start_s + part.checked_s for part in iteration.parts])
+    checked = np.bincount(np.minimum(checked_at / bucket_s, used - 1).astype(np.int64), minlength=used).tolist()
     failed = np.bincount(buckets[~succeeded], minlength=used).tolist()
     order = np.argsort(buckets[succeeded], kind="stable")
     sorted_latency = latency[succeeded][order]
     ends = np.cumsum(np.bincount(buckets[succeeded], minlength=used)).tolist()
     return [
-        _point(round(number * bucket_s, 3), sorted_latency[start:end], failed[number])
+        _point(round(number * bucket_s, 3), sorted_latency[start:end], failed[number], checked[number])
         for number, (start, end) in enumerate(pairwise([0, *ends]))
     ]
 
 
-def _point(at_s: float, latency: Floats, failed: int) -> TimelinePoint:
+def _point(at_s: float, latency: Floats, failed: int, checked: int) -> TimelinePoint:
     if latency.size == 0:
-        return TimelinePoint(at_s=at_s, ok=0, failed=failed)
+        return TimelinePoint(at_s=at_s, ok=checked, failed=failed)
     p50, p95 = np.percentile(latency, (50, 95), method="linear").round(3).tolist()
     return TimelinePoint(
-        at_s=at_s, ok=len(latency), failed=failed, p50_ms=p50, p95_ms=p95, max_ms=round(float(latency.max()), 3)
+        at_s=at_s,
+        ok=len(latency) + checked,
+        failed=failed,
+        p50_ms=p50,
+        p95_ms=p95,
+        max_ms=round(float(latency.max()), 3),
     )

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from benchkit.errors import UserError, os_reason
-from benchkit.model import Entity, Expectation, Load, Part, PlannedCase, PlannedDifference, ServerCounter
+from pydantic import ValidationError
+
+from benchkit.errors import ForbiddenError, UserError
+from benchkit.load.checker import plan_checks
+from benchkit.model import (
+    CheckPlan,
+    Entity,
+    Expectation,
+    Load,
+    Part,
+    PlannedCase,
+    PlannedDifference,
+    path_segment,
+    path_segments,
+)
 from benchkit.settings import CaseSettings, Scenario, Settings
+from benchkit.store import read_json
 
 Kind = Literal["tools", "resources", "prompts"]
 
 MCP_ACCEPT = "application/json, text/event-stream"
 """What a client of MCP's streamable HTTP has to accept (specification 2025-03-26, "Sending Messages to the Server")."""
+
+_LARGEST_PAYLOAD = 2**20
 
 _KINDS: dict[str, Kind] = {"tools/call": "tools", "resources/read": "resources", "prompts/get": "prompts"}
 
@@ -49,6 +65,9 @@ class Catalogue(Protocol):
 
     def total(self, kind: str) -> int:
         """How many tools, resources, prompts, servers or gateways there are."""
+
+    def refused(self, kind: str) -> str:
+        """Why this token may not list them, in words that name the permission; empty where it may."""
 
     def listed(self, kind: str, limit: int | None) -> int:
         """How many rows a REST listing answers with this limit (``None``: without)."""
@@ -150,6 +169,16 @@ def round_requests(requests: float, concurrency: int) -> int:
     return max(1, int(requests) // concurrency) * concurrency
 
 
+@dataclass(frozen=True)
+class _Share:
+    """How a case's load is shared: the generator's requests and workers, and the checks beside them."""
+
+    requests: float
+    concurrency: int
+    checks: CheckPlan | None = None
+    notes: list[str] = field(default_factory=list)
+
+
 class _Planner:
     """Resolves the cases of a scenario for one target."""
 
@@ -162,11 +191,10 @@ class _Planner:
     def scenario(self, scenario_name: str, scenario: Scenario) -> Iterable[PlannedCase]:
         """Plan all cases of a scenario; what the target cannot do comes out as skipped."""
         rows_seen: dict[tuple[str, int], str] = {}
-        workers = self._workers(scenario)
+        shared = self._shared_checks(scenario)
+        workers = self._workers(scenario, shared)
         for (name, case), concurrency in zip(scenario.cases.items(), workers, strict=True):
-            requests = self._load.default_requests * case.share_of_requests
-            if scenario.concurrent:
-                requests *= case.weight / sum(other.weight for other in scenario.cases.values())
+            share = self._share(scenario, case, concurrency, shared)
             base = PlannedCase(
                 id=f"{scenario_name}/{name}",
                 scenario=scenario_name,
@@ -178,8 +206,10 @@ class _Planner:
                 authenticated=case.authenticated and case.route != "direct" and self._target.auth_required,
                 timeout_s=self._load.default_timeout,
                 iterations=self._load.iterations,
-                warmup_requests=max(self._load.warmup_requests, concurrency) if self._load.warmup else 0,
+                warmup_requests=max(self._load.warmup_requests, share.concurrency) if self._load.warmup else 0,
                 parts=[],
+                checks=share.checks,
+                notes=share.notes,
                 group=scenario_name if scenario.concurrent else "",
             )
             try:
@@ -188,13 +218,44 @@ class _Planner:
                         f"its {len(scenario.cases)} kinds of request run at once and need a worker each; "
                         f"the concurrency is {self._load.default_concurrency}"
                     )
-                planned = self._case(base, scenario, case, requests, concurrency)
+                planned = self._case(base, scenario, case, share.requests, share.concurrency)
                 yield _skip_repeated_listing(planned, case, rows_seen)
             except _CannotMeasureError as reason:
                 yield base.model_copy(update={"skipped": str(reason)})
 
-    def _workers(self, scenario: Scenario) -> list[int]:
+    def _share(self, scenario: Scenario, case: CaseSettings, concurrency: int, shared: CheckPlan | None) -> _Share:
+        """What a case's load generator sends, and what its checkers send."""
+        requests = self._load.default_requests * case.share_of_requests
+        if scenario.concurrent:
+            weight = case.weight / sum(other.weight for other in scenario.cases.values())
+            if shared is None or case.route == "sse":
+                return _Share(requests * weight, concurrency)
+            checks = shared.model_copy(update={"requests": max(1, round(shared.requests * weight))})
+            return _Share(requests * weight - checks.requests, concurrency, checks)
+        if case.route == "sse":
+            return _Share(requests, concurrency)
+        planned = round_requests(requests, concurrency)
+        checks, left = plan_checks(planned, concurrency, self._load.iterations)
+        return _Share(planned // concurrency * left, left, checks, _rounding_note(requests, planned, concurrency))
+
+    def _shared_checks(self, scenario: Scenario) -> CheckPlan | None:
+        """The checks of a scenario whose cases run at once: all of them share the checkers."""
+        load = self._load
+        spare = load.default_concurrency - len(scenario.cases)
+        if not scenario.concurrent or spare < 0:
+            return None
+        planned = round_requests(load.default_requests, load.default_concurrency)
+        checks, left = plan_checks(planned, load.default_concurrency, load.iterations)
+        if left >= len(scenario.cases):
+            return checks
+        if spare == 0:
+            return plan_checks(planned, 1, load.iterations)[0]  # beside the load: each worker is needed
+        return checks.model_copy(update={"workers": spare, "requests": spare * planned // load.default_concurrency})
+
+    def _workers(self, scenario: Scenario, checks: CheckPlan | None) -> list[int]:
         concurrency = self._load.default_concurrency
+        if checks is not None and checks.busy == 1.0:
+            concurrency -= checks.workers
         if not scenario.concurrent:
             return [concurrency] * len(scenario.cases)
         if concurrency < len(scenario.cases):
@@ -208,7 +269,9 @@ class _Planner:
         if payload is None:
             parts = [self._plain_part(case, requests, concurrency)]
             expect = self._expectation(case, None)
-            return base.model_copy(update={"parts": parts, "expect": expect, "notes": _notes(requests, parts)})
+            return base.model_copy(
+                update={"parts": parts, "expect": expect, "notes": [*base.notes, *_notes(requests, parts)]}
+            )
         servers: list[Server | None] = list(self._servers_for(payload, scenario, concurrency))
         parts = []
         messages = []
@@ -224,7 +287,7 @@ class _Planner:
                 "gateway_kind": None if case.route == "direct" else first.kind,
                 "gateway_fails": case.expect.rpc_error,
                 "cached": first.kind == "resources",
-                "notes": _notes(requests, parts),
+                "notes": [*base.notes, *_notes(requests, parts)],
             }
         )
 
@@ -260,6 +323,8 @@ class _Planner:
         params = direct["params"]
         asked = params.get("uri") or params.get("name")
         if entity is None:
+            if refused := self._catalogue.refused(kind):
+                raise _CannotMeasureError(f"it is not known whether there is {asked}: {refused}")
             raise _CannotMeasureError(
                 f"the gateway has no {kind.removesuffix('s')} {asked}: make register puts the simulated MCP servers in"
             )
@@ -293,7 +358,7 @@ class _Planner:
         """A GET of a path, without payload."""
         query = "&".join(f"{key}={value}" for key, value in case.query.items())
         url = self._address(case) + (f"?{query}" if query else "")
-        return Part(url=url, requests=round_requests(requests, concurrency), concurrency=concurrency)
+        return _checked_part(url=url, requests=round_requests(requests, concurrency), concurrency=concurrency)
 
     def _address(self, case: CaseSettings) -> str:
         return f"{self._target.base_url}{self._target.prefix if case.versioned else ''}{case.path}"
@@ -308,7 +373,8 @@ class _Planner:
             case "mcp":
                 if not self._target.virtual_server_id:
                     raise _CannotMeasureError("the toolkit could not create its virtual server on this gateway")
-                url = f"{self._target.base_url}/servers/{self._target.virtual_server_id}/mcp"
+                identity = _encoded(path_segment, self._target.virtual_server_id)
+                url = f"{self._target.base_url}/servers/{identity}/mcp"
             case "direct":
                 if server is None:
                     raise _CannotMeasureError("no MCP server of this gateway is known by address")
@@ -316,17 +382,16 @@ class _Planner:
             case _:
                 if message.entity is None:
                     raise _CannotMeasureError("a REST path takes a payload that reads a resource or gets a prompt")
-                url = (
-                    self._address(case).replace("{resource}", message.entity.id).replace("{prompt}", message.entity.id)
-                )
+                identity = _encoded(path_segments, message.entity.id)
+                url = self._address(case).replace("{resource}", identity).replace("{prompt}", identity)
                 arguments = message.gateway["params"].get("arguments") or {}
                 body = json.dumps(arguments) if case.method == "POST" else None
-        counter = None
+        counter: dict[str, str] | None = None
         owner = message.entity.server if message.entity else ""
         # What is the gateway's own never reaches a server, so there is nobody to count it.
         if server is not None and server.name == owner and server.counters_url:
-            counter = ServerCounter(url=server.counters_url, key=message.counter)
-        return Part(
+            counter = {"url": server.counters_url, "key": message.counter}
+        return _checked_part(
             url=url,
             body=body,
             requests=round_requests(requests, workers),
@@ -338,6 +403,8 @@ class _Planner:
     def _expectation(self, case: CaseSettings, message: _Message | None) -> Expectation:
         rows = None
         if case.lists is not None:
+            if refused := self._catalogue.refused(case.lists):
+                raise _CannotMeasureError(refused)
             limit = case.query.get("limit")
             rows = self._catalogue.listed(case.lists, int(limit) if limit is not None else None)
             if limit is not None and rows > int(limit):
@@ -361,8 +428,30 @@ class _Planner:
         """How many rows to expect of a JSON-RPC listing; not known where it fails, and then its probe tells why."""
         try:
             return self._catalogue.rpc_listed(kind)
+        except ForbiddenError as error:
+            raise _CannotMeasureError(error.lacks) from error
         except UserError:
             return None
+
+
+def _checked_part(**fields: Any) -> Part:
+    """A part whose texts come from the gateway.
+
+    Raises:
+        _CannotMeasureError: an address or a name is not one that a load can be sent to.
+    """
+    try:
+        return Part(**fields)
+    except ValidationError as error:
+        reason = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise _CannotMeasureError(f"no load can be sent there: {reason}") from error
+
+
+def _encoded(encode: Callable[[str], str], identity: str) -> str:
+    try:
+        return encode(identity)
+    except ValueError as error:
+        raise _CannotMeasureError(f"no load can be sent there: {error}") from error
 
 
 def read_payload(path: Path) -> dict[str, Any]:
@@ -371,14 +460,7 @@ def read_payload(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is not there, not JSON, or not a JSON-RPC request with a method and an object as params.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: there is no such payload; config.yaml names it") from error
-    except OSError as error:
-        raise UserError(f"{path}: the payload cannot be read: {os_reason(error)}") from error
-    except ValueError as error:
-        raise UserError(f"{path}: the payload is not JSON: {error}") from error
+    data = read_json(path, "payload", most_bytes=_LARGEST_PAYLOAD)
     params = data.get("params", {}) if isinstance(data, dict) else None
     if not isinstance(params, dict) or data.get("jsonrpc") != "2.0" or not isinstance(data.get("method"), str):
         raise UserError(
@@ -409,10 +491,12 @@ def _headers(case: CaseSettings) -> dict[str, str]:
 
 def _notes(requests: float, parts: list[Part]) -> list[str]:
     """What was rounded: hey gives each worker the same number of requests."""
-    planned = sum(part.requests for part in parts)
+    return _rounding_note(requests, sum(part.requests for part in parts), sum(part.concurrency for part in parts))
+
+
+def _rounding_note(requests: float, planned: int, workers: int) -> list[str]:
     if planned == int(requests):
         return []
-    workers = sum(part.concurrency for part in parts)
     return [
         f"{planned} requests per iteration instead of {int(requests)}: the same number for each of {workers} workers"
     ]

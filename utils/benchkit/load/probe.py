@@ -7,14 +7,20 @@ that send the very same request and read the whole answer.
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-import requests
-
+from benchkit import clock, http
 from benchkit.model import Expectation, Part, PlannedCase, Probe
+from benchkit.plain import plain_text, without_secrets
+from benchkit.strict_json import NotJSONError, parse_json
+
+_CACHE_HEADER = re.compile(r"(x-.*cache.*|.*-cache-status|cache-status|x-varnish-hit)")
+_HIT = re.compile(r"\bhit\b|_HIT\b", re.IGNORECASE)
+_CACHE_WORDS = 60
+"""How much of such a header is quoted, in characters."""
 
 _QUOTE = 160
 """How much of an answer is quoted when it is not what was expected, in characters."""
@@ -28,65 +34,88 @@ def request_headers(case: PlannedCase, token: str) -> dict[str, str]:
     return headers
 
 
-def probe(session: requests.Session, case: PlannedCase, part: Part, token: str) -> Probe:
-    """Send a part's request once and check the answer. Never raises for what the target does."""
-    at = datetime.now(UTC)
+def probe(session: http.Session, case: PlannedCase, part: Part, token: str) -> Probe:
+    """Send a part's request once and check the answer. Never raises for what the target does.
+
+    Raises:
+        UserError: the certificates that the environment names cannot be read.
+    """
+    at = clock.now()
+    send = session.first_event if case.tool == "sse" else session.send
     started = time.perf_counter()
     try:
-        with session.request(
+        answer = send(
             case.method,
             part.url,
-            data=None if part.body is None else part.body.encode("utf-8"),
+            body=None if part.body is None else part.body.encode("utf-8"),
             headers=request_headers(case, token),
-            timeout=case.timeout_s,
-            # hey follows no redirect of a POST, and a redirect is never the expected answer.
-            allow_redirects=False,
-            stream=case.tool == "sse",
-        ) as response:
-            body = _first_event(response) if case.tool == "sse" else response.content
-            status = response.status_code
-    except requests.RequestException as error:
+            timeout_s=case.timeout_s,
+        )
+    except http.AnswerError as error:
         elapsed = (time.perf_counter() - started) * 1000
-        return Probe(at=at, latency_ms=round(elapsed, 3), problem=_transport_problem(error, case.timeout_s))
+        return Probe(at=at, latency_ms=round(elapsed, 3), problem=error.problem)
     elapsed = (time.perf_counter() - started) * 1000
     return Probe(
         at=at,
         latency_ms=round(elapsed, 3),
-        status=status,
-        bytes=len(body),
-        problem=check_answer(case.expect, status, body),
+        status=answer.status,
+        bytes=len(answer.body),
+        problem=check_answer(case.expect, answer.status, answer.body, secrets=[token]),
+        cache=cache_of(answer.headers),
     )
 
 
-def check_answer(expect: Expectation, status: int, body: bytes) -> str:
-    """Why an answer is not the expected one, in words; empty when it is."""
+def cache_of(headers: Mapping[str, str]) -> str:
+    """The header by which a cache in front of the gateway says that it gave an answer; empty where none does.
+
+    ``headers`` have names in lower case. A cache says so with ``X-Cache: HIT`` or a header alike, with ``Cache-Status:
+    …; hit`` (RFC 9211), or with an ``Age`` above 0 (RFC 9111, section 5.1). ``Via`` alone names a proxy, not a cache.
+    """
+    for name, value in headers.items():
+        if _CACHE_HEADER.fullmatch(name) and _HIT.search(value):
+            return plain_text(f"{name.title()}: {value}", _CACHE_WORDS)
+    age = headers.get("age", "").strip()
+    if age.isascii() and age.isdecimal() and age.strip("0"):
+        via = f", Via: {headers['via']}" if "via" in headers else ""
+        return plain_text(f"Age: {age}{via}", _CACHE_WORDS)
+    return ""
+
+
+def check_answer(expect: Expectation, status: int, body: bytes, *, secrets: Collection[str] = ()) -> str:
+    """Why an answer is not the expected one, in words; empty when it is. ``secrets`` are hidden where it is quoted."""
+
+    def quote(text: str) -> str:
+        return plain_text(without_secrets(text, secrets), _QUOTE)
+
     text = body.decode("utf-8", errors="replace")
     if status != expect.status:
         hint = ""
         if status == 429:
             hint = ": the gateway limits the rate; set RATE_LIMITING_ENABLED=false on it"
-        elif status in (401, 403):
+        elif status == 401:
             hint = ": the token is refused; see utils/setup-auth.sh"
-        return f"HTTP {status} instead of {expect.status}{hint}: {_quote(text)}"
+        elif status == 403:
+            hint = ": the token lacks a permission"
+        return f"HTTP {status} instead of {expect.status}{hint}: {quote(text)}"
     if len(body) < expect.min_bytes:
-        return f"the body has {len(body)} bytes, expected at least {expect.min_bytes}: {_quote(text)}"
+        return f"the body has {len(body)} bytes, expected at least {expect.min_bytes}: {quote(text)}"
     if expect.rpc or expect.rpc_error or expect.rows is not None:
-        problem = _check_json(expect, text)
+        problem = _check_json(expect, text, quote)
         if problem:
             return problem
     for wanted in expect.contains:
         if wanted not in text:
-            return f"the body does not contain {wanted!r}: {_quote(text)}"
+            return f"the body does not contain {wanted!r}: {quote(text)}"
     return ""
 
 
-def _check_json(expect: Expectation, text: str) -> str:
+def _check_json(expect: Expectation, text: str, quote: Callable[[str], str]) -> str:
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError:
-        return f"the body is not JSON: {_quote(text)}"
+        data = parse_json(text)
+    except NotJSONError as error:
+        return f"the body is not JSON ({error}): {quote(text)}"
     if expect.rpc or expect.rpc_error:
-        problem = _check_rpc(expect, data)
+        problem = _check_rpc(expect, data, quote)
         if problem:
             return problem
     if expect.rows is not None:
@@ -94,50 +123,24 @@ def _check_json(expect: Expectation, text: str) -> str:
         for key in filter(None, expect.rows_at.split(".")):
             rows = rows.get(key) if isinstance(rows, Mapping) else None
         if not isinstance(rows, list):
-            return f"there is no list at {expect.rows_at or 'the top of the body'}: {_quote(text)}"
+            return f"there is no list at {expect.rows_at or 'the top of the body'}: {quote(text)}"
         if len(rows) != expect.rows:
             return f"the list has {len(rows)} rows, expected {expect.rows}"
     return ""
 
 
-def _check_rpc(expect: Expectation, data: Any) -> str:
+def _check_rpc(expect: Expectation, data: Any, quote: Callable[[str], str]) -> str:
     if not isinstance(data, Mapping) or ("result" not in data and "error" not in data):
-        return f"the body is no JSON-RPC answer: {_quote(json.dumps(data))}"
+        return f"the body is no JSON-RPC answer: {quote(json.dumps(data))}"
     error = data.get("error")
     result = data.get("result")
     failed = isinstance(result, Mapping) and result.get("isError") is True
     if expect.rpc_error:
-        return "" if error is not None or failed else f"expected a JSON-RPC error, got {_quote(json.dumps(result))}"
+        return "" if error is not None or failed else f"expected a JSON-RPC error, got {quote(json.dumps(result))}"
     if error is not None:
         message = error.get("message") if isinstance(error, Mapping) else error
         code = error.get("code") if isinstance(error, Mapping) else ""
-        return f"JSON-RPC error {code}: {_quote(str(message))}"
+        return f"JSON-RPC error {plain_text(str(code), 40)}: {quote(str(message))}"
     if failed:
-        return f"the tool answered with isError: {_quote(json.dumps(result))}"
+        return f"the tool answered with isError: {quote(json.dumps(result))}"
     return ""
-
-
-def _first_event(response: requests.Response) -> bytes:
-    """The lines of the first server-sent event, up to the blank line that ends it."""
-    lines: list[bytes] = []
-    for line in response.iter_lines(chunk_size=1):
-        if not line and lines:
-            break
-        if line:
-            lines.append(line)
-    return b"\n".join(lines)
-
-
-def _transport_problem(error: requests.RequestException, timeout_s: int) -> str:
-    if isinstance(error, requests.Timeout):
-        return f"no answer within {timeout_s} s"
-    reason: BaseException = error
-    while (inner := reason.__cause__ or reason.__context__) is not None:
-        reason = inner
-    words = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-    return f"no answer: {words[:_QUOTE]}"
-
-
-def _quote(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= _QUOTE else flat[: _QUOTE - 1] + "…"

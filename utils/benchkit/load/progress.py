@@ -6,10 +6,12 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Set
 from typing import TextIO
 
 from benchkit.load.driver import WARM_UP, Step
 from benchkit.model import Plan, PlannedCase, Probe
+from benchkit.plain import printable
 
 
 def duration(seconds: float) -> str:
@@ -35,9 +37,17 @@ class Estimate:
     Before anything ran, a single request's latency bounds it: with ``c`` workers ``n`` requests take between ``n/c``
     and ``n`` times as long as one (a gateway that works on one request at a time is at the upper end). What a case
     really took in its last round replaces that.
+
+    Args:
+        plan: what is to be measured.
+        first: the first probe of every case.
+        failed: ids of cases that are not measured any more; looked at again each time, for it grows.
     """
 
-    def __init__(self, plan: Plan, first: dict[str, Probe]) -> None:
+    def __init__(self, plan: Plan, first: dict[str, Probe], failed: Set[str] = frozenset()) -> None:
+        self._failed = failed
+        # A case whose first check failed is not measured, as long as the next one fails as well.
+        self._doubtful = {case for case, probe in first.items() if probe.problem}
         self._per_request: dict[str, tuple[float, float]] = {}
         for case in plan.cases:
             if case.id in first:
@@ -51,19 +61,29 @@ class Estimate:
             sent = _requests(case, step.round)
             if sent and seconds > 0:
                 self._per_request[case.id] = (seconds / sent, seconds / sent)
+                self._doubtful.discard(case.id)
 
     def of(self, step: Step) -> tuple[float, float]:
         """Least and most seconds that a step may take; the cases of a group run at the same time."""
+        return self._bounds(step, frozenset())
+
+    def expected(self, step: Step) -> tuple[float, float]:
+        """The same without the cases that are not measured, as far as that is known."""
+        return self._bounds(step, self._failed | self._doubtful)
+
+    def _bounds(self, step: Step, without: Set[str]) -> tuple[float, float]:
         bounds = [
             (low * _requests(case, step.round), high * _requests(case, step.round))
             for case in step.cases
+            if case.id not in without
             for low, high in [self._per_request.get(case.id, (0.0, 0.0))]
         ]
         return max((low for low, _ in bounds), default=0.0), max((high for _, high in bounds), default=0.0)
 
     def left(self, steps: list[Step]) -> str:
         """The time for all these steps, in words: ``about 4 min``, or ``2 min to 9 min`` while little is known."""
-        return span(sum(self.of(step)[0] for step in steps), sum(self.of(step)[1] for step in steps))
+        bounds = [self.expected(step) for step in steps]
+        return span(sum(low for low, _ in bounds), sum(high for _, high in bounds))
 
 
 def _requests(case: PlannedCase, round_number: int) -> int:
@@ -88,7 +108,7 @@ class Progress:
         """Say what runs now; ``who``: on which of several gateways."""
         self._done += 1
         what = "warm-up" if step.round == WARM_UP else f"{self._word} {step.round}/{self._rounds}"
-        text = f"[{self._done}/{self._total}] {what}  {f'{who}: ' if who else ''}{step.name}"
+        text = printable(f"[{self._done}/{self._total}] {what}  {f'{who}: ' if who else ''}{step.name}")
         if not self._live:
             return self._print(f"{text}  (left: {left})")
         self._stop.clear()

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
 from benchkit.errors import UserError
 from benchkit.load import hey, validity
 from benchkit.load.metrics import PartSamples
@@ -92,10 +94,22 @@ def _read_rows(
 
 
 def _part_samples(rows: hey.Rows, case: PlannedCase, part: RawPart, start: datetime) -> PartSamples:
-    return PartSamples(
+    samples = PartSamples(
         rows=rows,
         expected_status=case.expect.status,
         sent=part.sent,
         start_s=(part.started - start).total_seconds(),
         wall_s=part.wall_s,
+    )
+    if part.checks is None:
+        return samples
+    # The generator's clock begins when its first request leaves, some milliseconds after its process was started; its
+    # rows are written when the last answer is there. So its clock's zero is found from the end.
+    loaded_s = samples.end_s - samples.start_s
+    zero_s = max(0.0, (part.wall_s if part.ended_s is None else part.ended_s) - loaded_s)
+    at = np.asarray(part.checks.right_s, dtype=np.float64) - zero_s
+    return replace(
+        samples,
+        checked_s=at[(at >= 0) & (at <= loaded_s)],
+        checked_failed=part.checks.wrong + sum(part.checks.failed.values()),
     )

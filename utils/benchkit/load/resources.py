@@ -27,6 +27,8 @@ from benchkit.model import (
     Resources,
     ResourceSeries,
 )
+from benchkit.plain import without_controls
+from benchkit.strict_json import NotJSONError, parse_json
 
 FILE = "monitor.jsonl"
 """In ``raw/``; of several gateways beside their directories, for one monitor watches all of them."""
@@ -64,15 +66,15 @@ def read_monitor(run_dir: Path, plan: Plan) -> Monitored | None:
     if len(lines) < 2:
         return None  # it was stopped before the first sample
     try:
-        header = MonitorHeader.model_validate_json(lines[0])
-    except ValidationError:
+        header = MonitorHeader.model_validate(without_controls(parse_json(lines[0])))
+    except (ValidationError, NotJSONError):
         return _nothing(plan, f"{path.name}: its first line is damaged, or another toolkit's: nothing of it is used")
     samples: list[MonitorSample] = []
     damaged = 0
     for line in lines[1:]:
         try:
-            samples.append(MonitorSample.model_validate_json(line))
-        except ValidationError:
+            samples.append(MonitorSample.model_validate(without_controls(parse_json(line))))
+        except (ValidationError, NotJSONError):
             damaged += line is not lines[-1]
     side = plan.side.label if plan.side is not None else ""
     parties = [*header.parties, *(party for sample in samples for party in sample.parties)]

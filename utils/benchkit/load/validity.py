@@ -6,6 +6,7 @@ A case, by itself (:func:`judge`), in this order; the first that applies decides
 what is seen                                                          validity
 ====================================================================  ===========
 the plan says that it can't be measured on this target                skipped
+the first check before any load: a permission is missing              skipped
 an iteration was cut short                                            interrupted
 the check of an answer before the load failed                         invalid
 no answer was checked at all                                          invalid
@@ -14,9 +15,10 @@ no rows                                                               invalid
 a load process ended with an error                                    invalid
 more rows than requests                                               invalid
 any HTTP 429 that was not expected                                    invalid
-failures above ``max_error_rate``                                     invalid
+failures above ``max_error_rate``, beyond chance                      invalid
+wrong answers during the load above it, beyond chance                 invalid
 the MCP server's counter could not be read, or began anew             invalid
-the MCP server answered with errors, and the case expects none        invalid
+errors of the MCP server above it, beyond chance, and none expected   invalid
 server calls < answers, no cache, and the case expects no error       invalid
 server calls < answers, a cache or an expected error explains it      valid
 server calls > requests sent                                          invalid
@@ -25,30 +27,34 @@ fewer iterations than planned                                         interrupte
 anything else                                                         valid
 ====================================================================  ===========
 
+"Beyond chance": :func:`benchkit.load.chance.is_above`, so one failure of 300 is told and condemns nothing.
+
 A failed check after the load stands behind what the load itself shows, for that has counts; both are told. A missing
 iteration stands behind the failed checks because the driver does not measure a case again whose check failed.
 
 The gateway's own metrics are kept per kind (tools, resources, prompts), so they are held against all cases of a kind
 together (:func:`reconcile`). ``known`` is how many failed or missing executions are explained by what was already seen
 (:func:`explained`): requests that failed by their status or had no answer, and all requests of a case whose answers
-failed their check.
+failed their check. ``surplus`` is how many more executions were counted than sent: somebody else's, or an earlier
+run's that arrived late; any of them may have failed.
 
-========  ======================  ==========================  =============================================
-settled   failed executions       succeeded executions        result for the kind
-========  ======================  ==========================  =============================================
-either    > expected + known      any                         invalid (counts only grow, so this stays true)
-no        ≤ expected + known      any                         valid, warning: not reconciled
-yes       ≤ expected + known      < expected - known,         invalid
-                                  no cached case
-yes       ≤ expected + known      < expected - known,         valid: the cache explains it
-                                  a cached case
-yes       ≤ expected + known      > expected                  valid, warning: somebody else uses the gateway
-yes       ≤ expected + known      within the known            valid
-========  ======================  ==========================  =============================================
+The first row that applies decides:
+
+==========================================================  ===========================================
+what the counts show                                        result for the kind
+==========================================================  ===========================================
+they are not told after the run, or fell below the first    warning: not reconciled
+nothing moved                                               warning: the gateway does not record
+they had not settled, or their reading is in doubt          warning: not reconciled
+failed > expected + known + surplus                         invalid
+succeeded < expected - known, no cached case                invalid
+surplus                                                     warning: somebody else, or an earlier run
+anything else                                               valid
+==========================================================  ===========================================
 
 "Invalid" means each valid case of the kind, but for those that the MCP servers' own counts cleared exactly (calls =
-sent = ok, no failure): they stay valid. Either way a warning of the run tells the numbers. ``succeeded > expected`` is
-a warning only when the gateway counts more executions in all: it may count an expected error as a success.
+sent = ok, no failure): they stay valid. Either way a warning of the run tells the numbers. A warning alone changes no
+case: the other witnesses decide. The gateway may count an expected error as a success, so only sums show a surplus.
 """
 
 from __future__ import annotations
@@ -57,7 +63,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from benchkit.errors import missing_permission
+from benchkit.load.chance import is_above, least_percent
 from benchkit.model import (
+    Checks,
     Counts,
     ExecutionCount,
     GatewayCount,
@@ -68,8 +77,13 @@ from benchkit.model import (
     Validity,
 )
 
+_FORBIDDEN = 403
+
 TRANSPORT = "transport"
 """Kind of the failures that left no row."""
+
+WRONG_ANSWER = "wrong answer"
+"""Kind of the answers with the expected status that were read and are not what the case expects."""
 
 UNEXPECTED_EVENT = "unexpected event"
 """Kind of the failures that ``sse_load`` reports as status 0."""
@@ -94,9 +108,23 @@ class IterationFacts:
     problem: str = ""
 
     @property
-    def sent(self) -> int:
-        """Requests that were to be sent."""
+    def checks(self) -> list[Checks]:
+        """What the checkers saw during the load, part by part."""
+        return [part.checks for part in self.raw.parts if part.checks is not None]
+
+    @property
+    def generated(self) -> int:
+        """Requests that the load generator was to send."""
         return sum(part.sent for part in self.raw.parts)
+
+    @property
+    def sent(self) -> int:
+        """Requests of the load generator and of the checkers."""
+        return self.generated + sum(one.sent for one in self.checks)
+
+    def ok(self, case: PlannedCase) -> int:
+        """Answers with the expected status; of those that were read, the right ones."""
+        return self.statuses[case.expect.status] + sum(len(one.right_s) for one in self.checks)
 
 
 @dataclass(frozen=True)
@@ -117,28 +145,36 @@ def complete(facts: Sequence[IterationFacts]) -> list[IterationFacts]:
 
 
 def errors(case: PlannedCase, facts: Sequence[IterationFacts]) -> dict[str, int]:
-    """Failed requests by kind: ``http 503``, ``transport`` (no answer at all), ``unexpected event``.
+    """Failed requests by kind: ``http 503``, ``transport`` (no answer), ``unexpected event``, ``wrong answer``.
 
     Iterations whose rows can't be used say nothing about it.
     """
     facts = [one for one in facts if not one.problem]
     statuses = _statuses(facts)
-    kinds = {
-        UNEXPECTED_EVENT if status == 0 else f"http {status}": count
-        for status, count in sorted(statuses.items())
-        if status != case.expect.status
-    }
-    silent = sum(one.sent for one in facts) - statuses.total()
-    return kinds | ({TRANSPORT: silent} if silent > 0 else {})
+    kinds = Counter(
+        {
+            UNEXPECTED_EVENT if status == 0 else f"http {status}": count
+            for status, count in sorted(statuses.items())
+            if status != case.expect.status
+        }
+    )
+    kinds[TRANSPORT] = max(0, sum(one.generated for one in facts) - statuses.total())
+    for checks in (checks for one in facts for checks in one.checks):
+        kinds.update(checks.failed)
+        kinds[WRONG_ANSWER] += checks.wrong
+    return dict(+kinds)
 
 
 def count(case: PlannedCase, facts: Sequence[IterationFacts]) -> Counts:
-    """The case's work as hey and the MCP servers counted it, over complete iterations."""
+    """The case's work as clients and MCP servers counted it, over complete iterations."""
     parts = [part for one in facts for part in one.raw.parts]
     counted = bool(parts) and all(part.server_calls is not None for part in parts)
+    checks = [checks for one in facts for checks in one.checks]
     return Counts(
-        sent=sum(part.sent for part in parts),
-        ok=_statuses(facts)[case.expect.status],
+        sent=sum(one.sent for one in facts),
+        ok=sum(one.ok(case) for one in facts),
+        checked=sum(len(one.right_s) + one.wrong for one in checks) if checks else None,
+        wrong=sum(one.wrong for one in checks) if checks else None,
         server=sum(part.server_calls or 0 for part in parts) if counted else None,
         server_failed=sum(part.server_failures or 0 for part in parts) if counted else None,
         cached=case.cached,
@@ -153,20 +189,27 @@ def judge(case: PlannedCase, facts: Sequence[IterationFacts], max_error_rate: fl
         facts: the iterations that left a raw document, in order.
         max_error_rate: in percent.
     """
-    if case.skipped:
-        return Judgement(Validity.SKIPPED, case.skipped)
+    if skipped := case.skipped or _refused(case, facts):
+        return Judgement(Validity.SKIPPED, skipped)
     measured = complete(facts)
     progress = f"{len(measured)} of {case.iterations} iterations were measured"
-    if any(one.raw.interrupted for one in facts):
-        return Judgement(Validity.INTERRUPTED, f"interrupted: {progress}")
+    if cut := [one.raw for one in facts if one.raw.interrupted]:
+        why = f"{cut[0].interruption} (iteration {cut[0].iteration}); " if cut[0].interruption else ""
+        return Judgement(Validity.INTERRUPTED, f"interrupted: {why}{progress}")
     before, after = _probe_problems(case, facts)
     if before:
         return Judgement(Validity.INVALID, before, doubtful=True)
-    seen = ""
+    seen = wrong = ""
     if measured:
-        seen = _rows_problem(case, measured) or _failures(case, measured, max_error_rate) or _servers(case, measured)
+        wrong = _wrong_answers(facts, max_error_rate)
+        seen = (
+            _rows_problem(case, measured)
+            or _failures(case, measured, max_error_rate)
+            or wrong
+            or _servers(case, measured, max_error_rate)
+        )
     if problem := "; ".join(filter(None, (seen, after))):
-        return Judgement(Validity.INVALID, problem, doubtful=bool(after))
+        return Judgement(Validity.INVALID, problem, doubtful=bool(after or wrong))
     if len(measured) < case.iterations:
         return Judgement(Validity.INTERRUPTED, f"not measured to its end: {progress}")
     return Judgement(Validity.VALID)
@@ -186,10 +229,23 @@ def _probe_problems(case: PlannedCase, facts: Sequence[IterationFacts]) -> tuple
     for raw in (one.raw for one in facts):
         which = f" (iteration {raw.iteration} of {case.iterations})" if case.iterations > 1 else ""
         for probe in raw.probes:
-            when = "before" if _stands_before(probe, raw) else "after"
-            if probe.problem and not words[when]:
+            when = probe.when or ("before" if _stands_before(probe, raw) else "after")
+            if probe.problem and words.get(when) == "":
                 words[when] = f"{when} its load{which}: {probe.problem}"
     return words["before"], words["after"]
+
+
+def _refused(case: PlannedCase, facts: Sequence[IterationFacts]) -> str:
+    """The permission that the token lacks for the case, in words; empty where none is missing, or it was measured."""
+    if not facts or any(one.raw.parts for one in facts) or case.expect.status == _FORBIDDEN:
+        return ""
+    problems = [probe.problem for probe in facts[0].raw.probes if probe.problem]
+    if not problems or any(probe.status != _FORBIDDEN for probe in facts[0].raw.probes if probe.problem):
+        return ""
+    permission = missing_permission(problems[0])
+    return (
+        f"the token lacks the permission {permission}" if permission else f"the token lacks a permission: {problems[0]}"
+    )
 
 
 def _stands_before(probe: Probe, raw: RawIteration) -> bool:
@@ -202,7 +258,7 @@ def _rows_problem(case: PlannedCase, facts: Sequence[IterationFacts]) -> str:
     for one in facts:
         if one.problem:
             return one.problem
-    sent = sum(one.sent for one in facts)
+    sent = sum(one.generated for one in facts)
     rows = _statuses(facts).total()
     ended = sorted({part.exit_status for one in facts for part in one.raw.parts} - {0})
     how = f"{case.tool} ended with exit status {', '.join(map(str, ended))}" if ended else ""
@@ -218,15 +274,60 @@ def _rows_problem(case: PlannedCase, facts: Sequence[IterationFacts]) -> str:
 
 def _failures(case: PlannedCase, facts: Sequence[IterationFacts], max_error_rate: float) -> str:
     kinds = errors(case, facts)
+    kinds.pop(WRONG_ANSWER, None)  # judged against the answers that were read, see _wrong_answers
     sent = sum(one.sent for one in facts)
-    share = 100 * sum(kinds.values()) / sent
+    failed = sum(kinds.values())
+    share = 100 * failed / sent
     limited = kinds.get("http 429", 0)
-    if not limited and share <= min(max_error_rate, _HOPELESS):
+    if not limited and share <= _HOPELESS and not is_above(failed, sent, max_error_rate):
         return ""
     words = "; ".join(_failure_words(kind, number, sent, case) for kind, number in kinds.items())
     if limited:
         return f"{words}: {RATE_LIMIT_HINT}"
     return f"{words}: {share:.3g} % failed, {max_error_rate:g} % may (performance.max_error_rate)"
+
+
+def _wrong_answers(facts: Sequence[IterationFacts], max_error_rate: float) -> str:
+    """What the answers that were read during the load say against the case; empty when nothing."""
+    seen = wrong_answers(facts)
+    if not is_above(seen.wrong, seen.answers, max_error_rate):
+        return ""
+    return f"{seen.words}; {max_error_rate:g} % may be (performance.max_error_rate)"
+
+
+@dataclass(frozen=True)
+class WrongAnswers:
+    """How many of the answers that were read were wrong, and the first of them in words (secrets masked)."""
+
+    answers: int
+    wrong: int
+    first: str
+
+    @property
+    def words(self) -> str:
+        """All of it in a sentence."""
+        share = 100 * self.wrong / self.answers
+        was = "was" if self.wrong == 1 else "were"
+        return (
+            f"{self.wrong} of {self.answers} answers that were read while it ran {was} wrong ({share:.3g} %, at least "
+            f"{least_percent(self.wrong, self.answers):.2g} % beyond chance), the first: {self.first}"
+        )
+
+
+def wrong_answers(facts: Sequence[IterationFacts]) -> WrongAnswers:
+    """The answers that were read while the case's load ran or right beside it, the repeated checks included."""
+    answers = wrong = 0
+    first = ""
+    for one in complete(facts):
+        for checks in one.checks:
+            answers += len(checks.right_s) + checks.wrong + checks.extra_sent
+            wrong += checks.wrong + checks.extra_wrong
+            first = first or checks.first_wrong
+        for probe in one.raw.probes:
+            answers += 1 + bool(probe.retried)
+            wrong += bool(probe.retried)
+            first = first or probe.retried
+    return WrongAnswers(answers, wrong, first)
 
 
 def _failure_words(kind: str, number: int, sent: int, case: PlannedCase) -> str:
@@ -237,7 +338,7 @@ def _failure_words(kind: str, number: int, sent: int, case: PlannedCase) -> str:
     return f"{number} of {sent} answers were {kind.upper()}"
 
 
-def _servers(case: PlannedCase, facts: Sequence[IterationFacts]) -> str:
+def _servers(case: PlannedCase, facts: Sequence[IterationFacts], max_error_rate: float) -> str:
     """What the simulated servers' own counts say against the case; empty when nothing."""
     for one in facts:
         for part in one.raw.parts:
@@ -245,17 +346,17 @@ def _servers(case: PlannedCase, facts: Sequence[IterationFacts]) -> str:
                 return f"its calls could not be counted (iteration {one.raw.iteration}): {part.server_problem}"
     counts = count(case, facts)
     failed = sum(part.server_failures or 0 for one in facts for part in one.raw.parts)
-    if failed and not case.gateway_fails:
+    if not case.gateway_fails and is_above(failed, counts.sent, max_error_rate):
         return f"the MCP server answered {failed} calls with an error, inside answers whose status looked right"
     if counts.server is None:
         return ""
     called = f"the MCP server was called {counts.server} times"
     if counts.server < counts.ok and not (case.cached or case.gateway_fails):
         missing = counts.ok - counts.server
-        return f"hey counts {counts.ok} answers, {called}: {missing} answers are not its work"
+        return f"{counts.ok} answers came, {called}: {missing} answers are not its work"
     if counts.server > counts.sent:
         return (
-            f"hey sent {counts.sent} requests, {called}: somebody else used it at the same time, or requests were "
+            f"{counts.sent} requests were sent, {called}: somebody else used it at the same time, or requests were "
             "sent again after broken connections"
         )
     return ""
@@ -293,6 +394,9 @@ def explained(case: PlannedCase, facts: Sequence[IterationFacts], judgement: Jud
     return sum(one.sent for one in cut_short) + counts.sent - counts.ok + hidden + probes
 
 
+_NOT_RECONCILED = "they cannot be reconciled with what was sent"
+
+
 @dataclass(frozen=True)
 class Reconciled:
     """What the gateway's metrics say: counts by kind, judgements that change (by case id), warnings of the run."""
@@ -307,42 +411,67 @@ def reconcile(raw: RawGatewayCounts, cases: Sequence[CaseFacts]) -> Reconciled:
     result = Reconciled([], {}, [])
     for kind in ("tools", "resources", "prompts"):
         of_kind = [case for case in cases if case.planned.gateway_kind == kind and not case.planned.skipped]
-        if not of_kind or kind not in raw.before or kind not in raw.after:
+        if not of_kind or kind not in raw.before:
+            continue
+        before, after = raw.before[kind], raw.after.get(kind)
+        if after is None:
+            result.warnings.append(f"the gateway did not tell its counts of {kind} after the run: {_NOT_RECONCILED}")
+            continue
+        if after.succeeded < before.succeeded or after.failed < before.failed:
+            result.warnings.append(
+                f"the gateway's counts of {kind} fell during the run, from {before.succeeded} successful and "
+                f"{before.failed} failed executions to {after.succeeded} and {after.failed} (they were reset, a server "
+                f"was removed, or several replicas answer in turn): {_NOT_RECONCILED}"
+            )
             continue
         sent = raw.sent.get(kind, ExecutionCount(succeeded=0, failed=0))
         counted = GatewayCount(
             kind=kind,
             expected=sent.succeeded + sent.failed,
-            succeeded=raw.after[kind].succeeded - raw.before[kind].succeeded,
-            failed=raw.after[kind].failed - raw.before[kind].failed,
-            settled=raw.settled,
+            succeeded=after.succeeded - before.succeeded,
+            failed=after.failed - before.failed,
+            settled=raw.settled and not raw.doubt,
             cases=[case.planned.id for case in of_kind],
         )
         result.counts.append(counted)
-        _reconcile_kind(counted, sent, of_kind, result)
+        _reconcile_kind(counted, sent, raw.doubt, of_kind, result)
     return result
 
 
 def _reconcile_kind(
-    counted: GatewayCount, sent: ExecutionCount, cases: Sequence[CaseFacts], result: Reconciled
+    counted: GatewayCount, sent: ExecutionCount, doubt: str, cases: Sequence[CaseFacts], result: Reconciled
 ) -> None:
     """Add what one kind's counts say to ``result``."""
     known = sum(case.explained for case in cases)
+    surplus = max(0, counted.succeeded + counted.failed - counted.expected)
+    hidden = counted.failed - sent.failed - known - surplus
+    missing = sent.succeeded - known - counted.succeeded
     numbers = (
         f"the gateway counts {counted.succeeded} successful and {counted.failed} failed executions of {counted.kind}, "
         f"where {sent.succeeded} and {sent.failed} were sent"
     )
-    problem = ""
-    if counted.failed > sent.failed + known:
-        problem = f"{counted.failed - sent.failed - known} failed without showing in the answers' status"
+    if counted.expected and not counted.recorded:
+        late = "" if counted.settled else ", or writes them later than performance.metrics_wait waits"
+        result.warnings.append(
+            f"the gateway counts none of the {counted.expected} executions of {counted.kind} that were sent: it does "
+            f"not record them (DB_METRICS_RECORDING_ENABLED){late}; its counts say nothing of this run"
+        )
     elif not counted.settled:
-        result.warnings.append(f"{numbers}; its counts were still moving, so they could not be reconciled")
-    elif counted.succeeded < sent.succeeded - known and not any(case.planned.cached for case in cases):
-        problem = f"{sent.succeeded - known - counted.succeeded} executions are missing"
-    elif counted.succeeded > sent.succeeded and counted.succeeded + counted.failed > counted.expected:
-        result.warnings.append(f"{numbers}; somebody else uses the gateway at the same time")
-    if not problem:
-        return
+        if hidden > 0 or missing > 0 or doubt:
+            why = doubt or "it had not counted all of them when the wait for it ended (performance.metrics_wait)"
+            result.warnings.append(f"{numbers}; {why}: {_NOT_RECONCILED}")
+    elif hidden > 0:
+        _accuse(numbers, f"{hidden} failed without showing in the answers' status", cases, result)
+    elif missing > 0 and not any(case.planned.cached for case in cases):
+        _accuse(numbers, f"{missing} executions are missing", cases, result)
+    elif surplus:
+        result.warnings.append(
+            f"{numbers}; somebody else used the gateway at the same time, or counts of earlier work arrived late"
+        )
+
+
+def _accuse(numbers: str, problem: str, cases: Sequence[CaseFacts], result: Reconciled) -> None:
+    """Judge every case of a kind that the MCP servers' own counts do not clear."""
     accused = [case for case in cases if case.judgement.validity is Validity.VALID and not case.cleared]
     reason = (
         f"{numbers}: {problem}; the gateway keeps these counts per kind only, so every case of the kind is in doubt"

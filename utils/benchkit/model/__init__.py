@@ -7,8 +7,19 @@ the names or in :data:`METRICS`. A figure that was not measured is absent (``Non
 from __future__ import annotations
 
 from benchkit.model.base import Model
-from benchkit.model.metrics import METRICS, MIN_SAMPLES_BEYOND, Figures, Metric, Worse, needed_samples, samples_for
+from benchkit.model.metrics import (
+    METRICS,
+    MIN_SAMPLES_BEYOND,
+    Figures,
+    Metric,
+    Worse,
+    is_comparable,
+    needed_samples,
+    samples_for,
+)
 from benchkit.model.plans import (
+    CheckPlan,
+    Checks,
     CounterReading,
     Entity,
     ExecutionCount,
@@ -29,6 +40,7 @@ from benchkit.model.plans import (
     part_files,
 )
 from benchkit.model.runs import (
+    AGGREGATE,
     NO_OTHER_SIDE,
     OTHER_WORK_PERCENT,
     Case,
@@ -71,8 +83,10 @@ from benchkit.model.several import (
     TrendRun,
     Varied,
 )
+from benchkit.model.texts import forbidden_character, http_address, one_line, path_segment, path_segments
 from benchkit.model.verdicts import (
     CHANGES,
+    MOST_VERSION,
     REGRESSIONS,
     Baseline,
     BaselineReference,
@@ -86,9 +100,11 @@ from benchkit.model.verdicts import (
 )
 
 __all__ = [
+    "AGGREGATE",
     "CHANGES",
     "METRICS",
     "MIN_SAMPLES_BEYOND",
+    "MOST_VERSION",
     "NO_OTHER_SIDE",
     "OTHER_WORK_PERCENT",
     "REGRESSIONS",
@@ -99,6 +115,8 @@ __all__ = [
     "Case",
     "CaseComparison",
     "ChangePoint",
+    "CheckPlan",
+    "Checks",
     "Comparison",
     "ConnectionSeries",
     "CounterReading",
@@ -159,7 +177,13 @@ __all__ = [
     "Varied",
     "Verdict",
     "Worse",
+    "forbidden_character",
+    "http_address",
+    "is_comparable",
     "needed_samples",
+    "one_line",
     "part_files",
+    "path_segment",
+    "path_segments",
     "samples_for",
 ]

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo
+
+STORED = {"stored": True}
+"""The context in which a document is validated that somebody stored: then its figures have to be possible as well."""
+
+
+def is_stored(info: ValidationInfo) -> bool:
+    """Whether a value comes from a stored document, and not from this toolkit's own arithmetic."""
+    return info.context is STORED
 
 
 class Model(BaseModel):

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, ValidationInfo
+
+from benchkit.model.base import is_stored
+from benchkit.plain import plain_text
 
 
 class Worse(StrEnum):
@@ -68,5 +75,31 @@ def samples_for(percent: float) -> int:
     return -(-MIN_SAMPLES_BEYOND * 10_000 // beyond)
 
 
-Figures = dict[str, float]
+_MAY_BE_NEGATIVE = frozenset({"added_p50_latency", "added_p95_latency", "added_p99_latency"})
+
+
+def impossible(name: str, value: float) -> str:
+    """Why no run can have measured this figure, in words; empty when one can."""
+    if name not in METRICS:
+        return f"there is no metric {plain_text(name, 60)!r}"
+    if not math.isfinite(value) or (value < 0 and name not in _MAY_BE_NEGATIVE):
+        return f"{name} = {value:g}, which nothing can measure"
+    if name == "error_rate" and value > 1:
+        return f"{name} = {value:g}, which is more than all requests"
+    return ""
+
+
+def is_comparable(name: str, value: float) -> bool:
+    """Whether other figures can be held against this one: a ratio to zero says nothing."""
+    return not impossible(name, value) and (value != 0 or METRICS[name].absolute or name in _MAY_BE_NEGATIVE)
+
+
+def _checked(figures: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+    for name, value in figures.items():
+        if is_stored(info) and (problem := impossible(name, value)):
+            raise ValueError(problem)
+    return figures
+
+
+Figures = Annotated[dict[str, float], AfterValidator(_checked)]
 """Metric name (a key of :data:`METRICS`) to value, in the table's unit. Absent means not measured."""

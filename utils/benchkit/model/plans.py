@@ -10,6 +10,7 @@ from pydantic import Field
 
 from benchkit.model.base import Model
 from benchkit.model.runs import Environment, PartyKind, PartySource, SideOfRun
+from benchkit.model.texts import HttpAddress, OneLine
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Between the rooms that plan and measure, and the one that speaks to the gateway
@@ -64,8 +65,8 @@ class Expectation(Model):
 class ServerCounter(Model):
     """Where a simulated server counts a case's calls: the URL of its ``/counters``, and the counter's key."""
 
-    url: str
-    key: str
+    url: HttpAddress
+    key: OneLine
 
 
 class Part(Model):
@@ -75,13 +76,29 @@ class Part(Model):
     of ``concurrency``, for hey sends ``requests // concurrency`` per worker and drops the rest.
     """
 
-    url: str
+    url: HttpAddress
     body: str | None = None
     body_file: str | None = None
     requests: int
     concurrency: int
-    server: str = ""
+    server: OneLine = ""
     server_counter: ServerCounter | None = None
+
+
+class CheckPlan(Model):
+    """How answers of a case are read whole and checked while its load runs.
+
+    ``workers`` checkers send the case's request in a closed loop, each answer being held against the expectation. They
+    are part of the configured concurrency: the load generator gets that many workers fewer. In a group its cases share
+    the workers. ``requests`` is how many checked answers an iteration is expected to give.
+
+    ``busy``: the share of the time (0-1) that a checker has a request under way. It is below 1 only where the
+    concurrency is 1: then there is no worker to take, and a checker beside the load pauses between its requests.
+    """
+
+    workers: int
+    requests: int
+    busy: float = 1.0
 
 
 class PlannedCase(Model):
@@ -104,6 +121,8 @@ class PlannedCase(Model):
     iterations: int
     warmup_requests: int
     parts: list[Part]
+    checks: CheckPlan | None = None
+    """Absent where answers are not checked during the load: SSE, whose generator checks each event itself."""
     group: str = ""
     gateway_kind: Literal["tools", "resources", "prompts"] | None = None
     """As what the gateway's own metrics count a request of this case; absent when they do not."""
@@ -144,13 +163,45 @@ class Plan(Model):
 
 
 class Probe(Model):
-    """One verified request beside a case's load. ``problem`` is empty when the answer was as expected."""
+    """One verified request beside a case's load. ``problem`` is empty when the answer was as expected.
 
+    ``when``: in which phase it was sent. Absent in documents of older runs, whose probes are told apart by their time.
+    ``cache``: the header by which a cache in front of the gateway says that it gave the answer (``X-Cache: HIT``).
+    ``retried``: what was wrong with an earlier answer, where the request was sent again and then answered rightly.
+    """
+
+    when: Literal["before", "after"] | None = None
     at: datetime
     latency_ms: float
     status: int | None = None
     bytes: int = 0
     problem: str = ""
+    cache: str = ""
+    retried: str = ""
+
+
+class Checks(Model):
+    """Answers of one part that were read whole and checked in one iteration.
+
+    ``sent``: requests of the checkers. ``failed``: those without the expected status, by kind (``http 503``,
+    ``transport``: no answer). ``wrong``: answers with the expected status that are not what the case expects;
+    ``first_wrong`` says what came, with secrets masked. ``cached``: answers that a cache in front of the
+    gateway gave; ``cache`` is the header that says so. ``right_s``: when each right answer was complete, in seconds
+    after the iteration's start.
+
+    ``extra_sent`` and ``extra_wrong`` count what was checked right after the load because a wrong answer had come
+    during it: no figure is made of these requests, they only say how often answers are wrong.
+    """
+
+    sent: int = 0
+    failed: dict[str, int] = Field(default_factory=dict)
+    wrong: int = 0
+    first_wrong: str = ""
+    cached: int = 0
+    cache: str = ""
+    right_s: list[float] = Field(default_factory=list)
+    extra_sent: int = 0
+    extra_wrong: int = 0
 
 
 class RawPart(Model):
@@ -164,7 +215,10 @@ class RawPart(Model):
     sent: int
     started: datetime
     wall_s: float
+    ended_s: float | None = None
+    """When the generator wrote its rows, in seconds after ``started``; absent where that is not known."""
     exit_status: int
+    checks: Checks | None = None
     server_calls: int | None = None
     server_failures: int | None = None
     server_problem: str = ""
@@ -185,6 +239,8 @@ class RawIteration(Model):
     parts: list[RawPart]
     probes: list[Probe] = Field(default_factory=list)
     interrupted: bool = False
+    interruption: str = ""
+    """What interrupted the iteration; where ``interrupted`` is false, its first attempt, which does not count."""
 
 
 class ExecutionCount(Model):
@@ -199,6 +255,7 @@ class RawGatewayCounts(Model):
 
     ``sent`` is what this toolkit sent of each kind between the two readings, probes and warm-up included, as
     ``succeeded`` and ``failed`` by the outcome that was expected. ``settled``: the second reading had stopped moving.
+    ``doubt``: why the counts are no witness of this run, in words; empty where nothing speaks against them.
     """
 
     schema_version: Literal[1] = 1
@@ -206,6 +263,7 @@ class RawGatewayCounts(Model):
     after: dict[str, ExecutionCount]
     sent: dict[str, ExecutionCount]
     settled: bool
+    doubt: str = ""
 
 
 class MonitoredParty(Model):

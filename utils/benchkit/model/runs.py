@@ -117,7 +117,8 @@ class GatewayCount(Model):
     """What the gateway's own metrics counted, for all cases of one kind together: they are not kept per case.
 
     ``expected`` is what this toolkit sent of that kind, probes and warm-up included. ``settled`` is false when the
-    numbers were still moving (the gateway writes them with a delay) at the end of the time that was waited.
+    numbers were still moving (the gateway writes them with a delay) at the end of the time that was waited, or their
+    reading is in doubt.
     """
 
     kind: Literal["tools", "resources", "prompts", "servers"]
@@ -127,18 +128,27 @@ class GatewayCount(Model):
     settled: bool
     cases: list[str]
 
+    @property
+    def recorded(self) -> bool:
+        """Whether the gateway counted anything at all."""
+        return self.succeeded + self.failed > 0
+
 
 class Counts(Model):
     """How often a case's work was counted, by those who saw it.
 
-    ``sent``: requests that hey was told to send, over all measured iterations; ``ok``: answers as expected;
-    ``server``: calls that the simulated MCP servers counted during the measured iterations (absent where the case does
-    not reach one, or the servers are not ours); ``server_failed``: those of them that the server answered
-    with an error. ``cached``: a cache of the gateway explains that ``server`` is smaller than ``sent``.
+    ``sent``: requests of the load generator and of the checkers, over all measured iterations; ``ok``: answers as
+    expected; ``server``: calls that the simulated MCP servers counted during the measured iterations (absent where the
+    case does not reach one, or the servers are not ours); ``server_failed``: those that the server answered with an
+    error. ``cached``: a cache of the gateway explains that ``server`` is smaller than ``sent``.
+    ``checked``: answers that were read whole and checked while the load ran, ``wrong`` of them were not what the case
+    expects; absent where none were read, and in documents that were written before answers were.
     """
 
     sent: int
     ok: int
+    checked: int | None = None
+    wrong: int | None = None
     server: int | None = None
     server_failed: int | None = None
     cached: bool = False
@@ -163,6 +173,10 @@ class Iteration(Model):
     errors: dict[str, int]
     started: datetime
     finished: datetime
+
+
+AGGREGATE = "aggregate"
+"""Name of the result that stands for a group's cases together, so no case of such a group has it."""
 
 
 class Case(Model):

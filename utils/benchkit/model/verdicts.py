@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from benchkit.model.base import Model
-from benchkit.model.metrics import Figures
+from benchkit.model.base import Model, is_stored
+from benchkit.model.metrics import Figures, is_comparable
 from benchkit.model.runs import Environment
+from benchkit.plain import plain_text
 
 
 class BaselineRun(Model):
@@ -26,6 +28,26 @@ class BaselineRun(Model):
     control_score: float | None = None
     held_back: dict[str, Figures] = Field(default_factory=dict)
 
+    @field_validator("cases", "held_back")
+    @classmethod
+    def _comparable(cls, cases: dict[str, Figures], info: ValidationInfo) -> dict[str, Figures]:
+        for case, figures in cases.items() if is_stored(info) else ():
+            for name, value in figures.items():
+                if not is_comparable(name, value):
+                    raise ValueError(f"{plain_text(case, 60)}: {name} = {value:g}, which nothing can be compared with")
+        return cases
+
+
+MOST_VERSION = 10**9
+"""The highest number of a baseline's version."""
+
+
+def stored_version(version: int, info: ValidationInfo) -> int:
+    """The number of a version that was written, which is at least 1."""
+    if is_stored(info) and not 1 <= version <= MOST_VERSION:
+        raise ValueError(f"{version} is no version: they begin at 1 and end at {MOST_VERSION}")
+    return version
+
 
 class Baseline(Model):
     """``baselines/baseline_<profile>.json``: what earlier runs of a profile measured.
@@ -37,12 +59,21 @@ class Baseline(Model):
 
     schema_version: Literal[2] = 2
     profile: str
-    version: int
+    version: Annotated[int, AfterValidator(stored_version)]
     created: datetime
     environment: Environment
     runs: list[BaselineRun]
     oldest: list[BaselineRun] = Field(default_factory=list)
     reason: str = ""
+
+    @field_validator("runs", "oldest")
+    @classmethod
+    def _once(cls, runs: list[BaselineRun], info: ValidationInfo) -> list[BaselineRun]:
+        """A run that counted several times would make a difference look more certain than it is."""
+        for run_id, count in Counter(run.run_id for run in runs).items():
+            if count > 1 and is_stored(info):
+                raise ValueError(f"run {plain_text(run_id, 60)} is in it {count} times")
+        return runs
 
 
 class NoiseRecord(Model):

@@ -14,7 +14,7 @@ class Recorder:
 
     def __init__(self, path: Path) -> None:
         try:
-            self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise UserError(f"{path}: cannot be written: {os_reason(error)}") from error
         self._path = path

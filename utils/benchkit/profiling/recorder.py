@@ -15,12 +15,13 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from benchkit import clock
 from benchkit.errors import UserError, os_reason
 from benchkit.profiling.document import RecordedProcess, Recording
 from benchkit.store import read_json, save, write_bytes
@@ -179,7 +180,7 @@ class Recorder:
 
     def _stop(self) -> None:
         running, self._running = self._running, []
-        asked = datetime.now(UTC)
+        asked = clock.now()
         for one in running:
             # One that takes no samples yet does not listen to INT, and has nothing to write.
             one.process.send_signal(signal.SIGTERM if one.latest is None else signal.SIGINT)
@@ -202,7 +203,7 @@ class Recorder:
         argv = [self._program, "record", "--pid", str(pid), "--format", "chrometrace", "--output", str(output)]
         argv += ["--rate", str(self._rate), "--duration", str(int(longest_s) + 1), "--threads", "--idle"]
         argv += ["--native"] if self._native else []
-        earliest = datetime.now(UTC)
+        earliest = clock.now()
         try:
             with log.open("wb") as stream:
                 process = subprocess.Popen(  # pylint: disable=consider-using-with  # it outlives this function
@@ -229,7 +230,7 @@ class Recorder:
                 one.log.unlink(missing_ok=True)
                 return complaint
             time.sleep(_POLL_S)
-        one.latest = datetime.now(UTC)
+        one.latest = clock.now()
         return ""
 
     def _collect(self, one: _Running, asked: datetime) -> RecordedProcess | None:
@@ -243,7 +244,7 @@ class Recorder:
                 # It says that it samples a moment before it listens.
                 late = time.monotonic() > deadline
                 one.process.send_signal(signal.SIGKILL if late else signal.SIGINT)
-        ended = datetime.now(UTC)
+        ended = clock.now()
         text = _text(one.log)
         one.log.unlink(missing_ok=True)
         counts = _COUNTS.search(text)

@@ -10,14 +10,20 @@ be recorded while they wait too (``--idle``): otherwise a stack would seem to la
 from __future__ import annotations
 
 import gzip
-import json
+import io
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchkit.errors import UserError, os_reason
+from benchkit.errors import UserError
+from benchkit.store import read_bytes
+from benchkit.strict_json import parse_json
+
+_MOST_BYTES = 2**30
+"""Of a trace, decompressed: more than an hour of every thread of a gateway."""
 
 
 class Frame(NamedTuple):
@@ -63,11 +69,14 @@ def read_trace(path: Path) -> list[Thread]:
     Raises:
         UserError: the file cannot be read, or is no trace of py-spy's.
     """
+    compressed = read_bytes(path, "file of samples")
     try:
-        events = json.loads(gzip.decompress(path.read_bytes()))
-    except OSError as error:
-        raise UserError(f"{path}: the samples cannot be read: {os_reason(error)}") from error
-    except (EOFError, ValueError) as error:
+        with gzip.open(io.BytesIO(compressed)) as stream:
+            data = stream.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise UserError(f"{path}: the samples have more than {_MOST_BYTES:,} bytes, which is the most that is read")
+        events = parse_json(data, most_values=_MOST_BYTES)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise UserError(f"{path}: the samples are damaged: {error}") from error
     try:
         return parse_trace(events)

@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 from urllib.parse import quote
 
+from benchkit.clock import seconds_between
 from benchkit.errors import severity
 from benchkit.model import (
     METRICS,
@@ -435,7 +436,7 @@ def _requests(cases: Sequence[Case]) -> tuple[int, int]:
 def _seconds(entry: ProfileRun) -> float | None:
     if entry.started is None or entry.finished is None:
         return None
-    return (entry.finished - entry.started).total_seconds()
+    return seconds_between(entry.started, entry.finished)
 
 
 def _link(one: ProfileDocuments, case: str) -> str:

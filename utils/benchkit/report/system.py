@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean
 
+from benchkit.clock import seconds_between
 from benchkit.model import Case, ConnectionSeries, Iteration, Resources, ResourceSeries, Run, Validity
 from benchkit.report import figures
 from benchkit.report.figures import Cell, absent, count
@@ -277,7 +278,7 @@ def _series(run: Run, resources: Resources, spans: list[Span], kinds: Sequence[s
         connections["active", one.name], connections["idle", one.name] = one.active, one.idle
     whole = reduced(resources.at_s, [*cpu.values(), *memory.values(), *connections.values()])
     lines = iter([[None if value is None else float(f"{value:.4g}") for value in one] for one in whole.series])
-    ends = [resources.at_s[-1], (run.finished - run.started).total_seconds(), *(span.end for span in spans)]
+    ends = [resources.at_s[-1], seconds_between(run.started, run.finished), *(span.end for span in spans)]
     limits = [one.limit for one in resources.connections if one.limit is not None]
     return SystemSeries(
         seconds=round(max(ends), 1),

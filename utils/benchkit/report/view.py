@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from benchkit.clock import seconds_between
 from benchkit.model import (
     METRICS,
     Case,
@@ -315,7 +316,7 @@ def _key_facts(run: Run) -> list[tuple[str, str]]:
     measured = [case for case in run.cases if case.kind == "measured"]
     valid = sum(case.validity is Validity.VALID for case in measured)
     sent = sum(_sent(case) for case in measured)
-    lasted = (run.finished - run.started).total_seconds()
+    lasted = seconds_between(run.started, run.finished)
     return [
         ("Cases valid", f"{valid} of {len(measured)}"),
         ("Requests sent", count(sent)),
@@ -596,7 +597,9 @@ def _agreement(one: GatewayCount) -> tuple[Badge, str]:
     if more:
         badge = Badge("differs", Tone.WARN)
         remark = f"{count(abs(more))} {'more' if more > 0 else 'fewer'} than expected"
-    if not one.settled:
+    if one.expected and not one.recorded:
+        badge, remark = Badge("not recorded", Tone.WARN), "the gateway counted none of them"
+    elif not one.settled:
         badge = Badge("not settled", Tone.WARN)
         remark = "; ".join(part for part in (remark, "the numbers were still moving") if part)
     return badge, remark

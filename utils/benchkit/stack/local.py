@@ -207,8 +207,7 @@ def _start(begun: _Begin, timeout_s: float, caller: Caller) -> StackState:
     supervisor: subprocess.Popen[bytes] | None = None
     try:
         own = _secrets(place)
-        environment = _gateway_environment(topology, own, sockets)
-        layout = Layout(topology, place, sockets, installation, environment)
+        layout = Layout(topology, place, sockets, installation, _gateway_environment(topology, own, sockets))
         programs = render_programs(layout)
         _write_files(layout, programs)
         with _kept(sockets.root) as runtime:

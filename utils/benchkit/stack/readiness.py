@@ -43,10 +43,21 @@ def redis_problem(path: str) -> str | None:
     return None if answer.startswith(b"+PONG") else f"PING: {answer!r}"
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Another address is another target: what answers there is not what would be measured."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Follow none; the answer becomes an HTTPError."""
+
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+"""As the load goes: through no proxy of the environment."""
+
+
 def gateway_problem(base_url: str) -> str | None:
     """Why no gateway answers ``GET /health`` at an address, wherever that is."""
     try:
-        with urllib.request.urlopen(f"{base_url}/health", timeout=_FOREIGN_TIMEOUT_S):  # noqa: S310 - http(s), by settings
+        with _DIRECT.open(f"{base_url}/health", timeout=_FOREIGN_TIMEOUT_S):
             return None
     except urllib.error.HTTPError as error:
         error.close()

@@ -10,6 +10,8 @@ Every case of either side gets a verdict; none is passed over. Exit code and ver
 5. otherwise it passed with the worst that is left, exit 0: inconclusive (a program may be asked to make that exit 4),
    slower within its thresholds, improvement, unchanged
 
+Figures of another machine accuse nobody and acquit nobody: each of them is inconclusive.
+
 Pure: the same documents give the same comparison, byte for byte.
 """
 
@@ -18,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -62,7 +64,7 @@ from benchkit.verdict.judging import (
     stored_finding,
 )
 from benchkit.verdict.noise import misfit, prior_of
-from benchkit.verdict.outcome import Outcome, by_errors_alone, judged_case, outcome, together
+from benchkit.verdict.outcome import JUDGED, Outcome, by_errors_alone, judged_case, outcome, together
 from benchkit.verdict.rules import (
     badness,
     case_figures,
@@ -80,7 +82,8 @@ def compare(run: Run, baseline: Baseline, limits: Baselines, noise: NoiseRecord 
     reference, current = baseline.environment, run.environment
     other_machine = machine_differences(reference.machine, current.machine)
     unfit = misfit(noise, current) if noise else ""
-    judged = _against_stored(_Stored(run, limits, noise if noise and not unfit else None), baseline)
+    stored = _Stored(run, limits, noise if noise and not unfit else None, elsewhere=bool(other_machine))
+    judged = _against_stored(stored, baseline)
     return Comparison(
         run_id=run.run_id,
         baseline=BaselineReference(
@@ -91,7 +94,7 @@ def compare(run: Run, baseline: Baseline, limits: Baselines, noise: NoiseRecord 
         suite=judged.suite,
         suite_since_oldest=judged.suite_since_oldest,
         verdict=judged.outcome.verdict,
-        reason=judged.outcome.sentence + ("; measured on another machine than the baseline" if other_machine else ""),
+        reason=judged.outcome.sentence + (f"; {_ELSEWHERE}" if other_machine else ""),
         exit_code=int(judged.outcome.exit_code),
         warnings=_stored_warnings(run, baseline, other_machine, unfit) + by_errors_alone(judged.cases),
         cases=judged.cases,
@@ -191,6 +194,12 @@ def _deciding_cases(findings: Mapping[Key, Finding], metric: str) -> list[str]:
 # ---------------------------------------------------------------------------------------------------------------------
 # Against a stored baseline
 
+_ELSEWHERE = (
+    "nothing is decided, for it was measured on another machine than the baseline: compare gateways side by side"
+)
+
+_Name = TypeVar("_Name", str, Key)
+
 _Values = dict[str, list[float]]
 """Metric to its values, one for each run of the baseline that has it, the oldest first."""
 
@@ -227,11 +236,12 @@ class _Shared:
 
 @dataclass(frozen=True)
 class _Stored:
-    """One run, as it is held against stored ones."""
+    """One run, as it is held against stored ones; ``elsewhere``: those were measured on another machine."""
 
     run: Run
     limits: Baselines
     noise: NoiseRecord | None
+    elsewhere: bool = False
 
     def held(self, reference: _Reference) -> _Held:
         """The run against a reference."""
@@ -255,7 +265,10 @@ class _Stored:
             if one.is_hypothesis or not deciding_only
         }
         suite = self._suite(reference, findings, shared)
-        return _Held(settle(findings, self.limits), suite, _hypotheses(findings))
+        metrics = settle(findings, self.limits)
+        if self.elsewhere:
+            metrics, suite = _undecidable(metrics), _undecidable(suite)
+        return _Held(metrics, suite, _hypotheses(findings))
 
     def _findings(
         self, reference: _Reference, values: Mapping[str, _Values], shared: Mapping[str, _Shared]
@@ -370,6 +383,17 @@ def _against_stored(judging: _Stored, baseline: Baseline) -> _Judged:
     cases += _missing(run, newest, baseline.profile)
     found = together(outcome(run, cases), now.suite, since.suite, oldest.first)
     return _Judged(found, cases, now.suite, now.hypotheses, since.suite)
+
+
+def _undecidable(metrics: Mapping[_Name, MetricComparison]) -> dict[_Name, MetricComparison]:
+    """The same figures without a verdict: another processor explains any change, and hides any."""
+    nothing = {"verdict": Verdict.INCONCLUSIVE, "detectable_percent": None, "decided_by": None}
+    return {
+        name: one.model_copy(update=nothing | {"reason": "" if one.advisory else "is of another machine"})
+        if one.verdict in JUDGED
+        else one
+        for name, one in metrics.items()
+    }
 
 
 def _mean(metric: Metric, values: Sequence[float]) -> float:

@@ -1,6 +1,6 @@
 """What differs between the surroundings of two runs, in words: ``requests 100 → 200`` (reference → current).
 
-Different load: not comparable. Different machine: a warning in the verdict. Different target: shown, for it is what is
+Different load: not comparable. Different machine: nothing is decided. Different target: shown, for it is what is
 being tested.
 """
 
@@ -22,6 +22,11 @@ UPTIME_FLOOR_S = 600.0
 """Ages of a gateway that differ by more than the factor are shown, once one of them is beyond the floor: what a process
 that is seconds old loses with age does not show yet."""
 
+_NO_MODEL = frozenset(
+    {"", "unknown", "aarch64", "arm64", "arm", "armv7l", "x86_64", "amd64", "i386", "ppc64le", "s390x", "riscv64"}
+)
+"""What older documents hold where the processor was not known: two of them may be two machines."""
+
 _TARGET_FIELDS = {
     "origin": "started as",
     "release": "gateway release",
@@ -41,7 +46,9 @@ def load_differences(reference: Load, current: Load) -> list[str]:
 
 def machine_differences(reference: Machine, current: Machine) -> list[str]:
     """What makes the current machine another one than the reference's; empty when it is the same."""
+    unknown = reference.cpu_model == current.cpu_model and current.cpu_model.lower() in _NO_MODEL
     lines = [
+        f"CPU not known ({current.cpu_model or 'no name'} both times)" if unknown else "",
         _differing("CPU", reference.cpu_model, current.cpu_model),
         _differing("cores", reference.cores, current.cores),
     ]

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from benchkit import store
 from benchkit.errors import UserError
 from benchkit.model import Baseline, Model, NoiseRecord
+from benchkit.strict_json import parse_json
 from benchkit.verdict import files
 from benchkit.verdict.baselines import load_baseline
 from benchkit.verdict.files import OLDER, baseline_path, noise_path, read_baseline
@@ -145,7 +146,7 @@ def import_baseline(archive_file: Path, directory: Path, *, profile: str | None 
             return Imported(baseline=current, versions=len(fresh), noise=noise)
         text = _numbered(incoming[-1], name, max(number, incoming[-1].baseline.version))
         files.replace_current(path, text, current)
-    now = store.check(json.loads(text), Baseline, str(path), older=OLDER)
+    now = store.check(parse_json(text, most_values=store.MOST_VALUES), Baseline, str(path), older=OLDER)
     return Imported(baseline=now, versions=len(fresh) + 1, noise=noise)
 
 

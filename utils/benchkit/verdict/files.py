@@ -18,7 +18,7 @@ from typing import Any
 from benchkit import store
 from benchkit.errors import UserError, os_reason
 from benchkit.lock import locked_file
-from benchkit.model import Baseline
+from benchkit.model import MOST_VERSION, Baseline
 
 LOCK_WAIT_S = 10.0
 """How long a writer waits for another one, in seconds."""
@@ -114,8 +114,18 @@ OLDER = {1: _from_version_1}
 
 
 def next_version(directory: Path, profile: str, current: Baseline | None) -> int:
-    """The number of a version that is written next; raises as :func:`history_versions`."""
-    return 1 + max([0, *([current.version] if current else []), *history_versions(directory, profile)])
+    """The number of a version that is written next.
+
+    Raises:
+        UserError: as :func:`history_versions`, or there is no higher number.
+    """
+    number = 1 + max([0, *([current.version] if current else []), *history_versions(directory, profile)])
+    if number > MOST_VERSION:
+        raise UserError(
+            f"{directory}: version {number - 1} of the baseline {profile} is the last that there can be; "
+            "delete the baseline, or give the file of its history with this number a lower one"
+        )
+    return number
 
 
 def replace_current(path: Path, text: str, current: Baseline | None) -> Path | None:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from benchkit.store import create_temporary
 
 LAYOUT = 2
 """Number of the table's layout and of what the texts hold; another one in the file means that it is made anew."""
@@ -203,14 +204,13 @@ def _remade(path: Path, sources: Mapping[str, str], read: Callable[[str], Summar
 
     It is made beside and renamed, so that whoever still reads the old file is not disturbed.
     """
-    descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".tmp", dir=path.parent)
+    descriptor, temporary = create_temporary(path)
     os.close(descriptor)
     try:
-        _updated(_connected(Path(name)), sources, read).close()
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
+        _updated(_connected(temporary), sources, read).close()
+        temporary.replace(path)
     finally:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     # A journal that belonged to the damaged file must not be taken for the new one's.
     path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
     return _connected(path)

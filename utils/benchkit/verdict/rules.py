@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from statistics import median
 
-from benchkit.model import METRICS, Case, Figures, Metric, Verdict, Worse
+from benchkit.model import METRICS, Case, Figures, Metric, Verdict, Worse, is_comparable
 from benchkit.settings import Baselines
 
 ERROR_RATE = "error_rate"
@@ -58,15 +58,15 @@ def case_figures(case: Case) -> Figures:
     """A case's figures as they are stored and compared: per metric the median over its iterations.
 
     Two exceptions take the pooled figure: a metric that no iteration has (a difference of two cases), and an absolute
-    one (the error rate), because the median of 0 %, 0 % and 5 % would hide that requests failed. What is not a finite
-    number was not measured and is left out.
+    one (the error rate), because the median of 0 %, 0 % and 5 % would hide that requests failed. What nothing can be
+    compared with (infinite, or zero where the ratio counts) is left out.
     """
     figures: Figures = {}
     for name, metric in METRICS.items():
         values = [iteration.metrics[name] for iteration in case.iterations if name in iteration.metrics]
         if name in case.metrics and (metric.absolute or not values):
             values = [case.metrics[name]]
-        if values and math.isfinite(value := median(values)):
+        if values and is_comparable(name, value := median(values)):
             figures[name] = value
     return figures
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchkit.model import Verdict
-from benchkit.verdict.ci.results import CaseResult, Outcome, RunResult, one_line
+from benchkit.plain import plain_text
+from benchkit.verdict.ci.results import CaseResult, Outcome, RunResult
 
 SHOWN_PER_KIND = 10
 """Annotations of one kind that GitHub shows for one step."""
@@ -54,7 +55,7 @@ def _lines(kind: str, found: Sequence[tuple[str, str]]) -> list[str]:
 
 def _data(text: str) -> str:
     """A message: one line, so that nothing in it can begin a command of its own."""
-    return one_line(text, _LONGEST).replace("%", "%25")
+    return plain_text(text, _LONGEST).replace("%", "%25")
 
 
 def _property(text: str) -> str:

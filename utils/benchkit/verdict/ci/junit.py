@@ -12,6 +12,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
 from datetime import UTC
 
+from benchkit.clock import seconds_between
 from benchkit.model import METRICS
 from benchkit.verdict.ci.results import CaseResult, Outcome, RunResult
 
@@ -38,7 +39,7 @@ def junit(result: RunResult) -> str:
 def load_seconds(result: CaseResult) -> float:
     """How long a case's measured load ran, all iterations together; 0 where none was sent."""
     iterations = result.case.iterations if result.case is not None else []
-    return sum((one.finished - one.started).total_seconds() for one in iterations if one.sent)
+    return sum(seconds_between(one.started, one.finished) for one in iterations if one.sent)
 
 
 def _by_scenario(cases: Iterable[CaseResult]) -> list[tuple[str, list[CaseResult]]]:

@@ -28,6 +28,7 @@ from benchkit.model import (
     Validity,
     Verdict,
 )
+from benchkit.plain import plain_text
 from benchkit.verdict.rules import BY_SEVERITY
 from benchkit.verdict.runs import load_run
 
@@ -152,7 +153,7 @@ class RunResult:
     @property
     def reason(self) -> str:
         """Why, in one line."""
-        return one_line(self.run.exit_reason if self.deciding is None else self.deciding.reason)
+        return plain_text(self.run.exit_reason if self.deciding is None else self.deciding.reason)
 
     @property
     def against(self) -> str:
@@ -161,11 +162,11 @@ class RunResult:
         if comparison is None:
             return "compared with nothing"
         if comparison.paired is not None:
-            return one_line(f"{comparison.paired.head} against {comparison.paired.base}, block by block")
+            return plain_text(f"{comparison.paired.head} against {comparison.paired.base}, block by block")
         if comparison.baseline is None:
             return "against a baseline"
         baseline, runs = comparison.baseline, len(comparison.baseline.runs)
-        return one_line(
+        return plain_text(
             f"against baseline {baseline.profile}, version {baseline.version}, {runs} run{'' if runs == 1 else 's'}"
         )
 
@@ -229,12 +230,6 @@ def run_result(run: Run, comparison: Comparison | None) -> RunResult:
     return RunResult(run, comparison, tuple(_case_result(one, cases.get(one), compared.get(one)) for one in ids))
 
 
-def one_line(text: str, longest: int = 1000) -> str:
-    """The text without line breaks and other characters that do not print, shortened where it is very long."""
-    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
-
-
 def figure(metric: Metric, value: float | None) -> str:
     """``20.3 ms``; a share in percent; ``-`` for a figure that was not measured."""
     if value is None:
@@ -262,7 +257,7 @@ def metric_words(name: str, compared: MetricComparison) -> str:
         words += f" ({change})"
     if compared.advisory:
         words += ", shown only"
-    return one_line(words + (f": {compared.reason}" if compared.reason else ""))
+    return plain_text(words + (f": {compared.reason}" if compared.reason else ""))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -313,7 +308,7 @@ def _summary(compared: CaseComparison, deciding: dict[str, MetricComparison]) ->
         for name, metric in compared.since_oldest.items()
         if not shown and metric.verdict is compared.verdict
     ]
-    return one_line("; ".join([*shown, compared.reason] if compared.reason else shown) or compared.verdict.value)
+    return plain_text("; ".join([*shown, compared.reason] if compared.reason else shown) or compared.verdict.value)
 
 
 def _uncompared(identity: str, case: Case) -> CaseResult:
@@ -323,7 +318,7 @@ def _uncompared(identity: str, case: Case) -> CaseResult:
         id=identity,
         verdict=MEASURED if valid else case.validity.value,
         outcome=_BY_VALIDITY[case.validity],
-        summary=one_line(", ".join(figures[:3]) if valid else case.reason or case.validity.value),
+        summary=plain_text(", ".join(figures[:3]) if valid else case.reason or case.validity.value),
         details=figures,
         change=None,
         metrics={},

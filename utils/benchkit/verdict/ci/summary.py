@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from benchkit.model import METRICS, MetricComparison, Model, Validity, Verdict
-from benchkit.verdict.ci.results import MEASURED, CaseResult, Outcome, RunResult, change_words, figure, one_line
+from benchkit.plain import plain_text
+from benchkit.verdict.ci.results import MEASURED, CaseResult, Outcome, RunResult, change_words, figure
 
 STEP_SUMMARY_BYTES = 1024 * 1024
 """What GitHub takes of one step's summary; a longer one is not shown at all."""
@@ -144,8 +145,8 @@ def _remarkable(result: RunResult) -> list[CaseResult]:
 
 
 def _warnings(result: RunResult) -> list[str]:
-    return [one_line(text) for text in (result.comparison.warnings if result.comparison else [])] + [
-        one_line(text) for text in result.run.warnings
+    return [plain_text(text) for text in (result.comparison.warnings if result.comparison else [])] + [
+        plain_text(text) for text in result.run.warnings
     ]
 
 
@@ -155,7 +156,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _cell(text: str) -> str:
     """The text as Markdown shows it, whatever is in it: no markup, no HTML, no end of a cell or line."""
-    return _MARKDOWN.sub(r"\\\1", html.escape(one_line(text), quote=False))
+    return _MARKDOWN.sub(r"\\\1", html.escape(plain_text(text), quote=False))
 
 
 def _fitting(lines: Sequence[str], most_bytes: int) -> str:

@@ -1,0 +1,27 @@
+"""The time of day that the documents of a run hold.
+
+A clock that is set while a run goes on must not turn a duration around: every moment that one process writes down is
+its first one plus what the monotonic clock says has passed since.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+
+def now() -> datetime:
+    """This moment, in UTC. Never earlier than what an earlier call in this process answered."""
+    first, began = _anchor()
+    return first + timedelta(seconds=time.monotonic() - began)
+
+
+def seconds_between(started: datetime, finished: datetime) -> float:
+    """How long something took, in seconds; 0 where the clock was set back between two processes that wrote it down."""
+    return max(0.0, (finished - started).total_seconds())
+
+
+@cache
+def _anchor() -> tuple[datetime, float]:
+    return datetime.now(UTC), time.monotonic()

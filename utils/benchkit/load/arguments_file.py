@@ -1,0 +1,108 @@
+"""What crosses from Python to the shell for a load process: a file with its arguments, one in each line.
+
+The shell starts the process (``load::start`` in ``utils/lib/load.sh``). No program stands in the file, and no path to
+write to that is not derived from names of ``config.yaml``::
+
+    hey                        the engine: a word that the shell knows
+    raw/tools/call.1.csv       what takes the process's standard output, below the run's directory; or: none
+    -n                         its arguments; a file of the run is named relative to the run's directory
+    …
+    http://127.0.0.1:4444/rpc  the last one is the address
+
+The token is among the arguments, so the file has mode 0600, and the shell deletes it before it starts the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchkit.errors import UserError, os_reason
+from benchkit.model import forbidden_character, http_address
+
+Engine = Literal["hey", "sse"]
+
+DIRECTORY = ".load"
+"""Below the run's directory; its name begins with a dot, so nobody takes it for a case or a side."""
+
+NO_OUTPUT = "none"
+
+_OUTPUT = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]*/)?raw/[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9._-]*\.csv")
+
+
+@dataclass(frozen=True)
+class LoadProcess:
+    """A process for the shell to start.
+
+    ``arguments`` are the engine's, without a program's name, the address last. ``output`` takes its standard output;
+    ``None`` where it is not kept.
+    """
+
+    engine: Engine
+    arguments: list[str]
+    output: Path | None
+
+
+def write_arguments(run_dir: Path, processes: Sequence[LoadProcess]) -> None:
+    """Write ``.load/1.args``, ``.load/2.args`` … of the processes that are to be started next.
+
+    All are checked before the first is written, so either all processes can be started or none.
+
+    Raises:
+        UserError: an argument holds a control character, the last one is no http(s) address, the output is no file of
+            the run, or the files cannot be written.
+    """
+    texts = [_text(run_dir, process) for process in processes]
+    directory = run_dir / DIRECTORY
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        for number, text in enumerate(texts, start=1):
+            _write_new(directory / f"{number}.args", text)
+    except OSError as error:
+        raise UserError(f"{directory}: the load's arguments cannot be written: {os_reason(error)}") from error
+
+
+def remove_arguments(run_dir: Path) -> None:
+    """Remove what was written and never started; there is a token in it."""
+    shutil.rmtree(run_dir / DIRECTORY, ignore_errors=True)
+
+
+def _text(run_dir: Path, process: LoadProcess) -> str:
+    arguments = [argument.removeprefix(f"{run_dir}/") for argument in process.arguments]
+    for number, argument in enumerate(arguments, start=1):
+        found = forbidden_character(argument)
+        if found:
+            # Not quoted: it may be the token.
+            raise UserError(
+                f"argument {number} of {process.engine} holds a {found}: nothing was started; what the "
+                "gateway answers, or a token or setting of this run, is damaged"
+            )
+    try:
+        http_address(arguments[-1] if arguments else "")
+    except ValueError as error:
+        raise UserError(f"the last argument of {process.engine} must be an address: {error}") from error
+    return "".join(f"{line}\n" for line in (process.engine, _output(run_dir, process.output), *arguments))
+
+
+def _output(run_dir: Path, output: Path | None) -> str:
+    if output is None:
+        return NO_OUTPUT
+    name = str(output).removeprefix(f"{run_dir}/")
+    if not _OUTPUT.fullmatch(name) or ".." in name:
+        raise UserError(f"{name!a}: no name of a case's rows; the load may write only below {run_dir}/raw")
+    return name
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a file that only its owner can read; one that an interrupted step left behind is replaced."""
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)

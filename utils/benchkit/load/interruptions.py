@@ -1,0 +1,78 @@
+"""Was a round of load interrupted? A process that was stopped and a clock that was set are noticed here."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+
+from benchkit.load.hey import Floats, Rows
+
+STOPPED_S = 2.0
+"""A pause of this process above so many seconds: no scheduler delays a thread that long, so it was stopped."""
+
+CLOCK_S = 0.5
+"""Seconds by which wall clock and monotonic clock may drift apart within one round."""
+
+GAP_S = 2.0
+"""The shortest time without any answer that can be an interruption, in seconds."""
+
+_GAP_FACTOR = 5.0
+"""How many times longer than the slowest other answer such a time is."""
+
+_OTHERS = 10
+"""Answers outside the gap that are needed to know how long an answer takes."""
+
+_TICK_S = 0.1
+
+
+class Watch:
+    """Watches both clocks while load runs, from its creation to :meth:`stop`."""
+
+    def __init__(self) -> None:
+        self._wall = time.time()
+        self._clock = time.monotonic()
+        self._longest = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._tick, daemon=True, name="watch")
+        self._thread.start()
+
+    def stop(self) -> str:
+        """What interrupted the load, in words; empty when nothing did."""
+        self._ended.set()
+        self._thread.join()
+        jump = (time.time() - self._wall) - (time.monotonic() - self._clock)
+        if abs(jump) > CLOCK_S:
+            return f"the clock was set by {jump:+.1f} s, or the machine slept"
+        if self._longest > STOPPED_S:
+            return f"the toolkit was stopped for {self._longest:.1f} s"
+        return ""
+
+    def _tick(self) -> None:
+        last = time.monotonic()
+        while not self._ended.wait(_TICK_S):
+            now = time.monotonic()
+            self._longest = max(self._longest, now - last)
+            last = now
+        self._longest = max(self._longest, time.monotonic() - last)
+
+
+def silent_gap(rows: Rows) -> float:
+    """The longest time without any answer that the answers' own latencies do not explain, in seconds; 0: none.
+
+    A load generator that was stopped, and a gateway that was, look alike: nothing is answered for a time far beyond the
+    slowest of all other answers.
+    """
+    done = np.sort(rows.offset_s + rows.latency_ms / 1000)
+    gaps: Floats = np.diff(done, prepend=0.0)
+    longest = 0.0
+    for end in np.flatnonzero(gaps > GAP_S):
+        start_s, end_s = done[end] - gaps[end], done[end]
+        begun, finished = rows.offset_s, rows.offset_s + rows.latency_ms / 1000
+        # Rows are rounded to 0.1 ms.
+        outside = (finished <= start_s + 0.001) | (begun >= end_s - 0.001)
+        others = rows.latency_ms[outside] / 1000
+        if others.size >= _OTHERS and gaps[end] > _GAP_FACTOR * others.max():
+            longest = max(longest, float(gaps[end]))
+    return longest
