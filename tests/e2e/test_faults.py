@@ -94,8 +94,10 @@ def test_a_rate_limit_is_named_with_its_count_and_its_setting(kit: Toolkit) -> N
         done = kit.measure("--url", url, "--requests", "500")
     assert done.returncode == 3, done.stderr
     reason = assert_no_figures(kit, "tools/call_get_system_time")
-    # 100 are answered: 10 of the warm-up and 90 of the measured ones.
-    assert "410 of 500" in reason
+    # 100 are answered, some of them to the warm-up; how many requests the checkers send depends on their time.
+    limited = re.match(r"(\d+) of (\d+) answers were HTTP 429", reason)
+    assert limited is not None, reason
+    assert 80 <= int(limited[2]) - int(limited[1]) <= 95
     assert "429" in reason
     assert "RATE_LIMITING_ENABLED=false" in reason
 

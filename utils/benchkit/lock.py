@@ -155,9 +155,9 @@ def _command(process: psutil.Process) -> str:
         words = process.cmdline()
     except psutil.Error:
         words = []
-    names = [Path(word).name for word in words[:2] if word]
-    if len(names) == 2 and names[0] in ("bash", "sh"):
-        return names[1]
+    names = [Path(word).name for word in words if word]
+    if names and names[0] in ("bash", "sh"):
+        return next((name for name in names[1:] if not name.startswith(("-", "+"))), names[0])
     return names[0] if names else process.name()
 
 
