@@ -111,12 +111,13 @@ def test_dropped_connections_are_counted_although_hey_hides_them(kit: Toolkit) -
     reason = assert_no_figures(kit, "tools/call_get_system_time")
     lost = re.match(r"(\d+) of (\d+) requests got no answer", reason)
     assert lost is not None, reason
-    assert 0.08 <= int(lost[1]) / int(lost[2]) <= 0.12
+    # A checker sends its request again on a new connection, so it loses fewer.
+    assert 0.06 <= int(lost[1]) / int(lost[2]) <= 0.12
     raw = kit.run_dirs()[-1] / "raw" / "tools"
     rows = (raw / "call_get_system_time.1.csv").read_text("utf-8").splitlines()
     [part] = json.loads((raw / "call_get_system_time.1.json").read_text("utf-8"))["parts"]
     # The load generator's own, and the checkers'.
-    assert part["sent"] - (len(rows) - 1) + part["checks"]["failed"]["transport"] == int(lost[1])
+    assert part["sent"] - (len(rows) - 1) + part["checks"]["failed"].get("transport", 0) == int(lost[1])
 
 
 def test_a_slow_gateway_times_out(kit: Toolkit) -> None:
