@@ -169,6 +169,8 @@ run_program(main)
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             process.send_signal(number)
-            out, _ = process.communicate(timeout=20)
+            # Not communicate: what was read along with the first line would be lost.
+            out = process.stdout.read()
+            process.wait(timeout=20)
         assert out == "cleaned\n"
         assert process.returncode == code

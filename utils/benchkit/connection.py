@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from benchkit import http
+from benchkit import fixtures_record, http
 from benchkit.disclosure import SHOWN_SETTINGS, address_problem, shown_settings
 from benchkit.errors import ForbiddenError, UserError, os_reason
+from benchkit.fixtures_record import Fixture
 from benchkit.gateway.access import OwnStack, enter, is_own
 from benchkit.gateway.catalogue import load_catalogue, upstreams
 from benchkit.gateway.client import LIST_KINDS, Gateway
 from benchkit.gateway.counters import CountReader, Counts, gateway_counts, lag_of, settle, wait_until_still
 from benchkit.gateway.login import Access, Credentials, Mint, Session
-from benchkit.gateway.registration import create_fixtures, register, remove_fixtures
+from benchkit.gateway.registration import create_fixtures, register, remove_made
 from benchkit.gateway.target import describe_target, read_version
 from benchkit.load.plan import Server, Target
 from benchkit.model import RawGatewayCounts
@@ -53,13 +54,18 @@ class Connection:
         warnings: what makes the run weaker, in words.
     """
 
-    def __init__(self, settings: Settings, stack: StackState | None, place: Place) -> None:
+    def __init__(
+        self, settings: Settings, stack: StackState | None, place: Place, record_dir: Path | None = None
+    ) -> None:
         own = own_stack(stack, place)
         self._gateway, self._session = enter(settings, own)
-        self._made = False
+        self._fixtures: list[Fixture] = []
         self.warnings: list[str] = []
         self._reader = CountReader(lambda: gateway_counts(self._gateway))
         mine = stack if is_own(settings, own) else None
+        self._record_dir = record_dir if mine is None else None  # the own stack goes with the run
+        if mine is None:
+            self._remove_orphans(settings.results_dir)
         servers = self._servers(mine)
         # One server is enough: the cases ask the first, and a virtual server takes a hundred tools at the most.
         virtual_server_id = self._make_fixtures([server.name for server in servers if server.counters_url][:1])
@@ -154,9 +160,11 @@ class Connection:
 
     def close(self) -> None:
         """Remove what the toolkit made on the gateway. A gateway that is gone is no error: there is nothing left."""
-        if self._made:
-            self._made = False
-            remove_fixtures(self._gateway)
+        made, self._fixtures = self._fixtures, []
+        if made:
+            remove_made(self._gateway, [(one.name, one.path) for one in made])
+            if self._record_dir is not None:
+                fixtures_record.forget(self._record_dir)
 
     def _servers(self, mine: StackState | None) -> list[Server]:
         """The MCP servers behind the gateway; those that tell counters are the toolkit's own, wherever they run."""
@@ -183,23 +191,40 @@ class Connection:
 
     def _make_fixtures(self, names: list[str]) -> str:
         """The virtual server's id; empty, with a warning, where this user may not make one."""
-        self._made = True
         try:
-            return create_fixtures(self._gateway, names, warn=self.warnings.append)
+            return create_fixtures(self._gateway, names, warn=self.warnings.append, note=self._note_fixture)
         except UserError as error:
             reason = error.lacks if isinstance(error, ForbiddenError) else error
             self.warnings.append(f"cases that need a virtual server are skipped: {reason}")
             return ""
 
+    def _note_fixture(self, name: str, path: str) -> None:
+        """Something was made: should this run be killed, the next command knows of it."""
+        self._fixtures.append(Fixture(name=name, path=path))
+        if self._record_dir is not None:
+            fixtures_record.save(self._record_dir, self._gateway.base_url, self._fixtures)
 
-def connect(settings: Settings, place: Place | None = None) -> Connection:
-    """Log in at ``service.base_url`` and look at what is there; ``place``: where the own stack's files would lie.
+    def _remove_orphans(self, results: Path) -> None:
+        """Remove from this gateway what runs that were killed made on it."""
+        for orphan in fixtures_record.orphans(results, self._gateway.base_url):
+            with contextlib.suppress(UserError):
+                remove_made(self._gateway, [(one.name, one.path) for one in orphan.record.made])
+                fixtures_record.forget(orphan.directory)
+
+
+def connect(settings: Settings, place: Place | None = None, record_dir: Path | None = None) -> Connection:
+    """Log in at ``service.base_url`` and look at what is there.
+
+    Args:
+        settings: with the gateway's address and the ways to a token.
+        place: where the own stack's files would lie; the usual place where absent.
+        record_dir: the run's directory, or that of a side of it, which keeps what is made on a gateway of others.
 
     Raises:
         UserError: nobody answers, there is no way to a token, or a listing fails.
     """
     place = place or default_place()
-    return Connection(settings, read_state(place), place)
+    return Connection(settings, read_state(place), place, record_dir)
 
 
 def register_servers(stack: StackState, place: Place) -> list[str]:

@@ -128,15 +128,15 @@ class Session:
         """Resolve the cases for this target, write plan.json, and say how long it will take."""
         settings = self._settings
         assert settings is not None, "plan before open"
-        self._connection = connection = connect(settings)
-        first = connection.gateway_counts()
-        cases = self._chosen(plan_cases(settings, connection.routes, connection.catalogue))
-        if all(case.skipped for case in cases):
-            raise UserError(f"nothing can be measured here: {cases[0].id}: {cases[0].skipped}")
         self._dir = new_run_dir(settings, self.kind)
         write_owner(self._dir, self._arguments.owner, os.getpid())
         # The shell marks a run that ends early, and it may end before this word is answered.
         self._arguments.dir_file.write_text(str(self._dir), encoding="utf-8")
+        self._connection = connection = connect(settings, record_dir=self._dir)
+        first = connection.gateway_counts()
+        cases = self._chosen(plan_cases(settings, connection.routes, connection.catalogue))
+        if all(case.skipped for case in cases):
+            raise UserError(f"nothing can be measured here: {cases[0].id}: {cases[0].skipped}")
         machine = describe_machine(find_hey(settings))
         self._counts = connection.still_counts(first, settings.config.performance.metrics_wait, say)
         plan = make_plan(settings, connection, cases, machine, run_id=self._dir.name, command=self._arguments.command)

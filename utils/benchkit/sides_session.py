@@ -151,16 +151,17 @@ class SidesSession:
         settings, sides = self._settings, self._sides
         assert settings is not None, "plan before open"
         assert sides is not None
-        connections = [self._connect(settings, side) for side in sides.sides]
         self._dir = new_run_dir(settings, self._arguments.name)
         (self._dir / "raw").rmdir()
         write_owner(self._dir, self._arguments.owner, os.getpid())
         self._arguments.dir_file.write_text(str(self._dir), encoding="utf-8")
+        for side in sides.sides:
+            (self._dir / side.label / "raw").mkdir(parents=True)
+        connections = [self._connect(settings, side) for side in sides.sides]
         machine = describe_machine(find_hey(settings))
         for side, connection in zip(sides.sides, connections, strict=True):
             own = side_settings(settings, side)
             directory = self._dir / side.label
-            (directory / "raw").mkdir(parents=True)
             plan = make_plan(
                 own,
                 connection,
@@ -273,7 +274,7 @@ class SidesSession:
     # -----------------------------------------------------------------------------------------------------------------
 
     def _connect(self, settings: Settings, side: Side) -> Connection:
-        connection = connect(side_settings(settings, side), Place(Path(side.place)))
+        connection = connect(side_settings(settings, side), Place(Path(side.place)), self._dir / side.label)
         if side.kind == "running":
             self._to_close.append(connection)
         return connection

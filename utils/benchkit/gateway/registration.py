@@ -113,14 +113,19 @@ def unregister(gateway: Gateway, names: Iterable[str], *, wait_s: float = 60.0) 
 
 
 def create_fixtures(
-    gateway: Gateway, servers: Sequence[str] = (), *, warn: Callable[[str], None] = lambda _text: None
+    gateway: Gateway,
+    servers: Sequence[str] = (),
+    *,
+    warn: Callable[[str], None] = lambda _text: None,
+    note: Callable[[str, str], None] = lambda _name, _path: None,
 ) -> str:
     """Create the virtual server ``perf-virtual`` and two prompts of the gateway's own; renew what is there already.
 
     The virtual server offers the tools, resources and prompts of ``servers`` (names; empty: of all), at most 100 of
     each kind. ``perf_validated`` declares two required arguments, ``perf_unvalidated`` has the same text and none.
 
-    ``warn`` is told of prompts that this user may not create; the virtual server is created without them.
+    ``warn`` is told of prompts that this user may not create; the virtual server is created without them. ``note`` is
+    told of each thing at once, when it was made: its name, and the path that deletes it (see :func:`remove_made`).
 
     Returns:
         The virtual server's id, for ``/servers/{id}/mcp``.
@@ -132,7 +137,8 @@ def create_fixtures(
     for name, (template, arguments) in _PROMPTS.items():
         body = {"name": name, "description": _MARK, "template": template, "arguments": arguments}
         try:
-            _create(gateway, "/prompts", {"prompt": body}, name)
+            row = _create(gateway, "/prompts", {"prompt": body}, name)
+            note(name, f"/prompts/{_quoted(row_id(row, f'prompt {name}'))}")
         except ForbiddenError as error:
             warn(f"cases with the prompt {name} are skipped: {error.lacks}")
     associated = _associations(gateway, servers)
@@ -143,11 +149,30 @@ def create_fixtures(
         "associated_resources": associated["resources"],
         "associated_prompts": associated["prompts"],
     }
-    return row_id(_create(gateway, "/servers", {"server": server}, VIRTUAL_SERVER), f"virtual server {VIRTUAL_SERVER}")
+    row = _create(gateway, "/servers", {"server": server}, VIRTUAL_SERVER)
+    identity = row_id(row, f"virtual server {VIRTUAL_SERVER}")
+    note(VIRTUAL_SERVER, f"/servers/{_quoted(identity)}")
+    return identity
+
+
+def remove_made(gateway: Gateway, made: Iterable[tuple[str, str]]) -> None:
+    """Delete what was made, by name and path as :func:`create_fixtures` noted them, the newest first.
+
+    Nothing is looked up in a listing: that may come from a cache that is older than what was made.
+
+    Raises:
+        UserError: the gateway refuses.
+    """
+    for name, path in reversed(list(made)):
+        answer = gateway.call("DELETE", f"{gateway.prefix}{path}", timeout_s=_REGISTRATION_TIMEOUT_S)
+        if answer.status == 404 and path.startswith("/prompts/"):
+            _delete(gateway, f"/prompts/{_quoted(name)}", f"prompt {name}")  # 0.7 deletes prompts by name
+        elif not answer.ok and answer.status != 404:
+            raise gateway.error(answer, f"deleting {name}")
 
 
 def remove_fixtures(gateway: Gateway) -> tuple[str, ...]:
-    """Remove what :func:`create_fixtures` made, now or in an earlier run that crashed.
+    """Remove what :func:`create_fixtures` made in an earlier run, by its names and its mark in the listings.
 
     Returns:
         The names of what was removed.
