@@ -242,6 +242,9 @@ def main() -> int:
                 }
             one = Try(kit, ["--url", url], url, number, after_s, moments, options.stack)
             one.go()
+            if options.stack and one.problems:
+                # What was found is not left on the machine.
+                kit.run(sys.executable, "utils/stack.py", "down")
             what = " ".join(filter(None, (number.name.removeprefix("SIG"), one.whom)))
             print(f"  {what:<24} after {after_s:5.2f} s: {'; '.join(one.problems) or 'ok'}", flush=True)
             failed += bool(one.problems)
