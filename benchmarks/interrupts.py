@@ -45,8 +45,10 @@ from toolkit import Toolkit, left_behind, stack_ports, stub_gateway
 WITHIN_S = 10.0
 """How long a run may take to end after a signal, in seconds."""
 
-AFTER_KILL_S = 60.0
-"""How long it may go on without one of its processes: what was killed may have been one load of many."""
+AFTER_KILL_S = 20.0
+"""How long a run is watched without one of its processes, in seconds. What was killed may have been one load of many;
+then the run goes on, and gets TERM.
+"""
 
 ORPHANS_S = 15.0
 """How long processes of a killed runner may take to see it. Load ends by itself, for it is bounded."""
@@ -81,7 +83,7 @@ class Try:
                 return
             within_s, codes = self._interrupt(run)
             try:
-                _, err = run.communicate(timeout=within_s)
+                err = self._end_of(run, within_s)
             except subprocess.TimeoutExpired:
                 os.killpg(run.pid, signal.SIGKILL)
                 self.problems.append(f"still ran {within_s:g} s after {self.number.name} {self.whom}")
@@ -91,6 +93,16 @@ class Try:
         if "Traceback" in err:
             self.problems.append("a traceback")
         self._look()
+
+    def _end_of(self, run: subprocess.Popen[str], within_s: float) -> str:
+        """What a run says on stderr until its end; raises :class:`subprocess.TimeoutExpired` when there is none."""
+        try:
+            return run.communicate(timeout=within_s)[1]
+        except subprocess.TimeoutExpired:
+            if self.number is not signal.SIGKILL or run.poll() is not None:
+                raise
+            run.terminate()
+            return run.communicate(timeout=WITHIN_S)[1]
 
     def _interrupt(self, run: subprocess.Popen[str]) -> tuple[float, set[int]]:
         """Send the signal; how long the run may take to end then, and the exit codes that it may end with."""
@@ -230,6 +242,9 @@ def main() -> int:
                 }
             one = Try(kit, ["--url", url], url, number, after_s, moments, options.stack)
             one.go()
+            if options.stack and one.problems:
+                # What was found is not left on the machine.
+                kit.run(sys.executable, "utils/stack.py", "down")
             what = " ".join(filter(None, (number.name.removeprefix("SIG"), one.whom)))
             print(f"  {what:<24} after {after_s:5.2f} s: {'; '.join(one.problems) or 'ok'}", flush=True)
             failed += bool(one.problems)
