@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,7 @@ run_program(main)
         with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
+            time.sleep(0.3)  # a signal in the middle of a line would let it be written twice
             process.send_signal(number)
             # Not communicate: what was read along with the first line would be lost.
             out = process.stdout.read()
