@@ -30,6 +30,9 @@ from benchkit.stack.topology import Part, differences, topology_of
 _LOOK_TIMEOUT_S = 2.0
 _PARALLEL = 8
 
+_ONE_SERVER_ONLY = re.compile(r"0\.|1\.0\.0b1(?!\d)")
+"""The releases that cannot hold two servers whose prompts have the same name."""
+
 _NOT_SHOWN = re.compile(r"SECRET|PASSWORD|KEY|TOKEN|EMAIL|URL|PATH|HOME|DIR$|^HOST$|^PORT$")
 """Variables of the gateway that are secret, or that are different on every machine."""
 
@@ -143,7 +146,7 @@ def connect(settings: Settings, place: Place | None = None) -> Connection:
 def register_servers(stack: StackState, place: Place) -> list[str]:
     """Register the simulated servers of a running stack with its gateway; answers what there is to say of it.
 
-    A release before 1.0 cannot hold two servers whose prompts have the same name, so it gets the first server only.
+    A release before 1.0.0b2 cannot hold two servers whose prompts have the same name, so it gets the first server only.
 
     Raises:
         UserError: a server cannot be registered.
@@ -156,9 +159,9 @@ def register_servers(stack: StackState, place: Place) -> list[str]:
     Session(gateway, Access(own.credentials, own.token_cache, mint=own.mint)).start()
     servers = [(server.name, server.url) for server in stack.servers]
     lines = []
-    if stack.gateway.version.startswith("0.") and len(servers) > 1:
+    if _ONE_SERVER_ONLY.match(stack.gateway.version) and len(servers) > 1:
         lines.append(
-            f"gateway {stack.gateway.version} cannot hold two servers with a prompt of the same name (1.0 can): "
+            f"gateway {stack.gateway.version} cannot hold two servers with a prompt of the same name (1.0.0b2 can): "
             f"only {servers[0][0]} is registered"
         )
         servers = servers[:1]
