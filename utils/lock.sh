@@ -7,8 +7,8 @@
 #        utils/lock.sh --check     change nothing; say whether the locks belong to pyproject.toml
 #        utils/lock.sh --gateway RELEASE
 #                                  write utils/gateway-locks/RELEASE.lock: the release with the packages of its day, for
-#                                  every machine. Try it (README, "Releases") before you commit it: it may become the
-#                                  newest, and so what `newest` means
+#                                  every machine. Measure with it before you commit it: the newest of these releases is
+#                                  what "newest" means (stack.gateway.version)
 #
 # exit: 0 done, or up to date; 1 --check found a lock that is out of date; 2 it could not be done, and why
 set -euo pipefail

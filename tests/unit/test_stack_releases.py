@@ -126,3 +126,15 @@ def test_a_project_file_that_cannot_be_read(tmp_path: Path, content: bytes) -> N
 def test_a_home_directory_of_nobody() -> None:
     with pytest.raises(UserError, match="GATEWAY_SOURCE"):
         releases.source_path("~nobody-of-that-name/gateway")
+
+
+def test_an_installation_says_which_python_and_packages_it_has(place: Path) -> None:
+    install(place, "1.1.0", "pyvenv.cfg", ".setup-stamp")
+    assert (releases.python_of("1.1.0"), releases.packages_of("1.1.0")) == (None, None)
+    directory = place / "gateway" / "1.1.0"
+    (directory / "pyvenv.cfg").write_text("home = /x\nuv = 0.13.9\nversion_info = 3.13.0\n", encoding="utf-8")
+    (directory / ".setup-stamp").write_text(
+        f"a==1.1.0 at /x\npackages committed\nsha256 {'0a' * 32}\n", encoding="utf-8"
+    )
+    assert (releases.python_of("1.1.0"), releases.packages_of("1.1.0")) == ("3.13.0", "0a0a0a0a0a0a")
+    assert (releases.python_of("nowhere"), releases.packages_of("nowhere")) == (None, None)

@@ -24,6 +24,7 @@ from benchkit.load.plan import Server, Target
 from benchkit.model import ExecutionCount, RawGatewayCounts
 from benchkit.model import Target as TargetDescription
 from benchkit.settings import Settings
+from benchkit.stack.releases import packages_of, python_of
 from benchkit.stack.state import Place, StackState, default_place, read_state
 from benchkit.stack.topology import Part, differences, topology_of
 
@@ -209,6 +210,8 @@ def _with_own_knowledge(target: TargetDescription, stack: StackState) -> TargetD
     return target.model_copy(
         update={
             "release": target.release or access.version,
+            "python": python_of(node.installation),
+            "packages": packages_of(node.installation),
             "workers": node.workers,
             "settings": {name: value for name, value in sorted(variables.items()) if not _NOT_SHOWN.search(name)},
         }

@@ -84,6 +84,24 @@ def built_version(name: str) -> str:
     raise UserError(f"{directory}: the gateway's build is not installed: run make setup with the same GATEWAY_SOURCE")
 
 
+def python_of(name: str) -> str | None:
+    """The version of the Python that an installed gateway runs on; ``None`` where its environment does not say."""
+    return _line_of(INSTALLATIONS / name / "pyvenv.cfg", r"version(?:_info)? *= *([0-9.]+)")
+
+
+def packages_of(name: str) -> str | None:
+    """The first 12 digits of the SHA-256 of the lock that an installed gateway's packages come from, or ``None``."""
+    return _line_of(INSTALLATIONS / name / _STAMP, r"sha256 ([0-9a-f]{12})[0-9a-f]*")
+
+
+def _line_of(path: Path, pattern: str) -> str | None:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return next((found.group(1) for line in lines if (found := re.fullmatch(pattern, line.strip()))), None)
+
+
 def wheel_day(path: Path) -> str:
     """The day on which a wheel was built, ``YYYY-MM-DD``: the newest time of its files.
 

@@ -25,6 +25,8 @@ that is seconds old loses with age does not show yet."""
 _TARGET_FIELDS = {
     "origin": "started as",
     "release": "gateway release",
+    "python": "gateway's Python",
+    "packages": "lock of the gateway's packages",
     "database": "database",
     "database_version": "database version",
     "cache": "cache",
