@@ -20,6 +20,8 @@ ROOT=$(CDPATH='' cd -- "$(dirname -- "$SELF")/.." && pwd -P) || exit 2
 . "$ROOT/utils/lib/cleanup.sh" || exit 2
 # shellcheck source=utils/lib/tools.sh
 . "$ROOT/utils/lib/tools.sh" || exit 2
+# shellcheck source=utils/lib/gateway.sh
+. "$ROOT/utils/lib/gateway.sh" || exit 2
 
 # The heavy profile opens 200 connections. A gateway holds one to each client and may hold one to an MCP server for
 # each, beside its own files.
@@ -87,9 +89,9 @@ check_uv() {
   if path=$(tools::uv); then
     line ok uv "$(tools::uv_version "$path") ($path)"
   elif path=$(command -v uv) && found=$(tools::uv_version "$path"); then
-    line old uv "$found ($path): optional, make setup installs $TOOLS_UV_PIN into .tools"
+    line old uv "$found ($path): optional, make setup installs $(tools::uv_pin) into .tools"
   else
-    line missing uv "optional, make setup installs $TOOLS_UV_PIN into .tools"
+    line missing uv "optional, make setup installs $(tools::uv_pin) into .tools"
   fi
 }
 
@@ -103,6 +105,12 @@ check_environment() {
   esac
 }
 
+# read_settings: fails where the toolkit's environment, which reads them, is missing.
+read_settings() {
+  [ "$(tools::python_state runtime)" != missing ] || return 1
+  tools::read_settings || exit 2
+}
+
 check_hey() {
   local path
   if path=$(tools::hey); then
@@ -113,14 +121,23 @@ check_hey() {
 }
 
 check_gateway() {
-  local version date state
-  version=$(tools::gateway_version)
-  date=$(tools::gateway_date)
-  state=$(tools::gateway_state "$version" "$date")
+  local what name source state remedy="make setup"
+  source=$(tools::setting source)
+  if [ -n "$source" ]; then
+    what="of $source"
+    name=$(tools::setting source-name)
+    state=$(gateway::source_state)
+    remedy="make setup with the same GATEWAY_SOURCE"
+    [ -e "$source" ] || remedy="there is no such file: set GATEWAY_SOURCE (stack.gateway.source in config.yaml)"
+  else
+    what=$(gateway::release)
+    name=$what
+    state=$(gateway::release_state "$what")
+  fi
   case $state in
-    ok) needed ok gateway "$version in .tools/gateway/$version" ;;
-    missing) needed missing gateway "$version is not installed: make setup" ;;
-    *) needed "$state" gateway "$version was installed with the packages of another day than ${date:-today}, or elsewhere: make setup" ;;
+    ok) needed ok gateway "$what in .tools/gateway/$name" ;;
+    missing) needed missing gateway "$what is not installed: $remedy" ;;
+    *) needed old gateway "$what is installed from other packages or older files than are wanted now: $remedy" ;;
   esac
 }
 
@@ -171,8 +188,14 @@ main() {
   check_python
   check_uv
   check_environment
-  check_hey
-  check_gateway
+  if read_settings; then
+    check_hey
+    check_gateway
+  else
+    TOOLS_SETTINGS=${PERF_HEY:+hey=$PERF_HEY}
+    check_hey
+    needed missing gateway "make setup"
+  fi
   check_chartjs
   check_machine
   optional redis-server "the gateway's cache in Redis: apt install redis-server, brew install redis" --version

@@ -4,9 +4,10 @@
   history_report.py results/history_2026-01-31-120000
 
 DIR holds one directory for each release that ./run-advanced.sh --releases measured. Writes history.json, history.txt
-and history.html (charts) there, and prints the text. A positive change is an improvement.
+and history.html (charts) there, and prints the text. A positive change is an improvement. A case that is broken in some
+of the releases is a result of theirs.
 
-exit: 0 written; 2 usage, or a document is missing or damaged; 3 no case could be compared
+exit: 0 written; 2 usage, or a document is missing or damaged; 3 a case is broken in every release, or none was measured
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from benchkit import store
 from benchkit.errors import ExitCode, run_program
 from benchkit.model import METRICS, SidesDocument, StepComparison
 from benchkit.report.chart_library import read_chart_library
-from benchkit.report.sides_page import change_words, interval_words, sides_page
+from benchkit.report.sides_page import broken_words, change_words, interval_words, sides_page
 from benchkit.settings import load_settings
 from benchkit.verdict.sides import history
 
@@ -39,7 +40,8 @@ def main() -> ExitCode:
     store.write_text(directory / "history.html", sides_page(document, library, charts_off))
     print(text, end="")
     print(directory / "history.html")
-    return ExitCode.OK if any(side.cases for side in document.sides) else ExitCode.INVALID
+    measured = any(side.cases for side in document.sides)
+    return ExitCode.OK if measured and not document.says_nothing else ExitCode.INVALID
 
 
 def history_text(document: SidesDocument) -> list[str]:
@@ -53,9 +55,19 @@ def history_text(document: SidesDocument) -> list[str]:
         ratios = [side.ratio_to(first, name) for name in _SHOWN]
         shown = " ".join(f"{'-' if one is None else f'{100 * one:.0f} %':>9}" for one in ratios)
         lines.append(f"{side.label:<16} {len(side.cases):>5} {shown}")
+    if document.broken:
+        lines += ["", "Broken:"]
+        for case, sides in document.broken.items():
+            lines.append(f"  {case}: {broken_words(document, case)}")
+            lines += [f"    {side.label}: {side.failed[case]}" for side in sides]
     for step in document.steps:
         lines += ["", *step_text(step)]
-    failed = [(side.label, case, why) for side in document.sides for case, why in side.failed.items()]
+    failed = [
+        (side.label, case, why)
+        for side in document.sides
+        for case, why in side.failed.items()
+        if case not in side.broken
+    ]
     if failed:
         lines += ["", "Not measured:"]
         lines += [f"  {label}: {case}: {why}" for label, case, why in failed]

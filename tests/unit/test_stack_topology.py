@@ -12,10 +12,12 @@ import pytest
 from benchkit.errors import UserError
 from benchkit.settings import Config, GatewayStack, Settings
 from benchkit.stack.environment import database_key, gateway_environment, new_secrets
-from benchkit.stack.topology import GatewayNode, Topology, differences, installation_name, topology_of
+from benchkit.stack.releases import installation_name
+from benchkit.stack.topology import GatewayNode, Topology, differences, topology_of
 
 
 def settings(url: str = "http://127.0.0.1:4444", **stack: Any) -> Settings:
+    stack["gateway"] = {"version": "1.0.7", **stack.get("gateway", {})}
     data = {"service": {"base_url": url}, "stack": stack, "scenarios": {"s": {"cases": {"c": {"path": "/health"}}}}}
     return Settings(config=Config.model_validate(data), profile="light", scenarios=["s"], sources={})
 

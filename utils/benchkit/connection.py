@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from benchkit.load.plan import Server, Target
 from benchkit.model import RawGatewayCounts
 from benchkit.model import Target as TargetDescription
 from benchkit.settings import Settings
+from benchkit.stack.releases import packages_of, python_of
 from benchkit.stack.state import Place, StackState, default_place, read_state
 from benchkit.stack.topology import Part, differences, topology_of
 
@@ -42,6 +44,9 @@ _SEEN_BY_OTHERS = (
     "the load generator carries the login's token in its command line, where other users of this machine can read it "
     "while a case is measured"
 )
+
+_ONE_SERVER_ONLY = re.compile(r"0\.|1\.0\.0b1(?!\d)")
+"""The releases that cannot hold two servers whose prompts have the same name."""
 
 
 class Connection:
@@ -230,7 +235,7 @@ def connect(settings: Settings, place: Place | None = None, record_dir: Path | N
 def register_servers(stack: StackState, place: Place) -> list[str]:
     """Register the simulated servers of a running stack with its gateway; answers what there is to say of it.
 
-    A release before 1.0 cannot hold two servers whose prompts have the same name, so it gets the first server only.
+    A release before 1.0.0b2 cannot hold two servers whose prompts have the same name, so it gets the first server only.
 
     Raises:
         UserError: a server cannot be registered.
@@ -243,9 +248,9 @@ def register_servers(stack: StackState, place: Place) -> list[str]:
     Session(gateway, Access(own.credentials, own.token_cache, mint=own.mint)).start()
     servers = [(server.name, server.url) for server in stack.servers]
     lines = []
-    if stack.gateway.version.startswith("0.") and len(servers) > 1:
+    if _ONE_SERVER_ONLY.match(stack.gateway.version) and len(servers) > 1:
         lines.append(
-            f"gateway {stack.gateway.version} cannot hold two servers with a prompt of the same name (1.0 can): "
+            f"gateway {stack.gateway.version} cannot hold two servers with a prompt of the same name (1.0.0b2 can): "
             f"only {servers[0][0]} is registered"
         )
         servers = servers[:1]
@@ -299,6 +304,8 @@ def _with_own_knowledge(target: TargetDescription, stack: StackState) -> TargetD
     return target.model_copy(
         update={
             "release": target.release or access.version,
+            "python": python_of(node.installation),
+            "packages": packages_of(node.installation),
             "workers": node.workers,
             "settings": shown_settings(named),
         }

@@ -24,6 +24,9 @@ from benchkit.model import AGGREGATE, METRICS
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: relative paths in ``config.yaml`` start here."""
 
+NEWEST = "newest"
+"""As ``stack.gateway.version``: the newest tested release that a Python of this machine can run."""
+
 Percent = Annotated[float, Field(ge=0, le=1000)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 GatewaySettings = dict[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], str | int | float | bool]
@@ -217,14 +220,22 @@ class Scenario(Section):
 class GatewayStack(Section):
     """The gateway that the local stack runs; ``settings`` are further environment variables of it.
 
+    ``version``: a release, or ``newest``, which :func:`benchkit.stack.releases.wanted_release` resolves.
     ``source``: a wheel or a checkout of the gateway, which is built and run instead of the release ``version``; empty
     for the release, as which ``none`` is read (an empty environment variable would leave config.yaml's value).
     """
 
-    version: str = Field("1.0.7", pattern=r"^\d+(\.\w+)*$")
+    version: str = NEWEST
     source: str = ""
     workers: int = Field(1, ge=1, le=64)
     settings: GatewaySettings = {}
+
+    @field_validator("version")
+    @classmethod
+    def _is_release(cls, version: str) -> str:
+        if version != NEWEST and not re.fullmatch(r"[0-9]+(\.[0-9a-z]+)*", version):
+            raise ValueError(f'is not a version: give one like 1.0.7, or "{NEWEST}"')
+        return version
 
     @field_validator("source")
     @classmethod

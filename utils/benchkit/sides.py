@@ -12,9 +12,9 @@ from typing import Literal
 from benchkit.disclosure import HIDDEN, address_problem
 from benchkit.errors import UserError
 from benchkit.model import Model
-from benchkit.settings import Settings
+from benchkit.settings import NEWEST, Settings
 
-_RELEASE = re.compile(r"\d+(\.\d+)+(\.?(a|b|rc|post|dev)\d+)*")
+_RELEASE = re.compile(rf"{NEWEST}|[0-9]+(\.[0-9]+)+(\.?(a|b|rc|post|dev)[0-9]+)*")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _VARIABLE = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)", re.DOTALL)
 _LOOPBACK = "127.0.0.1"

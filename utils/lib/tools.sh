@@ -2,27 +2,28 @@
 # tools.sh - what the toolkit installs below the checkout, and whether it is there. A library: pins and functions.
 #
 # Read by setup.sh (which installs), doctor.sh (which only looks) and lock.sh. Needs ROOT, the checkout's absolute path.
-# Nothing here writes, asks the network, or takes noticeable time.
+# Nothing here writes or asks the network.
 #
 #   .tools/uv/bin/uv           uv, where there is none on PATH
 #   .tools/bin/hey             hey, where there is none on PATH
 #   .tools/bats/bin/bats       bats, where there is none on PATH (only for `make check`)
 #   .tools/chartjs/            chart.umd.js and its licence
 #   .tools/axe/                axe.min.js and its licence (only for `make check`)
-#   .tools/gateway/VERSION/    an environment for each gateway release
+#   .tools/gateway/            the gateway, see gateway.sh
 #   .venv/                     the toolkit's own environment
 #
 # A thing counts as installed only when its stamp says so. The stamp is written last, so what an interrupted set-up left
 # behind has none.
 
-# uv: the release that is installed here, and the oldest one on PATH that will do (what setup.sh asks of it was tried
-# with both).
-TOOLS_UV_PIN=0.13.9
-TOOLS_UV_MINIMUM=0.5.0
+# The oldest uv on PATH that will do (what setup.sh asks of it was tried with it and with the one of utils/uv.pin).
+TOOLS_UV_MINIMUM=0.7.0
 TOOLS_PYTHON_MINIMUM=3.11
-TOOLS_GATEWAY_PACKAGE=mcp-contextforge-gateway
-TOOLS_GATEWAY_DRIVERS=('psycopg[binary]' redis)
 TOOLS_STAMP=.setup-stamp
+# Where Pythons are that are not on PATH, beside those of the version managers in the home directory: those that are built
+# by hand, of Homebrew, MacPorts, python.org and container images.
+TOOLS_SYSTEM_PYTHONS='/usr/local/bin /usr/bin /opt/homebrew/bin /usr/local/opt/python@3.*/bin /opt/homebrew/opt/python@3.*/bin
+  /home/linuxbrew/.linuxbrew/bin /opt/local/bin /Library/Frameworks/Python.framework/Versions/3.*/bin /opt/python/*/bin
+  /opt/python*/bin /usr/local/python*/bin /opt/conda/bin'
 
 # tools::at_least MINIMUM VERSION: compares dotted numbers; what follows a number (3.14.0a2, 1.0.7.post1) is ignored.
 tools::at_least() {
@@ -54,17 +55,63 @@ tools::stamped() {
   [ -f "$1/$TOOLS_STAMP" ] && [ "$(cat "$1/$TOOLS_STAMP")" = "$2" ]
 }
 
-# tools::python_version PROGRAM: prints 3.12.1 for "Python 3.12.1"; fails for what is no Python or does not start.
+# tools::python_version PROGRAM: prints 3.12.1 when the program is a Python that an environment can be made of: CPython, no
+# pre-release, not free-threaded, with the modules that some builds lack. Found out by running it: a shim of a version
+# manager, for one, may have nothing behind it.
 tools::python_version() {
-  local output
-  output=$("$1" --version 2>/dev/null) || return 1
-  case $output in
-    Python\ [0-9]*) printf '%s\n' "${output#Python }" ;;
-    *) return 1 ;;
-  esac
+  "$1" -I -c 'import sys, sysconfig, ctypes, sqlite3, ssl, zlib
+good = sys.implementation.name == "cpython" and sys.version_info[3] == "final"
+if not good or sysconfig.get_config_var("Py_GIL_DISABLED"):
+    sys.exit(1)
+print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null </dev/null
 }
 
-# tools::python: prints the path of a Python that is new enough.
+# tools::python_places: prints the directories where people have Pythons, PATH first.
+tools::python_places() {
+  local home=${HOME:-/nonexistent} pyenv=${PYENV_ROOT:-} place
+  [ -n "$pyenv" ] || pyenv=$(pyenv root 2>/dev/null) || pyenv=$home/.pyenv
+  printf '%s\n' "${PATH//:/$'\n'}"
+  # shellcheck disable=SC2086 # words with patterns
+  for place in "$pyenv"/versions/*/bin \
+    "${UV_PYTHON_INSTALL_DIR:-$ROOT/.tools/python}"/*/bin "${XDG_DATA_HOME:-$home/.local/share}"/uv/python/*/bin \
+    "${ASDF_DATA_DIR:-$home/.asdf}"/installs/python/*/bin \
+    "${MISE_DATA_DIR:-${XDG_DATA_HOME:-$home/.local/share}/mise}"/installs/python/*/bin \
+    "$home"/.local/bin "$home"/miniconda3/bin "$home"/miniforge3/bin "$home"/anaconda3/bin \
+    $TOOLS_SYSTEM_PYTHONS; do
+    [ ! -d "$place" ] || printf '%s\n' "$place"
+  done
+}
+
+# tools::pythons: prints the Pythons of this machine that are new enough, newest first, each as "VERSION PATH".
+tools::pythons() {
+  local place path version
+  tools::python_places | awk '!seen[$0]++' | while IFS= read -r place; do
+    for path in "$place"/python3.[1-9][0-9] "$place"/python3; do
+      [ -x "$path" ] || continue
+      version=$(tools::python_version "$path") || continue
+      ! tools::at_least "$TOOLS_PYTHON_MINIMUM" "$version" || printf '%s %s\n' "$version" "$path"
+    done
+  done | sort -s -t . -k 2,2nr -k 3,3nr
+}
+
+# tools::pick_python PYTHONS MINORS: prints the path of the first of PYTHONS (as tools::pythons prints them) whose version is
+# among MINORS, like "3.12 3.13".
+tools::pick_python() {
+  local version path minor
+  while read -r version path; do
+    for minor in $2; do
+      case $version in
+        "$minor".*)
+          printf '%s\n' "$path"
+          return 0
+          ;;
+      esac
+    done
+  done <<<"$1"
+  return 1
+}
+
+# tools::python: prints the path of a Python that is new enough: the first one on PATH, else the newest one elsewhere.
 tools::python() {
   local name path version
   for name in python3 python3.13 python3.12 python3.11 python3.14 python; do
@@ -74,7 +121,8 @@ tools::python() {
     printf '%s\n' "$path"
     return 0
   done
-  return 1
+  path=$(tools::pythons | head -n 1)
+  [ -n "$path" ] && printf '%s\n' "${path#* }"
 }
 
 # tools::uv_version PROGRAM: prints 0.13.9 for "uv 0.13.9 (x86_64-unknown-linux-gnu)".
@@ -88,12 +136,17 @@ tools::uv_version() {
   printf '%s\n' "${output%% *}"
 }
 
+# tools::uv_pin: prints the release of uv that is installed here.
+tools::uv_pin() {
+  sed -n 's/^uv==\([^ ]*\).*/\1/p' "$ROOT/utils/uv.pin"
+}
+
 # tools::uv: prints the path of a usable uv: the one on PATH when it is new enough, else the one installed here.
 tools::uv() {
   local path version
   if path=$(command -v uv) && version=$(tools::uv_version "$path") && tools::at_least "$TOOLS_UV_MINIMUM" "$version"; then
     printf '%s\n' "$path"
-  elif tools::stamped "$ROOT/.tools/uv" "uv $TOOLS_UV_PIN" && [ -x "$ROOT/.tools/uv/bin/uv" ]; then
+  elif tools::stamped "$ROOT/.tools/uv" "uv $(tools::uv_pin)" && [ -x "$ROOT/.tools/uv/bin/uv" ]; then
     printf '%s\n' "$ROOT/.tools/uv/bin/uv"
   else
     return 1
@@ -118,11 +171,11 @@ tools::is_hey() {
   esac
 }
 
-# tools::hey: prints the path of hey: what PERF_HEY or performance.hey_binary of config.yaml names, else the one on PATH,
-# else the one installed here.
+# tools::hey: prints the path of hey: what performance.hey_binary (PERF_HEY) names, else the one on PATH, else the one
+# installed here. Needs tools::read_settings.
 tools::hey() {
   local name path
-  name=${PERF_HEY:-$(tools::config_value performance.hey_binary)}
+  name=$(tools::setting hey)
   for name in ${name:+"$name"} hey "$ROOT/.tools/bin/hey"; do
     if path=$(command -v "$name") && tools::is_hey "$path"; then
       printf '%s\n' "$path"
@@ -183,130 +236,16 @@ tools::axe_state() {
   tools::pinned_state "$ROOT/.tools/axe/axe.min.js" axe.pin
 }
 
-# tools::config_value KEY: prints the value of a key of config.yaml, like stack.gateway.version; nothing when it is not
-# there. Read line by line, since set-up runs before anything is there that reads YAML.
-tools::config_value() {
-  awk -v wanted="$1" '
-    match($0, /^ *[a-z_]+:/) {
-      depth = 0
-      while (substr($0, 2 * depth + 1, 2) == "  ") depth++
-      name[depth] = substr($0, 2 * depth + 1, RLENGTH - 2 * depth - 1)
-      path = name[0]
-      for (i = 1; i <= depth; i++) path = path "." name[i]
-      if (path == wanted) {
-        value = substr($0, RLENGTH + 1)
-        sub(/^ */, "", value)
-        quote = substr(value, 1, 1)
-        if (quote == "\"" || quote == "\047") { value = substr(value, 2); sub(quote ".*", "", value) }
-        else sub(/ *(#.*)?$/, "", value)
-        print value
-        exit
-      }
-    }
-  ' "${PERF_CONFIG:-$ROOT/config.yaml}"
+# tools::read_settings: reads what set-up has to know of config.yaml and of the environment, by the program that reads them
+# for everybody, for tools::setting. Needs the toolkit's environment. Fails, after a line that says why, for settings that
+# are wrong.
+TOOLS_SETTINGS=''
+tools::read_settings() {
+  TOOLS_SETTINGS=$("$ROOT/.venv/bin/python" -Es "$ROOT/utils/wanted.py")
 }
 
-# tools::gateway_version: prints the gateway release that is wanted: GATEWAY_VERSION, else stack.gateway.version of
-# config.yaml.
-tools::gateway_version() {
-  if [ -n "${GATEWAY_VERSION:-}" ]; then
-    printf '%s\n' "$GATEWAY_VERSION"
-  else
-    tools::config_value stack.gateway.version
-  fi
-}
-
-# tools::gateway_source: prints the wheel or checkout of the gateway that is run instead of a release, as an absolute
-# path without links: GATEWAY_SOURCE, else stack.gateway.source of config.yaml; nothing when a release is run (none).
-tools::gateway_source() {
-  local source=${GATEWAY_SOURCE:-$(tools::config_value stack.gateway.source)} directory
-  # shellcheck disable=SC2088 # a tilde of config.yaml, which no shell has seen
-  case $source in
-    '' | none) return 0 ;;
-    '~/'*) source=$HOME/${source#'~/'} ;;
-    /*) ;;
-    *) source=$ROOT/$source ;;
-  esac
-  if [ -d "$source" ]; then
-    (cd "$source" && pwd -P)
-  else
-    directory=$(cd "$(dirname "$source")" 2>/dev/null && pwd -P) || directory=$(dirname "$source")
-    printf '%s\n' "${directory%/}/$(basename "$source")"
-  fi
-}
-
-# tools::gateway_name: prints the name of the wanted gateway's environment below .tools/gateway: the release, or for a
-# build of one's own what utils/benchkit/stack/topology.py calls it as well.
-tools::gateway_name() {
-  local source digest
-  source=$(tools::gateway_source)
-  if [ -z "$source" ]; then
-    tools::gateway_version
-  else
-    digest=$(printf '%s' "$source" | tools::digest 256)
-    printf 'source-%s\n' "${digest:0:12}"
-  fi
-}
-
-# tools::source_state: prints ok, missing, or old (a file of the source is newer than what was built of it).
-tools::source_state() {
-  local source directory
-  source=$(tools::gateway_source)
-  directory=$ROOT/.tools/gateway/$(tools::gateway_name)
-  if [ ! -x "$directory/bin/python" ] || ! grep -qF " of $source at $ROOT" "$directory/$TOOLS_STAMP" 2>/dev/null; then
-    echo missing
-  elif [ -n "$(find "$source" \( -name .git -o -name '.venv*' -o -name node_modules -o -name __pycache__ -o -name build \
-    -o -name '*.egg-info' \) -prune -o -type f -newer "$directory/$TOOLS_STAMP" -print 2>/dev/null | head -n 1)" ]; then
-    echo old
-  else
-    echo ok
-  fi
-}
-
-# tools::gateway_date: prints the day whose packages the release is installed with; empty: today's. A release keeps the
-# dependencies of its time (gateway-dependencies.pin): most old ones do not start with today's, and two runs of one
-# release are comparable only with the same.
-tools::gateway_date() {
-  local wanted release date
-  if [ -n "${GATEWAY_DEPENDENCIES_DATE:-}" ]; then
-    printf '%s\n' "$GATEWAY_DEPENDENCIES_DATE"
-    return
-  fi
-  wanted=$(tools::gateway_source)
-  case $wanted in
-    '') wanted=$(tools::gateway_version) ;;
-    *.whl) # NAME-VERSION-TAGS.whl
-      wanted=${wanted##*/}
-      wanted=${wanted#*-}
-      wanted=${wanted%%-*}
-      ;;
-    *) return 0 ;;
-  esac
-  while read -r release date; do
-    if [ "$release" = "$wanted" ]; then
-      printf '%s\n' "$date"
-      return
-    fi
-  done <"$ROOT/utils/gateway-dependencies.pin"
-}
-
-# tools::gateway_stamp VERSION DATE: the stamp of a gateway's environment.
-tools::gateway_stamp() {
-  printf '%s==%s %s of %s at %s\n' "$TOOLS_GATEWAY_PACKAGE" "$1" "${TOOLS_GATEWAY_DRIVERS[*]}" "${2:-today}" "$ROOT"
-}
-
-# tools::gateway_state VERSION DATE: prints ok, missing, or old (dependencies of another date, an older build).
-tools::gateway_state() {
-  local directory=$ROOT/.tools/gateway/$1
-  if [ -n "$(tools::gateway_source)" ]; then
-    tools::source_state
-    return
-  fi
-  if [ ! -x "$directory/bin/python" ] || [ ! -f "$directory/$TOOLS_STAMP" ]; then
-    echo missing
-  elif tools::stamped "$directory" "$(tools::gateway_stamp "$1" "$2")"; then
-    echo ok
-  else
-    echo old
-  fi
+# tools::setting NAME: prints one of them (hey, version, source, source-name, source-day, source-requires or releases; see
+# utils/wanted.py); nothing where it is not set.
+tools::setting() {
+  sed -n "s/^$1=//p" <<<"$TOOLS_SETTINGS"
 }

@@ -271,7 +271,7 @@ def _registration_error(gateway: Gateway, name: str, url: str, answer: Answer) -
         return gateway.error(answer, f"registering MCP server {name}")
     if answer.status == 409 and "prompt" in reason:
         return UserError(
-            f"{where}: releases before 1.0 cannot hold two servers with a prompt of the same name; "
+            f"{where}: releases before 1.0.0b2 cannot hold two servers with a prompt of the same name; "
             "register one server only (PERF_SERVERS_COUNT=1)"
         )
     if "connect" in reason or "initialize" in reason or answer.status in (502, 503):

@@ -135,6 +135,11 @@ def _check_rpc(expect: Expectation, data: Any, quote: Callable[[str], str]) -> s
     error = data.get("error")
     result = data.get("result")
     failed = isinstance(result, Mapping) and result.get("isError") is True
+    # MCP 2026-07-28: "input_required" asks the client for something, so the work is not done. Earlier protocols have no
+    # resultType, which means "complete".
+    kind = result.get("resultType") if isinstance(result, Mapping) else None
+    if kind not in (None, "complete"):
+        return f"the answer is not complete, its resultType is {quote(json.dumps(kind))}: {quote(json.dumps(result))}"
     if expect.rpc_error:
         return "" if error is not None or failed else f"expected a JSON-RPC error, got {quote(json.dumps(result))}"
     if error is not None:

@@ -37,13 +37,17 @@ class Machine(Model):
 class Target(Model):
     """The gateway under test, as far as it tells. ``settings`` are those that matter, of the toolkit's own stack only.
 
-    ``uptime_s`` is the gateway's age when the run began, absent where it does not say.
+    ``uptime_s`` is the gateway's age when the run began, absent where it does not say. ``python`` is the version that
+    runs it, ``packages`` the beginning of the SHA-256 of the lock that its packages were installed from; both of the
+    toolkit's own stack only.
     """
 
     base_url: str
     prefix: str
     origin: Literal["local", "docker", "external"]
     release: str | None = None
+    python: str | None = None
+    packages: str | None = None
     database: str | None = None
     database_version: str | None = None
     cache: str | None = None

@@ -72,7 +72,8 @@ class MeasuredSide(Model):
     """One of several gateways: what it was named by, what it said it is, and its cases' figures.
 
     Figures are medians over the blocks. ``settings`` are the gateway's environment variables as far as they are not
-    secret; ``failed``: case to the reason why it has no figures.
+    secret; ``failed``: case to the reason why it has no figures. ``broken``: those of ``failed`` that were measured and
+    did not do their work; the others were not measured here.
     """
 
     label: str
@@ -81,6 +82,7 @@ class MeasuredSide(Model):
     settings: dict[str, str]
     cases: dict[str, Figures]
     failed: dict[str, str]
+    broken: list[str] = Field(default_factory=list)
 
     def ratio_to(self, other: MeasuredSide, metric: str) -> float | None:
         """The median, over the cases that both have, of a metric's ratio to the other's; ``None`` without any."""
@@ -127,6 +129,17 @@ class SidesDocument(Model):
     sides: list[MeasuredSide]
     steps: list[StepComparison]
     """In the order of the sides; for a history with more than two the last is from the first to the newest."""
+
+    @property
+    def broken(self) -> dict[str, list[MeasuredSide]]:
+        """Each case that is broken in some gateways, and those gateways in their order."""
+        cases = dict.fromkeys(case for side in self.sides for case in side.broken)
+        return {case: [side for side in self.sides if case in side.broken] for case in cases}
+
+    @property
+    def says_nothing(self) -> list[str]:
+        """The cases that are broken in every gateway, which is no difference between them."""
+        return [case for case, sides in self.broken.items() if len(sides) == len(self.sides)]
 
 
 class TrendRun(Model):

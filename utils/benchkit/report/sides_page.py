@@ -44,6 +44,15 @@ class StepView:
 
 
 @dataclass(frozen=True)
+class BrokenCase:
+    """A case that did not do its work in some gateways: where, and (gateway, reason) of each."""
+
+    id: str
+    where: str
+    reasons: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
 class CaseChart:
     """A case on every gateway, and whether it changed between two of them."""
 
@@ -72,6 +81,10 @@ def sides_page(document: SidesDocument, chart_library: str | None, charts_off: s
     context = {
         "document": document,
         "overall": overall,
+        "broken": [
+            BrokenCase(case, broken_words(document, case), [(side.label, side.failed[case]) for side in sides])
+            for case, sides in document.broken.items()
+        ],
         "steps": [_step(step) for step in document.steps],
         "cases": cases,
         "shown": [METRICS[name] for name in _CHARTED],
@@ -106,11 +119,22 @@ def _word(document: SidesDocument) -> tuple[Tone, str]:
 def _finding(document: SidesDocument) -> str:
     steps = _neighbours(document)
     changed = [step for step in steps if any(step.changed(name) for name in _SHOWN)]
+    broken = [f" {case} is {broken_words(document, case)}." for case in document.broken]
     if document.kind == "tune":
-        names = ", ".join(step.head for step in changed)
-        return f"{len(changed)} of {len(steps)} settings changed a case beyond doubt{': ' if names else ''}{names}."
-    where = ", ".join(f"{step.base} → {step.head}" for step in changed)
-    return f"{len(changed)} of {len(steps)} steps changed a case beyond doubt{': ' if where else ''}{where}."
+        what, where = "settings", [step.head for step in changed]
+    else:
+        what, where = "steps", [f"{step.base} → {step.head}" for step in changed]
+    found = (
+        f"{len(changed)} of {len(steps)} {what} changed a case beyond doubt{': ' if where else ''}{', '.join(where)}."
+    )
+    return found + "".join(broken)
+
+
+def broken_words(document: SidesDocument, case: str) -> str:
+    """``broken in 0.9.0, 1.0.3``, or in all of them."""
+    if case in document.says_nothing:
+        return "broken in all of them, which is no difference between them"
+    return f"broken in {', '.join(side.label for side in document.broken[case])}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

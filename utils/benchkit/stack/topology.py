@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from benchkit.errors import UserError
 from benchkit.model import Model
-from benchkit.settings import ROOT, GatewayStack, Settings
+from benchkit.settings import Settings
+from benchkit.stack.releases import built_version, installation_name
 
 Database = Literal["sqlite", "postgresql"]
 
@@ -139,33 +138,13 @@ def _gateway(settings: Settings) -> GatewayNode:
     stack = settings.config.stack
     name = installation_name(stack.gateway)
     return GatewayNode(
-        version=built_version(name) if stack.gateway.source else stack.gateway.version,
+        version=built_version(name) if stack.gateway.source else name,
         installation=name,
         port=_gateway_port(settings),
         workers=stack.gateway.workers,
         database=stack.database,
         settings={name: text_of(value) for name, value in sorted(stack.gateway.settings.items())},
     )
-
-
-def installation_name(gateway: GatewayStack) -> str:
-    """The name of a gateway's environment below ``.tools/gateway``, as ``utils/lib/tools.sh`` gives it."""
-    if not gateway.source:
-        return gateway.version
-    path = str((ROOT / Path(gateway.source).expanduser()).resolve())
-    return f"source-{hashlib.sha256(path.encode()).hexdigest()[:12]}"
-
-
-def built_version(name: str) -> str:
-    """The release that an installed build says it is.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    directory = ROOT / ".tools" / "gateway" / name
-    for metadata in sorted(directory.glob("lib/python*/site-packages/mcp_contextforge_gateway-*.dist-info")):
-        return metadata.name.removesuffix(".dist-info").partition("-")[2]
-    raise UserError(f"{directory}: the gateway's build is not installed: run make setup with the same GATEWAY_SOURCE")
 
 
 def _gateway_port(settings: Settings) -> int:

@@ -30,6 +30,8 @@ _NO_MODEL = frozenset(
 _TARGET_FIELDS = {
     "origin": "started as",
     "release": "gateway release",
+    "python": "gateway's Python",
+    "packages": "lock of the gateway's packages",
     "database": "database",
     "database_version": "database version",
     "cache": "cache",

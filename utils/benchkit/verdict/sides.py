@@ -87,4 +87,5 @@ def _side(run: Run) -> MeasuredSide:
         settings=run.environment.target.settings,
         cases={case.id: case_figures(case) for case in valid},
         failed={case.id: case.reason for case in run.cases if case.validity is not Validity.VALID},
+        broken=[case.id for case in run.cases if case.validity is Validity.INVALID],
     )
