@@ -263,6 +263,7 @@ check: check-setup lint test-unit test-shell test-e2e ## Everything that CI chec
 .PHONY: check-setup
 check-setup:
 	@LOG_LEVEL="$${LOG_LEVEL:-warn}" utils/setup.sh all
+	@LOG_LEVEL="$${LOG_LEVEL:-warn}" GATEWAY_VERSION=1.0.7 utils/setup.sh gateway # the tests' release
 	@utils/lock.sh --check
 
 .PHONY: lint

@@ -5,13 +5,14 @@ A few of those that benchmarks/interrupts.py makes on request; other moments eve
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
 
 import pytest
 
-from toolkit import ROOT
+from toolkit import ROOT, TESTED_RELEASE
 
 pytestmark = pytest.mark.e2e
 
@@ -20,5 +21,6 @@ pytestmark = pytest.mark.e2e
 def test_interrupts_leave_nothing(arguments: list[str]) -> None:
     seed = f"{datetime.now(UTC):%Y%m%d}"
     command = [sys.executable, str(ROOT / "benchmarks" / "interrupts.py"), "--seed", seed, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    environ = {**os.environ, "GATEWAY_VERSION": TESTED_RELEASE}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, f"seed {seed}:\n{done.stdout}{done.stderr}"

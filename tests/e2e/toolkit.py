@@ -20,6 +20,9 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
+TESTED_RELEASE = "1.0.7"
+"""The gateway of the tests: every Python of the toolkit can run it, and it starts in a third of 1.1.0's time."""
+
 STUB = Path(__file__).with_name("stub_gateway.py")
 
 
@@ -87,6 +90,7 @@ class Toolkit:
             "PERF_LOCK": str(self.place),
             "PERF_TOKEN_CACHE": str(self.place / "token"),
             "PERF_OPEN_BROWSER": "false",
+            "GATEWAY_VERSION": TESTED_RELEASE,
             **self.environ,
         }
 
