@@ -30,7 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,8 +85,10 @@ class Try:
             try:
                 err = self._end_of(run, within_s)
             except subprocess.TimeoutExpired:
+                self.problems.append(
+                    f"still ran {within_s:g} s after {self.number.name} {self.whom}: {_running(run.pid)}"
+                )
                 os.killpg(run.pid, signal.SIGKILL)
-                self.problems.append(f"still ran {within_s:g} s after {self.number.name} {self.whom}")
                 return
         if run.returncode not in codes:
             self.problems.append(f"exit {run.returncode}: {_last(err)}")
@@ -191,6 +193,17 @@ def damaged(place: Path, *, killed: bool) -> list[str]:
 def _left(place: Path, *, own_stack: bool = True) -> list[str]:
     """Command lines of a run's processes; without its stack where that is stopped by the next command only."""
     return [line for line in left_behind(place) if own_stack or f"{place}/stack" not in line]
+
+
+def _running(group: int) -> str:
+    """The processes of a group, each with what the kernel says that it waits for."""
+    found = []
+    for one in psutil.process_iter():
+        if _group(one.pid) == group:
+            with suppress(OSError):
+                waits_for = Path(f"/proc/{one.pid}/wchan").read_text("ascii")
+                found.append(f"{_name(one)} ({one.pid}) in {waits_for}")
+    return ", ".join(found)
 
 
 def _group(pid: int) -> int:

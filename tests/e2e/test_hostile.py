@@ -72,10 +72,10 @@ def test_the_address_of_an_mcp_server_is_no_command(kit: Toolkit, text: str) -> 
 
 
 def test_a_good_gateways_cases_are_measured_all_the_same(kit: Toolkit) -> None:
-    with stub_gateway('id:"a b/c"') as url:
+    with stub_gateway('id:"a?b/c"') as url:
         done = kit.measure("--url", url, "--scenarios", "gateway-core")
         case = kit.case("gateway-core/health")
     assert done.returncode in (0, 3), done.stderr
     assert case["validity"] == "valid"
     plan = (kit.run_dirs()[-1] / "plan.json").read_text("utf-8")
-    assert "/servers/a%20b%2Fc/mcp" in plan
+    assert "/servers/a%3Fb%2Fc/mcp" in plan

@@ -174,11 +174,12 @@ def test_hostile_names_are_shown_and_run_nothing(show: Callable[..., Browser]) -
     titles = page.execute_script(
         "return [...document.querySelectorAll('.case summary .title')].map((one) => one.textContent)"
     )
-    assert titles[: len(names)] == list(names)
+    shown = [re.sub("[\u202e\u2028\u2029]", " ", name) for name in names]  # nothing turns the writing around
+    assert titles[: len(names)] == shown
     labels = page.execute_script(
         "return Chart.getChart(document.querySelector('[data-chart=differences]')).data.labels"
     )
-    assert labels == list(names)
+    assert labels == shown
     assert page.execute_script("return window.hurt") is None
     assert page.execute_script("return document.querySelectorAll('img, svg, b').length") == 0
     assert_quiet(page)
