@@ -296,7 +296,7 @@ test-shell: ## Tests of the shell side
 
 .PHONY: test-e2e
 test-e2e: ## Tests with the real gateway, real databases and a real browser
-	@.venv/bin/pytest -q tests/e2e
+	@.venv/bin/pytest -q -n 2 --dist loadfile tests/e2e
 
 ##@ Clean
 

@@ -93,7 +93,7 @@ class Try:
         if run.returncode not in codes:
             self.problems.append(f"exit {run.returncode}: {_last(err)}")
         if "Traceback" in err:
-            self.problems.append("a traceback")
+            self.problems.append(f"a traceback: {err[err.index('Traceback') :]}")
         self._look()
 
     def _end_of(self, run: subprocess.Popen[str], within_s: float) -> str:

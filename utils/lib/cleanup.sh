@@ -80,18 +80,19 @@ cleanup::stop_child() {
 }
 
 # cleanup::stop_pid PID TENTHS SIGNAL...: send each signal and wait so many tenths of a second for the end; then KILL.
-# PID is a child of this shell, so the number cannot have gone to another process.
+# PID is a child of this shell, so the number cannot have gone to another process before the shell has seen its end. Once
+# it has, `kill -0` fails, and there is nothing to `wait` for: bash 5.2, when a trap cut short its wait for the same PID,
+# may then wait for ever.
 cleanup::stop_pid() {
   local pid=$1 tenths=$2 signal waited
   shift 2
   for signal in "$@"; do
-    kill -s "$signal" "$pid" 2>/dev/null || break
+    kill -s "$signal" "$pid" 2>/dev/null || return 0
     for ((waited = 0; waited < tenths; waited++)); do
-      kill -0 "$pid" 2>/dev/null || break 2
+      kill -0 "$pid" 2>/dev/null || return 0
       sleep 0.1
     done
   done
-  kill -s KILL "$pid" 2>/dev/null
-  wait "$pid" 2>/dev/null
+  ! kill -s KILL "$pid" 2>/dev/null || wait "$pid" 2>/dev/null
   return 0
 }
