@@ -54,8 +54,30 @@ def _answer(session: Conversation, line: str) -> list[str]:
     return answers[word]()
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    raise _TerminatedError
+class _Signals:
+    """What signals do to this program, from :meth:`install` on.
+
+    The handlers stay what they are until the end: a signal that arrives while one is replaced by ``SIG_IGN`` makes
+    Python print a traceback (``Signal 15 ignored due to race condition``).
+    """
+
+    def __init__(self) -> None:
+        self.is_ending = False
+
+    def install(self) -> None:
+        """Let TERM raise :class:`_TerminatedError`, once at the most and only until :attr:`is_ending`.
+
+        Ctrl-C, and the end of a terminal, reach every process of it; the shell decides what that means, and says so
+        with TERM. What was made on a gateway is then removed.
+        """
+        signal.signal(signal.SIGTERM, self._terminate)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda _number, _frame: None)
+
+    def _terminate(self, _number: int, _frame: FrameType | None) -> None:
+        if not self.is_ending:
+            self.is_ending = True
+            raise _TerminatedError
 
 
 def main() -> ExitCode:
@@ -80,16 +102,11 @@ def main() -> ExitCode:
     arguments = parser.parse_args()
     session = _session(arguments)
     code = ExitCode.OK
+    signals = _Signals()
     try:
-        try:
-            # Ctrl-C, and the end of a terminal, reach every process of it; the shell decides what that means, and says
-            # so with TERM. What was made on a gateway is then removed.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, _terminate)
-            code = _converse(session)
-        finally:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signals.install()
+        code = _converse(session)
+        signals.is_ending = True
     except _TerminatedError:
         code = ExitCode.TERMINATED
     with contextlib.suppress(UserError):

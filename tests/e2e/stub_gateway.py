@@ -8,6 +8,8 @@ It knows just enough of the real one's API for a run of the scenario ``tools``. 
   rpc-error       every answer of /rpc is a JSON-RPC error with HTTP 200
   bare            the same, from a gateway that knows little: no /v1, no pages, no prompts or resources
   rpc-error-late  the same as rpc-error, after 300 requests
+  rpc-error-tenth every tenth answer to tools/call is such an error
+  rpc-error-some  the same, of ten one by chance
   rate-limit      HTTP 429 after 100 requests of each case
   drop-tenth      every tenth connection is closed without an answer
   slow            every answer of /rpc takes 3 s
@@ -28,6 +30,7 @@ import http.server
 import itertools
 import json
 import os
+import random
 import sys
 import threading
 import time
@@ -64,6 +67,7 @@ class Stub(http.server.BaseHTTPRequestHandler):
     total = 0
     executions = 0
     dropped = itertools.count(1)
+    calls = itertools.count(1)
     numbers = itertools.count(1)
     sent = b""
 
@@ -102,7 +106,7 @@ class Stub(http.server.BaseHTTPRequestHandler):
         if self.fault == "slow":
             time.sleep(3)
         late = self.fault == "rpc-error-late" and self.total > 300
-        if self.fault in ("rpc-error", "bare") or late:
+        if self.fault in ("rpc-error", "bare") or late or (message["method"] == "tools/call" and self.is_unlucky()):
             self.answer({"jsonrpc": "2.0", "id": 1, "error": {"code": -32601, "message": "Tool not found: x"}})
         elif message["method"] == "tools/list":
             self.answer({"jsonrpc": "2.0", "id": 1, "result": {"tools": TOOLS}})
@@ -146,6 +150,12 @@ class Stub(http.server.BaseHTTPRequestHandler):
             )
         else:
             self.answer({"detail": "Not Found"}, 404)
+
+    def is_unlucky(self) -> bool:
+        """Is this call one of those that get an error?"""
+        if self.fault == "rpc-error-tenth":
+            return next(self.calls) % 10 == 0
+        return self.fault == "rpc-error-some" and random.random() < 0.1
 
     def told(self, what: str, usual: str) -> str:
         """A text that the fault gives, else the usual one."""

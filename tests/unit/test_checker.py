@@ -277,6 +277,31 @@ def test_one_wrong_answer_is_told_and_condemns_nothing(tmp_path: Path) -> None:
     assert case.metrics["p50_latency"] > 0
 
 
+def test_a_wrong_answer_to_a_probe_leads_to_more_checks(tmp_path: Path) -> None:
+    def respond(handler: http_server.BaseHTTPRequestHandler, number: int) -> None:
+        answer(handler, BAD if number == 1 else GOOD)
+
+    with serve(respond) as url:
+        case = measure(plan_for(url), tmp_path)
+    checks = checks_of(tmp_path)
+    assert (checks.wrong, checks.extra_sent, checks.extra_wrong) == (0, 100, 0)
+    assert case.validity is Validity.VALID, case.reason
+    assert any("1 of " in note and "-32603" in note for note in case.notes)
+
+
+def test_what_the_driver_calls_wrong_the_collector_calls_invalid(tmp_path: Path) -> None:
+    """Both count the same answers, so that a case which is not measured any more has its reason."""
+    for turn in range(6):
+        dice = random.Random(turn)
+
+        def respond(handler: http_server.BaseHTTPRequestHandler, _number: int, dice: random.Random = dice) -> None:
+            answer(handler, BAD if dice.random() < 0.03 else GOOD)
+
+        with serve(respond) as url:
+            case = measure(plan_for(url), tmp_path / str(turn))
+        assert case.validity in (Validity.VALID, Validity.INVALID), case.reason
+
+
 def test_a_few_wrong_answers_are_in_the_notes(tmp_path: Path) -> None:
     def respond(handler: http_server.BaseHTTPRequestHandler, _number: int) -> None:
         answer(handler, GOOD)

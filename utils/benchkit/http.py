@@ -232,6 +232,8 @@ class Session:
 class Connection(http.client.HTTPConnection):
     """A connection that waits and reads within the :attr:`limits` of the answer that is awaited."""
 
+    sock: Any  # a _Wire, or None
+
     def __init__(self, address: SplitResult) -> None:
         self._secure = address.scheme == "https"
         self.default_port = _PORTS[address.scheme]
@@ -258,11 +260,17 @@ class _Wire:
     def __init__(self, stream: socket.socket, connection: Connection) -> None:
         self._stream = stream
         self._connection = connection
+        self._unsent = bytearray()
 
     def sendall(self, data: bytes) -> None:
-        """Send all of it."""
+        """Keep it until :meth:`flush`."""
+        self._unsent += data
+
+    def flush(self) -> None:
+        """Send what was kept, in one piece: a server that has to read head and body one by one has more work."""
         self._stream.settimeout(self._connection.limits.left())
-        self._stream.sendall(data)
+        self._stream.sendall(self._unsent)
+        self._unsent.clear()
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """What arrives from now on, as a file."""
@@ -415,6 +423,7 @@ def _asked(
         is_used = connection.sock is not None
         try:
             connection.request(method, request_target(address), body=body, headers=all_headers)
+            connection.sock.flush()
         except (ValueError, http.client.InvalidURL) as error:
             if isinstance(error, ssl.SSLError):
                 raise

@@ -130,7 +130,7 @@ def with_figures(case: Case, samples: CaseSamples) -> Case:
 def _observations(case: Case, facts: Sequence[IterationFacts]) -> list[str]:
     """What the counts of a valid case say to a reader."""
     notes = []
-    seen = validity.wrong_answers(facts)
+    seen = validity.wrong_answers(one.raw for one in facts)
     if seen.wrong:
         notes.append(f"{seen.words}; too few to say that more are wrong than may be")
     cached = [checks for one in facts for checks in one.checks if checks.cached]

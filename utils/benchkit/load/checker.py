@@ -147,7 +147,7 @@ class Checkers:
         ]
 
     def check_more(self, cases: Collection[str]) -> list[tuple[int, int]]:
-        """After the load: check :data:`_EXTRA` answers of each part of these cases (ids) that gave a wrong one.
+        """After the load: check :data:`_EXTRA` answers of each part of these cases (ids).
 
         Returns:
             Requests and wrong answers of each part, in the order given.
@@ -155,7 +155,7 @@ class Checkers:
         more = []
         for source in self._sources:
             before = source.sent, source.wrong
-            if source.wrong and source.case.id in cases:
+            if source.case.id in cases:
                 workers = max(1, min(_EXTRA, sum(part.concurrency for part in source.case.parts) + self._workers))
                 quota = [_EXTRA // workers + (number < _EXTRA % workers) for number in range(workers)]
                 until = time.monotonic() + _EXTRA_S

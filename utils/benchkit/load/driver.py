@@ -24,6 +24,7 @@ from benchkit.load.checker import Checkers
 from benchkit.load.hey import read_rows
 from benchkit.load.interruptions import Watch, silent_gap
 from benchkit.load.probe import probe, request_headers
+from benchkit.load.validity import wrong_answers
 from benchkit.model import (
     Checks,
     CounterReading,
@@ -48,6 +49,9 @@ _GIVE_UP_AFTER = 3
 _MIN_FREE_BYTES = 2**20
 
 _PROBE_ATTEMPTS = 3
+
+_MANY_WRONG = 10
+"""So many wrong answers in one round of a case say how many are wrong; of fewer, more answers are checked."""
 
 
 class ServerCounters(Protocol):
@@ -114,7 +118,7 @@ class _History:
     def __init__(self, max_error_rate: float) -> None:
         self._max_error_rate = max_error_rate
         self._interrupted: dict[tuple[str, int], str] = {}
-        self._answers: dict[str, tuple[int, int]] = {}
+        self._iterations: dict[str, list[RawIteration]] = {}
         self.silent_cases = 0
         """Cases in a row that gave no answer at all."""
 
@@ -126,15 +130,14 @@ class _History:
             self._interrupted[key] = interruption
         return earlier
 
-    def note_answers(self, case: PlannedCase, answers: int, wrong: int) -> None:
-        """So many more answers of a case were read, and so many of them were wrong."""
-        known = self._answers.get(case.id, (0, 0))
-        self._answers[case.id] = (known[0] + answers, known[1] + wrong)
+    def note_iteration(self, raw: RawIteration) -> None:
+        """One more iteration of a case was measured."""
+        self._iterations.setdefault(raw.case, []).append(raw)
 
     def is_wrong(self, case: PlannedCase) -> bool:
         """Whether too many of its answers are wrong beyond chance: then it need not be measured any more."""
-        answers, wrong = self._answers[case.id]
-        return is_above(wrong, answers, self._max_error_rate)
+        seen = wrong_answers(self._iterations.get(case.id, []))
+        return is_above(seen.wrong, seen.answers, self._max_error_rate)
 
 
 class Driver:
@@ -306,21 +309,17 @@ class Driver:
 
     def _checked(self, opened: _Open, checks: list[Checks]) -> list[Checks]:
         """The same checks; of a case whose answers are sometimes wrong, more answers are checked to know how often."""
-        open_cases = set()
-        for running, checked in zip(opened.running, checks, strict=True):
-            self._history.note_answers(running.case, len(checked.right_s) + checked.wrong, checked.wrong)
-            if self._history.is_wrong(running.case):
-                self.failed.add(running.case.id)
-            elif checked.wrong:
-                open_cases.add(running.case.id)
-        if not open_cases:
+        doubtful = {
+            running.case.id
+            for running, checked in zip(opened.running, checks, strict=True)
+            if checked.wrong < _MANY_WRONG
+            and (checked.wrong or any(one.retried for one in opened.before[running.case.id]))
+        }
+        if not doubtful:
             return checks
-        more = opened.checkers.check_more(open_cases)
-        for running, (sent, wrong) in zip(opened.running, more, strict=True):
+        more = opened.checkers.check_more(doubtful)
+        for running, (sent, _) in zip(opened.running, more, strict=True):
             self._count(running.case, sent)
-            self._history.note_answers(running.case, sent, wrong)
-            if self._history.is_wrong(running.case):
-                self.failed.add(running.case.id)
         return [
             checked.model_copy(update={"extra_sent": sent, "extra_wrong": wrong})
             for checked, (sent, wrong) in zip(checks, more, strict=True)
@@ -358,6 +357,9 @@ class Driver:
             interruption=interruption,
         )
         save(self._raw(case, f"{case.name}.{iteration}.json"), raw)
+        self._history.note_iteration(raw)
+        if self._history.is_wrong(case):
+            self.failed.add(case.id)
 
     def _raw(self, case: PlannedCase, name: str) -> Path:
         directory = self._dir / "raw" / case.scenario

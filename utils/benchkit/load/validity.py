@@ -60,7 +60,7 @@ case: the other witnesses decide. The gateway may count an expected error as a s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from benchkit.errors import missing_permission
@@ -289,7 +289,7 @@ def _failures(case: PlannedCase, facts: Sequence[IterationFacts], max_error_rate
 
 def _wrong_answers(facts: Sequence[IterationFacts], max_error_rate: float) -> str:
     """What the answers that were read during the load say against the case; empty when nothing."""
-    seen = wrong_answers(facts)
+    seen = wrong_answers(one.raw for one in facts)
     if not is_above(seen.wrong, seen.answers, max_error_rate):
         return ""
     return f"{seen.words}; {max_error_rate:g} % may be (performance.max_error_rate)"
@@ -314,16 +314,18 @@ class WrongAnswers:
         )
 
 
-def wrong_answers(facts: Sequence[IterationFacts]) -> WrongAnswers:
+def wrong_answers(iterations: Iterable[RawIteration]) -> WrongAnswers:
     """The answers that were read while the case's load ran or right beside it, the repeated checks included."""
     answers = wrong = 0
     first = ""
-    for one in complete(facts):
-        for checks in one.checks:
+    for raw in iterations:
+        if raw.interrupted or not raw.parts:
+            continue
+        for checks in filter(None, (part.checks for part in raw.parts)):
             answers += len(checks.right_s) + checks.wrong + checks.extra_sent
             wrong += checks.wrong + checks.extra_wrong
             first = first or checks.first_wrong
-        for probe in one.raw.probes:
+        for probe in raw.probes:
             answers += 1 + bool(probe.retried)
             wrong += bool(probe.retried)
             first = first or probe.retried
