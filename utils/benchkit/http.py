@@ -253,6 +253,11 @@ class Connection(http.client.HTTPConnection):
             raise
         self.sock = _Wire(stream, self)
 
+    def request(self, *arguments: Any, **more: Any) -> None:
+        """Send a request, in one piece: a server that has to read head and body one by one has more work."""
+        super().request(*arguments, **more)
+        self.sock.flush()
+
 
 class _Wire:
     """What :mod:`http.client` takes for a socket: each call gets the time that is left, what arrives is counted."""
@@ -267,7 +272,7 @@ class _Wire:
         self._unsent += data
 
     def flush(self) -> None:
-        """Send what was kept, in one piece: a server that has to read head and body one by one has more work."""
+        """Send what was kept."""
         self._stream.settimeout(self._connection.limits.left())
         self._stream.sendall(self._unsent)
         self._unsent.clear()
@@ -423,7 +428,6 @@ def _asked(
         is_used = connection.sock is not None
         try:
             connection.request(method, request_target(address), body=body, headers=all_headers)
-            connection.sock.flush()
         except (ValueError, http.client.InvalidURL) as error:
             if isinstance(error, ssl.SSLError):
                 raise
