@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import fisher_exact
 
 from benchkit import store
 from benchkit.errors import ExitCode
@@ -31,7 +32,7 @@ from benchkit.verdict.judging import Known, settle, stored_finding
 from benchkit.verdict.noise import default_prior, make_record
 from benchkit.verdict.outcome import BY_ERRORS_ALONE
 from benchkit.verdict.rules import BY_SEVERITY, DERIVED, case_figures, change_percent, effect_of, percent, worst
-from benchkit.verdict.statistics import Prior
+from benchkit.verdict.statistics import Prior, more_fail
 from benchkit.verdict.text import WIDTH, comparison_report, plain
 from documents import environment
 from verdicts import LIMITS, baseline_of, case_of, elsewhere, measured, run_of
@@ -54,11 +55,18 @@ def the_case(comparison: Comparison, identity: str) -> CaseComparison:
 
 
 def judge(
-    metric: Metric, current: float, references: list[float], limits: Baselines = LIMITS, prior: Prior = NO_NOISE
+    metric: Metric,
+    current: float,
+    references: list[float],
+    limits: Baselines = LIMITS,
+    prior: Prior = NO_NOISE,
+    requests: int = 300,
 ) -> MetricComparison:
     """The verdict of one figure that is the only one of its suite."""
     threshold = limits.threshold(metric.name)
-    finding = stored_finding(metric, current, references, threshold=threshold, advisory=False, known=Known(prior))
+    finding = stored_finding(
+        metric, current, references, threshold=threshold, advisory=False, known=Known(prior), requests=requests
+    )
     assert finding is not None
     return settle({("tools/list", metric.name): finding}, limits)["tools/list", metric.name]
 
@@ -127,23 +135,66 @@ def test_a_worse_figure_never_has_a_better_verdict(metric, reference, one, other
 
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_error_rates_are_compared_by_difference(before, now):
-    compared = judge(ERRORS, now, [before])
+    compared = judge(ERRORS, now, [before], requests=10**7)
     assert compared.change_percent == pytest.approx(100 * (before - now), abs=1e-5)
     if 100 * (now - before) > 0.1001:
         assert compared.verdict is Verdict.CRITICAL
     if 100 * (now - before) < 0.0999:
-        assert compared.verdict in (Verdict.UNCHANGED, Verdict.IMPROVEMENT)
+        assert compared.verdict is Verdict.UNCHANGED
 
 
-def test_errors_from_a_reference_of_zero_are_critical():
-    compared = judge(ERRORS, 0.05, [0.0])
-    assert (compared.verdict, compared.change_percent) == (Verdict.CRITICAL, -5.0)
-    assert compared.reason == "5.00 percentage points more"
+@given(st.integers(1, 300), st.integers(0, 300), st.integers(1, 300), st.integers(0, 300))
+def test_more_failures_are_told_as_fishers_exact_test_tells_them(sent, failed, sent_before, failed_before):
+    failed, failed_before = min(failed, sent), min(failed_before, sent_before)
+    table = [[failed, sent - failed], [failed_before, sent_before - failed_before]]
+    known = fisher_exact(table, alternative="greater").pvalue
+    assert more_fail(failed, sent, failed_before, sent_before) == pytest.approx(known, rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("failed", "requests", "runs", "verdict"),
+    [
+        (1, 60, 1, Verdict.UNCHANGED),
+        (1, 300, 10, Verdict.UNCHANGED),
+        (2, 300, 5, Verdict.UNCHANGED),
+        (3, 300, 5, Verdict.CRITICAL),
+        (6, 300, 1, Verdict.UNCHANGED),
+        (7, 300, 1, Verdict.CRITICAL),
+        (300, 300, 1, Verdict.CRITICAL),
+    ],
+)
+def test_few_failures_are_judged_as_few(failed, requests, runs, verdict):
+    compared = judge(ERRORS, round(failed / requests, 6), [0.0] * runs, requests=requests)
+    assert compared.verdict is verdict
+    before = f"{failed} of {requests} requests failed, 0 of {requests * runs} before"
+    assert compared.reason == before + ("" if verdict is Verdict.CRITICAL else ", which may be chance")
+
+
+def test_a_suite_of_many_cases_needs_more_failures():
+    alone, others = 3, 37
+    findings = {}
+    for number in range(1 + others):
+        finding = stored_finding(
+            ERRORS,
+            0.0 if number else alone / 300,
+            [0.0] * 5,
+            threshold=0.1,
+            advisory=False,
+            known=Known(NO_NOISE),
+            requests=300,
+        )
+        assert finding is not None
+        findings[f"tools/{number}", "error_rate"] = finding
+    assert settle(findings, LIMITS)["tools/0", "error_rate"].verdict is Verdict.UNCHANGED
+
+
+def test_fewer_failures_are_no_improvement():
+    assert judge(ERRORS, 0.0, [0.05]).verdict is Verdict.UNCHANGED
 
 
 def test_errors_at_their_threshold_are_no_regression_and_beyond_it_are():
-    assert judge(ERRORS, 0.001, [0.0]).verdict is Verdict.UNCHANGED
-    assert judge(ERRORS, 0.00100001, [0.0]).verdict is Verdict.CRITICAL
+    assert judge(ERRORS, 0.001, [0.0], requests=10**6).verdict is Verdict.UNCHANGED
+    assert judge(ERRORS, 0.00100001, [0.0], requests=10**6).verdict is Verdict.CRITICAL
 
 
 def test_a_threshold_of_its_own_replaces_the_general_one():

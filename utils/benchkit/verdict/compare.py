@@ -72,6 +72,7 @@ from benchkit.verdict.rules import (
     is_ratio,
     number,
     requests_of,
+    sent_of,
     shown_metrics,
 )
 from benchkit.verdict.statistics import Among, Estimate, Moment, Prior
@@ -285,6 +286,7 @@ class _Stored:
                     threshold=self.limits.threshold(name, case.id),
                     advisory=name not in deciding,
                     known=Known(self._prior(case, name), reference.machine, self._among(case, name, shared.get(name))),
+                    requests=sent_of(case),
                 )
                 if finding is not None:
                     found[case.id, name] = finding
@@ -575,6 +577,7 @@ def _paired_findings(identity: str, pair: _Pair, limits: Baselines) -> dict[Key,
                 threshold=threshold,
                 advisory=name not in deciding,
                 known=Known(Prior(0.0, 1.0)),
+                requests=sent_of(pair.head),
             )
             if finding is not None and finding.estimate is not None:
                 finding = replace(finding, estimate=None, unjudged=(Verdict.INCONCLUSIVE, "has no figures per block"))

@@ -31,10 +31,32 @@ _WORTH_TELLING = 0.01
 
 
 @dataclass(frozen=True)
+class Failures:
+    """Requests without the right answer: so many of so many now, and in all runs that are compared with."""
+
+    failed: int
+    sent: int
+    failed_before: int
+    sent_before: int
+
+    @property
+    def p(self) -> float:
+        """The probability that chance puts so many of them into this run, or more."""
+        return statistics.more_fail(self.failed, self.sent, self.failed_before, self.sent_before)
+
+    @property
+    def words(self) -> str:
+        """Both in a clause."""
+        before = f"{self.failed_before} of {self.sent_before} before"
+        return f"{self.failed} of {number(self.sent, 'request')} failed, {before}"
+
+
+@dataclass(frozen=True)
 class Finding:
     """One metric of one case, before it is known how many of them are judged together.
 
-    ``estimate`` is absent for an absolute metric and where there is nothing to compare; then ``unjudged`` says why.
+    ``estimate`` is absent for an absolute metric, which has ``failures``, and where there is nothing to compare; then
+    ``unjudged`` says why.
     """
 
     metric: Metric
@@ -44,6 +66,7 @@ class Finding:
     reference: float | None
     estimate: Estimate | None = None
     sign_flip: float | None = None
+    failures: Failures | None = None
     unjudged: tuple[Verdict, str] | None = None
 
     @property
@@ -72,12 +95,17 @@ def stored_finding(
     threshold: float,
     advisory: bool,
     known: Known,
+    requests: int = 0,
 ) -> Finding | None:
     """A figure held against those of a baseline's runs; ``None`` when neither side has it.
 
-    ``reference`` is their geometric mean, for the error rate their median.
+    ``reference`` is their geometric mean, for the error rate their median. ``requests``: of the case in this run; runs
+    of a baseline have the same profile, so they sent as many.
     """
     sides = _Sides(metric, threshold, advisory, current, _reference(metric, references))
+    if metric.absolute and current is not None and references and all(map(math.isfinite, [current, *references])):
+        before = round(math.fsum(references) * requests)
+        return sides.with_failures(Failures(round(current * requests), requests, before, requests * len(references)))
     if current is None or not references or metric.absolute or not all(map(is_ratio, [current, *references])):
         return sides.without_estimate()
     floor = statistics.resolution(min(current, *references)) if metric.name in _LATENCIES else 0.0
@@ -137,6 +165,10 @@ class _Sides:
             self.metric, self.threshold, self.advisory, self.current, self.reference, estimate, sign_flip=sign_flip
         )
 
+    def with_failures(self, failures: Failures) -> Finding:
+        """Both sides, and how many requests failed."""
+        return Finding(self.metric, self.threshold, self.advisory, self.current, self.reference, failures=failures)
+
     def refused(self, verdict: Verdict, reason: str) -> Finding:
         """Both sides, and why they cannot be judged."""
         return Finding(
@@ -151,8 +183,6 @@ class _Sides:
             return self.refused(Verdict.NEW, "has no reference")
         if self.current is None:
             return self.refused(Verdict.MISSING, "was not measured")
-        if self.metric.absolute and math.isfinite(self.current) and math.isfinite(self.reference):
-            return Finding(self.metric, self.threshold, self.advisory, self.current, self.reference)
         if not is_ratio(self.current):
             return self.refused(Verdict.NOT_COMPARABLE, f"is {self.current:g}, so there is no ratio")
         return self.refused(Verdict.NOT_COMPARABLE, f"has a reference of {self.reference:g}, so there is no ratio")
@@ -178,20 +208,34 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Level:
-    """How sure a verdict has to be: the share of false alarms allowed for all ``hypotheses`` together."""
+    """How sure a verdict has to be: the share of false alarms allowed for all ``hypotheses`` together.
+
+    ``failing``: figures that count failed requests; together they have the same share for themselves.
+    """
 
     significance: float
     hypotheses: int
+    failing: int = 0
 
     @property
     def each(self) -> float:
         """What the p of one has to reach when it is the only one that is not by chance."""
         return self.significance / max(self.hypotheses, 1)
 
+    @property
+    def each_failing(self) -> float:
+        """What the p of a figure that counts failed requests has to reach (Bonferroni)."""
+        return self.significance / max(self.failing, 1)
+
 
 def level_of(findings: Iterable[Finding], limits: Baselines, *, looks: int = 1) -> Level:
     """The level for some findings that may be looked at so many times: each look gets its share of the error."""
-    return Level(limits.significance / max(looks, 1), sum(one.is_hypothesis for one in findings))
+    known = list(findings)
+    return Level(
+        limits.significance / max(looks, 1),
+        sum(one.is_hypothesis for one in known),
+        sum(one.failures is not None and not one.advisory for one in known),
+    )
 
 
 def settle(findings: Mapping[Key, Finding], limits: Baselines, *, looks: int = 1) -> dict[Key, MetricComparison]:
@@ -211,8 +255,9 @@ def settled(finding: Finding, q_value: float | None, level: Level, limits: Basel
     if finding.unjudged:
         verdict, reason = finding.unjudged
         return _sides_only(finding, verdict, reason)
-    if finding.estimate is None:
-        return _absolute(finding)
+    if finding.failures is not None:
+        return _failures(finding, finding.failures, level)
+    assert finding.estimate is not None
     estimate, metric = finding.estimate, finding.metric
     proven = estimate.p <= level.each if q_value is None else q_value <= level.significance
     if finding.sign_flip is not None:
@@ -275,23 +320,29 @@ def _sides_only(finding: Finding, verdict: Verdict, reason: str) -> MetricCompar
     )
 
 
-def _absolute(finding: Finding) -> MetricComparison:
-    """The error rate: new failures are critical as soon as they exceed their threshold; no noise explains them."""
+def _failures(finding: Finding, failures: Failures, level: Level) -> MetricComparison:
+    """The error rate: new failures are critical where they exceed the threshold and chance does not explain them.
+
+    One of 300 is told. Fewer failures are never called an improvement: a case that fails is not a fast one.
+    """
     assert finding.current is not None
     assert finding.reference is not None
     change = change_percent(finding.metric, finding.current, finding.reference) or 0.0
-    verdict = Verdict.UNCHANGED
-    if abs(change) > finding.threshold:
-        verdict = Verdict.CRITICAL if change < 0 else Verdict.IMPROVEMENT
-    moved = {Verdict.CRITICAL: "more", Verdict.IMPROVEMENT: "fewer"}.get(verdict)
+    verdict, reason, p_value = Verdict.UNCHANGED, "", None
+    if -change > finding.threshold:
+        p_value = failures.p
+        verdict = Verdict.CRITICAL if p_value <= level.each_failing else Verdict.UNCHANGED
+        chance = "" if verdict is Verdict.CRITICAL else ", which may be chance"
+        reason = f"{failures.words}{chance}"
     return MetricComparison(
         verdict=verdict,
         current=finding.current,
         reference=finding.reference,
         change_percent=change,
         threshold_percent=finding.threshold,
+        p_value=None if p_value is None else _short(p_value),
         advisory=finding.advisory,
-        reason=f"{abs(change):.2f} percentage points {moved}" if moved else "",
+        reason=reason,
     )
 
 

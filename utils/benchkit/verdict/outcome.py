@@ -72,7 +72,12 @@ def _case_verdict(metrics: Mapping[str, MetricComparison]) -> tuple[Verdict, str
         return Verdict.NOT_COMPARABLE, "shown only: none of its figures decides"
     verdict = worst(metric.verdict for metric in judged.values())
     told = {Verdict.MISSING, Verdict.NOT_COMPARABLE} | ({verdict} - {Verdict.UNCHANGED})
-    reasons = [f"{METRICS[name].label} {metric.reason}" for name, metric in judged.items() if metric.verdict in told]
+    # Failures that chance may explain change no verdict, and are told all the same.
+    reasons = [
+        f"{METRICS[name].label} {metric.reason}"
+        for name, metric in judged.items()
+        if metric.verdict in told or (name == ERROR_RATE and metric.reason)
+    ]
     if list(judged) == [ERROR_RATE]:
         reasons.append(BY_ERRORS_ALONE)
     return verdict, "; ".join(reasons)

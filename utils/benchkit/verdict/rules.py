@@ -76,6 +76,11 @@ def requests_of(case: Case) -> int:
     return min((iteration.sent for iteration in case.iterations if iteration.sent), default=100)
 
 
+def sent_of(case: Case) -> int:
+    """Requests over all iterations; 100 where none is known."""
+    return sum(iteration.sent for iteration in case.iterations) or 100
+
+
 def deciding_metrics(case: Case, limits: Baselines, *, steady: bool = True, rounds: int = 1) -> set[str]:
     """The metrics that decide a case: those that gate, where it has the samples for them, and the error rate.
 

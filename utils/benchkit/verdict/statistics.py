@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import nctdtrinc, stdtr, stdtrit  # pylint: disable=no-name-in-module  # it is compiled
+from scipy.special import gammaln, nctdtrinc, stdtr, stdtrit  # pylint: disable=no-name-in-module  # it is compiled
 
 Floats = NDArray[np.float64]
 
@@ -471,3 +471,37 @@ def decided_by(
 def resolution(value_ms: float) -> float:
     """The deviation that hey's step alone gives a latency, as a logarithm: a step / sqrt(12), relative."""
     return RESOLUTION_MS / math.sqrt(12) / value_ms
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Failed requests
+
+
+def more_fail(failed: int, sent: int, failed_before: int, sent_before: int) -> float:
+    """The p of Fisher's exact test (1935), one-sided: do more requests fail than before?
+
+    Args:
+        failed: requests without the right answer, now.
+        sent: all requests now.
+        failed_before: as ``failed``, of all runs that are compared with.
+        sent_before: as ``sent``, of the same runs.
+
+    Returns:
+        With both equally prone to fail: the probability that so many of all failures, or more, are among those now.
+    """
+    failures, everything = failed + failed_before, sent + sent_before
+    if failed <= 0 or sent <= 0:
+        return 1.0
+    # Terms this far out add nothing: of 10**8 requests, 100,000 failures are twenty standard deviations.
+    now = np.arange(failed, min(failures, sent, failed + 100_000) + 1, dtype=np.float64)
+    logarithms = _choose(failures, now) + _choose(everything - failures, sent - now) - _choose(everything, sent)
+    return min(1.0, float(np.exp(logarithms).sum()))
+
+
+def _choose(of: float, count: ArrayLike) -> Floats:
+    """Natural logarithm of the binomial coefficient; minus infinity where there is no such choice."""
+    chosen = np.asarray(count, dtype=np.float64)
+    possible = (chosen >= 0) & (chosen <= of)
+    chosen = np.where(possible, chosen, 0.0)
+    ways: Floats = gammaln(of + 1) - gammaln(chosen + 1) - gammaln(of - chosen + 1)
+    return np.where(possible, ways, -np.inf)
