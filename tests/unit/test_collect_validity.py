@@ -278,7 +278,7 @@ def reconciled(
     for case, measured in cases:
         directory.add(case, measured)
     directory.gateway_counts(sent, seen, **changes)
-    return collect(directory.finish(max_error_rate=10.0)).run
+    return collect(directory.finish()).run
 
 
 def tool(name: str = "a", **rest: Any) -> PlannedCase:
@@ -408,11 +408,22 @@ def test_an_expected_error_that_the_gateway_counts_as_a_success(tmp_path: Path) 
     assert (validities(run), run.warnings) == (["valid"], [])
 
 
-@pytest.mark.parametrize(("seen", "valid"), [((23, 1), True), ((23, 0), True), ((22, 0), False), ((22, 2), False)])
+@pytest.mark.parametrize(("seen", "valid"), [((23, 1), True), ((23, 0), True), ((20, 0), False), ((20, 4), False)])
 def test_failures_that_are_known_explain_as_many(tmp_path: Path, seen: tuple[int, int], valid: bool) -> None:
     one_failed = Measured([[*steady(19), Answer(1.0, 502)]])
     run = reconciled(tmp_path, (24, 0), seen, (tool(), one_failed))
     assert validities(run) == ["valid" if valid else "invalid"]
+
+
+@pytest.mark.parametrize(
+    ("seen", "problem"),
+    [((23, 1), "1 failed without showing"), ((22, 2), "2 failed"), ((23, 0), "1 execution is missing")],
+)
+def test_few_failures_that_only_the_gateway_counts_are_told(tmp_path: Path, seen: Pair, problem: str) -> None:
+    run = reconciled(tmp_path, (24, 0), seen, (tool(), good()))
+    assert validities(run) == ["valid"]
+    assert problem in run.warnings[0]
+    assert run.warnings[0].endswith("too few to say that more fail than may")
 
 
 def test_a_case_whose_check_failed_explains_its_own_executions(tmp_path: Path) -> None:

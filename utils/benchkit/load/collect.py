@@ -54,7 +54,7 @@ def collect(run_dir: Path, interrupted: int | None = None) -> Collected:
     reconciled = None
     if counts_file.exists():
         raw_counts = load(counts_file, RawGatewayCounts, "reading of the gateway's counts")
-        reconciled = validity.reconcile(raw_counts, [_case_facts(entry) for entry in entries])
+        reconciled = validity.reconcile(raw_counts, [_case_facts(entry) for entry in entries], plan.max_error_rate)
         entries = [_overrule(entry, reconciled.judgements.get(entry.case.id)) for entry in entries]
     entries, used = _with_use(read_monitor(run_dir, plan), plan, entries)
     run = _document(plan, entries, _in_order(plan, entries, aggregates), reconciled, interrupted)

@@ -46,11 +46,14 @@ what the counts show                                        result for the kind
 they are not told after the run, or fell below the first    warning: not reconciled
 nothing moved                                               warning: the gateway does not record
 they had not settled, or their reading is in doubt          warning: not reconciled
-failed > expected + known + surplus                         invalid
-succeeded < expected - known, no cached case                invalid
+failed > expected + known + surplus, beyond chance          invalid
+succeeded < expected - known, beyond chance, nothing cached invalid
+either of them, by so few that chance may explain it        warning: so many
 surplus                                                     warning: somebody else, or an earlier run
 anything else                                               valid
 ==========================================================  ===========================================
+
+Beyond chance: were all of them failures of the kind's smallest case, it would be invalid.
 
 "Invalid" means each valid case of the kind, but for those that the MCP servers' own counts cleared exactly (calls =
 sent = ok, no failure): they stay valid. Either way a warning of the run tells the numbers. A warning alone changes no
@@ -408,7 +411,7 @@ class Reconciled:
     warnings: list[str]
 
 
-def reconcile(raw: RawGatewayCounts, cases: Sequence[CaseFacts]) -> Reconciled:
+def reconcile(raw: RawGatewayCounts, cases: Sequence[CaseFacts], max_error_rate: float) -> Reconciled:
     """Hold the gateway's own metrics against what was sent; the table is in the module's description."""
     result = Reconciled([], {}, [])
     for kind in ("tools", "resources", "prompts"):
@@ -436,12 +439,17 @@ def reconcile(raw: RawGatewayCounts, cases: Sequence[CaseFacts]) -> Reconciled:
             cases=[case.planned.id for case in of_kind],
         )
         result.counts.append(counted)
-        _reconcile_kind(counted, sent, raw.doubt, of_kind, result)
+        _reconcile_kind(counted, sent, raw.doubt, of_kind, max_error_rate, result)
     return result
 
 
-def _reconcile_kind(
-    counted: GatewayCount, sent: ExecutionCount, doubt: str, cases: Sequence[CaseFacts], result: Reconciled
+def _reconcile_kind(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # counts, and their readers
+    counted: GatewayCount,
+    sent: ExecutionCount,
+    doubt: str,
+    cases: Sequence[CaseFacts],
+    max_error_rate: float,
+    result: Reconciled,
 ) -> None:
     """Add what one kind's counts say to ``result``."""
     known = sum(case.explained for case in cases)
@@ -463,17 +471,28 @@ def _reconcile_kind(
             why = doubt or "it had not counted all of them when the wait for it ended (performance.metrics_wait)"
             result.warnings.append(f"{numbers}; {why}: {_NOT_RECONCILED}")
     elif hidden > 0:
-        _accuse(numbers, f"{hidden} failed without showing in the answers' status", cases, result)
+        problem = f"{hidden} failed without showing in the answers' status"
+        _accuse(numbers, problem, cases, result, enough=_are_many(hidden, cases, max_error_rate))
     elif missing > 0 and not any(case.planned.cached for case in cases):
-        _accuse(numbers, f"{missing} executions are missing", cases, result)
+        problem = f"{missing} {'execution is' if missing == 1 else 'executions are'} missing"
+        _accuse(numbers, problem, cases, result, enough=_are_many(missing, cases, max_error_rate))
     elif surplus:
         result.warnings.append(
             f"{numbers}; somebody else used the gateway at the same time, or counts of earlier work arrived late"
         )
 
 
-def _accuse(numbers: str, problem: str, cases: Sequence[CaseFacts], result: Reconciled) -> None:
-    """Judge every case of a kind that the MCP servers' own counts do not clear."""
+def _are_many(failures: int, cases: Sequence[CaseFacts], max_error_rate: float) -> bool:
+    """Whether so many would be too many for one of the cases, if all were its own: nobody knows whose they are."""
+    smallest = min((case.counts.sent for case in cases if case.counts.sent and not case.cleared), default=0)
+    return is_above(failures, max(failures, smallest), max_error_rate)
+
+
+def _accuse(numbers: str, problem: str, cases: Sequence[CaseFacts], result: Reconciled, *, enough: bool) -> None:
+    """Judge every case of a kind that the MCP servers' own counts do not clear; too few failures are only told."""
+    if not enough:
+        result.warnings.append(f"{numbers}: {problem}; too few to say that more fail than may")
+        return
     accused = [case for case in cases if case.judgement.validity is Validity.VALID and not case.cleared]
     reason = (
         f"{numbers}: {problem}; the gateway keeps these counts per kind only, so every case of the kind is in doubt"
