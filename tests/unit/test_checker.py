@@ -440,6 +440,8 @@ def test_a_cache_in_front_of_the_gateway_is_named(tmp_path: Path, headers: dict[
     with serve(lambda handler, _number: answer(handler, GOOD, **headers)) as url:
         case = measure(plan_for(url, iterations=1), tmp_path)
     assert any("a cache in front of the gateway gave" in note and quoted in note for note in case.notes), case.notes
+    warnings = collect(tmp_path).run.warnings
+    assert "a cache in front of the gateway answered in 1 case (the first: s/a): measure without it" in warnings
 
 
 @pytest.mark.parametrize("headers", [{"x_cache": "MISS"}, {"via": "1.1 proxy"}, {"age": "0"}, {"age": "x"}])

@@ -105,6 +105,19 @@ def test_what_may_not_be_created_is_told_the_other_is_created_and_removed(
     assert len(gateway.rows[made]) == before
 
 
+def test_a_listing_that_is_older_than_what_was_just_made_is_named(tmp_path: Path) -> None:
+    words = "GET /servers does not list the virtual server that was made just before"
+    with connected(refusing(), tmp_path) as (connection, _):
+        assert not [one for one in connection.warnings if words in one]
+    old = refusing()
+    old.special["GET", "/v1/servers"] = lambda _request: Reply(200, {"servers": [], "nextCursor": None})
+    with connected(old, tmp_path) as (connection, _):
+        assert [one for one in connection.warnings if words in one]
+    refused = refusing(("GET", "/v1/servers", "servers.read"))
+    with connected(refused, tmp_path) as (connection, _):
+        assert not [one for one in connection.warnings if words in one]
+
+
 def facts(*probes: Probe) -> list[IterationFacts]:
     now = datetime.now(UTC)
     return [

@@ -40,6 +40,10 @@ _UPTIME_MARGIN_S = 2.0
 
 # An API token with fewer rights would not measure the same: gateways of 1.x write its last use and a row of their usage
 # log for requests that carry one, and look up its revocation.
+_OLD_LISTINGS = (
+    "GET /servers does not list the virtual server that was made just before: its answers come from a cache, of the "
+    "gateway or in front of it, so the figures of the listings may be the cache's"
+)
 _SEEN_BY_OTHERS = (
     "the load generator carries the login's token in its command line, where other users of this machine can read it "
     "while a case is measured"
@@ -81,6 +85,9 @@ class Connection:
         self.warnings += [
             f"{kind} cannot be listed: {refused}" for kind in LIST_KINDS if (refused := self.catalogue.refused(kind))
         ]
+        is_listed = not virtual_server_id or virtual_server_id in self.catalogue.server_ids
+        if not is_listed and not self.catalogue.refused("servers"):
+            self.warnings.append(_OLD_LISTINGS)
         if self._session.needed:
             self.warnings.append(_SEEN_BY_OTHERS)
         origin: Literal["local", "external"] = "external" if mine is None else "local"

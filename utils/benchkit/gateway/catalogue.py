@@ -74,6 +74,8 @@ class Catalogue:
             kind: [row for row in listings[kind] if "gateways" in refused or _is_alive(row, names)]
             for kind in LIST_KINDS
         }
+        self.server_ids = frozenset(str(row.get("id")) for row in listings["servers"])
+        """Ids of the virtual servers, as they are listed."""
         self._totals = {kind: len(rows[kind]) for kind in LIST_KINDS}
         generation = _generation(release)
         templates = [row for row in rows["resources"] if _is_template(row)] or _templates(gateway)

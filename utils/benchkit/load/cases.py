@@ -40,6 +40,8 @@ class Entry:
     detail: Detail
     explained: int = 0
     intervals: tuple[tuple[float, float], ...] = ()
+    cached: bool = False
+    """A cache in front of the gateway gave some of its answers."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -74,7 +76,13 @@ def measured_entry(data: CaseData, max_error_rate: float) -> Entry:
         case = case.model_copy(update={"notes": [*case.notes, *_observations(case, data.facts)]})
         detail = replace(detail, distribution=metrics.percentiles(samples.latency_ms))
     return Entry(
-        planned, case, judgement, detail, validity.explained(planned, data.facts, judgement), _intervals(data.facts)
+        planned,
+        case,
+        judgement,
+        detail,
+        validity.explained(planned, data.facts, judgement),
+        _intervals(data.facts),
+        cached=any(checks.cached for one in data.facts for checks in one.checks),
     )
 
 

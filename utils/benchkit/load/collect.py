@@ -82,9 +82,18 @@ def _document(
         cases=cases,
         gateway_counts=reconciled.counts if reconciled else [],
         load_seconds=round(_covered([interval for entry in entries for interval in entry.intervals]), 3),
-        warnings=[*plan.warnings, *(reconciled.warnings if reconciled else [])],
+        warnings=[*plan.warnings, *(reconciled.warnings if reconciled else []), *_cached(entries)],
         side=plan.side,
     )
+
+
+def _cached(entries: Sequence[Entry]) -> list[str]:
+    """The warning that a cache in front of the gateway did the work of some cases, where one did."""
+    cached = [entry.case.id for entry in entries if entry.cached]
+    if not cached:
+        return []
+    cases = "1 case" if len(cached) == 1 else f"{len(cached)} cases"
+    return [f"a cache in front of the gateway answered in {cases} (the first: {cached[0]}): measure without it"]
 
 
 def _groups(plan: Plan) -> dict[str, list[PlannedCase]]:
