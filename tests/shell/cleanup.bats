@@ -79,6 +79,45 @@ ended() { # the program's exit code, in $code
   grep -qx 'first 143' "$BATS_TEST_TMPDIR/out"
 }
 
+@test "a signal between the start of a process and the note of its pid leaves nothing running" {
+  program <<'END'
+change=$(declare -f cleanup::child | sed 's/CLEANUP_CHILD=$!/sleep 0.5; kill -TERM $$; &/')
+eval "$change"
+cleanup::child bash -c 'echo "child $$"; exec sleep 20'
+END
+  ended
+  [ "$code" -eq 143 ]
+  child=$(sed -n 's/^child //p' "$BATS_TEST_TMPDIR/out")
+  [ -n "$child" ]
+  if kill -0 "$child" 2>/dev/null; then return 1; fi
+  grep -qx 'first 143' "$BATS_TEST_TMPDIR/out"
+}
+
+@test "a process that no step knows of is stopped at the end" {
+  program <<<'bash -c "echo child \$\$; exec sleep 20" & sleep 0.5; kill -TERM $$; kept=$!'
+  ended
+  [ "$code" -eq 143 ]
+  child=$(sed -n 's/^child //p' "$BATS_TEST_TMPDIR/out")
+  [ -n "$child" ]
+  if kill -0 "$child" 2>/dev/null; then return 1; fi
+}
+
+@test "a signal before a child is started stops no other" {
+  program <<'END'
+bash -c 'trap "echo told" TERM; echo ready; sleep 1; sleep 1' &
+sleep 0.5
+change=$(declare -f cleanup::child | sed 's/CLEANUP_CHILD=unknown/&; kill -TERM $$/')
+eval "$change"
+step() { sleep 0.3; echo "step"; }
+cleanup::push step
+cleanup::child sleep 20
+END
+  ended
+  [ "$code" -eq 143 ]
+  # The other is stopped only after all steps, for they may know of it.
+  [ "$(grep -nx step "$BATS_TEST_TMPDIR/out" | cut -d: -f1)" -lt "$(grep -nx told "$BATS_TEST_TMPDIR/out" | cut -d: -f1)" ]
+}
+
 @test "HUP is a terminal that went away: exit 143" {
   program <<<'echo ready; cleanup::child sleep 20'
   said ready

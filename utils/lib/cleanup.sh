@@ -15,6 +15,7 @@
 CLEANUP_STEPS=()
 CLEANUP_PROOF='' # a function that succeeds when a regression stands written
 CLEANUP_CHILD=''
+CLEANUP_BEFORE='' # the process that was started before CLEANUP_CHILD
 CLEANUP_CODE=0
 CLEANUP_PATIENCE=90 # tenths of a second that a child of cleanup::child may take to end
 
@@ -41,7 +42,17 @@ cleanup::run() {
   for ((index = ${#CLEANUP_STEPS[@]} - 1; index >= 0; index--)); do
     "${CLEANUP_STEPS[index]}"
   done
+  cleanup::stop_rest
   exit "$CLEANUP_CODE"
+}
+
+# cleanup::stop_rest: what still runs. A signal may come between the start of a process and the line that keeps its pid,
+# so no step knew of it.
+cleanup::stop_rest() {
+  local pid
+  for pid in $(jobs -p); do
+    cleanup::stop_pid "$pid" 20 TERM
+  done
 }
 
 # cleanup::judge CODE: what CODE means for the caller of this program, in CLEANUP_CODE. What no program of the toolkit ends
@@ -65,6 +76,8 @@ cleanup::is_proven() {
 # only that would be stopped.
 cleanup::child() {
   local code=0
+  CLEANUP_BEFORE=${!-}
+  CLEANUP_CHILD=unknown
   "$@" &
   CLEANUP_CHILD=$!
   wait "$CLEANUP_CHILD" || code=$?
@@ -74,6 +87,11 @@ cleanup::child() {
 
 # cleanup::stop_child: the command of cleanup::child cleans up behind itself when it is told to end.
 cleanup::stop_child() {
+  if [ "$CLEANUP_CHILD" = unknown ]; then
+    # The signal came before its pid was kept, or before it was started.
+    CLEANUP_CHILD=${!-}
+    [ "$CLEANUP_CHILD" != "$CLEANUP_BEFORE" ] || CLEANUP_CHILD=''
+  fi
   [ -n "$CLEANUP_CHILD" ] || return 0
   cleanup::stop_pid "$CLEANUP_CHILD" "$CLEANUP_PATIENCE" TERM
   CLEANUP_CHILD=''
