@@ -157,7 +157,7 @@ def test_new_errors_are_critical():
     base, head = blocks_of("tools/a", noisy(1, 50.0)), blocks_of("tools/a", noisy(2, 50.0), errors=0.01)
     comparison = compare_paired(side("base", base), side("head", head), LIMITS)
     assert (comparison.verdict, comparison.exit_code) == (Verdict.CRITICAL, ExitCode.REGRESSION)
-    assert comparison.cases[0].reason == "errors 1.00 percentage points more"
+    assert comparison.cases[0].reason == "errors 24 of 2400 requests failed, 0 of 2400 before"
 
 
 def test_a_case_with_more_blocks_than_the_others_keeps_them_and_the_suite_takes_the_shared():

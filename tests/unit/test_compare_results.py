@@ -74,7 +74,7 @@ ROWS: dict[str, tuple[Run, int, str]] = {
     "errors": (
         run_of(measured(errors=15), measured("tools/call"), number=2),
         1,
-        "errors 0.00 → 5.00 %: 5.00 perc",
+        "errors 0.00 → 5.00 %: 15 of 300 requests failed, 0 of 300 before",
     ),
     "regression and invalid": (run_of(measured(rounds=(60.0,)), BAD, number=2), 1, "1 invalid"),
     "another load": (
