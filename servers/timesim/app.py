@@ -1,9 +1,9 @@
 """The MCP protocol, and plain HTTP for those who watch the server, around the catalogue.
 
-The SDK's own server class is used, and not FastMCP on top of it, for what FastMCP 1.x does not let be chosen: it takes
-settings from the environment and a ``.env`` file in the working directory; it has no release number of its own, so that
-the SDK looks its own up in the installed packages' files in every stateless request, a third of the whole time; it
-answers bad arguments of prompts and resources with the error code 0, and logs a traceback for each.
+Both generations of the protocol are spoken: that of 2026-07-28, whose requests stand alone, and those before it, which
+begin with ``initialize``. A request's header says which one it is of.
+
+The SDK's lowest server class is used: a handler for each request, no settings from the environment.
 """
 
 import logging
@@ -11,13 +11,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
+from typing import Any, TypeVar
 
-from mcp import types
+import mcp_types as types
+from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
-from mcp.shared.exceptions import McpError
-from pydantic import AnyUrl
+from mcp.shared.exceptions import MCPError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -31,7 +32,8 @@ from timesim.store import Reader, Store
 LOG = logging.getLogger("timesim")
 
 HEALTH_TIMEOUT_SECONDS = 2.0
-RESOURCE_NOT_FOUND = -32002  # MCP specification 2025-06-18, server/resources, "Error Handling"
+RESOURCE_NOT_FOUND = -32002  # MCP specification 2025-11-25, server/resources, "Error Handling"
+NOT_FOUND_IS_INVALID = "2026-07-28"  # the first specification that has -32602 for it
 
 INSTRUCTIONS = (
     "Time of day around the world, from a database. Time zones go by their IANA names, which the resource "
@@ -83,62 +85,64 @@ def application(name: str, host: str, store: Store, further_tools: int = 0) -> S
     return Starlette(routes=routes, lifespan=lifespan)
 
 
-def mcp_server(name: str, store: Store, tools: Mapping[str, catalogue.Tool]) -> Server[object, Request]:
-    """Return the SDK's server with a handler for each request of the catalogue."""
-    server: Server[object, Request] = Server(name, version=VERSION, instructions=INSTRUCTIONS)
+_Context = ServerRequestContext[Any, Any]
+_Result = TypeVar("_Result")
 
-    async def call_tool(request: types.CallToolRequest) -> types.ServerResult:
-        tool = tools.get(request.params.name)
+
+def mcp_server(name: str, store: Store, tools: Mapping[str, catalogue.Tool]) -> Server[Any]:
+    """Return the SDK's server with a handler for each request of the catalogue."""
+
+    async def call_tool(_: _Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+        tool = tools.get(params.name)
         if tool is None:
-            raise _invalid(f"unknown tool {quoted(request.params.name)}; expected one of {', '.join(catalogue.TOOLS)}")
+            raise _invalid(f"unknown tool {quoted(params.name)}; expected one of {', '.join(catalogue.TOOLS)}")
         try:
-            answer = catalogue.tool_answer(tool, request.params.arguments or {})
+            answer = catalogue.tool_answer(tool, params.arguments or {})
             text, failed = await _read(store, answer), False
         except (BadRequestError, DatabaseError) as error:
             text, failed = f"{tool.name}: {error}", True
-        return types.ServerResult(
-            types.CallToolResult(content=[types.TextContent(type="text", text=text)], isError=failed)
-        )
+        return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=failed)
 
-    async def read_resource(request: types.ReadResourceRequest) -> types.ServerResult:
-        uri = str(request.params.uri)
+    async def read_resource(context: _Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+        uri = str(params.uri)
         try:
             mime_type, answer = catalogue.resource_answer(name, uri)
             text = await _read(store, answer)
         except BadRequestError as error:
-            raise McpError(types.ErrorData(code=RESOURCE_NOT_FOUND, message=str(error))) from error
+            # Versions are dates, so their order is that of their texts.
+            is_new = context.protocol_version >= NOT_FOUND_IS_INVALID
+            raise MCPError(types.INVALID_PARAMS if is_new else RESOURCE_NOT_FOUND, str(error)) from error
         except DatabaseError as error:
-            raise _internal(error) from error
-        contents = types.TextResourceContents(uri=request.params.uri, mimeType=mime_type, text=text)
-        return types.ServerResult(types.ReadResourceResult(contents=[contents]))
+            raise MCPError(types.INTERNAL_ERROR, str(error)) from error
+        contents = types.TextResourceContents(uri=params.uri, mime_type=mime_type, text=text)
+        return types.ReadResourceResult(contents=[contents])
 
-    async def get_prompt(request: types.GetPromptRequest) -> types.ServerResult:
-        prompt = catalogue.PROMPTS.get(request.params.name)
+    async def get_prompt(_: _Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+        prompt = catalogue.PROMPTS.get(params.name)
         if prompt is None:
-            expected = ", ".join(catalogue.PROMPTS)
-            raise _invalid(f"unknown prompt {quoted(request.params.name)}; expected one of {expected}")
+            raise _invalid(f"unknown prompt {quoted(params.name)}; expected one of {', '.join(catalogue.PROMPTS)}")
         try:
-            answer = catalogue.prompt_answer(prompt, request.params.arguments or {})
+            answer = catalogue.prompt_answer(prompt, params.arguments or {})
             text = await _read(store, answer)
         except BadRequestError as error:
             raise _invalid(f"{prompt.name}: {error}") from error
         except DatabaseError as error:
-            raise _internal(error) from error
+            raise MCPError(types.INTERNAL_ERROR, str(error)) from error
         message = types.PromptMessage(role="user", content=types.TextContent(type="text", text=text))
-        return types.ServerResult(types.GetPromptResult(description=prompt.description, messages=[message]))
+        return types.GetPromptResult(description=prompt.description, messages=[message])
 
-    server.request_handlers |= {
-        types.ListToolsRequest: _always(types.ListToolsResult(tools=_tools(tools.values()))),
-        types.CallToolRequest: call_tool,
-        types.ListResourcesRequest: _always(types.ListResourcesResult(resources=_resources(name))),
-        types.ListResourceTemplatesRequest: _always(
-            types.ListResourceTemplatesResult(resourceTemplates=_templates(name))
-        ),
-        types.ReadResourceRequest: read_resource,
-        types.ListPromptsRequest: _always(types.ListPromptsResult(prompts=_prompts())),
-        types.GetPromptRequest: get_prompt,
-    }
-    return server
+    return Server(
+        name,
+        version=VERSION,
+        instructions=INSTRUCTIONS,
+        on_list_tools=_always(types.ListToolsResult(tools=_tools(tools.values()))),
+        on_call_tool=call_tool,
+        on_list_resources=_always(types.ListResourcesResult(resources=_resources(name))),
+        on_list_resource_templates=_always(types.ListResourceTemplatesResult(resource_templates=_templates(name))),
+        on_read_resource=read_resource,
+        on_list_prompts=_always(types.ListPromptsResult(prompts=_prompts())),
+        on_get_prompt=get_prompt,
+    )
 
 
 async def _read(store: Store, answer: Callable[[Reader, int], str]) -> str:
@@ -150,11 +154,9 @@ async def _read(store: Store, answer: Callable[[Reader, int], str]) -> str:
         raise
 
 
-def _always(result: types.ServerResultType) -> Callable[[object], Awaitable[types.ServerResult]]:
-    wrapped = types.ServerResult(result)
-
-    async def handler(_: object) -> types.ServerResult:
-        return wrapped
+def _always(result: _Result) -> Callable[[_Context, object], Awaitable[_Result]]:
+    async def handler(_: _Context, _params: object) -> _Result:
+        return result
 
     return handler
 
@@ -164,8 +166,8 @@ def _tools(tools: Iterable[catalogue.Tool]) -> list[types.Tool]:
         types.Tool(
             name=tool.name,
             description=tool.description,
-            inputSchema=tool.arguments.json_schema(),
-            annotations=types.ToolAnnotations(readOnlyHint=True, openWorldHint=False),
+            input_schema=tool.arguments.json_schema(),
+            annotations=types.ToolAnnotations(read_only_hint=True, open_world_hint=False),
         )
         for tool in tools
     ]
@@ -174,10 +176,10 @@ def _tools(tools: Iterable[catalogue.Tool]) -> list[types.Tool]:
 def _resources(server: str) -> list[types.Resource]:
     return [
         types.Resource(
-            uri=AnyUrl(catalogue.public_uri(server, resource.uri)),
+            uri=catalogue.public_uri(server, resource.uri),
             name=resource.name,
             description=resource.description,
-            mimeType=resource.mime_type,
+            mime_type=resource.mime_type,
         )
         for resource in catalogue.RESOURCES.values()
     ]
@@ -186,10 +188,10 @@ def _resources(server: str) -> list[types.Resource]:
 def _templates(server: str) -> list[types.ResourceTemplate]:
     return [
         types.ResourceTemplate(
-            uriTemplate=catalogue.public_uri(server, catalogue.ZONE_TEMPLATE),
+            uri_template=catalogue.public_uri(server, catalogue.ZONE_TEMPLATE),
             name="zone_details",
             description="The time now in a time zone, its next clock change and its cities",
-            mimeType=catalogue.ZONE_TYPE,
+            mime_type=catalogue.ZONE_TYPE,
         )
     ]
 
@@ -208,12 +210,8 @@ def _prompts() -> list[types.Prompt]:
     ]
 
 
-def _invalid(message: str) -> McpError:
-    return McpError(types.ErrorData(code=types.INVALID_PARAMS, message=message))
-
-
-def _internal(error: DatabaseError) -> McpError:
-    return McpError(types.ErrorData(code=types.INTERNAL_ERROR, message=str(error)))
+def _invalid(message: str) -> MCPError:
+    return MCPError(types.INVALID_PARAMS, message)
 
 
 def _transport_security(host: str) -> TransportSecuritySettings:

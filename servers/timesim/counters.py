@@ -29,6 +29,7 @@ _METHODS = frozenset(
         "prompts/list",
         "resources/list",
         "resources/templates/list",
+        "server/discover",
         "tools/list",
     }
 )

@@ -32,10 +32,8 @@ import psycopg
 import pytest
 import requests
 import sqlalchemy
-from mcp import ClientSession
-from mcp.client.streamable_http import streamable_http_client
-from mcp.shared.exceptions import McpError
-from pydantic import AnyUrl
+from mcp.client import Client
+from mcp.shared.exceptions import MCPError
 
 import time_server
 from timesim import catalogue, seed
@@ -231,50 +229,53 @@ def execute(url: str, statement: str) -> list[Any]:
 # What it offers
 
 
-def test_the_official_client_can_use_everything(server: Running) -> None:
+@pytest.mark.parametrize(
+    ("mode", "version", "missing"), [("legacy", "2025-11-25", -32002), ("auto", "2026-07-28", -32602)]
+)
+def test_the_official_client_can_use_everything(server: Running, mode: str, version: str, missing: int) -> None:
     async def use() -> None:
-        async with (
-            streamable_http_client(f"{server.url}/mcp") as (reading, writing, _),
-            ClientSession(reading, writing) as session,
-        ):
-            hello = await session.initialize()
-            assert hello.serverInfo.name == "time1"
-            assert hello.serverInfo.version == "1.0.0"
+        async with Client(f"{server.url}/mcp", mode=mode) as client:
+            assert client.protocol_version == version
+            assert client.server_info is not None
+            assert (client.server_info.name, client.server_info.version) == ("time1", "1.0.0")
 
-            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            tools = {tool.name: tool for tool in (await client.list_tools()).tools}
             assert set(tools) == {"get_system_time", "convert_time"}
-            assert "required" not in tools["get_system_time"].inputSchema
-            assert tools["convert_time"].inputSchema["required"] == ["time", "source_timezone", "target_timezone"]
-            assert tools["convert_time"].inputSchema["additionalProperties"] is False
-            answer = await session.call_tool("get_system_time", {"timezone": "Asia/Tokyo"})
-            assert not answer.isError
+            assert "required" not in tools["get_system_time"].input_schema
+            assert tools["convert_time"].input_schema["required"] == ["time", "source_timezone", "target_timezone"]
+            assert tools["convert_time"].input_schema["additionalProperties"] is False
+            answer = await client.call_tool("get_system_time", {"timezone": "Asia/Tokyo"})
+            assert not answer.is_error
             assert json.loads(answer.content[0].text)["utc_offset"] == "+09:00"  # type: ignore[union-attr]
 
-            listed = {str(resource.uri): resource.mimeType for resource in (await session.list_resources()).resources}
+            listed = {str(resource.uri): resource.mime_type for resource in (await client.list_resources()).resources}
             assert listed == {
                 "timezone://time1/info": "application/json",
                 "time://time1/current/world": "application/json",
                 "document://time1/large": "text/plain",
             }
             for uri, mime_type in listed.items():
-                (content,) = (await session.read_resource(AnyUrl(uri))).contents
-                assert content.mimeType == mime_type
-            (template,) = (await session.list_resource_templates()).resourceTemplates
-            assert (template.uriTemplate, template.mimeType) == (
+                (content,) = (await client.read_resource(uri)).contents
+                assert content.mime_type == mime_type
+            with pytest.raises(MCPError, match="unknown resource") as raised:
+                await client.read_resource("time://time1/nothing")
+            assert raised.value.code == missing
+            (template,) = (await client.list_resource_templates()).resource_templates
+            assert (template.uri_template, template.mime_type) == (
                 "time://time1/zones/{area}/{city}",
                 catalogue.ZONE_TYPE,
             )
 
-            (prompt,) = (await session.list_prompts()).prompts
+            (prompt,) = (await client.list_prompts()).prompts
             assert prompt.name == "compare_timezones"
             assert [(argument.name, argument.required) for argument in prompt.arguments or []] == [
                 ("timezones", True),
                 ("reference_time", False),
             ]
-            expanded = await session.get_prompt("compare_timezones", {"timezones": "UTC"})
+            expanded = await client.get_prompt("compare_timezones", {"timezones": "UTC"})
             assert "- UTC: " in expanded.messages[0].content.text  # type: ignore[union-attr]
-            with pytest.raises(McpError, match="unknown time zone 'Nowhere'"):
-                await session.get_prompt("compare_timezones", {"timezones": "Nowhere"})
+            with pytest.raises(MCPError, match="unknown time zone 'Nowhere'"):
+                await client.get_prompt("compare_timezones", {"timezones": "Nowhere"})
 
     asyncio.run(use())
 
@@ -486,7 +487,7 @@ def test_wrong_arguments_of_a_tool_are_its_error(
             -32602,
             "not in the years 2020 to 2039",
         ),
-        ("no/such/method", {}, -32602, "Invalid request parameters"),
+        ("no/such/method", {}, -32601, "Method not found"),
     ],
 )
 def test_wrong_requests_are_json_rpc_errors(
