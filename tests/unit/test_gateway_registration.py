@@ -105,6 +105,7 @@ def test_before_1_0_two_servers_cannot_have_a_prompt_of_the_same_name() -> None:
     ("reply", "words"),
     [
         (Reply(422, {"message": "An error occurred, please try again."}), "SSRF_ALLOW_LOCALHOST=true"),
+        (Reply(500, {"message": "Unexpected error"}), "HTTP 500 Unexpected error: the gateway failed; see its log"),
         (Reply(403, {"detail": "Access denied"}), "this user may not do that"),
         (Reply(429, {"message": "Maximum 100"}), "RATE_LIMITING_ENABLED=false"),
     ],
@@ -113,6 +114,20 @@ def test_a_refused_registration_is_explained(fake: FakeGateway, gateway: Gateway
     fake.special["POST", "/v1/gateways"] = lambda _: reply
     with pytest.raises(UserError, match=words):
         register(gateway, SERVERS[:1])
+
+
+def test_one_that_is_refused_beside_others_is_registered_alone(fake: FakeGateway, gateway: Gateway) -> None:
+    refused = []
+
+    def locked(request: Request) -> Reply:
+        if request.body["name"] != "time1" and request.body["name"] not in refused:
+            refused.append(request.body["name"])
+            return Reply(500, {"message": "Unexpected error"})
+        return fake._register(request)
+
+    fake.special["POST", "/v1/gateways"] = locked
+    assert register(gateway, SERVERS).added == ("time1", "time2", "time3", "time4")
+    assert len(refused) == 3
 
 
 def test_somebody_else_who_registers_the_same_server_meanwhile_is_no_error(fake: FakeGateway, gateway: Gateway) -> None:

@@ -79,9 +79,11 @@ def register(gateway: Gateway, servers: Sequence[tuple[str, str]], *, wait_s: fl
         with ThreadPoolExecutor(max_workers=_PARALLEL) as pool:
             # list() waits for all of them, so that one which fails leaves none in flight.
             errors = list(pool.map(lambda server: _register_one(gateway, *server), batch))
-        for error in errors:
-            if error is not None:
-                raise error
+        for server, error in zip(batch, errors, strict=True):
+            # 1.0.0rc1 with SQLite refuses some of those that come together: "database is locked".
+            final = _register_one(gateway, *server) if error is not None and len(batch) > 1 else error
+            if final is not None:
+                raise final
     _wait_until_listed(gateway, servers, wait_s)
     return Registration(added=tuple(name for name, _ in missing), kept=tuple(kept))
 
@@ -276,6 +278,8 @@ def _registration_error(gateway: Gateway, name: str, url: str, answer: Answer) -
         )
     if "connect" in reason or "initialize" in reason or answer.status in (502, 503):
         return UserError(f"{where}: the gateway does not reach it; is it running, and can the gateway's host see it?")
+    if answer.status >= 500:
+        return UserError(f"{where}: the gateway failed; see its log")
     return UserError(
         f"{where}: 1.x refuses servers on this machine or a private network unless it runs with "
         "SSRF_ALLOW_LOCALHOST=true and SSRF_ALLOW_PRIVATE_NETWORKS=true"
