@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 """Remove what the toolkit made, after asking.
 
   clean.py results      all runs in RESULTS_DIR (reporting.output_dir), with their list

@@ -118,6 +118,23 @@ END
   [ "$(grep -nx step "$BATS_TEST_TMPDIR/out" | cut -d: -f1)" -lt "$(grep -nx told "$BATS_TEST_TMPDIR/out" | cut -d: -f1)" ]
 }
 
+@test "a program beside the shell leaves Ctrl-C and the end of a terminal to the shell, and ends on TERM" {
+  printf '#!/usr/bin/env bash\nkill -INT $$\nkill -HUP $$\necho lives\nkill -TERM $$\necho deaf\n' >"$BATS_TEST_TMPDIR/python"
+  chmod +x "$BATS_TEST_TMPDIR/python"
+  program <<END
+ROOT=$ROOT
+. "$ROOT/utils/lib/environment.sh"
+PERF_PYTHON=$BATS_TEST_TMPDIR/python
+code=0
+cleanup::child environment::child any.py || code=\$?
+echo "child: \$code"
+END
+  ended
+  [ "$code" -eq 0 ]
+  grep -qx lives "$BATS_TEST_TMPDIR/out"
+  grep -qx 'child: 143' "$BATS_TEST_TMPDIR/out"
+}
+
 @test "HUP is a terminal that went away: exit 143" {
   program <<<'echo ready; cleanup::child sleep 20'
   said ready

@@ -41,13 +41,19 @@ one_line() { # TEXT: that is all that was said, and it names this
   done
 }
 
-@test "a lock that cannot be opened: exit 2" {
-  mkdir "$BATS_TEST_TMPDIR/perf_test_$(id -u).lock" "$BATS_TEST_TMPDIR/perf_all_$(id -u).lock"
-  local runner
-  for runner in "${RUNNERS[@]}"; do
-    begin "$runner"
-    [ "$status" -eq 2 ]
-  done
+@test "a TMPDIR that is full: one line, exit 2" {
+  # mktemp makes the directory, and nothing can be written there.
+  mkdir -p "$BATS_TEST_TMPDIR/bin" "$BATS_TEST_TMPDIR/full/probe"
+  printf '#!/bin/sh\necho "%s/full"\n' "$BATS_TEST_TMPDIR" >"$BATS_TEST_TMPDIR/bin/mktemp"
+  chmod +x "$BATS_TEST_TMPDIR/bin/mktemp"
+  PATH=$BATS_TEST_TMPDIR/bin:$PATH begin "$ROOT/run-configurable.sh"
+  one_line "TMPDIR=$BATS_TEST_TMPDIR"
+}
+
+@test "a lock that cannot be opened: exit 2, and its name" {
+  PERF_LOCK=$BATS_TEST_TMPDIR/nowhere/lock begin "$ROOT/run-configurable.sh"
+  [ "$status" -eq 2 ]
+  [[ $output == *"$BATS_TEST_TMPDIR/nowhere/lock: cannot be opened, so no other run can be kept out"* ]]
 }
 
 @test "programs that end with 1 at once: exit 2, in every runner" {

@@ -7,8 +7,10 @@ import http.server as http_server
 import itertools
 import os
 import random
+import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +31,7 @@ from benchkit.load.hey import Rows
 from benchkit.load.hey_program import find_hey
 from benchkit.load.interruptions import Watch, silent_gap
 from benchkit.model import Case, Checks, Expectation, Part, Plan, PlannedCase, RawIteration, Validity
-from benchkit.settings import load_settings
+from benchkit.settings import ROOT, load_settings
 from benchkit.store import load, save
 from run_factory import ENVIRONMENT
 
@@ -507,6 +509,33 @@ def test_a_gap_that_comes_again_is_the_gateways_own(tmp_path: Path) -> None:
     assert time.monotonic() - begun > 4
     case = collect(tmp_path).run.cases[0]
     assert case.validity is Validity.VALID
+
+
+STOPPED = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from benchkit.load.interruptions import Watch
+watch = Watch()
+print("watches", flush=True)
+sys.stdin.readline()
+print(watch.stop(), flush=True)
+"""
+
+
+def test_a_toolkit_that_was_stopped_knows_it() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPPED, str(ROOT / "utils")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "watches\n"
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(2.5)
+        process.send_signal(signal.SIGCONT)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        said = process.stdout.readline()
+    assert re.fullmatch(r"the toolkit was stopped for \d\.\d s\n", said), said
 
 
 def test_a_clock_that_was_set_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

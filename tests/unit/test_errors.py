@@ -125,6 +125,23 @@ def broken(tmp_path: Path) -> Path:
     return tmp_path / "broken"
 
 
+TYPED = [path.name for path in PROGRAMS if path.read_text("utf-8").startswith("#!")]
+
+
+@pytest.mark.parametrize("program", TYPED)
+def test_no_program_that_is_typed_reads_a_pythonpath(broken: Path, program: str) -> None:
+    (broken / "argparse.py").write_text("raise RuntimeError('broken')\n", encoding="utf-8")
+    done = subprocess.run(
+        [str(ROOT / "utils" / program), "--help"],
+        env={**os.environ, "PYTHONPATH": str(broken)},
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("name", ["PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "PYTHONWARNINGS", "PYTHONINSPECT"])
 @pytest.mark.parametrize("program", ["compare_results.py", "trend.py"])
 def test_a_program_that_is_typed_does_not_read_the_callers_python(broken: Path, name: str, program: str) -> None:

@@ -21,6 +21,7 @@ from benchkit import http
 from benchkit.errors import UserError
 from benchkit.http import AnswerError, Failure, Session
 from benchkit.settings import ROOT
+from benchkit.stack.readiness import gateway_problem
 
 OK = b"HTTP/1.1 200 OK\r\n"
 Play = Callable[[socket.socket, int], None]
@@ -379,6 +380,11 @@ def test_the_authority_that_the_environment_names_is_trusted(
 ) -> None:
     monkeypatch.setenv(name, str(certificate / value))
     assert session.send("GET", secure.url, timeout_s=5).body == b"ok"
+    assert gateway_problem(secure.url) is None
+
+
+def test_a_gateway_of_an_unknown_authority_is_told(secure: Server) -> None:
+    assert "no trusted TLS connection" in str(gateway_problem(secure.url))
 
 
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"])
@@ -398,7 +404,7 @@ ALLOWED = {
     "benchkit/http.py": "it is the one",
     "benchkit/parties.py": "an exception that Docker's library lets through",
     "benchkit/stack/supervisor.py": "XML-RPC with the own supervisor, over a Unix socket",
-    "benchkit/stack/readiness.py": "asks the own programs of a stack, on loopback",
+    "benchkit/stack/readiness.py": "asks the own programs of a stack, on loopback; gateways by benchkit/http.py",
 }
 
 

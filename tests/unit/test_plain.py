@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import time
 import unicodedata
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import run_all
+import sides
+import stack
+from benchkit import session
 from benchkit.errors import UserError
 from benchkit.plain import HIDDEN, plain_text, without_secrets
 from gateway_stub import make_token
+
+
+@pytest.mark.parametrize("say", [session.say, stack._say, sides._say, run_all._say])
+def test_whoever_passes_texts_of_others_on_passes_on_no_controls(
+    say: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    say("\x1b]0;title\x07a\x9b31m\u202eb\nc")
+    said = capsys.readouterr().err
+    assert said.endswith("\n")
+    assert said[:-1].isprintable()
 
 
 @given(st.text(st.characters(codec=None)))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
+import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from benchkit.stack import readiness
 from benchkit.stack.readiness import gateway_problem
 
 
@@ -50,3 +54,27 @@ def test_another_address_is_another_target(url: str) -> None:
 
 def test_nobody_answers() -> None:
     assert gateway_problem("http://127.0.0.1:1") == "Connection refused"
+
+
+def test_an_answer_that_drips_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "_FOREIGN_TIMEOUT_S", 0.5)
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\n")
+                while not ended.wait(0.1):
+                    connection.sendall(b"X-Drop: 1\r\n")
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        begun = time.monotonic()
+        problem = gateway_problem(f"http://127.0.0.1:{server.getsockname()[1]}")
+        took_s = time.monotonic() - begun
+        ended.set()
+        thread.join()
+    assert problem is not None
+    assert "0.5 s" in problem
+    assert took_s < 3

@@ -518,7 +518,7 @@ def _explained(url: str, limits: Limits) -> Iterator[None]:
     except socket.gaierror:
         failure, problem = Failure.UNKNOWN_HOST, "there is no such host"
     except ConnectionRefusedError as error:
-        failure, problem = Failure.REFUSED, f"no answer: {os_reason(error)}"
+        failure, problem = Failure.REFUSED, os_reason(error)
     except ssl.SSLError as error:
         failure, problem = Failure.UNTRUSTED, f"no trusted TLS connection ({_words(error)})"
     except (OSError, http.client.HTTPException, ValueError, zlib.error) as error:

@@ -7,14 +7,15 @@
 
 # Load generators: nothing of the toolkit's own, for its secrets are not their business. Some Pythons start only where
 # LD_LIBRARY_PATH leads to their library.
-ENVIRONMENT_LOAD=(PATH HOME TMPDIR LANG LC_ALL LC_CTYPE TZ SSL_CERT_FILE SSL_CERT_DIR LD_LIBRARY_PATH)
+ENVIRONMENT_LOAD=(PATH HOME TMPDIR LANG LC_ALL LC_CTYPE TZ SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
+  LD_LIBRARY_PATH)
 
 # The toolkit's Python programs: its settings (make settings shows them), the terminal, the desktop that shows a report,
 # and where a Docker engine and a CI server are found.
 ENVIRONMENT_PROGRAM=("${ENVIRONMENT_LOAD[@]}" 'LC_*' USER LOGNAME SHELL TERM COLUMNS LINES NO_COLOR LOG_LEVEL
   'PERF_*' 'GATEWAY*' PROFILE SCENARIOS RESULTS_DIR BASELINES_DIR
   DISPLAY WAYLAND_DISPLAY BROWSER 'XDG_*' DBUS_SESSION_BUS_ADDRESS SSH_CONNECTION
-  'DOCKER_*' REQUESTS_CA_BUNDLE CURL_CA_BUNDLE CI GITHUB_ACTIONS GITHUB_STEP_SUMMARY)
+  'DOCKER_*' CI GITHUB_ACTIONS GITHUB_STEP_SUMMARY)
 
 # environment::load COMMAND...: become a load generator; does not return. The values stand in the arguments of env for a
 # moment, so none of them may be a secret.
@@ -47,4 +48,12 @@ environment::python() {
   shift
   environment::only "${ENVIRONMENT_PROGRAM[@]}"
   exec "$PERF_PYTHON" -Es "$program" "$@"
+}
+
+# environment::child PROGRAM ARGUMENT...: as environment::python, for what runs beside this shell; does not return. Ctrl-C, and
+# the end of a terminal, reach all processes of it: this shell decides what that means, and says so with TERM. A Python that
+# has not read all its modules yet would end with a traceback.
+environment::child() {
+  trap '' INT HUP
+  environment::python "$@"
 }

@@ -160,7 +160,7 @@ load::open_session() {
   mkfifo "$LOAD_TMP/ask" "$LOAD_TMP/answer" 2>/dev/null \
     || log::die 2 "TMPDIR=${TMPDIR:-/tmp}: no pipes can be made there; set TMPDIR to another directory"
   load::open_lock
-  environment::python measure.py --owner $$ --dir-file "$LOAD_DIR_FILE" --command "$(load::command)" \
+  environment::child measure.py --owner $$ --dir-file "$LOAD_DIR_FILE" --command "$(load::command)" \
     ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} \
     ${LOAD_SESSION_ARGS[@]+"${LOAD_SESSION_ARGS[@]}"} <"$LOAD_TMP/ask" >"$LOAD_TMP/answer" &
   LOAD_SESSION=$!
@@ -244,7 +244,7 @@ load::close_session() {
 
 # load::ensure_target: use the gateway that answers, or start the local stack.
 load::ensure_target() {
-  cleanup::child environment::python stack.py ensure --owner $$ --owner-file "$LOAD_TMP/owner" \
+  cleanup::child environment::child stack.py ensure --owner $$ --owner-file "$LOAD_TMP/owner" \
     ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} >/dev/null || exit $?
 }
 
@@ -348,7 +348,7 @@ load::stop_load() {
 load::start_monitor() {
   local file=$1 waited
   shift
-  environment::python monitor.py --shell $$ "$@" ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} "$file" \
+  environment::child monitor.py --shell $$ "$@" ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} "$file" \
     </dev/null >/dev/null 2>"$LOAD_TMP/monitor.err" 3>&- 4<&- 5>&- &
   LOAD_MONITOR=$!
   # Its start takes a good part of a second of one core, which is not to fall into the first measurement.

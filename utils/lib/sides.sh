@@ -186,7 +186,7 @@ sides::install() {
 
 # sides::start servers|restart [--again]
 sides::start() {
-  cleanup::child environment::python sides.py "$1" "$LOAD_TMP/sides.json" --owner $$ ${2+"$2"} \
+  cleanup::child environment::child sides.py "$1" "$LOAD_TMP/sides.json" --owner $$ ${2+"$2"} \
     ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"} >&2 || exit $?
 }
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import http.client
 import socket
-import urllib.error
-import urllib.request
 
 from benchkit.errors import os_reason
+from benchkit.http import AnswerError, Session
 from benchkit.stack.processes import LOOPBACK
 
 _TIMEOUT_S = 2.0
@@ -43,28 +42,15 @@ def redis_problem(path: str) -> str | None:
     return None if answer.startswith(b"+PONG") else f"PING: {answer!r}"
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Another address is another target: what answers there is not what would be measured."""
-
-    def redirect_request(self, *_: object) -> None:
-        """Follow none; the answer becomes an HTTPError."""
-
-
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
-"""As the load goes: through no proxy of the environment."""
-
-
 def gateway_problem(base_url: str) -> str | None:
-    """Why no gateway answers ``GET /health`` at an address, wherever that is."""
-    try:
-        with _DIRECT.open(f"{base_url}/health", timeout=_FOREIGN_TIMEOUT_S):
-            return None
-    except urllib.error.HTTPError as error:
-        error.close()
-        return f"HTTP {error.code}"
-    except urllib.error.URLError as error:
-        return os_reason(error.reason) if isinstance(error.reason, OSError) else str(error.reason)
-    except OSError as error:
-        return os_reason(error)
-    except http.client.HTTPException as error:
-        return f"not HTTP ({type(error).__name__})"
+    """Why no gateway answers ``GET /health`` at an address, wherever that is.
+
+    It is asked as the checks of a run ask: through no proxy, without following a redirect, with the certificates that
+    the environment names, and within a time for the whole answer.
+    """
+    with Session() as session:
+        try:
+            answer = session.send("GET", f"{base_url}/health", timeout_s=_FOREIGN_TIMEOUT_S)
+        except AnswerError as error:
+            return error.problem
+    return None if answer.ok else f"HTTP {answer.status}"
