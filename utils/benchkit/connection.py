@@ -38,12 +38,13 @@ _PARALLEL = 8
 _UPTIME_MARGIN_S = 2.0
 """So much later than its process was started a gateway may begin to count its age."""
 
-# An API token with fewer rights would not measure the same: gateways of 1.x write its last use and a row of their usage
-# log for requests that carry one, and look up its revocation.
 _OLD_LISTINGS = (
     "GET /servers does not list the virtual server that was made just before: its answers come from a cache, of the "
     "gateway or in front of it, so the figures of the listings may be the cache's"
 )
+
+# An API token with fewer rights would not measure the same: gateways of 1.x write its last use and a row of their usage
+# log for requests that carry one, and look up its revocation.
 _SEEN_BY_OTHERS = (
     "the load generator carries the login's token in its command line, where other users of this machine can read it "
     "while a case is measured"
