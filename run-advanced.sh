@@ -12,11 +12,11 @@
 #   --head-env KEY=VALUE|KEY         the same for the head's
 #   --blocks K                       paired measurements (paired.blocks of config.yaml: 8), at least 5. It ends earlier
 #                                    when everything is decided; what is undecided gets up to twice as many
-#   --rounds N                       measurements of each case within a block, the sides in turns (paired.rounds: 3)
+#   --rounds N                       measurements of each case within a block, the variants in turns (paired.rounds: 3)
 #   --scenarios all|NAME,NAME        scenarios of config.yaml (default: those of the profile)
 #   --cases PATTERN,PATTERN          only these cases of them, like 'tools/list_*,gateway-core/health'
 #   --profile NAME                   load profile (default: light)
-#   --requests N  --concurrency N  --timeout SECONDS    per case, side and round, instead of the configured ones
+#   --requests N  --concurrency N  --timeout SECONDS    per case, variant and round, instead of the configured ones
 #   --results-dir DIR                where it is written (default: results)
 #   --fail-on-inconclusive           exit 4 when something stays undecided
 #   --env-file FILE                  with --tune: takes the settings, each with its measured effect
@@ -33,11 +33,11 @@ shopt -s inherit_errexit 2>/dev/null || true
 SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also through a link
 # shellcheck source=utils/lib/load.sh
 . "$(dirname -- "$SELF")/utils/lib/load.sh" || exit 2
-# shellcheck source=utils/lib/sides.sh
-. "$LOAD_ROOT/utils/lib/sides.sh" || exit 2
+# shellcheck source=utils/lib/variants.sh
+. "$LOAD_ROOT/utils/lib/variants.sh" || exit 2
 
 main() {
-  sides::main "${BASH_SOURCE[0]}" "$@"
+  variants::main "${BASH_SOURCE[0]}" "$@"
 }
 
 [ "${BASH_SOURCE[0]}" != "$0" ] || main "$@"

@@ -81,14 +81,14 @@ all::begin() {
     words=(begin "${ALL_PROFILES:-light,medium,heavy}")
   fi
   [ "$(load::python show_settings.py reporting.generate)" = True ] || LOAD_REPORT=false
-  ALL_DIR=$(load::python run_all.py "${words[@]}" --owner $$ ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"})
+  ALL_DIR=$(load::python profile_sweep.py "${words[@]}" --owner $$ ${LOAD_FLAGS[@]+"${LOAD_FLAGS[@]}"})
 }
 
 # all::next: the next profile and its flags, in ALL_FIELDS; none when all are done.
 all::next() {
   local field
   ALL_FIELDS=()
-  load::python run_all.py next "$ALL_DIR" >"$LOAD_TMP/next" || exit $?
+  load::python profile_sweep.py next "$ALL_DIR" >"$LOAD_TMP/next" || exit $?
   while IFS= read -r -d '' field; do
     ALL_FIELDS+=("$field")
   done <"$LOAD_TMP/next"
@@ -113,13 +113,13 @@ all::measure() {
 # all::done CODE: the profile's run ended with that; nothing interrupts this, or it would have to be measured again.
 all::done() (
   trap '' INT TERM HUP PIPE
-  load::python run_all.py "done" "$ALL_DIR" "$1"
+  load::python profile_sweep.py "done" "$ALL_DIR" "$1"
 )
 
 # all::end: the summary, and the report over all; answers the exit code of the whole.
 all::end() {
   local code=0 summary
-  summary=$(load::python run_all.py end "$ALL_DIR") || code=$?
+  summary=$(load::python profile_sweep.py end "$ALL_DIR") || code=$?
   printf '%s\n' "$summary"
   ALL_REASON=${summary%%$'\n'*}
   ALL_REASON=${ALL_REASON#*: }
@@ -144,13 +144,13 @@ all::is_regression() {
 # all::report: the page over all profiles, of what there is.
 all::report() {
   [ "$LOAD_REPORT" = true ] || return 0
-  load::python all_report.py "$ALL_DIR" || log::warn 'the report over all profiles could not be written'
+  load::python profile_sweep_report.py "$ALL_DIR" || log::warn 'the report over all profiles could not be written'
 }
 
 # all::mark_stopped: whatever ends it early, its state is whole and says so.
 all::mark_stopped() {
   [ -n "$ALL_DIR" ] && [ "$ALL_ENDED" = false ] || return 0
-  ALL_REASON="$(load::python run_all.py stop "$ALL_DIR" "$CLEANUP_CODE"); ./run-all.sh --resume goes on"
+  ALL_REASON="$(load::python profile_sweep.py stop "$ALL_DIR" "$CLEANUP_CODE"); ./run-all.sh --resume goes on"
   PERF_OPEN_BROWSER=false all::report
 }
 

@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("--release", default="1.0.7", metavar="SPEC", help="the gateway, on both sides (1.0.7)")
     parser.add_argument("--cases", default=CASES, metavar="PATTERNS", help=f"cases of a suite ({CASES})")
     parser.add_argument("--blocks", type=int, default=5, metavar="K", help="planned blocks of a suite (5)")
-    parser.add_argument("--requests", type=int, metavar="N", help="per case, side and round (as config.yaml says)")
+    parser.add_argument("--requests", type=int, metavar="N", help="per case, variant and round (as config.yaml says)")
     parser.add_argument(
         "--rounds", type=int, metavar="N", help="measurements of each case within a block (as config.yaml says)"
     )

@@ -173,7 +173,7 @@ def sampled(seconds: int, random: np.random.Generator) -> Resources:
         wave = (np.sin(np.arange(seconds) / 97.0) + 1) / 2
         return [round(value, 1) for value in (low + (high - low) * (wave + random.uniform(0, 0.2, seconds))).tolist()]
 
-    def party(name: str, kind: Kind, cpu: float, memory: float) -> ResourceSeries:
+    def component(name: str, kind: Kind, cpu: float, memory: float) -> ResourceSeries:
         source: Literal["system", "process"] = "system" if kind == "machine" else "process"
         return ResourceSeries(
             name=name, kind=kind, source=source, cpu_percent=walk(0.1, cpu), memory_mib=walk(memory / 2, memory)
@@ -183,13 +183,13 @@ def sampled(seconds: int, random: np.random.Generator) -> Resources:
         interval_s=1.0,
         at_s=[float(second) for second in range(seconds)],
         series=[
-            party("machine", "machine", 80, 6000),
-            party("gateway", "gateway", 78, 400),
-            *(party(f"time{number}", "server", 6, 80) for number in range(1, 11)),
-            party("postgresql", "database", 15, 300),
-            party("redis", "cache", 2, 20),
-            party("hey", "generator", 20, 30),
-            party("monitor", "monitor", 1.5, 35),
+            component("machine", "machine", 80, 6000),
+            component("gateway", "gateway", 78, 400),
+            *(component(f"time{number}", "server", 6, 80) for number in range(1, 11)),
+            component("postgresql", "database", 15, 300),
+            component("redis", "cache", 2, 20),
+            component("hey", "generator", 20, 30),
+            component("monitor", "monitor", 1.5, 35),
         ],
         connections=[
             ConnectionSeries(

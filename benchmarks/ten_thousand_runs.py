@@ -37,11 +37,11 @@ from benchkit.model import (
     Case,
     Counts,
     Environment,
-    Figures,
     Histogram,
     Iteration,
     Load,
     Machine,
+    MetricValues,
     Run,
     RunStatus,
     Target,
@@ -162,7 +162,7 @@ def make_versions(baselines: Path, count: int) -> None:
             path.write_text(baseline.model_dump_json(exclude_none=True), encoding="utf-8")
 
 
-def figures(middle: float, chance: random.Random) -> Figures:
+def figures(middle: float, chance: random.Random) -> MetricValues:
     """A case's figures around a median latency in ms, with the noise of a shared machine."""
     p50 = round(middle * math.exp(chance.gauss(0, NOISE)), 1)
     rate = round(10_000 / middle * math.exp(chance.gauss(0, NOISE)), 2)

@@ -2,7 +2,7 @@
 
   verdicts.py [--suites N] [--seed S]          what the issue promises, from benchmarks/recorded/; exit 1 when not kept
   verdicts.py --condense paired DIR...         make paired_aa.json of comparisons of one gateway with itself
-  verdicts.py --condense stored RUN_DIR...     make stored_aa.json of runs of one unchanged gateway (of one side of a
+  verdicts.py --condense stored RUN_DIR...     make stored_aa.json of runs of one unchanged gateway (of one variant of a
                                                comparison with itself each block is a run)
 
 Suites of 20 cases are drawn from the recorded blocks (paired mode) or runs (stored mode), without replacement within a
@@ -39,21 +39,21 @@ from benchkit.model import (
     Case,
     Comparison,
     Environment,
-    Figures,
     Iteration,
     Load,
     Machine,
+    MetricValues,
     Model,
     Run,
     RunStatus,
-    SideOfRun,
     Target,
     Validity,
+    VariantOfRun,
     Worse,
 )
+from benchkit.model.upgrades import OLDEST_RUNS
 from benchkit.settings import Baselines, load_settings
 from benchkit.verdict.compare import compare, compare_paired, undecided
-from benchkit.verdict.files import OLDEST_RUNS
 from benchkit.verdict.rules import WORSE, badness, case_figures
 from benchkit.verdict.runs import load_run
 from benchkit.verdict.statistics import FEWEST_TOGETHER, apart
@@ -86,7 +86,7 @@ class StoredRun(Model):
     """One run's figures, and the machine's control score at it."""
 
     control_score: float | None = None
-    cases: dict[str, Figures]
+    cases: dict[str, MetricValues]
 
 
 class StoredRecord(Model):
@@ -130,7 +130,7 @@ def _environment(load: tuple[int, int], control_score: float | None = None) -> E
     )
 
 
-def _case(identity: str, blocks: Sequence[Figures], requests: int) -> Case:
+def _case(identity: str, blocks: Sequence[MetricValues], requests: int) -> Case:
     iterations = [
         Iteration(metrics=figures, sent=requests, ok=requests, errors={}, started=NOON, finished=NOON)
         for figures in blocks
@@ -138,7 +138,7 @@ def _case(identity: str, blocks: Sequence[Figures], requests: int) -> Case:
     return Case(id=identity, scenario="suite", name=identity, validity=Validity.VALID, iterations=iterations)
 
 
-def _run(name: str, cases: list[Case], environment: Environment, side: SideOfRun | None = None) -> Run:
+def _run(name: str, cases: list[Case], environment: Environment, variant: VariantOfRun | None = None) -> Run:
     return Run(
         run_id=name,
         profile="recorded",
@@ -151,11 +151,11 @@ def _run(name: str, cases: list[Case], environment: Environment, side: SideOfRun
         scenarios=["suite"],
         commands=[],
         cases=cases,
-        side=side,
+        variant=variant,
     )
 
 
-def slowed(figures: Figures, percent: float) -> Figures:
+def slowed(figures: MetricValues, percent: float) -> MetricValues:
     """The figures of a gateway that takes so much longer for each request."""
     factor = 1 + percent / 100
     return {
@@ -233,22 +233,22 @@ class Paired:
         return _judged(comparison, slots[0].identity, measured)
 
     def _compare(self, slots: list[Slot], counts: dict[str, int], limits: Baselines, percent: float) -> Comparison:
-        sides = []
-        for side in (0, 1):
+        variants = []
+        for variant in (0, 1):
             cases = []
             for slot in slots:
-                blocks = [self._figures(slot, block, side) for block in slot.order[: counts[slot.identity]]]
-                if side and slot is slots[0]:
+                blocks = [self._figures(slot, block, variant) for block in slot.order[: counts[slot.identity]]]
+                if variant and slot is slots[0]:
                     blocks = [slowed(figures, percent) for figures in blocks]
                 cases.append(_case(slot.identity, blocks, self.record.requests))
-            label = "head" if side else "base"
-            what = SideOfRun(label=label, spec=label, fresh=True, looks=len(self.looks))
+            label = "head" if variant else "base"
+            what = VariantOfRun(label=label, spec=label, fresh=True, looks=len(self.looks))
             environment = _environment((self.record.requests, self.record.concurrency))
-            sides.append(_run(label, cases, environment, what))
-        return compare_paired(sides[0], sides[1], limits)
+            variants.append(_run(label, cases, environment, what))
+        return compare_paired(variants[0], variants[1], limits)
 
-    def _figures(self, slot: Slot, block: int, side: int) -> Figures:
-        return {metric: pair[side] for metric, pair in self.record.blocks[block][slot.recorded].items()}
+    def _figures(self, slot: Slot, block: int, variant: int) -> MetricValues:
+        return {metric: pair[variant] for metric, pair in self.record.blocks[block][slot.recorded].items()}
 
     def noise(self, metric: str) -> list[float]:
         """Per case the standard deviation of the difference in a block, in percent."""
@@ -301,7 +301,7 @@ class Stored:
         now = _environment(load, self.record.runs[numbers[gone + size]].control_score)
         return _judged(compare(_run("now", cases, now), baseline, limits), slots[0].identity, size)
 
-    def _figures(self, slot: Slot, place: int) -> Figures:
+    def _figures(self, slot: Slot, place: int) -> MetricValues:
         return self.record.runs[slot.order[place]].cases[slot.recorded]
 
     def parts(self, metric: str) -> tuple[float, float]:
@@ -413,7 +413,7 @@ def _drawn(cases: Sequence[str]) -> str:
     return f"{len(cases)} cases, drawn to suites of {CASES}{again}"
 
 
-def _figures_of(stored: Stored) -> Iterable[Figures]:
+def _figures_of(stored: Stored) -> Iterable[MetricValues]:
     return (run.cases[case] for run in stored.record.runs for case in stored.cases)
 
 
@@ -435,7 +435,7 @@ def condense_paired(directories: Sequence[Path]) -> PairedRecord:
             if case.validity is Validity.VALID and case.id in heads and case.iterations
         ]
         # Only blocks that all cases have: a decided case was not measured any further.
-        rounds = head.side.rounds if head.side is not None else 1
+        rounds = head.variant.rounds if head.variant is not None else 1
         shared = min((min(len(one.iterations), len(other.iterations)) // rounds for one, other in pairs), default=0)
         blocks += [{one.id: _both(one, other, block, rounds) for one, other in pairs} for block in range(shared)]
     assert first is not None, "argparse asks for at least one directory"
@@ -464,7 +464,7 @@ def _both(base: Case, head: Case, block: int, rounds: int) -> dict[str, tuple[fl
 def condense_stored(directories: Sequence[Path]) -> StoredRecord:
     """The figures of runs, as a baseline holds them.
 
-    Of one side of a comparison each block is a run of its own: short, of a gateway that was started for it.
+    Of one variant of a comparison each block is a run of its own: short, of a gateway that was started for it.
     """
     first: Run | None = None
     runs = []
@@ -472,10 +472,10 @@ def condense_stored(directories: Sequence[Path]) -> StoredRecord:
         run = load_run(directory)
         first = _require_same_load(first, run, directory)
         valid = [case for case in run.cases if case.validity is Validity.VALID and case.kind != "difference"]
-        if run.side is None:
+        if run.variant is None:
             figures = [{case.id: case_figures(case) for case in valid}]
         else:
-            rounds = run.side.rounds
+            rounds = run.variant.rounds
             shared = min((len(case.iterations) // rounds for case in valid), default=0)
             figures = [
                 {case.id: case_figures(_of_block(case, block, rounds)) for case in valid} for block in range(shared)
@@ -498,7 +498,7 @@ def _of_block(case: Case, block: int, rounds: int) -> Case:
     return case.model_copy(update={"iterations": case.iterations[block * rounds : (block + 1) * rounds], "metrics": {}})
 
 
-def _kept(cases: dict[str, Figures]) -> dict[str, Figures]:
+def _kept(cases: dict[str, MetricValues]) -> dict[str, MetricValues]:
     return {case: {name: value for name, value in figures.items() if name in KEPT} for case, figures in cases.items()}
 
 

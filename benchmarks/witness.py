@@ -36,7 +36,7 @@ from run_directory import CASE, SCENARIO, collect, rows_file, write_iteration, w
 from benchkit.load.hey_program import find_hey
 
 # pylint: disable=wrong-import-order  # run_directory makes it findable
-from benchkit.model import Figures, RawPart, Run
+from benchkit.model import MetricValues, RawPart, Run
 from benchkit.settings import load_settings
 from benchkit.store import load
 
@@ -116,7 +116,7 @@ class Connection(asyncio.Protocol):
 class Repetition:
     """One repetition: the toolkit's figures and the witness."""
 
-    toolkit: Figures
+    toolkit: MetricValues
     witness: Witness
 
 

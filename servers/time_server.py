@@ -17,8 +17,8 @@ import uvicorn
 from timesim import VERSION
 from timesim.app import application
 from timesim.catalogue import FURTHER_TOOLS_LIMIT
+from timesim.database import URL_FORMS, open_store
 from timesim.errors import UserError
-from timesim.opening import URL_FORMS, open_store
 from timesim.store import Store
 
 LOG = logging.getLogger("timesim")

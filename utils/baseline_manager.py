@@ -34,6 +34,9 @@ from benchkit import store
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.model import METRICS, Run, Validity
 from benchkit.settings import load_settings
+from benchkit.verdict.baseline_archive import export_baseline, import_baseline
+from benchkit.verdict.baseline_files import noise_path
+from benchkit.verdict.baseline_history import Change, diff_versions, read_history
 from benchkit.verdict.baselines import (
     ListedBaseline,
     SavedBaseline,
@@ -44,10 +47,7 @@ from benchkit.verdict.baselines import (
     roll_back,
     save_baseline,
 )
-from benchkit.verdict.exchange import export_baseline, import_baseline
-from benchkit.verdict.files import noise_path
 from benchkit.verdict.runs import load_run
-from benchkit.verdict.versions import Change, baseline_history, diff_versions
 
 
 def main(arguments: list[str] | None = None) -> ExitCode:
@@ -200,7 +200,7 @@ def _delete(directory: Path, options: argparse.Namespace) -> ExitCode:
 
 
 def _history(directory: Path, options: argparse.Namespace) -> ExitCode:
-    history = baseline_history(directory, options.profile)
+    history = read_history(directory, options.profile)
     if options.json:
         print(json.dumps(history.model_dump(mode="json"), indent=2, ensure_ascii=False))
     else:

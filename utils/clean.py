@@ -18,13 +18,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from benchkit.cleaning import Findings, find_baselines, find_runs, remove
 from benchkit.errors import ExitCode, UserError, os_reason, run_program
+from benchkit.run.cleaning import Findings, find_baselines, find_runs, remove
 from benchkit.settings import load_settings
 from benchkit.stack.interrupt import Interrupt
 from benchkit.stack.local import down
-from benchkit.stack.start import Caller
-from benchkit.stack.state import default_place, side_places
+from benchkit.stack.start import StartCallbacks
+from benchkit.stack.state import default_paths, variant_places
 
 _SHOWN = 5
 
@@ -62,7 +62,7 @@ def _clean(directory: Path, found: Findings, noun: str, *, yes: bool) -> None:
 
 
 def _clean_stack(*, yes: bool) -> None:
-    place = default_place()
+    place = default_paths()
     if not place.root.exists():
         _say(f"{place.root}: there is nothing to remove")
         return
@@ -71,8 +71,8 @@ def _clean_stack(*, yes: bool) -> None:
     _ask(f"Stop the stack in {place.root}, and remove its databases and logs?", yes=yes)
     interrupt = Interrupt()
     interrupt.watch()
-    for each in [place, *side_places(place)]:
-        down(each, Caller(say=_say, interrupt=interrupt))
+    for each in [place, *variant_places(place)]:
+        down(each, StartCallbacks(say=_say, interrupt=interrupt))
     try:
         shutil.rmtree(place.root)
     except OSError as error:

@@ -19,10 +19,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # pylint: disable=wrong-import-position  # the line above has to stand before numpy is loaded
 from benchkit.errors import ExitCode, UserError, run_program
-from benchkit.killed import cut_short, point_latest, write_run
 from benchkit.load.hey import read
 from benchkit.load.summary import hey_output, print_run
 from benchkit.model import Run
+from benchkit.run.killed_runs import cut_short, point_latest, write_run
 from benchkit.store import load, save
 
 

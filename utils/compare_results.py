@@ -27,9 +27,9 @@ from benchkit import store
 from benchkit.errors import ExitCode, UserError, os_reason, run_program
 from benchkit.model import Baseline, CaseComparison, Comparison, MetricComparison, Run, Validity, Verdict
 from benchkit.settings import Baselines, Settings, load_settings
+from benchkit.verdict.baseline_files import baseline_path, read_baseline
 from benchkit.verdict.baselines import join_baseline, load_baseline, save_baseline
 from benchkit.verdict.compare import compare, compare_paired, undecided
-from benchkit.verdict.files import baseline_path, read_baseline
 from benchkit.verdict.noise import load_noise
 from benchkit.verdict.runs import load_run, run_file
 from benchkit.verdict.text import Line, comparison_report, plain

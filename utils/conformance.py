@@ -32,7 +32,6 @@ from contextlib import closing
 from pathlib import Path
 
 from benchkit import store
-from benchkit.connection import own_stack
 from benchkit.errors import ExitCode, UserError, os_reason, run_program
 from benchkit.gateway.access import OwnStack, access_for, enter, is_own
 from benchkit.gateway.client import Gateway
@@ -49,10 +48,11 @@ from benchkit.gateway.conformance import (
 )
 from benchkit.gateway.counters import lag_of
 from benchkit.gateway.target import read_version
-from benchkit.model import SidesDocument
+from benchkit.model import VariantStudy
 from benchkit.plain import printable
+from benchkit.run.target import own_stack
 from benchkit.settings import load_settings
-from benchkit.stack.state import default_place, read_state
+from benchkit.stack.state import default_paths, read_state
 
 LOGGING_VARIANT = "log_level_info"
 """The setting of ``paired.tune`` that turns the gateway's own logging on."""
@@ -110,7 +110,7 @@ def _findings(
 ) -> Generator[Finding, None, None]:
     signer = _signer(gateway, own)
     if own is not None:
-        log = default_place().logs / "gateway.log"
+        log = default_paths().logs / "gateway.log"
         yield check_quiet(gateway, user.token, lambda: _size(log), own.mint.environment.get("LOG_LEVEL", "INFO"))
     lag_s = lag_of(own.mint.environment) if own is not None else _METRICS_LAG_S
     yield from check_teams(gateway, user, signer, _warn, timeout_s=options.timeout, lag_s=lag_s)
@@ -128,7 +128,7 @@ def _measured_percent(directory: Path | None) -> float | None:
     if directory is None:
         return None
     path = directory / "tune.json"
-    document = store.load(path, SidesDocument, "measurement of settings")
+    document = store.load(path, VariantStudy, "measurement of settings")
     step = next((step for step in document.steps if step.head == LOGGING_VARIANT), None)
     compared = step.overall(_METRIC) if step is not None else None
     if compared is None or compared.interval is None:

@@ -26,7 +26,6 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from benchkit import store
-from benchkit.connection import own_stack
 from benchkit.disclosure import address_problem
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.gateway import checks
@@ -38,6 +37,7 @@ from benchkit.gateway.login import Session
 from benchkit.gateway.registration import create_fixtures, register, remove_fixtures, unregister
 from benchkit.gateway.target import describe_target, read_version
 from benchkit.plain import printable
+from benchkit.run.target import own_stack
 from benchkit.settings import Settings, load_settings
 from benchkit.stack.state import StackState, read_state
 

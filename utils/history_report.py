@@ -17,11 +17,11 @@ from pathlib import Path
 
 from benchkit import store
 from benchkit.errors import ExitCode, run_program
-from benchkit.model import METRICS, SidesDocument, StepComparison
+from benchkit.model import METRICS, StepComparison, VariantStudy
 from benchkit.report.chart_library import read_chart_library
-from benchkit.report.sides_page import broken_words, change_words, interval_words, sides_page
+from benchkit.report.variants_page import broken_words, change_words, interval_words, variants_page
 from benchkit.settings import load_settings
-from benchkit.verdict.sides import history
+from benchkit.verdict.variant_study import history
 
 _SHOWN = ("p50_latency", "requests_per_sec")
 _MOST_CASES = 12
@@ -37,36 +37,36 @@ def main() -> ExitCode:
     text = "\n".join(history_text(document)) + "\n"
     store.write_text(directory / "history.txt", text)
     library, charts_off = read_chart_library()
-    store.write_text(directory / "history.html", sides_page(document, library, charts_off))
+    store.write_text(directory / "history.html", variants_page(document, library, charts_off))
     print(text, end="")
     print(directory / "history.html")
-    measured = any(side.cases for side in document.sides)
+    measured = any(variant.cases for variant in document.variants)
     return ExitCode.OK if measured and not document.says_nothing else ExitCode.INVALID
 
 
-def history_text(document: SidesDocument) -> list[str]:
+def history_text(document: VariantStudy) -> list[str]:
     """The text: every release against the first, then every step with what changed at it."""
-    first = document.sides[0]
+    first = document.variants[0]
     lines = [f"Release history {document.run_id}: {document.machine}; {document.load}", ""]
     lines.append(
         f"{'release':<16} {'cases':>5} {'p50':>9} {'req/s':>9}   (median over the cases, in % of {first.label})"
     )
-    for side in document.sides:
-        ratios = [side.ratio_to(first, name) for name in _SHOWN]
+    for variant in document.variants:
+        ratios = [variant.ratio_to(first, name) for name in _SHOWN]
         shown = " ".join(f"{'-' if one is None else f'{100 * one:.0f} %':>9}" for one in ratios)
-        lines.append(f"{side.label:<16} {len(side.cases):>5} {shown}")
+        lines.append(f"{variant.label:<16} {len(variant.cases):>5} {shown}")
     if document.broken:
         lines += ["", "Broken:"]
-        for case, sides in document.broken.items():
+        for case, variants in document.broken.items():
             lines.append(f"  {case}: {broken_words(document, case)}")
-            lines += [f"    {side.label}: {side.failed[case]}" for side in sides]
+            lines += [f"    {variant.label}: {variant.failed[case]}" for variant in variants]
     for step in document.steps:
         lines += ["", *step_text(step)]
     failed = [
-        (side.label, case, why)
-        for side in document.sides
-        for case, why in side.failed.items()
-        if case not in side.broken
+        (variant.label, case, why)
+        for variant in document.variants
+        for case, why in variant.failed.items()
+        if case not in variant.broken
     ]
     if failed:
         lines += ["", "Not measured:"]

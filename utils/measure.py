@@ -25,10 +25,10 @@ from pathlib import Path
 from types import FrameType
 
 from benchkit.errors import ExitCode, UserError, run_program
-from benchkit.profiling.session import ProfileSession
-from benchkit.session import Conversation, Session
+from benchkit.run.cpu_profile import CpuProfileSession
+from benchkit.run.paired import PairedSession
+from benchkit.run.session import RunProtocol, Session
 from benchkit.settings import add_arguments
-from benchkit.sides_session import SidesSession
 
 
 class _TerminatedError(BaseException):
@@ -42,10 +42,10 @@ def _reply(fields: list[str]) -> None:
     sys.stdout.flush()
 
 
-def _answer(session: Conversation, line: str) -> list[str]:
+def _answer(session: RunProtocol, line: str) -> list[str]:
     word, *rest = line.split()
     answers = {"open": session.open, "plan": session.plan, "next": session.next, "close": session.close}
-    if isinstance(session, SidesSession):
+    if isinstance(session, PairedSession):
         answers |= {"installs": session.installs, "restarted": session.restarted}
     if word == "done":
         return session.done([int(code) for code in rest])
@@ -88,9 +88,13 @@ def main() -> ExitCode:
         "--dir-file", type=Path, default=os.devnull, metavar="FILE", help="takes the run's directory once there is one"
     )
     parser.add_argument("--owner", type=int, default=os.getppid(), help="pid of the shell that leads the run")
-    parser.add_argument("--sides-file", type=Path, metavar="FILE", help="several gateways: takes where each one lies")
-    parser.add_argument("--side", action="append", default=[], metavar="LABEL=SPEC", help="one of several gateways")
-    parser.add_argument("--side-env-file", type=Path, metavar="FILE", help="their settings: LABEL:KEY=VALUE and a NUL")
+    parser.add_argument(
+        "--variants-file", type=Path, metavar="FILE", help="several gateways: takes where each one lies"
+    )
+    parser.add_argument("--variant", action="append", default=[], metavar="LABEL=SPEC", help="one of several gateways")
+    parser.add_argument(
+        "--variant-env-file", type=Path, metavar="FILE", help="their settings: LABEL:KEY=VALUE and a NUL"
+    )
     parser.add_argument(
         "--tune", metavar="SPEC", help="one gateway with each setting of paired.tune; empty: the usual one"
     )
@@ -114,13 +118,13 @@ def main() -> ExitCode:
     return code
 
 
-def _session(arguments: argparse.Namespace) -> Conversation:
+def _session(arguments: argparse.Namespace) -> RunProtocol:
     if arguments.sample:
-        return ProfileSession(arguments)
-    return SidesSession(arguments) if arguments.side or arguments.tune is not None else Session(arguments)
+        return CpuProfileSession(arguments)
+    return PairedSession(arguments) if arguments.variant or arguments.tune is not None else Session(arguments)
 
 
-def _converse(session: Conversation) -> ExitCode:
+def _converse(session: RunProtocol) -> ExitCode:
     """Answer line by line, until the shell closes its end; the code is that of the last failure."""
     code = ExitCode.OK
     for line in sys.stdin:

@@ -22,9 +22,9 @@ import psutil
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.monitor.processes import LoadFamily
 from benchkit.monitor.sampler import Monitor
-from benchkit.parties import finders, is_load
+from benchkit.run.monitor_targets import finders, is_load
+from benchkit.run.variants import Variants
 from benchkit.settings import add_arguments, from_arguments
-from benchkit.sides import Sides
 from benchkit.store import load
 
 _LOOK_FOR_SHELL_S = 0.4
@@ -47,8 +47,8 @@ def main() -> ExitCode:
         shell = psutil.Process(arguments.shell)
     except psutil.Error as error:
         raise UserError(f"--shell {arguments.shell}: there is no such process") from error
-    sides = load(arguments.sides_file, Sides, "sides") if arguments.sides_file is not None else None
-    monitor = Monitor(LoadFamily(shell, partial(is_load, shell)), finders(settings, sides))
+    variants = load(arguments.variants_file, Variants, "variants") if arguments.variants_file is not None else None
+    monitor = Monitor(LoadFamily(shell, partial(is_load, shell)), finders(settings, variants))
     monitor.run(arguments.file)
     return ExitCode.OK
 
@@ -69,7 +69,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", metavar="FILE", type=Path, help="takes the samples")
     parser.add_argument("--shell", metavar="PID", type=int, required=True, help="the shell that leads the run")
-    parser.add_argument("--sides-file", metavar="FILE", type=Path, help="several gateways: where each one lies")
+    parser.add_argument("--variants-file", metavar="FILE", type=Path, help="several gateways: where each one lies")
     add_arguments(parser)
     return parser.parse_args()
 

@@ -20,7 +20,7 @@ from benchkit import store
 from benchkit.errors import ExitCode, UserError, os_reason, run_program
 from benchkit.model import METRICS, NoiseRecord
 from benchkit.settings import Baselines, load_settings
-from benchkit.verdict.files import noise_path
+from benchkit.verdict.baseline_files import noise_path
 from benchkit.verdict.noise import load_noise, make_record, recorded_prior, visible_percent
 from benchkit.verdict.runs import load_run
 

@@ -21,11 +21,11 @@ from pathlib import Path
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.model import Comparison, Run
-from benchkit.pages import PAGES, page_of
 from benchkit.report.chart_library import read_chart_library
 from benchkit.report.desktop import add_open_argument, show, wants_browser
 from benchkit.report.render import render
 from benchkit.report.view import build_page
+from benchkit.run.pages import PAGES, page_of
 from benchkit.settings import ROOT, load_settings
 from benchkit.verdict.runs import holds_several
 

@@ -14,11 +14,11 @@ import sys
 from pathlib import Path
 
 from benchkit import store
-from benchkit.all_runs import end_killed_groups
 from benchkit.errors import ExitCode, UserError, run_program
-from benchkit.killed import end_killed_runs
-from benchkit.listing import read_listing
 from benchkit.report.index_page import index_page
+from benchkit.run.killed_runs import end_killed_runs
+from benchkit.run.profile_sweep import end_killed_groups
+from benchkit.run.results_index import read_listing
 from benchkit.settings import load_settings
 
 

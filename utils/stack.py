@@ -23,16 +23,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchkit import store
-from benchkit.connection import register_servers
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.identity import ProcessIdentity
 from benchkit.plain import printable
+from benchkit.run.target import register_servers
 from benchkit.settings import Settings, add_arguments, from_arguments, load_settings
 from benchkit.stack.ensure import Ensured, ensure, read_owner, write_owner
 from benchkit.stack.interrupt import Interrupt
 from benchkit.stack.local import ProgramReport, down, report, up
-from benchkit.stack.start import Caller
-from benchkit.stack.state import StackState, default_place, is_running, load_state, side_places
+from benchkit.stack.start import StartCallbacks
+from benchkit.stack.state import StackState, default_paths, is_running, load_state, variant_places
 
 _LOG_LINES = "20"
 _MIB = 1024 * 1024
@@ -83,20 +83,20 @@ def _say(line: str) -> None:
     print(f"stack: {printable(line)}", file=sys.stderr, flush=True)
 
 
-def _caller() -> Caller:
+def _caller() -> StartCallbacks:
     interrupt = Interrupt()
     interrupt.watch()
-    return Caller(say=_say, interrupt=interrupt, complete=_register)
+    return StartCallbacks(say=_say, interrupt=interrupt, complete=_register)
 
 
 def _register(state: StackState) -> None:
     """Put the simulated servers into the gateway; those that are in it are left."""
-    for line in register_servers(state, default_place()):
+    for line in register_servers(state, default_paths()):
         _say(line)
 
 
 def _up() -> ExitCode:
-    outcome = up(load_settings(), default_place(), _caller())
+    outcome = up(load_settings(), default_paths(), _caller())
     gateway = outcome.state.gateway
     assert gateway is not None, "a whole stack has a gateway"
     _say(f"{'up' if outcome.started else 'already up'}: gateway {gateway.version} at {gateway.url}, {gateway.email}")
@@ -107,11 +107,11 @@ def _down(owner_file: Path | None) -> ExitCode:
     caller = _caller()
     if owner_file is None:
         # Also what a comparison left that was killed: nothing else would find it.
-        places = [default_place(), *side_places(default_place())]
+        places = [default_paths(), *variant_places(default_paths())]
         stopped = sum(down(place, caller) for place in places) > 0
     else:
         owner = read_owner(owner_file)
-        stopped = owner is not None and down(default_place(), caller, only=owner)
+        stopped = owner is not None and down(default_paths(), caller, only=owner)
         owner_file.unlink(missing_ok=True)
     _say("stopped" if stopped else "nothing to stop")
     return ExitCode.OK
@@ -121,7 +121,7 @@ def _ensure(owner_file: Path, owner: int, settings: Settings) -> ExitCode:
     caller = _caller()
     caller = replace(caller, began=lambda state: write_owner(owner_file, state), owner=ProcessIdentity.of(owner))
     try:
-        outcome = ensure(settings, default_place(), caller)
+        outcome = ensure(settings, default_paths(), caller)
     except BaseException:
         owner_file.unlink(missing_ok=True)
         raise
@@ -135,7 +135,7 @@ def _ensure(owner_file: Path, owner: int, settings: Settings) -> ExitCode:
 
 
 def _status() -> ExitCode:
-    state = load_state(default_place())
+    state = load_state(default_paths())
     if state is None:
         _say("nothing runs (make up starts it)")
         return ExitCode.USAGE
@@ -168,7 +168,7 @@ def _row(program: ProgramReport, width: int) -> str:
 
 
 def _logs(name: str | None, follow: bool) -> ExitCode:
-    place = default_place()
+    place = default_paths()
     names = sorted(path.stem for path in place.logs.glob("*.log"))
     if not names:
         raise UserError("there are no logs: the stack was never up (make up)")

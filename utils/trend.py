@@ -29,10 +29,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.model import METRICS
-from benchkit.pages import page_of_trend
 from benchkit.report.chart_library import read_chart_library
+from benchkit.run.pages import page_of_trend
 from benchkit.settings import Settings, load_settings
-from benchkit.verdict.history import RunHistory, read_history
+from benchkit.verdict.stored_runs import RunHistory, read_history
 from benchkit.verdict.trend import trend_of
 from benchkit.verdict.trend_text import trend_report
 

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from benchkit import store
 from benchkit.errors import ExitCode, run_program
-from benchkit.model import METRICS, MetricComparison, SidesDocument, StepComparison, Verdict
+from benchkit.model import METRICS, MetricComparison, StepComparison, VariantStudy, Verdict
 from benchkit.report.chart_library import read_chart_library
-from benchkit.report.sides_page import change_words, interval_words, sides_page
+from benchkit.report.variants_page import change_words, interval_words, variants_page
 from benchkit.settings import Variant, load_settings
 from benchkit.stack.topology import text_of
-from benchkit.verdict.sides import tune
+from benchkit.verdict.variant_study import tune
 
 _METRIC = "p50_latency"
 _NAMED = 4
@@ -41,7 +41,7 @@ def main() -> ExitCode:
     text = "\n".join(tune_text(document)) + "\n"
     store.write_text(options.directory / "tune.txt", text)
     library, charts_off = read_chart_library()
-    store.write_text(options.directory / "tune.html", sides_page(document, library, charts_off))
+    store.write_text(options.directory / "tune.html", variants_page(document, library, charts_off))
     print(text, end="")
     if options.env_file is not None:
         store.write_text(options.env_file, "\n".join(env_lines(document, settings.config.paired.tune)) + "\n")
@@ -50,7 +50,7 @@ def main() -> ExitCode:
     return ExitCode.OK if any(step.comparison.suite for step in document.steps) else ExitCode.INVALID
 
 
-def tune_text(document: SidesDocument) -> list[str]:
+def tune_text(document: VariantStudy) -> list[str]:
     """The text: one line for each setting, and its cases that changed."""
     lines = [f"Settings {document.run_id}: {document.machine}; {document.load}", ""]
     for step in document.steps:
@@ -69,9 +69,9 @@ def effect(step: StepComparison) -> str:
     return f"{_word(compared)}: {figures}"
 
 
-def env_lines(document: SidesDocument, variants: dict[str, Variant]) -> list[str]:
+def env_lines(document: VariantStudy, variants: dict[str, Variant]) -> list[str]:
     """``.env.example``: what helps is set, what does not is a comment with what it costs."""
-    base = document.sides[0]
+    base = document.variants[0]
     usual = ", ".join(f"{name}={value}" for name, value in sorted(base.settings.items()))
     lines = _comment(
         f"Settings of MCP Gateway {base.release or base.spec}, each with what it changed when it was measured against "
@@ -91,9 +91,9 @@ def env_lines(document: SidesDocument, variants: dict[str, Variant]) -> list[str
     return lines
 
 
-def _cases(document: SidesDocument) -> str:
+def _cases(document: VariantStudy) -> str:
     """``tools/list, tools/call``; of many their number."""
-    cases = list(document.sides[0].cases)
+    cases = list(document.variants[0].cases)
     return ", ".join(cases) if len(cases) <= _NAMED else f"{len(cases)} cases"
 
 

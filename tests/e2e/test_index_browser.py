@@ -57,7 +57,7 @@ def results(tmp_path: Path) -> Path:
     place.mkdir()
     directory = all_factory.write_all(place)
     write("report_generator.py", place / "medium_2026-03-02-093000", "--no-open")
-    write("all_report.py", directory, "--no-open")
+    write("profile_sweep_report.py", directory, "--no-open")
     write("results_index.py", "--results-dir", place)
     return place
 
@@ -127,7 +127,7 @@ def test_hostile_names_are_shown_and_run_nothing(browser: Browser, tmp_path: Pat
     directory.mkdir()
     whole = all_factory.document_of(all_factory.entry("light", 1), exit_code=1, reason=names[0])
     store.save(directory / "all.json", whole)
-    write("all_report.py", directory, "--no-open")
+    write("profile_sweep_report.py", directory, "--no-open")
     page = visit(browser, (directory / "report.html").as_uri())
     draw_all(page)
     heads = page.execute_script("return [...document.querySelectorAll('h3')].map((one) => one.textContent)")

@@ -37,7 +37,7 @@ def test_every_case_is_valid_and_has_its_figures(first_run: Toolkit) -> None:
         assert case["counts"]["ok"] == case["counts"]["sent"], case["id"]
 
 
-def test_three_parties_counted_the_same(first_run: Toolkit) -> None:
+def test_three_components_counted_the_same(first_run: Toolkit) -> None:
     run = first_run.document()
     counted = [case["counts"] for case in run["cases"] if case.get("counts", {}).get("server") is not None]
     assert len(counted) > 15

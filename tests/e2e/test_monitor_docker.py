@@ -112,7 +112,7 @@ def test_a_gateway_in_a_container_and_the_others_of_its_project(
     engine: docker.DockerClient, port: int, tmp_path: Path
 ) -> None:
     header, seen = monitor_until(tmp_path, port, 5)
-    found = {party.name: (party.kind, party.source) for party in header.parties}
+    found = {component.name: (component.kind, component.source) for component in header.components}
     assert found["front"] == ("gateway", "container")
     assert found["postgres"] == ("database", "container")
     assert header.notes == ["postgres: a database in a container is not asked for its connections"]

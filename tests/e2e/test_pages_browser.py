@@ -16,14 +16,14 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 from benchkit.model import Case, Run
-from benchkit.pages import page_of, page_of_trend
 from benchkit.plain import without_controls
 from benchkit.report.chart_library import read_chart_library
-from benchkit.report.sides_page import sides_page
+from benchkit.report.variants_page import variants_page
+from benchkit.run.pages import page_of, page_of_trend
 from benchkit.store import write_text
-from benchkit.verdict.history import read_history
-from benchkit.verdict.sides import history, tune
+from benchkit.verdict.stored_runs import read_history
 from benchkit.verdict.trend import trend_of
+from benchkit.verdict.variant_study import history, tune
 from browser import Browser, assert_quiet, emulate, violations, visit, wait_for
 from unit import documents
 
@@ -31,9 +31,9 @@ from unit import documents
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
 
 # pylint: disable=wrong-import-position  # the line above makes them importable
-from several import CASES, figured, on_databases, ordinary, scaled, spoilt, written
-from test_sides_reports import TUNED, measured
+from studies import CASES, figured, on_databases, ordinary, scaled, spoilt, written
 from test_trend import LEVELS, released, store_runs
+from test_variant_reports import TUNED, measured
 from verdicts import LIMITS, run_of
 
 pytestmark = pytest.mark.e2e
@@ -110,8 +110,8 @@ PAGES: dict[str, Callable[[Path, Any], str]] = {
     ),
     "database": lambda path, charts: page_of("database", written(path, on_databases()), 1, charts),
     "trend": trend_html,
-    "history": lambda path, charts: sides_page(history(measured(path / "h"), LIMITS), *charts),
-    "tune": lambda path, charts: sides_page(tune(measured(path / "t", TUNED), LIMITS), *charts),
+    "history": lambda path, charts: variants_page(history(measured(path / "h"), LIMITS), *charts),
+    "tune": lambda path, charts: variants_page(tune(measured(path / "t", TUNED), LIMITS), *charts),
 }
 every_page = pytest.mark.parametrize("name", PAGES)
 

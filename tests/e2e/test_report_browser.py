@@ -30,7 +30,7 @@ DRAWN = """
 const canvas = arguments[0];
 const chart = window.Chart && Chart.getChart(canvas);
 if (!chart) return null;
-const inks = ["bar", "failed", "party-gateway", "database-0"].map((name) => {
+const inks = ["bar", "failed", "component-gateway", "database-0"].map((name) => {
   const style = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   return [1, 3, 5].map((start) => parseInt(style.slice(start, start + 2), 16));
 });
@@ -79,7 +79,7 @@ def draw_all(browser: Browser) -> list[dict[str, Any]]:
     return found
 
 
-def party(name: str) -> ResourceSeries:
+def component(name: str) -> ResourceSeries:
     return ResourceSeries(name=name, kind="gateway", source="process", cpu_percent=[5.0] * 192, memory_mib=[50.0] * 192)
 
 
@@ -166,7 +166,7 @@ def test_hostile_names_are_shown_and_run_nothing(show: Callable[..., Browser]) -
     ]
     cases += [documents.failed_case(f"x/{name}", name, errors={name: 3}) for name in names]
     cases += [documents.difference_case(f"y/{name}", 1.0, 2.0, 3.0, 0.5) for name in names]
-    resources = documents.sampled(series=[party(name) for name in names], notes=list(names))
+    resources = documents.sampled(series=[component(name) for name in names], notes=list(names))
     run = documents.run(cases, warnings=list(names), commands=list(names), resources=resources)
     page = show(run, documents.comparison(run, reason=names[0], warnings=list(names)))
     open_all(page)

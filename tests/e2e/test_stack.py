@@ -22,7 +22,7 @@ import pytest
 from benchkit.settings import ROOT, load_settings
 from benchkit.stack.processes import port_owner, session_members
 from benchkit.stack.releases import wanted_release
-from benchkit.stack.state import Place, StackState, load_state, read_state
+from benchkit.stack.state import StackPaths, StackState, load_state, read_state
 
 pytestmark = pytest.mark.e2e
 
@@ -48,7 +48,7 @@ class Stack:
     def __init__(self, directory: Path) -> None:
         gateway = ROOT / ".tools" / "gateway" / wanted_release(load_settings(environ={}).config.stack.gateway)
         assert (gateway / "bin" / "mcpgateway").exists(), f"{gateway} is missing: run make setup"
-        self.place = Place(directory / "st ack")
+        self.place = StackPaths(directory / "st ack")
         self.ports = _ports(3)
         self.environment = {
             "PATH": os.environ["PATH"],

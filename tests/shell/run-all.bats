@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # shellcheck disable=SC2030,SC2031 # each test is a shell of its own, and so is its pid
 # run-all.sh: the order of the profiles, one that fails, an interrupt, going on. The state is kept by the real
-# utils/run_all.py; each profile's run is a stub.
+# utils/profile_sweep.py; each profile's run is a stub.
 
 setup_file() {
   export ROOT PERF_PYTHON

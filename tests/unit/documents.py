@@ -20,24 +20,24 @@ from benchkit.model import (
     ConnectionSeries,
     Counts,
     Environment,
-    Figures,
     GatewayCount,
     Histogram,
     Iteration,
     Load,
     Machine,
     MetricComparison,
+    MetricValues,
     PairedReference,
     PercentileCurve,
     Resources,
     ResourceSeries,
     Run,
     RunStatus,
-    SideOfRun,
     Target,
     Timeline,
     TimelinePoint,
     Validity,
+    VariantOfRun,
     Verdict,
     needed_samples,
     samples_for,
@@ -120,7 +120,7 @@ def percentile(values: list[float], percent: float) -> float:
     return sorted(values)[max(0, math.ceil(percent / 100 * len(values)) - 1)]
 
 
-def figures(values: list[float], sent: int, seconds: float) -> Figures:
+def figures(values: list[float], sent: int, seconds: float) -> MetricValues:
     """All ordinary metrics of successes with these latencies (ms)."""
     return {
         "p50_latency": percentile(values, 50),
@@ -390,26 +390,26 @@ def sampled(seconds: int = 192, interval_s: int = 1, **changes: Any) -> Resource
             round(low + (high - low) * (0.5 + 0.4 * math.sin(moment / 9)) + chance.uniform(0, 2), 1) for moment in at
         ]
 
-    def party(name: str, kind: Any, cpu: tuple[float, float], memory: tuple[float, float]) -> ResourceSeries:
+    def component(name: str, kind: Any, cpu: tuple[float, float], memory: tuple[float, float]) -> ResourceSeries:
         seed = len(name)
         source = "system" if kind == "machine" else "process"
         return ResourceSeries(
             name=name, kind=kind, source=source, cpu_percent=wave(*cpu, seed), memory_mib=wave(*memory, seed + 1)
         )
 
-    generator = party("hey", "generator", (4, 30), (12, 20))
+    generator = component("hey", "generator", (4, 30), (12, 20))
     absent = [value if place % 40 < 25 else None for place, value in enumerate(generator.cpu_percent)]
     values: dict[str, Any] = {
         "interval_s": interval_s,
         "at_s": at,
         "series": [
-            party("machine", "machine", (20, 170), (3000, 3300)),
-            party("gateway", "gateway", (5, 99), (240, 330)),
-            party("time1", "server", (1, 20), (60, 80)),
-            party("time2", "server", (1, 16), (60, 75)),
-            party("postgresql", "database", (1, 12), (90, 140)),
+            component("machine", "machine", (20, 170), (3000, 3300)),
+            component("gateway", "gateway", (5, 99), (240, 330)),
+            component("time1", "server", (1, 20), (60, 80)),
+            component("time2", "server", (1, 16), (60, 75)),
+            component("postgresql", "database", (1, 12), (90, 140)),
             generator.model_copy(update={"cpu_percent": absent}),
-            party("monitor", "monitor", (0.5, 1.4), (30, 31)),
+            component("monitor", "monitor", (0.5, 1.4), (30, 31)),
         ],
         "connections": [
             ConnectionSeries(
@@ -426,8 +426,8 @@ def sampled(seconds: int = 192, interval_s: int = 1, **changes: Any) -> Resource
 
 def paired(document: Run, changes_percent: dict[str, float] | None = None) -> tuple[Run, Comparison]:
     """The run as the head of two gateways, and what it is against the base."""
-    side = SideOfRun(label="head", spec="1.0.7", fresh=True, looks=2)
-    head = document.model_copy(update={"side": side})
+    variant = VariantOfRun(label="head", spec="1.0.7", fresh=True, looks=2)
+    head = document.model_copy(update={"variant": variant})
     reference = PairedReference(run_id="base_2026-03-02-093000", base="1.0.6", head="1.0.7")
     return head, comparison(head, changes_percent, mode="paired", baseline=None, paired=reference)
 

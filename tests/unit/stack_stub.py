@@ -15,8 +15,8 @@ from benchkit.settings import Config, Settings
 from benchkit.stack import local
 from benchkit.stack.interrupt import Interrupt
 from benchkit.stack.programs import Installation
-from benchkit.stack.start import Caller
-from benchkit.stack.state import Place
+from benchkit.stack.start import StartCallbacks
+from benchkit.stack.state import StackPaths
 from benchkit.stack.topology import Topology
 
 # STUB says how it behaves: well, or not.
@@ -63,15 +63,15 @@ def free_ports(count: int) -> list[int]:
 class StubStack:
     """A place, settings and a caller for a stack of one gateway and one server; what the caller heard is ``said``."""
 
-    place: Place
+    place: StackPaths
     ports: list[int]
     said: list[str] = field(default_factory=list)
     interrupt: Interrupt = field(default_factory=Interrupt)
 
     @property
-    def caller(self) -> Caller:
+    def caller(self) -> StartCallbacks:
         """Takes notes."""
-        return Caller(say=self.said.append, interrupt=self.interrupt)
+        return StartCallbacks(say=self.said.append, interrupt=self.interrupt)
 
     def settings(self, *, timeout: int = 20, **gateway: str) -> Settings:
         """Settings with further variables for the gateway."""
@@ -112,4 +112,4 @@ def make_stub_stack(directory: Path, monkeypatch: pytest.MonkeyPatch) -> StubSta
 
     monkeypatch.setattr(local, "find_installation", find)
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    return StubStack(place=Place(directory / "st ack ;100% #1'"), ports=free_ports(2))
+    return StubStack(place=StackPaths(directory / "st ack ;100% #1'"), ports=free_ports(2))

@@ -107,7 +107,7 @@ def test_another_load_is_refused_with_2_until_forced(place):
         (None, "there is no such run"),
         ("", "the run is empty"),
         ("{", "not JSON"),
-        ('{"schema_version": 2}', "schema_version 2; this toolkit reads version 1"),
+        ('{"schema_version": 9}', "schema_version 9; this toolkit reads version 2"),
     ],
 )
 def test_a_run_that_cannot_be_read_is_refused_with_2(place, content, words):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from benchkit import store
 from benchkit.errors import ExitCode, UserError
 from benchkit.model import Run, RunStatus, Validity
-from benchkit.verdict import files as baseline_files
+from benchkit.verdict import baseline_files
 from benchkit.verdict.baselines import (
     SavedBaseline,
     baseline_path,

@@ -19,10 +19,10 @@ import pytest
 
 from benchkit import store
 from benchkit.errors import UserError
+from benchkit.verdict.baseline_archive import export_baseline, import_baseline
+from benchkit.verdict.baseline_files import read_baseline
+from benchkit.verdict.baseline_history import read_history
 from benchkit.verdict.baselines import delete_baseline, join_baseline, load_baseline, roll_back, save_baseline
-from benchkit.verdict.exchange import export_baseline, import_baseline
-from benchkit.verdict.files import read_baseline
-from benchkit.verdict.versions import baseline_history
 from verdicts import measured, run_of
 
 DONE, REFUSED, BUG = 0, 2, 99
@@ -108,7 +108,7 @@ def forbidden() -> None:
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
 def test_kill_9_at_each_step_loses_nothing(place, operation):
     before = versions(place)
-    numbers = {one.version for one in baseline_history(place / "b", "light").versions}
+    numbers = {one.version for one in read_history(place / "b", "light").versions}
     shutil.copytree(place / "b", place / "fresh")
     for step in range(1, 200):
         status = perform(operation, place, step, killed)

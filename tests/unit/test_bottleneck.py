@@ -27,7 +27,7 @@ def run_with(
     absent: tuple[str, ...] = (),
     **cpu: float,
 ) -> Run:
-    """A run whose parties used so much while load ran, and nothing else."""
+    """A run whose components used so much while load ran, and nothing else."""
     directory = RunDirectory(path)
     for case in cases:
         directory.add(case, *(good(wall_s=length_s) for _ in range(case.iterations)))
@@ -47,7 +47,7 @@ def run_with(
             interval_s=1.0,
             cores=cores,
             usable_cores=cores if usable is None else usable,
-            parties=[MACHINE, GENERATOR, GATEWAY],
+            components=[MACHINE, GENERATOR, GATEWAY],
             notes=[],
         ),
         *samples,
@@ -153,7 +153,7 @@ def test_what_was_used_beside_the_load_does_not_count(tmp_path: Path) -> None:
     within = [at for begin in (FIRST_S, SECOND_S) for at in range(int(begin) + 1, int(begin + LENGTH_S) + 1)]
     samples = [MonitorSample(at_s=at, cpu_percent=idle if at in within else busy, memory_mib={}) for at in range(30)]
     header = MonitorHeader(
-        started=START, interval_s=1.0, cores=2, usable_cores=2.0, parties=[MACHINE, GENERATOR], notes=[]
+        started=START, interval_s=1.0, cores=2, usable_cores=2.0, components=[MACHINE, GENERATOR], notes=[]
     )
     write(tmp_path / "raw" / "monitor.jsonl", header, *samples)
     assert not is_limit(collect(tmp_path).run)
@@ -194,7 +194,7 @@ def test_samples_on_another_clock_than_the_runs(tmp_path: Path) -> None:
         interval_s=1.0,
         cores=2,
         usable_cores=2.0,
-        parties=[MACHINE, GENERATOR],
+        components=[MACHINE, GENERATOR],
         notes=[],
     )
     samples = [

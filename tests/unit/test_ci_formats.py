@@ -494,7 +494,7 @@ def test_the_summary_agrees_with_the_other_formats(make) -> None:
     assert ranked == [found.id for found in result.worst_first if found.id in set(ranked)]
 
 
-def test_the_summary_of_a_paired_run_names_both_sides_and_the_suite() -> None:
+def test_the_summary_of_a_paired_run_names_both_variants_and_the_suite() -> None:
     summary = ci_summary(paired())
     assert (summary.mode, summary.against) == ("paired", "./gateway against 1.0.6, block by block")
     assert summary.suite["p50_latency"].interval == (-4.0, -2.4)
@@ -534,14 +534,16 @@ def test_an_interrupted_run_says_so_whatever_its_comparison_says() -> None:
 def test_a_run_that_was_cut_short_hides_no_verdict_of_its_comparison(
     mode: str, verdict: Verdict, exit_code: int, headline: str
 ) -> None:
-    """A side is called interrupted as soon as one of its cases was dropped on one side."""
+    """A variant is called interrupted as soon as one of its cases was dropped on one variant."""
     document = plain("tools/list", status=RunStatus.INTERRUPTED, exit_code=3, exit_reason="a case was dropped")
-    sides: dict[str, Any] = (
+    variants: dict[str, Any] = (
         {"baseline": None, "paired": PairedReference(run_id="base", base="1.0.6", head="1.0.7")}
         if mode == "paired"
         else {}
     )
-    result = held(document, one(verdict), verdict=verdict, exit_code=exit_code, reason="compared", mode=mode, **sides)
+    result = held(
+        document, one(verdict), verdict=verdict, exit_code=exit_code, reason="compared", mode=mode, **variants
+    )
     summary = ci_summary(result)
     assert (summary.verdict, summary.exit_code, summary.reason) == (verdict, exit_code, "compared")
     assert result.headline == headline

@@ -111,10 +111,10 @@ def test_paired_runs_are_read_from_their_head(tmp_path: Path) -> None:
     place = tmp_path / "paired"
     written(place / "base", run([case("tools/list")], run_id="base"))
     written(place / "head", document)
-    sides = PairedReference(run_id="base", base="1.0.6", head="1.0.7")
+    variants = PairedReference(run_id="base", base="1.0.6", head="1.0.7")
     store.save(
         place / "comparison.json",
-        comparison(document, {"tools/list": -30.0}, mode="paired", baseline=None, paired=sides),
+        comparison(document, {"tools/list": -30.0}, mode="paired", baseline=None, paired=variants),
     )
     done = report(place)
     assert done.returncode == 0, done.stderr

@@ -255,7 +255,7 @@ def test_on_github_base_and_head_differ_by_the_pull_request_alone(
         ("", "branch", "fork"),
     ],
 )
-def test_on_gitlab_both_sides_differ_by_the_merge_request_alone(
+def test_on_gitlab_both_variants_differ_by_the_merge_request_alone(
     tmp_path: Path, merged: tuple[Path, dict[str, str]], kind: str, runs_on: str, base: str
 ) -> None:
     place, commits = merged

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from benchkit import run_owner
+from benchkit.run import owner
 from benchkit.settings import ROOT
-from benchkit.stack.state import Place
+from benchkit.stack.state import StackPaths
 
 RUN = "light_2026-03-02-093000"
 PAIRED = "paired_2026-03-02-093100"
@@ -109,7 +109,7 @@ def test_links_are_not_followed(results: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_that_goes_on_stays(results: Path) -> None:
-    run_owner.write_owner(results / RUN, os.getpid())
+    owner.write_owner(results / RUN, os.getpid())
     done = clean("results", "--yes", RESULTS_DIR=str(results))
     assert f"kept: {RUN}: goes on" in done.stderr
     assert (results / RUN / "plan.json").exists()
@@ -154,7 +154,7 @@ def test_a_stack_directory_of_others_stays(tmp_path: Path) -> None:
 
 
 def test_a_stack_directory_of_ours_goes(tmp_path: Path) -> None:
-    Place(tmp_path / "stack").make()
+    StackPaths(tmp_path / "stack").make()
     assert clean("stack", PERF_STACK_DIR=str(tmp_path / "stack")).returncode == 2
     assert clean("stack", "--yes", PERF_STACK_DIR=str(tmp_path / "stack")).returncode == 0
     assert not (tmp_path / "stack").exists()

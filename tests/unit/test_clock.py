@@ -10,9 +10,9 @@ import junitparser
 import pytest
 
 from benchkit import clock
-from benchkit.listing import read_listing
 from benchkit.load.collect import collect
 from benchkit.model import RawIteration, Validity
+from benchkit.run.results_index import read_listing
 from benchkit.store import load, save
 from benchkit.verdict.ci.junit import junit
 from benchkit.verdict.ci.results import run_result

@@ -312,8 +312,8 @@ def test_no_plan(tmp_path: Path) -> None:
 
 def test_a_plan_of_an_unknown_version(tmp_path: Path) -> None:
     plan = example(tmp_path) / "plan.json"
-    plan.write_text(plan.read_text(encoding="utf-8").replace('"schema_version": 1', '"schema_version": 9'))
-    assert "schema_version 9; this toolkit reads version 1" in refused(tmp_path, "--interrupted", 130)
+    plan.write_text(plan.read_text(encoding="utf-8").replace('"schema_version": 2', '"schema_version": 9'))
+    assert "schema_version 9; this toolkit reads version 2" in refused(tmp_path, "--interrupted", 130)
 
 
 def test_a_damaged_record(tmp_path: Path) -> None:

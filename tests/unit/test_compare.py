@@ -28,11 +28,11 @@ from benchkit.model import (
 )
 from benchkit.settings import Baselines
 from benchkit.verdict.compare import compare, undecided
-from benchkit.verdict.judging import Known, settle, stored_finding
+from benchkit.verdict.metric_verdict import Known, settle, stored_finding
 from benchkit.verdict.noise import default_prior, make_record
-from benchkit.verdict.outcome import BY_ERRORS_ALONE
 from benchkit.verdict.rules import BY_SEVERITY, DERIVED, case_figures, change_percent, effect_of, percent, worst
 from benchkit.verdict.statistics import Prior, more_fail
+from benchkit.verdict.suite_verdict import BY_ERRORS_ALONE
 from benchkit.verdict.text import WIDTH, comparison_report, plain
 from documents import environment
 from verdicts import LIMITS, baseline_of, case_of, elsewhere, measured, run_of
@@ -650,7 +650,7 @@ def test_a_skipped_case_is_missing_where_the_baseline_has_it():
     assert comparison.exit_code == ExitCode.INVALID
 
 
-def test_a_case_that_both_sides_skipped_does_not_fail():
+def test_a_case_that_both_variants_skipped_does_not_fail():
     run = run_of(measured(), case_of("tools/mcp", validity=Validity.SKIPPED, reason="release 0.7.0 has none"))
     comparison = compare(run, baseline_of({"tools/list": STEADY}), LIMITS)
     assert the_case(comparison, "tools/mcp").verdict is Verdict.NEW

@@ -10,7 +10,17 @@ import pytest
 
 from benchkit import store
 from benchkit.errors import ExitCode, UserError
-from benchkit.model import NO_OTHER_SIDE, Case, Comparison, Iteration, Run, RunStatus, SideOfRun, Validity, Verdict
+from benchkit.model import (
+    NO_OTHER_VARIANT,
+    Case,
+    Comparison,
+    Iteration,
+    Run,
+    RunStatus,
+    Validity,
+    VariantOfRun,
+    Verdict,
+)
 from benchkit.settings import Baselines
 from benchkit.verdict.compare import compare_paired, undecided
 from benchkit.verdict.text import WIDTH, comparison_report, plain
@@ -45,10 +55,10 @@ def blocks_of(identity: str, medians: Sequence[float], *, sent: int = 300, error
     return case_of(identity, metrics=figures(float(np.median(medians)), errors), iterations=iterations)
 
 
-def side(label: str, *cases: Case, looks: int = 3, fresh: bool = True, rounds: int = 1, **changes: object) -> Run:
-    """A side of a comparison; ``spec`` is the label and a number."""
-    what = SideOfRun(label=label, spec=f"{label}-1.0", fresh=fresh, looks=looks, rounds=rounds)
-    values = {"side": what, "started": STARTED, "finished": STARTED + timedelta(hours=1), "run_id": label}
+def variant(label: str, *cases: Case, looks: int = 3, fresh: bool = True, rounds: int = 1, **changes: object) -> Run:
+    """A variant of a comparison; ``spec`` is the label and a number."""
+    what = VariantOfRun(label=label, spec=f"{label}-1.0", fresh=fresh, looks=looks, rounds=rounds)
+    values = {"variant": what, "started": STARTED, "finished": STARTED + timedelta(hours=1), "run_id": label}
     return run_of(*cases, **(values | {"environment": environment(requests=300)} | changes))
 
 
@@ -64,7 +74,7 @@ def two(
     for number, (identity, factor) in enumerate(changes.items()):
         base.append(blocks_of(identity, noisy(number, 50.0, noise=noise, blocks=blocks)))
         head.append(blocks_of(identity, noisy(number + 100, 50.0 * factor, noise=noise, blocks=blocks)))
-    return compare_paired(side("base", *base), side("head", *head), limits)
+    return compare_paired(variant("base", *base), variant("head", *head), limits)
 
 
 TWENTY = {f"tools/case{number}": 1.0 for number in range(20)}
@@ -119,7 +129,7 @@ def test_what_noise_hides_is_inconclusive_with_the_blocks_that_would_decide():
 def test_every_look_costs_a_share_of_the_error():
     pair = [blocks_of("tools/a", noisy(seed, 50.0, noise=0.08)) for seed in (1, 2)]
     once, thrice = (
-        compare_paired(side("base", pair[0], looks=looks), side("head", pair[1], looks=looks), LIMITS)
+        compare_paired(variant("base", pair[0], looks=looks), variant("head", pair[1], looks=looks), LIMITS)
         for looks in (1, 3)
     )
     seen = [it.cases[0].metrics["p50_latency"].detectable_percent or 0.0 for it in (once, thrice)]
@@ -131,7 +141,7 @@ def test_one_wild_block_is_no_regression():
     base, head = noisy(1, 50.0, noise=0.01), noisy(2, 50.0, noise=0.01)
     head[3] *= 8
     comparison = compare_paired(
-        side("base", blocks_of("tools/a", base)), side("head", blocks_of("tools/a", head)), LIMITS
+        variant("base", blocks_of("tools/a", base)), variant("head", blocks_of("tools/a", head)), LIMITS
     )
     assert comparison.exit_code == ExitCode.OK
     assert abs(comparison.cases[0].metrics["p50_latency"].change_percent or 99.0) < 3
@@ -148,14 +158,14 @@ def test_fewer_than_five_blocks_tell_nothing():
 
 def test_throughput_does_not_decide_with_few_requests():
     pair = [blocks_of("tools/a", noisy(seed, 50.0), sent=100) for seed in (1, 2)]
-    metrics = compare_paired(side("base", pair[0]), side("head", pair[1]), LIMITS).cases[0].metrics
+    metrics = compare_paired(variant("base", pair[0]), variant("head", pair[1]), LIMITS).cases[0].metrics
     assert metrics["requests_per_sec"].advisory
     assert not metrics["p50_latency"].advisory
 
 
 def test_new_errors_are_critical():
     base, head = blocks_of("tools/a", noisy(1, 50.0)), blocks_of("tools/a", noisy(2, 50.0), errors=0.01)
-    comparison = compare_paired(side("base", base), side("head", head), LIMITS)
+    comparison = compare_paired(variant("base", base), variant("head", head), LIMITS)
     assert (comparison.verdict, comparison.exit_code) == (Verdict.CRITICAL, ExitCode.REGRESSION)
     assert comparison.cases[0].reason == "errors 24 of 2400 requests failed, 0 of 2400 before"
 
@@ -163,21 +173,21 @@ def test_new_errors_are_critical():
 def test_a_case_with_more_blocks_than_the_others_keeps_them_and_the_suite_takes_the_shared():
     base = [blocks_of("tools/a", noisy(1, 50.0, blocks=16)), blocks_of("tools/b", noisy(2, 50.0))]
     head = [blocks_of("tools/a", noisy(3, 50.0, blocks=16)), blocks_of("tools/b", noisy(4, 50.0))]
-    comparison = compare_paired(side("base", *base), side("head", *head), LIMITS)
+    comparison = compare_paired(variant("base", *base), variant("head", *head), LIMITS)
     assert [case.metrics["p50_latency"].samples for case in comparison.cases] == [16, 8]
     assert comparison.suite["p50_latency"].samples == 8
 
 
-def test_a_block_that_one_side_lacks_does_not_count():
+def test_a_block_that_one_variant_lacks_does_not_count():
     base, head = blocks_of("tools/a", noisy(1, 50.0)), blocks_of("tools/a", noisy(2, 50.0))
     empty = head.iterations[2].model_copy(update={"metrics": {}})
     holed = head.model_copy(update={"iterations": [*head.iterations[:2], empty, *head.iterations[3:]]})
-    shifted = compare_paired(side("base", base), side("head", holed), LIMITS).cases[0].metrics["p50_latency"]
+    shifted = compare_paired(variant("base", base), variant("head", holed), LIMITS).cases[0].metrics["p50_latency"]
     assert shifted.samples == 7
     short = head.model_copy(update={"iterations": head.iterations[:6]})
-    comparison = compare_paired(side("base", base), side("head", short), LIMITS)
+    comparison = compare_paired(variant("base", base), variant("head", short), LIMITS)
     assert comparison.cases[0].metrics["p50_latency"].samples == 6
-    assert comparison.warnings == ["Blocks that only one side has do not count: 1 case (the first: tools/a)."]
+    assert comparison.warnings == ["Blocks that only one variant has do not count: 1 case (the first: tools/a)."]
 
 
 GOOD = blocks_of("tools/a", noisy(1, 50.0))
@@ -199,30 +209,30 @@ FINE = blocks_of("tools/b", noisy(2, 50.0))
         ([GOOD, BAD], [GOOD, BAD], Verdict.INVALID, 3, "Tool not found"),
     ],
 )
-def test_no_case_of_either_side_is_passed_over(base, head, verdict, code, words):
-    comparison = compare_paired(side("base", *base), side("head", *head), LIMITS)
+def test_no_case_of_either_variant_is_passed_over(base, head, verdict, code, words):
+    comparison = compare_paired(variant("base", *base), variant("head", *head), LIMITS)
     other = next(case for case in comparison.cases if case.id == "tools/b")
     assert (other.verdict, other.reason, comparison.exit_code) == (verdict, words, code)
 
 
 @pytest.mark.parametrize("which", ["base", "head"])
-def test_an_interrupted_side_never_passes(which):
-    runs = {name: side(name, GOOD) for name in ("base", "head")}
-    runs[which] = side(which, GOOD, status=RunStatus.INTERRUPTED)
+def test_an_interrupted_variant_never_passes(which):
+    runs = {name: variant(name, GOOD) for name in ("base", "head")}
+    runs[which] = variant(which, GOOD, status=RunStatus.INTERRUPTED)
     assert compare_paired(runs["base"], runs["head"], LIMITS).exit_code == ExitCode.INVALID
 
 
 def test_another_load_is_not_comparable():
-    head = side("head", GOOD, environment=environment(requests=500))
-    comparison = compare_paired(side("base", GOOD), head, LIMITS)
+    head = variant("head", GOOD, environment=environment(requests=500))
+    comparison = compare_paired(variant("base", GOOD), head, LIMITS)
     assert (comparison.verdict, comparison.exit_code) == (Verdict.NOT_COMPARABLE, ExitCode.USAGE)
     assert "the load differs from the base's (requests 300 → 500)" in comparison.reason
 
 
 def test_what_differs_between_the_gateways_is_shown():
     other = elsewhere(environment(requests=300), target={"release": "1.0.8"})
-    head = side("head", GOOD, environment=other, fresh=False)
-    warnings = compare_paired(side("base", GOOD), head, LIMITS).warnings
+    head = variant("head", GOOD, environment=other, fresh=False)
+    warnings = compare_paired(variant("base", GOOD), head, LIMITS).warnings
     assert warnings[0].startswith("Not started for this comparison: head-1.0.")
     assert warnings[1] == "Different between base and head: gateway release 1.0.7 → 1.0.8."
 
@@ -230,13 +240,13 @@ def test_what_differs_between_the_gateways_is_shown():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"side": None}, "was not measured beside another gateway"),
+        ({"variant": None}, "was not measured beside another gateway"),
         ({"started": STARTED + timedelta(hours=2), "finished": STARTED + timedelta(hours=3)}, "at the same time"),
     ],
 )
 def test_runs_that_are_no_pair_are_refused(change, words):
     with pytest.raises(UserError, match=words):
-        compare_paired(side("base", GOOD), side("head", GOOD).model_copy(update=change), LIMITS)
+        compare_paired(variant("base", GOOD), variant("head", GOOD).model_copy(update=change), LIMITS)
 
 
 def everything() -> Comparison:
@@ -245,7 +255,7 @@ def everything() -> Comparison:
     head = [
         blocks_of(f"tools/case{number}", noisy(number + 50, 50.0 * factor)) for number, factor in enumerate(factors)
     ]
-    return compare_paired(side("base", *base, BAD), side("head", *head, BAD), LIMITS)
+    return compare_paired(variant("base", *base, BAD), variant("head", *head, BAD), LIMITS)
 
 
 def test_the_report(golden: Callable[[str, str], None]) -> None:
@@ -277,7 +287,7 @@ def test_the_rounds_of_a_block_are_one_sample():
     # Within a block the rounds go up and down by 30 %; the blocks differ by 10 %, each of them.
     base = blocks_of("tools/list", [50.0, 65.0] * 5)
     head = blocks_of("tools/list", [71.5, 55.0] * 5)
-    comparison = compare_paired(side("base", base, rounds=2), side("head", head, rounds=2), LIMITS)
+    comparison = compare_paired(variant("base", base, rounds=2), variant("head", head, rounds=2), LIMITS)
     found = comparison.cases[0].metrics["p50_latency"]
     assert found.samples == 5
     assert found.change_percent == pytest.approx(-10.0, abs=0.1)
@@ -287,7 +297,7 @@ def test_the_rounds_of_a_block_are_one_sample():
 
 def test_a_block_that_lacks_a_round_does_not_count():
     base, head = blocks_of("tools/list", [50.0] * 11), blocks_of("tools/list", [50.0] * 11)
-    comparison = compare_paired(side("base", base, rounds=2), side("head", head, rounds=2), LIMITS)
+    comparison = compare_paired(variant("base", base, rounds=2), variant("head", head, rounds=2), LIMITS)
     assert comparison.cases[0].metrics["p50_latency"].samples == 5
 
 
@@ -295,8 +305,8 @@ def test_a_case_that_only_the_base_could_measure_is_missing():
     known = blocks_of("tools/list", [50.0] * 8)
     lost = blocks_of("tools/call", [50.0] * 8)
     skipped = {"validity": Validity.SKIPPED, "metrics": {}, "iterations": []}
-    base = lost.model_copy(update={**skipped, "reason": NO_OTHER_SIDE})
+    base = lost.model_copy(update={**skipped, "reason": NO_OTHER_VARIANT})
     head = lost.model_copy(update={**skipped, "reason": "no tool of this name"})
-    comparison = compare_paired(side("base", known, base), side("head", known, head), LIMITS)
+    comparison = compare_paired(variant("base", known, base), variant("head", known, head), LIMITS)
     assert comparison.cases[1].verdict is Verdict.MISSING
     assert comparison.exit_code == ExitCode.INVALID

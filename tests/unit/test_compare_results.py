@@ -16,7 +16,7 @@ import yaml
 from benchkit.model import Run, RunStatus, Validity
 from benchkit.settings import ROOT
 from documents import environment
-from test_compare_paired import blocks_of, noisy, side
+from test_compare_paired import blocks_of, noisy, variant
 from verdicts import case_of, config_without_noise, elsewhere, measured, program, run_of, write_run
 
 FILES = {"comparison.json", "comparison_report.txt"}
@@ -343,8 +343,8 @@ def test_a_regression_does_not_join(place: Path) -> None:
 
 @pytest.mark.parametrize(("factor", "code", "words"), [(1.0, 0, "Passed: no regression"), (1.3, 1, "Critical regres")])
 def test_two_gateways_side_by_side(tmp_path: Path, factor: float, code: int, words: str) -> None:
-    base = write_run(tmp_path / "base", side("base", blocks_of("tools/a", noisy(1, 50.0))))
-    head = write_run(tmp_path / "head", side("head", blocks_of("tools/a", noisy(2, 50.0 * factor))))
+    base = write_run(tmp_path / "base", variant("base", blocks_of("tools/a", noisy(1, 50.0))))
+    head = write_run(tmp_path / "head", variant("head", blocks_of("tools/a", noisy(2, 50.0 * factor))))
     done = program("compare_results.py", head, "--against", base, "--output-dir", tmp_path)
     assert (done.returncode, done.stderr) == (code, "")
     assert words in done.stdout
@@ -354,13 +354,13 @@ def test_two_gateways_side_by_side(tmp_path: Path, factor: float, code: int, wor
 
 @pytest.mark.parametrize("flags", [["--join"], ["--save-initial"], ["--baseline", "light"]])
 def test_side_by_side_needs_no_baseline(tmp_path: Path, flags: list[str]) -> None:
-    base = write_run(tmp_path / "base", side("base", blocks_of("tools/a", noisy(1, 50.0))))
+    base = write_run(tmp_path / "base", variant("base", blocks_of("tools/a", noisy(1, 50.0))))
     done = program("compare_results.py", base, "--against", base, *flags)
     assert done.returncode == 2
     assert f"--against and {flags[0]}: two gateways side by side need no baseline" in done.stderr
 
 
-def test_an_ordinary_run_has_no_other_side(place: Path) -> None:
+def test_an_ordinary_run_has_no_other_variant(place: Path) -> None:
     run = write_run(place / "run", run_of(measured(), number=2))
     done = program("compare_results.py", run, "--against", run)
     assert done.returncode == 2

@@ -20,7 +20,7 @@ import conformance as program
 from benchkit import store
 from benchkit.errors import ExitCode, UserError
 from benchkit.gateway.conformance import Conclusion, Signer, check_logging, check_quiet
-from benchkit.model import CaseComparison, Comparison, MetricComparison, SidesDocument, StepComparison, Verdict
+from benchkit.model import CaseComparison, Comparison, MetricComparison, StepComparison, VariantStudy, Verdict
 from benchkit.settings import ROOT
 from gateway_stub import EMAIL, PASSWORD, FakeGateway, Reply, Request, Stub, serving
 
@@ -396,7 +396,7 @@ def tuned(directory: Path, head: str, interval: tuple[float, float]) -> Path:
         suite={"p50_latency": compared},
     )  # fmt: skip
     steps = [StepComparison(base="base", head=head, comparison=comparison)]
-    document = SidesDocument(kind="tune", run_id="tune", machine="", load="", sides=[], steps=steps)
+    document = VariantStudy(kind="tune", run_id="tune", machine="", load="", variants=[], steps=steps)
     directory.mkdir(exist_ok=True)
     store.save(directory / "tune.json", document)
     return directory
@@ -414,7 +414,7 @@ def test_what_logging_was_measured_to_cost_has_a_limit(stub: Stub, tmp_path: Pat
 
 def test_a_measurement_of_one_case_has_that_case_for_its_mean(stub: Stub, tmp_path: Path) -> None:
     place = tuned(tmp_path / "one", "log_level_info", (-20.0, -12.0))
-    document = store.load(place / "tune.json", SidesDocument, "measurement of settings")
+    document = store.load(place / "tune.json", VariantStudy, "measurement of settings")
     (step,) = document.steps
     metric = step.comparison.suite["p50_latency"]
 

@@ -110,12 +110,12 @@ def test_a_password_in_the_gateways_address_is_refused_and_never_shown(tmp_path:
 @pytest.mark.parametrize(
     "words",
     [
-        ["--side", f"base=http://user:{SECRET}@h", "--side", "head=1.0.7"],
-        ["--side", "base=1.0.7", "--side", f"head=user:{SECRET}@h"],
-        ["--side", f"u-{SECRET}-h=http://u:{SECRET}@h", "--side", "b=1.0.7", "--name", "history"],
+        ["--variant", f"base=http://user:{SECRET}@h", "--variant", "head=1.0.7"],
+        ["--variant", "base=1.0.7", "--variant", f"head=user:{SECRET}@h"],
+        ["--variant", f"u-{SECRET}-h=http://u:{SECRET}@h", "--variant", "b=1.0.7", "--name", "history"],
     ],
 )
-def test_a_password_in_a_sides_address_is_refused_and_nothing_is_written(tmp_path: Path, words: list[str]) -> None:
+def test_a_password_in_a_variants_address_is_refused_and_nothing_is_written(tmp_path: Path, words: list[str]) -> None:
     (tmp_path / "hey").write_text("#!/bin/sh\n", encoding="utf-8")
     (tmp_path / "hey").chmod(0o755)
     results = tmp_path / "results"
@@ -123,7 +123,7 @@ def test_a_password_in_a_sides_address_is_refused_and_nothing_is_written(tmp_pat
         # As the shell does: the lock lies on its file descriptor 5.
         [
             *("bash", "-c", 'exec 5<>"$0" && exec "$@"', str(tmp_path / "lock")),
-            *(sys.executable, "utils/measure.py", "--sides-file", str(tmp_path / "sides.json"), *words),
+            *(sys.executable, "utils/measure.py", "--variants-file", str(tmp_path / "variants.json"), *words),
         ],
         cwd=ROOT,
         env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "RESULTS_DIR": str(results)},
@@ -135,7 +135,7 @@ def test_a_password_in_a_sides_address_is_refused_and_nothing_is_written(tmp_pat
     assert done.stdout.startswith("fail\0002\0")
     assert SECRET not in done.stderr
     assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "sides.json").exists()
+    assert not (tmp_path / "variants.json").exists()
 
 
 def test_registering_an_address_with_a_password_is_refused(tmp_path: Path) -> None:

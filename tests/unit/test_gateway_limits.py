@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from benchkit.connection import find_counters
 from benchkit.errors import UserError
 from benchkit.gateway import client
 from benchkit.gateway.arguments import problem_of
@@ -29,6 +28,7 @@ from benchkit.gateway.tokens import read_token
 from benchkit.http import Session
 from benchkit.load.probe import probe
 from benchkit.model import Expectation, Part, PlannedCase, ServerCounter
+from benchkit.run.target import find_counters
 from gateway_stub import PASSWORD, FakeGateway, Handler, Reply, Request, make_token, serving
 
 

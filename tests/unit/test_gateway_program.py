@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import gateway as program
-from benchkit.connection import own_stack
 from benchkit.errors import ExitCode, UserError
 from benchkit.gateway import registration
+from benchkit.run.target import own_stack
 from benchkit.stack.state import GatewayAccess, ServerAccess, StackState, SupervisorProcess
 from benchkit.stack.topology import GatewayNode, Topology
 from gateway_stub import EMAIL, PASSWORD, FakeGateway, Reply, Stub, make_token, serving

@@ -402,7 +402,7 @@ def test_certificates_that_are_not_there_are_one_line(
 CLIENTS = {"requests", "urllib.request", "http.client", "httpx", "urllib3", "aiohttp"}
 ALLOWED = {
     "benchkit/http.py": "it is the one",
-    "benchkit/parties.py": "an exception that Docker's library lets through",
+    "benchkit/run/monitor_targets.py": "an exception that Docker's library lets through",
     "benchkit/stack/supervisor.py": "XML-RPC with the own supervisor, over a Unix socket",
     "benchkit/stack/readiness.py": "asks the own programs of a stack, on loopback; gateways by benchkit/http.py",
 }

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchkit.monitor.accounts import Usage
 from benchkit.monitor.containers import select, usage
+from benchkit.monitor.cpu_accounting import Usage
 
 MIB = 2**20
 

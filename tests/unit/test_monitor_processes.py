@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from benchkit.monitor import processes
-from benchkit.monitor.accounts import Usage
+from benchkit.monitor.cpu_accounting import Usage
 from benchkit.monitor.processes import Family, LoadFamily, Machine, ProcessTable, listener
-from benchkit.parties import is_load
+from benchkit.run.monitor_targets import is_load
 
 # Uses so much processor time, then does what its last argument says.
 BURN = "import sys, time\nwhile time.process_time() < float(sys.argv[1]): pass\n"
@@ -244,7 +244,10 @@ def test_what_cannot_be_told_apart_yet_is_asked_about_again() -> None:
         (["/bin/sh", "/home/me/my-hey", "-n", "1"], True),
         (["/x/python", str(processes.__file__).replace("benchkit/monitor/processes.py", "sse_load.py")], True),
         (["/x/python", str(processes.__file__).replace("benchkit/monitor/processes.py", "measure.py")], False),
-        (["/x/python", str(processes.__file__).replace("benchkit/monitor/processes.py", "sides.py"), "restart"], False),
+        (
+            ["/x/python", str(processes.__file__).replace("benchkit/monitor/processes.py", "variants.py"), "restart"],
+            False,
+        ),
         (["bash", "./run-configurable.sh", "--profile", "light"], None),
         ([], None),
     ],

@@ -100,7 +100,7 @@ def test_a_header_and_a_line_a_second(start: Callable[..., Started]) -> None:
     until(lambda: len(run.lines()) >= 4)
     first, *lines = run.lines()
     header = MonitorHeader.model_validate_json(first)
-    assert [(party.name, party.kind, party.source) for party in header.parties] == [
+    assert [(component.name, component.kind, component.source) for component in header.components] == [
         ("machine", "machine", "system"),
         ("load generator", "generator", "process"),
         ("monitor", "monitor", "process"),

@@ -11,15 +11,15 @@ import psutil
 import pytest
 
 from benchkit.errors import UserError
-from benchkit.model import MonitoredConnections, MonitoredParty, MonitorSample
+from benchkit.model import MonitoredComponent, MonitoredConnections, MonitorSample
 from benchkit.monitor import sampler
-from benchkit.monitor.accounts import Usage
+from benchkit.monitor.cpu_accounting import Usage
 from benchkit.monitor.processes import LoadFamily
 from benchkit.monitor.sampler import Found, Monitor
 
-GATEWAY = MonitoredParty(name="gateway", kind="gateway", source="process", side="base")
-DATABASE = MonitoredParty(name="postgres", kind="database", source="process")
-CONTAINER = MonitoredParty(name="front", kind="gateway", source="container")
+GATEWAY = MonitoredComponent(name="gateway", kind="gateway", source="process", variant="base")
+DATABASE = MonitoredComponent(name="postgres", kind="database", source="process")
+CONTAINER = MonitoredComponent(name="front", kind="gateway", source="container")
 
 
 @pytest.fixture
@@ -124,4 +124,4 @@ def test_containers_and_connections_stand_beside_the_processes() -> None:
     assert sample.memory_mib["front"] == 100.0
     assert sample.connections["postgres"].idle == 2
     sample = one.sample(1.0)
-    assert sample.parties == []
+    assert sample.components == []

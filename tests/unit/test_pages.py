@@ -12,18 +12,18 @@ import pytest
 
 from benchkit import store
 from benchkit.errors import UserError
-from benchkit.model import BaselineReference, Run, SidesDocument
-from benchkit.pages import page_of, page_of_trend
+from benchkit.model import BaselineReference, Run, VariantStudy
+from benchkit.run.pages import page_of, page_of_trend
 from benchkit.verdict.compare import compare_paired
-from benchkit.verdict.history import read_history
-from benchkit.verdict.sides import history
+from benchkit.verdict.stored_runs import read_history
 from benchkit.verdict.trend import trend_of
+from benchkit.verdict.variant_study import history
 from documents import HOSTILE_NAMES, comparison, environment
-from several import CASES, figured, on_databases, ordinary, scaled, spoilt, written
-from test_compare_paired import blocks_of, noisy, side
+from studies import CASES, figured, on_databases, ordinary, scaled, spoilt, written
+from test_compare_paired import blocks_of, noisy, variant
 from test_report_view import contrast
-from test_sides_reports import measured
 from test_trend import LEVELS, released, store_runs
+from test_variant_reports import measured
 from verdicts import LIMITS, elsewhere, program, run_of
 
 CHARTS = ("/* a chart library */", "")
@@ -51,8 +51,8 @@ def page(tmp_path: Path, runs: list[Run], kind: str = "compare", reference: int 
 
 def paired(tmp_path: Path, *, judged: bool = True) -> Path:
     """A directory as ./run-advanced.sh leaves it, of two gateways of which one is a third slower at one case."""
-    base = side("base", *(blocks_of(f"tools/case_{n}", noisy(n, 50.0)) for n in range(6)))
-    head = side("head", *(blocks_of(f"tools/case_{n}", noisy(n + 100, 66.0 if n == 3 else 50.0)) for n in range(6)))
+    base = variant("base", *(blocks_of(f"tools/case_{n}", noisy(n, 50.0)) for n in range(6)))
+    head = variant("head", *(blocks_of(f"tools/case_{n}", noisy(n + 100, 66.0 if n == 3 else 50.0)) for n in range(6)))
     written(tmp_path, [base, head])
     if judged:
         store.save(tmp_path / "comparison.json", compare_paired(base, head, LIMITS))
@@ -145,7 +145,7 @@ def test_a_comparison_the_other_way_round_judges_nothing(tmp_path: Path) -> None
 def test_releases_have_the_verdicts_of_the_steps_from_the_first(tmp_path: Path) -> None:
     directory = measured(tmp_path / "history_1")
     store.save(directory / "history.json", history(directory, LIMITS))
-    assert store.load(directory / "history.json", SidesDocument, "history").sides
+    assert store.load(directory / "history.json", VariantStudy, "history").variants
     text = text_of(page_of("compare", [directory], 1, CHARTS))
     assert "2 of 2 judged 2 runs beside 1.0.5." in text
     text = text_of(page_of("compare", [directory], 3, CHARTS))
@@ -204,7 +204,7 @@ def test_a_case_without_a_result_has_its_word_and_reason_and_no_figure(tmp_path:
 # --- which runs -------------------------------------------------------------------------------------------------------
 
 
-def test_runs_are_taken_once_and_named_by_side_id_or_place(tmp_path: Path) -> None:
+def test_runs_are_taken_once_and_named_by_variant_id_or_place(tmp_path: Path) -> None:
     first, second = written(tmp_path, [ordinary(1), ordinary(2)])
     (tmp_path / "latest").symlink_to(second.name)
     assert "light_run2 beside light_run1" in text_of(

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import run_all
-import sides
+import profile_sweep
 import stack
-from benchkit import session
+import variants
 from benchkit.errors import UserError
 from benchkit.plain import HIDDEN, plain_text, without_secrets
+from benchkit.run import session
 from gateway_stub import make_token
 
 
-@pytest.mark.parametrize("say", [session.say, stack._say, sides._say, run_all._say])
+@pytest.mark.parametrize("say", [session.say, stack._say, variants._say, profile_sweep._say])
 def test_whoever_passes_texts_of_others_on_passes_on_no_controls(
     say: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

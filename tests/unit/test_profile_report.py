@@ -19,8 +19,8 @@ from benchkit.profiling import text
 from benchkit.profiling.analysis import analyse
 from benchkit.profiling.document import IDLE, Category, Flame, FlameNode, FrameName, FunctionTime, Profile
 from benchkit.report.profile_page import build_view, page_data, profile_page
-from benchkit.verdict.history import read_history
 from benchkit.verdict.runs import load_run
+from benchkit.verdict.stored_runs import read_history
 from unit.profile_factory import recorded
 
 Outcome = tuple[int, str, str]

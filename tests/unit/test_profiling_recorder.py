@@ -17,10 +17,11 @@ import pytest
 
 from benchkit import store
 from benchkit.errors import ExitCode, UserError
-from benchkit.profiling import recorder, session
+from benchkit.profiling import recorder
 from benchkit.profiling.document import Recording
 from benchkit.profiling.recorder import Recorder
 from benchkit.profiling.samples import read_trace
+from benchkit.run import cpu_profile
 from benchkit.settings import load_settings
 
 STUB = """
@@ -269,32 +270,32 @@ def test_the_processes_of_a_gateway(sleeper: int) -> None:
 )
 def test_a_case_that_cannot_be_profiled(case: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        session.check_case(load_settings(environ={}), case)
+        cpu_profile.check_case(load_settings(environ={}), case)
 
 
 def test_a_profiled_run_has_rounds_in_pairs_and_requests_of_its_own() -> None:
-    load = session.profile_settings(load_settings(environ={})).config.performance
+    load = cpu_profile.profile_settings(load_settings(environ={})).config.performance
     assert (load.iterations, load.default_requests) == (4, 500)
     given = load_settings(environ={}, flags={"--requests": "60", "--pairs": "1"})
-    load = session.profile_settings(given).config.performance
+    load = cpu_profile.profile_settings(given).config.performance
     assert (load.iterations, load.default_requests) == (2, 60)
-    many = session.profile_settings(load_settings(environ={"PERF_CONCURRENCY": "600", "PERF_REQUESTS": "600"}))
+    many = cpu_profile.profile_settings(load_settings(environ={"PERF_CONCURRENCY": "600", "PERF_REQUESTS": "600"}))
     assert many.config.performance.default_requests == 600
 
 
 def test_a_gateway_that_is_not_the_local_stacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERF_STACK_DIR", str(tmp_path))
     with pytest.raises(UserError, match="is not the local stack's, so its process cannot be sampled"):
-        session.gateway_pid("http://127.0.0.1:4444")
+        cpu_profile.gateway_pid("http://127.0.0.1:4444")
 
 
 def test_external_gateways_are_refused_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY", "external")
-    monkeypatch.setattr(session, "find_sampler", lambda: "py-spy")
+    monkeypatch.setattr(cpu_profile, "find_sampler", lambda: "py-spy")
     names = ("scenarios", "requests", "concurrency", "timeout", "iterations", "url", "results_dir", "blocks", "rounds")
     arguments = argparse.Namespace(**dict.fromkeys((*names, "rate", "pairs", "profile")), sample="tools/list_limit_50")
     with pytest.raises(UserError, match="only the local stack's gateway can be sampled"):
-        session.ProfileSession(arguments).open()
+        cpu_profile.CpuProfileSession(arguments).open()
 
 
 def test_py_spy_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

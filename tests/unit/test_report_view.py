@@ -28,7 +28,7 @@ from benchkit.model import (
     Verdict,
 )
 from benchkit.report import charts
-from benchkit.report.compared import PAIRED, STORED, Badge, ComparedRow, Mode, compared_rows
+from benchkit.report.comparison_view import PAIRED, STORED, Badge, ComparedRow, Mode, compared_rows
 from benchkit.report.headline import Tone, sentence
 from benchkit.report.reduce import reduced
 from benchkit.report.render import PARTS, render, series
@@ -475,7 +475,7 @@ def test_a_run_without_samples_has_no_system_section() -> None:
     assert any("was not sampled" in text for text in found.limitations)
 
 
-def test_every_party_has_its_mean_and_its_peak() -> None:
+def test_every_component_has_its_mean_and_its_peak() -> None:
     resources = documents.sampled(
         4,
         series=[
@@ -494,15 +494,15 @@ def test_every_party_has_its_mean_and_its_peak() -> None:
     case = documents.case(requests=20, iterations=1, started=documents.after(0.9))
     found = page(documents.run([case], resources=resources)).system
     assert found is not None
-    first, gone = found.parties
+    first, gone = found.components
     assert [cell.text for cell in first.cells] == ["40.0", "90.0", "90.0", "200", "300"]
     assert all(cell.absent for cell in gone.cells)
-    assert (gone.party, gone.source) == ("cache", "container")
+    assert (gone.component, gone.source) == ("cache", "container")
     assert [track.name for track in found.series.cpu] == ["gateway"]
     assert [(row.id, row.samples, row.cells[0].text) for row in found.load] == [("tools/list_limit_50", "1", "90.0")]
 
 
-def test_processes_of_one_party_are_one_line_of_what_was_seen() -> None:
+def test_processes_of_one_component_are_one_line_of_what_was_seen() -> None:
     def server(name: str, *cpu: float | None) -> ResourceSeries:
         return ResourceSeries(name=name, kind="server", source="process", cpu_percent=list(cpu), memory_mib=[None] * 3)
 
@@ -712,7 +712,9 @@ def test_text_has_enough_contrast_in_both_schemes(scheme: int) -> None:
         for pair in pairs
         if contrast(colours[pair[0]], colours[pair[1]]) < 4.5
     } == {}
-    graphics = [name for name in colours if name in ("bar", "failed", "curve") or re.match("party-|database-", name)]
+    graphics = [
+        name for name in colours if name in ("bar", "failed", "curve") or re.match("component-|database-", name)
+    ]
     assert len(graphics) == 14
     for graphic in graphics:
         assert contrast(colours[graphic], colours["page"]) >= 3

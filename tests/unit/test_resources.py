@@ -12,30 +12,30 @@ from hypothesis import strategies as st
 from benchkit.load.collect import collect
 from benchkit.load.resources import MAX_POINTS, Monitored, read_monitor, resources
 from benchkit.model import (
+    MonitoredComponent,
     MonitoredConnections,
-    MonitoredParty,
     MonitorHeader,
     MonitorSample,
     Plan,
     Run,
-    SideOfRun,
+    VariantOfRun,
 )
 from benchkit.store import dump, load
 from run_factory import START, RunDirectory, good, planned
 
-MACHINE = MonitoredParty(name="machine", kind="machine", source="system")
-GENERATOR = MonitoredParty(name="load generator", kind="generator", source="process")
-GATEWAY = MonitoredParty(name="gateway", kind="gateway", source="process")
-POSTGRES = MonitoredParty(name="postgres", kind="database", source="process")
+MACHINE = MonitoredComponent(name="machine", kind="machine", source="system")
+GENERATOR = MonitoredComponent(name="load generator", kind="generator", source="process")
+GATEWAY = MonitoredComponent(name="gateway", kind="gateway", source="process")
+POSTGRES = MonitoredComponent(name="postgres", kind="database", source="process")
 
 
-def header(*parties: MonitoredParty, after_s: float = 2.0, notes: tuple[str, ...] = ()) -> MonitorHeader:
+def header(*components: MonitoredComponent, after_s: float = 2.0, notes: tuple[str, ...] = ()) -> MonitorHeader:
     return MonitorHeader(
         started=START + timedelta(seconds=after_s),
         interval_s=1.0,
         cores=2,
         usable_cores=2.0,
-        parties=list(parties),
+        components=list(components),
         notes=list(notes),
     )
 
@@ -80,14 +80,14 @@ def test_the_axis_counts_from_the_runs_start(run_dir: Path) -> None:
     assert gateway.memory_mib == [5.0, 10.0, None]
 
 
-def test_connections_and_parties_that_came_up_later(run_dir: Path) -> None:
+def test_connections_and_components_that_came_up_later(run_dir: Path) -> None:
     seen = MonitoredConnections(active=3, idle=20, limit=245)
     write(
         run_dir / "raw" / "monitor.jsonl",
         header(MACHINE),
         sample(1.0, machine=1.0),
         sample(2.0, machine=1.0, postgres=4.0).model_copy(
-            update={"connections": {"postgres": seen}, "parties": [POSTGRES]}
+            update={"connections": {"postgres": seen}, "components": [POSTGRES]}
         ),
     )
     used = collected(run_dir).resources
@@ -135,7 +135,7 @@ def test_damaged_lines_in_between_are_left_out_and_told_of(run_dir: Path, damage
     assert used.notes == ["monitor.jsonl: 1 of 4 lines are damaged and left out"]
 
 
-@pytest.mark.parametrize("first", ["\0\0\n", "{}\n", header(MACHINE).model_dump_json().replace(":1,", ":9,", 1) + "\n"])
+@pytest.mark.parametrize("first", ["\0\0\n", "{}\n", header(MACHINE).model_dump_json().replace(":2,", ":9,", 1) + "\n"])
 def test_a_first_line_that_cannot_be_read_costs_the_samples_and_not_the_run(run_dir: Path, first: str) -> None:
     write(run_dir / "raw" / "monitor.jsonl", first, sample(1.0, machine=1.0))
     run = collected(run_dir)
@@ -145,14 +145,14 @@ def test_a_first_line_that_cannot_be_read_costs_the_samples_and_not_the_run(run_
     assert "first line is damaged" in run.resources.notes[0]
 
 
-def test_one_of_several_gateways_has_its_own_parties_and_the_shared_ones(tmp_path: Path) -> None:
+def test_one_of_several_gateways_has_its_own_components_and_the_shared_ones(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path / "base")
     directory.add(planned("a"), good(), good())
     path = directory.finish() / "plan.json"
     plan = load(path, Plan, "plan")
-    side = SideOfRun(label="base", spec="1.0.6", fresh=True, looks=1)
-    path.write_text(dump(plan.model_copy(update={"side": side})), encoding="utf-8")
-    base, head = (GATEWAY.model_copy(update={"side": label}) for label in ("base", "head"))
+    variant = VariantOfRun(label="base", spec="1.0.6", fresh=True, looks=1)
+    path.write_text(dump(plan.model_copy(update={"variant": variant})), encoding="utf-8")
+    base, head = (GATEWAY.model_copy(update={"variant": label}) for label in ("base", "head"))
     write(
         tmp_path / "monitor.jsonl",
         header(MACHINE, base, head),

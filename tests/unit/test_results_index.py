@@ -14,24 +14,24 @@ from typing import Any
 
 import pytest
 
-from all_factory import ALL_ID, document_of, entry, run_of_profile, write_all, write_profile
 from benchkit import store
-from benchkit.listing import read_listing
 from benchkit.model import (
     ProfileState,
     Run,
     RunStatus,
-    SideOfRun,
-    SidesDocument,
     Validity,
+    VariantOfRun,
+    VariantStudy,
     Verdict,
 )
 from benchkit.report.headline import Tone, headline, outcome
 from benchkit.report.index_page import SHOWN, Damaged, IndexRow, index_page
+from benchkit.run.results_index import read_listing
 from benchkit.settings import ROOT
 from benchkit.verdict import groups
-from benchkit.verdict.history import tally_of
+from benchkit.verdict.stored_runs import tally_of
 from documents import HOSTILE_NAMES, STARTED, case, comparison, failed_case, run
+from sweep_factory import ALL_ID, document_of, entry, run_of_profile, write_all, write_profile
 from verdicts import program, write_run
 
 
@@ -46,14 +46,14 @@ def row_of(name: str, rows: Sequence[IndexRow]) -> IndexRow:
     return next(row for row in rows if row.name == name)
 
 
-def sides(results: Path, name: str, document: dict[str, Any] | None = None, **changes: Any) -> Path:
-    """A directory as ./run-advanced.sh leaves it, with two sides."""
+def variants(results: Path, name: str, document: dict[str, Any] | None = None, **changes: Any) -> Path:
+    """A directory as ./run-advanced.sh leaves it, with two variants."""
     directory = results / name
     for number, label in enumerate(("base", "head")):
-        side = SideOfRun(label=label, spec=f"1.0.{6 + number}", fresh=True, looks=1)
-        values = {"started": STARTED + timedelta(milliseconds=number), "side": side, "exit_code": 0, **changes}
+        variant = VariantOfRun(label=label, spec=f"1.0.{6 + number}", fresh=True, looks=1)
+        values = {"started": STARTED + timedelta(milliseconds=number), "variant": variant, "exit_code": 0, **changes}
         one = run_of_profile("light", **values)
-        target = one.environment.target.model_copy(update={"release": side.spec})
+        target = one.environment.target.model_copy(update={"release": variant.spec})
         write_run(
             directory / label,
             one.model_copy(update={"environment": one.environment.model_copy(update={"target": target})}),
@@ -111,10 +111,10 @@ def test_how_a_run_over_all_profiles_stands(
 def test_comparisons_histories_and_tunings_are_rows(results: Path) -> None:
     head = run_of_profile("light")
     found = comparison(head, {"tools/list_limit_50": -14.0}, verdict=Verdict.REGRESSION, exit_code=1)
-    sides(results, "paired_1", {"comparison.json": found})
-    pages = SidesDocument(kind="history", run_id="history_1", machine="m", load="l", sides=[], steps=[])
-    (sides(results, "history_1", {"history.json": pages}) / "history.html").write_text("x")
-    sides(results, "tune_1", {"tune.json": pages.model_copy(update={"kind": "tune"})}, exit_code=3)
+    variants(results, "paired_1", {"comparison.json": found})
+    pages = VariantStudy(kind="history", run_id="history_1", machine="m", load="l", variants=[], steps=[])
+    (variants(results, "history_1", {"history.json": pages}) / "history.html").write_text("x")
+    variants(results, "tune_1", {"tune.json": pages.model_copy(update={"kind": "tune"})}, exit_code=3)
     rows, _ = read_listing(results)
     compared = row_of("paired_1", rows)
     assert (compared.kind, compared.word, compared.exit_code) == ("comparison", "Regression", 1)
@@ -125,7 +125,7 @@ def test_comparisons_histories_and_tunings_are_rows(results: Path) -> None:
 
 def test_interrupted_ones_are_marked(results: Path) -> None:
     write_profile(results, run_of_profile("light", status=RunStatus.INTERRUPTED, exit_code=130))
-    sides(results, "history_2", status=RunStatus.INTERRUPTED, exit_code=143)
+    variants(results, "history_2", status=RunStatus.INTERRUPTED, exit_code=143)
     rows, _ = read_listing(results)
     assert [(row.kind, row.word, row.exit_code) for row in rows] == [
         ("run", "Interrupted", 130),
@@ -171,7 +171,7 @@ def test_the_word_of_a_row_is_that_of_its_report(status: RunStatus, verdict: Ver
 
 def test_only_what_changed_is_read_again(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_all(results)
-    sides(results, "history_1")
+    variants(results, "history_1")
     read_listing(results)
     read: list[str] = []
     plain = groups._summary
@@ -183,7 +183,7 @@ def test_only_what_changed_is_read_again(results: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(groups, "_summary", noted)
     assert len(read_listing(results)[0]) == 4
     assert read == []
-    sides(results, "history_1", exit_code=3)
+    variants(results, "history_1", exit_code=3)
     assert row_of("history_1", read_listing(results)[0]).exit_code == 3
     assert read == ["history_1"]
 

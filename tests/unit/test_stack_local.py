@@ -24,8 +24,8 @@ from benchkit.errors import ExitCode, UserError
 from benchkit.identity import ProcessIdentity
 from benchkit.stack import local, processes
 from benchkit.stack.ensure import ensure, read_owner, write_owner
-from benchkit.stack.start import Caller
-from benchkit.stack.state import Place, StackState, load_state, read_state, side_places
+from benchkit.stack.start import StartCallbacks
+from benchkit.stack.state import StackPaths, StackState, load_state, read_state, variant_places
 from stack_stub import StubStack, make_stub_stack
 
 
@@ -192,7 +192,7 @@ def test_an_interrupt_during_up_stops_everything(stack: StubStack) -> None:
     stack.interrupt.watch()
     try:
         threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
-        caller = Caller(stack.said.append, stack.interrupt, began=noted.append)
+        caller = StartCallbacks(stack.said.append, stack.interrupt, began=noted.append)
         with pytest.raises(UserError, match="interrupted") as caught:
             local.up(stack.settings(STUB="deaf"), stack.place, caller)
     finally:
@@ -207,7 +207,7 @@ def test_a_failed_completion_belongs_to_the_start(stack: StubStack) -> None:
         raise UserError("the gateway takes no servers")
 
     with pytest.raises(UserError, match="takes no servers"):
-        local.up(stack.settings(), stack.place, Caller(stack.said.append, stack.interrupt, complete=fail))
+        local.up(stack.settings(), stack.place, StartCallbacks(stack.said.append, stack.interrupt, complete=fail))
     assert_nothing_left(stack, None)
 
 
@@ -270,7 +270,7 @@ def test_a_session_of_this_number_after_a_reboot_is_left(stack: StubStack) -> No
     bystander.kill()
 
 
-@pytest.mark.parametrize("way", ["ensure", "up", "side"])
+@pytest.mark.parametrize("way", ["ensure", "up", "variant"])
 def test_a_stack_whose_run_was_killed_is_told_and_not_used(stack: StubStack, way: str) -> None:
     killed = ProcessIdentity.of(0x7FFFFFFF)
     aged = local.up(stack.settings(), stack.place, replace(stack.caller, owner=killed)).state
@@ -281,11 +281,11 @@ def test_a_stack_whose_run_was_killed_is_told_and_not_used(stack: StubStack, way
         outcome = ensure(stack.settings(), stack.place, stack.caller)
     else:
         # As a comparison leaves it: below another stack's directory.
-        above = Place(stack.place.root.parent / "above")
+        above = StackPaths(stack.place.root.parent / "above")
         above.make()
-        above.sides.mkdir()
-        (above.sides / "head").symlink_to(stack.place.root)
-        local.down_orphans(side_places(above), stack.caller)
+        above.variants.mkdir()
+        (above.variants / "head").symlink_to(stack.place.root)
+        local.down_orphans(variant_places(above), stack.caller)
         outcome = stack.up()
     assert outcome is not None
     assert outcome.started
@@ -309,10 +309,10 @@ def test_files_of_others_are_not_taken_for_a_stacks(stack: StubStack, tmp_path: 
     (work / "logs" / "mine.log").write_text("mine")
     work.chmod(0o755)
     with pytest.raises(UserError, match="is no directory of this toolkit's, logs is in it"):
-        local.up(stack.settings(), Place(work), stack.caller)
+        local.up(stack.settings(), StackPaths(work), stack.caller)
     assert (work / "logs" / "mine.log").read_text() == "mine"
     assert work.stat().st_mode & 0o777 == 0o755
-    linked = Place(tmp_path / "linked")
+    linked = StackPaths(tmp_path / "linked")
     linked.make()
     linked.logs.rmdir()
     linked.logs.symlink_to(work / "logs")

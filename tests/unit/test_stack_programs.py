@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from benchkit.stack import postgres
 from benchkit.stack.postgres import PostgresInstallation
 from benchkit.stack.programs import Installation, Layout, Sockets, redis_url, render_environment, render_programs
-from benchkit.stack.state import Place
+from benchkit.stack.state import StackPaths
 from benchkit.stack.supervisor import render_config
 from benchkit.stack.topology import Database, GatewayNode, PostgresNode, ServerNode, Topology
 
@@ -33,7 +33,7 @@ def layout(database: Database = "sqlite", workers: int = 1) -> Layout:
         topology=Topology(
             gateway=gateway, servers=servers, postgres=PostgresNode(databases=["time2"], connections=30), redis=True
         ),
-        place=Place(Path("/home/me/my checkout 100%/.stack")),
+        place=StackPaths(Path("/home/me/my checkout 100%/.stack")),
         sockets=Sockets(Path("/tmp/mcp-benchmark-x")),
         installation=Installation(
             python=Path("/home/me/my checkout 100%/.venv/bin/python"),

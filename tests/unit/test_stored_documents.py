@@ -16,8 +16,8 @@ from benchkit.errors import UserError
 from benchkit.load.plan import read_payload
 from benchkit.model import MOST_VERSION, Comparison, NoiseRecord, Run
 from benchkit.settings import ROOT
+from benchkit.verdict.baseline_archive import _digest, export_baseline, import_baseline
 from benchkit.verdict.baselines import load_baseline, read_baseline, save_baseline
-from benchkit.verdict.exchange import _digest, export_baseline, import_baseline
 from verdicts import measured, run_of
 
 Change = Callable[[dict[str, Any]], object]

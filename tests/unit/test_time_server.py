@@ -38,8 +38,8 @@ from mcp.shared.exceptions import MCPError
 import time_server
 from timesim import catalogue, seed
 from timesim.counters import CountedEndpoint, succeeded
+from timesim.database import open_store
 from timesim.errors import BadRequestError, UserError
-from timesim.opening import open_store
 
 PROGRAM = Path(__file__).parents[2] / "servers" / "time_server.py"
 BACKENDS = ["sqlite", "postgresql"]
@@ -948,8 +948,8 @@ def test_conversions_on_days_of_change(
 ) -> None:
     source, target = zones.split()
     answer = convert(f"2025-{now}+00:00", clock, source, target)
-    for side, shown in (("source", source_shown), ("target", target_shown)):
-        assert datetime.fromisoformat(answer[side]["datetime"]).isoformat(timespec="minutes") == f"2025-{shown}"
+    for variant, shown in (("source", source_shown), ("target", target_shown)):
+        assert datetime.fromisoformat(answer[variant]["datetime"]).isoformat(timespec="minutes") == f"2025-{shown}"
     assert answer["time_difference"] == difference
 
 

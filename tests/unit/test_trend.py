@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchkit.model import Case, Environment, RunStatus, Trend
-from benchkit.verdict.history import read_history
+from benchkit.verdict.stored_runs import read_history
 from benchkit.verdict.trend import trend_of
 from benchkit.verdict.trend_text import BARS, sparkline, trend_report
 from documents import environment
@@ -63,7 +63,7 @@ def released(number: int) -> Environment:
     )
 
 
-def test_a_change_names_the_runs_and_releases_on_both_sides(tmp_path):
+def test_a_change_names_the_runs_and_releases_on_both_variants(tmp_path):
     found = trend(store_runs(tmp_path, 40, LEVELS, surroundings=released))
     by_case = {one.case: one for one in found.series}
     (point,) = by_case["tools/slower"].change_points

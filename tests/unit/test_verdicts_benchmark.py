@@ -15,7 +15,7 @@ import pytest
 from benchkit.settings import ROOT
 from benchkit.verdict.rules import WORSE
 from documents import environment
-from test_compare_paired import TWENTY, blocks_of, noisy, side, two
+from test_compare_paired import TWENTY, blocks_of, noisy, two, variant
 from verdicts import measured, run_of, write_run
 
 PROGRAM = ROOT / "benchmarks" / "verdicts.py"
@@ -66,7 +66,7 @@ def test_on_what_was_recorded_every_promise_is_kept() -> None:
     assert "20 recorded runs of 18 cases" in done.stdout
 
 
-def test_a_bias_between_the_sides_is_a_promise_that_is_not_kept(tmp_path: Path) -> None:
+def test_a_bias_between_the_variants_is_a_promise_that_is_not_kept(tmp_path: Path) -> None:
     done = verdicts("--recorded", recorded(tmp_path / "recorded", bias=0.2), "--suites", 2)
     assert done.returncode == 1
     assert "2 of 2 (mean of the last look: 5.0 blocks)  NOT KEPT" in done.stdout
@@ -89,7 +89,9 @@ def test_a_suite_that_only_fails_together_is_an_alarm(monkeypatch: pytest.Monkey
 def test_directories_of_results_become_records(tmp_path: Path) -> None:
     for number in (1, 2):
         for name in ("base", "head"):
-            run = side(name, blocks_of("tools/a", noisy(number, 50.0)), blocks_of("tools/b", noisy(9, 50.0, blocks=5)))
+            run = variant(
+                name, blocks_of("tools/a", noisy(number, 50.0)), blocks_of("tools/b", noisy(9, 50.0, blocks=5))
+            )
             write_run(tmp_path / f"paired{number}" / name, run)
         write_run(tmp_path / f"run{number}", run_of(measured(rounds=(20.0 + number,)), number=number))
     out = tmp_path / "recorded"

@@ -270,7 +270,7 @@ class Variant(Section):
 class Paired(Section):
     """Gateways side by side. ``blocks`` are paired measurements, ``first_port`` is where ports for them are looked for.
 
-    In a block every case is measured ``rounds`` times on each side, with ``requests`` each time. Undecided cases get up
+    In a block each case is measured ``rounds`` times per variant, with ``requests`` each time. Undecided cases get up
     to twice as many blocks.
     ``tune``: what is measured against the toolkit's own settings.
     """

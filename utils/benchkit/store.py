@@ -10,18 +10,17 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from benchkit.errors import UserError, os_reason
-from benchkit.model.base import STORED
+from benchkit.model.base import STORED, Model
 from benchkit.plain import without_controls
 from benchkit.strict_json import NotJSONError, parse_json
 
-Document = TypeVar("Document", bound=BaseModel)
+Document = TypeVar("Document", bound=Model)
 
 
 SHARED_FILE = 0o666
@@ -124,14 +123,8 @@ def read_json(path: Path, what: str, *, most_bytes: int = MOST_BYTES) -> Any:
         raise UserError(f"{path}: the {what} is damaged: {error}") from error
 
 
-Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
-"""Turns the JSON object of an older ``schema_version`` into one of the model's; what is damaged in it may stay so."""
-
-
-def load(path: Path, model: type[Document], what: str, *, older: Mapping[int, Upgrade] | None = None) -> Document:
+def load(path: Path, model: type[Document], what: str) -> Document:
     """Read a document and check it against its model.
-
-    ``older``: the earlier schema versions that can be read as well, each with what makes the model's of it.
 
     Raises:
         UserError: as :func:`read_json`; also when its ``schema_version`` is neither the model's nor an older one that
@@ -140,12 +133,17 @@ def load(path: Path, model: type[Document], what: str, *, older: Mapping[int, Up
     data = read_json(path, what)
     if not isinstance(data, dict):
         raise UserError(f"{path}: the {what} is damaged: it holds a {type(data).__name__}, not an object")
-    return check(data, model, f"{path}: the {what}", older=older)
+    return check(data, model, f"{path}: the {what}")
 
 
-def check(
-    data: dict[str, Any], model: type[Document], name: str, *, older: Mapping[int, Upgrade] | None = None
-) -> Document:
+def upgraded(data: dict[str, Any], model: type[Model]) -> dict[str, Any]:
+    """The JSON object of a document of an older schema version as one of the model's; any other as it is."""
+    while isinstance(version := data.get("schema_version"), int) and version is not True and version in model.OLDER:
+        data = model.OLDER[version](data)
+    return data
+
+
+def check(data: dict[str, Any], model: type[Document], name: str) -> Document:
     """A document from its JSON object, without control characters; ``name`` begins an error (``PATH: the baseline``).
 
     Raises:
@@ -153,9 +151,8 @@ def check(
     """
     known = model.model_fields["schema_version"].default
     found = data.get("schema_version")
-    if isinstance(found, int) and not isinstance(found, bool) and older and found in older:
-        data = older[found](data)
-    elif found != known:
+    data = upgraded(data, model)
+    if data.get("schema_version") != known:
         raise UserError(f"{name} has schema_version {json.dumps(found)}; this toolkit reads version {known}")
     try:
         return model.model_validate(without_controls(data), context=STORED)

@@ -29,7 +29,7 @@ from benchkit.model import forbidden_character, http_address
 Engine = Literal["hey", "sse"]
 
 DIRECTORY = ".load"
-"""Below the run's directory; its name begins with a dot, so nobody takes it for a case or a side."""
+"""Below the run's directory; its name begins with a dot, so nobody takes it for a case or a variant."""
 
 NO_OUTPUT = "none"
 

@@ -8,7 +8,7 @@ In a closed loop everybody waits for everybody, so a busy generator alone says l
   them, all others together. Taken off the machine, it would leave what is measured more than twice the time it had.
 
 That a gateway (with its database and servers) keeps both cores of a small machine busy while the generator has its part
-of them is the ordinary case and no alarm: then the gateway's side is the greater part. A gateway of one process that
+of them is the ordinary case and no alarm: then the gateway's share is the greater part. A gateway of one process that
 has a core of two for itself leaves the generator half of the busy time at the most, which is why the second rule asks
 for clearly more than half.
 
@@ -48,7 +48,7 @@ class _Use:
 
     generator: float
     machine: float
-    parties: float
+    components: float
 
 
 def limited_cases(monitored: Monitored, groups: Sequence[Sequence[Entry]]) -> dict[str, str]:
@@ -68,14 +68,14 @@ def other_work(monitored: Monitored, groups: Sequence[Sequence[Entry]]) -> float
     ``None`` where that cannot be told: the gateway is not seen (its work would be taken for another's), or there are
     too few samples.
     """
-    machine = [party.id for party in monitored.parties if party.kind == "machine"]
-    gateways = [party.id for party in monitored.parties if party.kind == "gateway"]
+    machine = [component.id for component in monitored.components if component.kind == "machine"]
+    gateways = [component.id for component in monitored.components if component.kind == "gateway"]
     iterations = [one for together in groups for one in together[0].case.iterations]
     total_s = other = 0.0
     for seconds, sample in _within(monitored, iterations):
         if not any(name in sample.cpu_percent for name in gateways) or machine[0] not in sample.cpu_percent:
             continue
-        # All of them, also those of other sides: they are part of the measurement.
+        # All of them, also those of other variants: they are part of the measurement.
         sampled = sum(value for name, value in sample.cpu_percent.items() if name not in machine)
         total_s += seconds
         other += seconds * (sample.cpu_percent[machine[0]] - sampled)
@@ -105,8 +105,8 @@ def _note(monitored: Monitored, together: Sequence[Entry], use: _Use) -> str:
     if use.generator >= _ALL_OF_ITS_OWN * own:
         return f"the load generator was the limit: it took {use.generator:.0f} % of one core, and it can have {own:.0f}"
     # In a container with a limit of its own the machine may be idle while this run has nothing left.
-    confined = usable < cores and use.parties >= _BUSY * 100 * usable
-    busy = use.parties if confined else use.machine
+    confined = usable < cores and use.components >= _BUSY * 100 * usable
+    busy = use.components if confined else use.machine
     if (confined or use.machine >= _BUSY * 100 * cores) and use.generator >= _MOST * busy:
         return (
             "the load generator was the limit: all cores were busy, and it took "
@@ -124,9 +124,9 @@ def _processors(together: Sequence[Entry]) -> float:
 
 def _use(monitored: Monitored, iterations: Sequence[Iteration]) -> _Use | None:
     """The averages over the samples that lie within the iterations; ``None`` where there are too few."""
-    generator = [party.id for party in monitored.parties if party.kind == "generator"]
-    machine = [party.id for party in monitored.parties if party.kind == "machine"]
-    processes = [party.id for party in monitored.parties if party.source == "process"]
+    generator = [component.id for component in monitored.components if component.kind == "generator"]
+    machine = [component.id for component in monitored.components if component.kind == "machine"]
+    processes = [component.id for component in monitored.components if component.source == "process"]
     total_s, sums = 0.0, [0.0, 0.0, 0.0]
     for seconds, sample in _within(monitored, iterations):
         if not all(name in sample.cpu_percent for name in (*generator, *machine)):

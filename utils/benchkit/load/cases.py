@@ -11,7 +11,7 @@ from benchkit.load import metrics, validity
 from benchkit.load.metrics import CaseSamples, IterationSamples
 from benchkit.load.rawfiles import CaseData
 from benchkit.load.validity import IterationFacts, Judgement
-from benchkit.model import AGGREGATE, Case, Counts, Figures, Iteration, PlannedCase, PlannedDifference, Validity
+from benchkit.model import AGGREGATE, Case, Counts, Iteration, MetricValues, PlannedCase, PlannedDifference, Validity
 
 ADDED = {
     "p50_latency": "added_p50_latency",
@@ -313,7 +313,7 @@ def difference(planned: PlannedDifference, by_id: dict[str, Case]) -> Case:
     )
 
 
-def _subtract(of: Figures, minus: Figures) -> Figures:
+def _subtract(of: MetricValues, minus: MetricValues) -> MetricValues:
     if not of or not minus:
         return {}
     added = {name: round(of[source] - minus[source], 6) for source, name in ADDED.items()}

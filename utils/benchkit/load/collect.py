@@ -83,7 +83,7 @@ def _document(
         gateway_counts=reconciled.counts if reconciled else [],
         load_seconds=round(_covered([interval for entry in entries for interval in entry.intervals]), 3),
         warnings=[*plan.warnings, *(reconciled.warnings if reconciled else []), *_cached(entries)],
-        side=plan.side,
+        variant=plan.variant,
     )
 
 

@@ -1,4 +1,4 @@
-"""Figures from rows: pure arithmetic, no files.
+"""MetricValues from rows: pure arithmetic, no files.
 
 Percentiles are numpy's ``method="linear"`` (type 7 of Hyndman and Fan, 1996): the order statistic at ``(n - 1) * p``,
 interpolated between its neighbours. It is the default of numpy, pandas, R and spreadsheets, so a reader who checks a
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from benchkit.load.hey import Floats, Rows
 from benchkit.model import (
     METRICS,
-    Figures,
     Histogram,
+    MetricValues,
     PercentileCurve,
     Timeline,
     TimelinePoint,
@@ -134,7 +134,7 @@ class CaseSamples:
         return np.sort(np.concatenate([one.latency_ms for one in self.iterations]))
 
 
-def figures(samples: CaseSamples) -> Figures:
+def figures(samples: CaseSamples) -> MetricValues:
     """All metrics over the samples of these iterations together; empty when nothing succeeded.
 
     Latencies are the load generator's alone. ``total_time`` is the sum of the iterations' wall times,

@@ -20,14 +20,17 @@ from pydantic import ValidationError
 from benchkit.errors import os_reason
 from benchkit.model import (
     ConnectionSeries,
-    MonitoredParty,
+    MonitoredComponent,
     MonitorHeader,
     MonitorSample,
     Plan,
     Resources,
     ResourceSeries,
 )
+from benchkit.model.base import Model
+from benchkit.model.upgrades import monitor_from_parties
 from benchkit.plain import without_controls
+from benchkit.store import upgraded
 from benchkit.strict_json import NotJSONError, parse_json
 
 FILE = "monitor.jsonl"
@@ -40,22 +43,22 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True)
 class Monitored:
-    """The monitor's file. ``parties``: all that came up; ``notes``: what it could not sample, and what is damaged."""
+    """The monitor's file. ``components``: all that appeared; ``notes``: what could not be sampled, what is damaged."""
 
     header: MonitorHeader
     samples: list[MonitorSample]
-    parties: list[MonitoredParty]
+    components: list[MonitoredComponent]
     notes: list[str]
 
 
 def read_monitor(run_dir: Path, plan: Plan) -> Monitored | None:
-    """What was sampled of a run, or of one of several gateways: then the others' parties are left out.
+    """What was sampled of a run, or of one of several gateways: then the others' components are left out.
 
     ``None`` where nothing was. Damaged lines are passed over, for samples must not fail a run; of a run that was killed
     the last one may be.
     """
     path = run_dir / "raw" / FILE
-    if plan.side is not None and not path.exists():
+    if plan.variant is not None and not path.exists():
         path = run_dir.resolve().parent / FILE
     try:
         lines = path.read_bytes().splitlines()
@@ -66,22 +69,39 @@ def read_monitor(run_dir: Path, plan: Plan) -> Monitored | None:
     if len(lines) < 2:
         return None  # it was stopped before the first sample
     try:
-        header = MonitorHeader.model_validate(without_controls(parse_json(lines[0])))
+        header = _parsed(lines[0], MonitorHeader)
     except (ValidationError, NotJSONError):
         return _nothing(plan, f"{path.name}: its first line is damaged, or another toolkit's: nothing of it is used")
     samples: list[MonitorSample] = []
     damaged = 0
     for line in lines[1:]:
         try:
-            samples.append(MonitorSample.model_validate(without_controls(parse_json(line))))
+            samples.append(_parsed(line, MonitorSample))
         except (ValidationError, NotJSONError):
             damaged += line is not lines[-1]
-    side = plan.side.label if plan.side is not None else ""
-    parties = [*header.parties, *(party for sample in samples for party in sample.parties)]
+    variant = plan.variant.label if plan.variant is not None else ""
+    components = [*header.components, *(component for sample in samples for component in sample.components)]
     notes = [*header.notes, *(note for sample in samples for note in sample.notes)]
     if damaged:
         notes.append(f"{path.name}: {damaged} of {len(lines)} lines are damaged and left out")
-    return Monitored(header, samples, [party for party in parties if party.side in ("", side)], notes)
+    return Monitored(
+        header, samples, [component for component in components if component.variant in ("", variant)], notes
+    )
+
+
+Line = TypeVar("Line", bound=Model)
+
+
+def _parsed(line: bytes, model: type[Line]) -> Line:
+    """A line of the monitor's file.
+
+    Raises:
+        NotJSONError, ValidationError: it is damaged.
+    """
+    data = without_controls(parse_json(line))
+    if isinstance(data, dict):
+        data = upgraded(data, model) if "schema_version" in data else monitor_from_parties(data)
+    return model.model_validate(data)
 
 
 def resources(monitored: Monitored, run_started: datetime) -> Resources:
@@ -96,14 +116,14 @@ def resources(monitored: Monitored, run_started: datetime) -> Resources:
         )
     series = [
         ResourceSeries(
-            name=party.name,
-            kind=party.kind,
-            source=party.source,
-            cpu_percent=_reduced([sample.cpu_percent.get(party.id) for sample in samples], buckets),
-            memory_mib=_reduced([sample.memory_mib.get(party.id) for sample in samples], buckets),
+            name=component.name,
+            kind=component.kind,
+            source=component.source,
+            cpu_percent=_reduced([sample.cpu_percent.get(component.id) for sample in samples], buckets),
+            memory_mib=_reduced([sample.memory_mib.get(component.id) for sample in samples], buckets),
         )
-        for party in monitored.parties
-        if any(party.id in sample.memory_mib or party.id in sample.cpu_percent for sample in samples)
+        for component in monitored.components
+        if any(component.id in sample.memory_mib or component.id in sample.cpu_percent for sample in samples)
     ]
     return Resources(
         interval_s=monitored.header.interval_s,
@@ -116,12 +136,12 @@ def resources(monitored: Monitored, run_started: datetime) -> Resources:
 
 def _connections(monitored: Monitored, buckets: Sequence[range]) -> list[ConnectionSeries]:
     found = []
-    for party in monitored.parties:
-        seen = [sample.connections.get(party.id) for sample in monitored.samples]
+    for component in monitored.components:
+        seen = [sample.connections.get(component.id) for sample in monitored.samples]
         if any(seen):
             found.append(
                 ConnectionSeries(
-                    name=party.name,
+                    name=component.name,
                     active=_reduced([one.active if one else None for one in seen], buckets),
                     idle=_reduced([one.idle if one else None for one in seen], buckets),
                     limit=next((one.limit for one in reversed(seen) if one), None),
@@ -131,7 +151,7 @@ def _connections(monitored: Monitored, buckets: Sequence[range]) -> list[Connect
 
 
 def _nothing(plan: Plan, note: str) -> Monitored:
-    header = MonitorHeader(started=plan.created, interval_s=0.0, cores=0, usable_cores=0.0, parties=[], notes=[])
+    header = MonitorHeader(started=plan.created, interval_s=0.0, cores=0, usable_cores=0.0, components=[], notes=[])
     return Monitored(header, [], [], [note])
 
 

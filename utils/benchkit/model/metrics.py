@@ -101,5 +101,5 @@ def _checked(figures: dict[str, float], info: ValidationInfo) -> dict[str, float
     return figures
 
 
-Figures = Annotated[dict[str, float], AfterValidator(_checked)]
+MetricValues = Annotated[dict[str, float], AfterValidator(_checked)]
 """Metric name (a key of :data:`METRICS`) to value, in the table's unit. Absent means not measured."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from benchkit.model.base import Model
-from benchkit.model.runs import Environment, PartyKind, PartySource, SideOfRun
+from benchkit.model.runs import ComponentKind, ComponentSource, Environment, VariantOfRun
 from benchkit.model.texts import HttpAddress, OneLine
+from benchkit.model.upgrades import Upgrade, monitor_from_parties, variant_from_side
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Between the rooms that plan and measure, and the one that speaks to the gateway
@@ -149,7 +151,9 @@ class PlannedDifference(Model):
 class Plan(Model):
     """``plan.json``: the resolved cases of a run. ``max_error_rate`` in percent."""
 
-    schema_version: Literal[1] = 1
+    OLDER: ClassVar[Mapping[int, Upgrade]] = {1: variant_from_side}
+
+    schema_version: Literal[2] = 2
     run_id: str
     created: datetime
     environment: Environment
@@ -159,7 +163,7 @@ class Plan(Model):
     cases: list[PlannedCase]
     differences: list[PlannedDifference] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
-    side: SideOfRun | None = None
+    variant: VariantOfRun | None = None
 
 
 class Probe(Model):
@@ -266,21 +270,21 @@ class RawGatewayCounts(Model):
     doubt: str = ""
 
 
-class MonitoredParty(Model):
-    """Who is sampled. ``side``: which of several gateways it belongs to; empty where it belongs to all of them.
+class MonitoredComponent(Model):
+    """Who is sampled. ``variant``: which of several gateways it belongs to; empty where it belongs to all of them.
 
-    ``name`` is unique within its side and those without one.
+    ``name`` is unique within its variant and those without one.
     """
 
     name: str
-    kind: PartyKind
-    source: PartySource
-    side: str = ""
+    kind: ComponentKind
+    source: ComponentSource
+    variant: str = ""
 
     @property
     def id(self) -> str:
-        """What samples call it; a side's label has no stroke."""
-        return f"{self.side}/{self.name}" if self.side else self.name
+        """What samples call it; a variant's label has no stroke."""
+        return f"{self.variant}/{self.name}" if self.variant else self.name
 
 
 class MonitoredConnections(Model):
@@ -292,32 +296,34 @@ class MonitoredConnections(Model):
 
 
 class MonitorHeader(Model):
-    """The first line of ``raw/monitor.jsonl`` (of ``monitor.jsonl`` beside the sides where there are several gateways).
+    """The first line of ``raw/monitor.jsonl``; with several gateways, of ``monitor.jsonl`` beside their directories.
 
     ``cores`` are the machine's, ``usable_cores`` those that this run may use (less in a container with a limit).
     """
 
-    schema_version: Literal[1] = 1
+    OLDER: ClassVar[Mapping[int, Upgrade]] = {1: monitor_from_parties}
+
+    schema_version: Literal[2] = 2
     started: datetime
     interval_s: float
     cores: int
     usable_cores: float
-    parties: list[MonitoredParty]
+    components: list[MonitoredComponent]
     notes: list[str]
 
 
 class MonitorSample(Model):
     """Every further line: what was seen at ``at_s`` seconds after :attr:`MonitorHeader.started`.
 
-    ``cpu_percent`` (of one core, since the sample before) and ``memory_mib`` by the party's id, ``connections`` by the
-    database's; who was not seen is not in them. ``parties`` and ``notes`` are those that came up since the last line.
+    ``cpu_percent`` (of one core, since the sample before) and ``memory_mib`` by the component's id, ``connections`` by
+    the database's; a component that was not seen is absent. ``components`` and ``notes`` are new since the last line.
     """
 
     at_s: float
     cpu_percent: dict[str, float]
     memory_mib: dict[str, float]
     connections: dict[str, MonitoredConnections] = Field(default_factory=dict)
-    parties: list[MonitoredParty] = Field(default_factory=list)
+    components: list[MonitoredComponent] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
 
 

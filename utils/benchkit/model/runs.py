@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from benchkit.model.base import Model
-from benchkit.model.metrics import Figures
+from benchkit.model.metrics import MetricValues
+from benchkit.model.upgrades import Upgrade, variant_from_side
 
 
 class Validity(StrEnum):
@@ -171,7 +173,7 @@ class Iteration(Model):
     ``errors`` counts failures by kind: ``http 429``, ``transport`` (no answer at all: refused, reset, timed out).
     """
 
-    metrics: Figures
+    metrics: MetricValues
     sent: int
     ok: int
     errors: dict[str, int]
@@ -194,7 +196,7 @@ class Case(Model):
     """``aggregate``: a group's cases together; ``difference``: what one case takes more than another."""
     validity: Validity
     reason: str = ""
-    metrics: Figures = Field(default_factory=dict)
+    metrics: MetricValues = Field(default_factory=dict)
     """Pooled over the iterations' samples; empty unless the case is valid."""
     advisory: list[str] = Field(default_factory=list)
     """Metrics whose percentile has too few samples beyond it."""
@@ -208,23 +210,23 @@ class Case(Model):
     timeline: Timeline | None = None
 
 
-PartyKind = Literal["machine", "gateway", "server", "database", "cache", "generator", "monitor"]
-"""What a sampled party is for the run."""
+ComponentKind = Literal["machine", "gateway", "server", "database", "cache", "generator", "monitor"]
+"""What a sampled component is for the run."""
 
-PartySource = Literal["system", "process", "container"]
-"""Whose figures a party's are: the system's, those of a process and its children, or a container's."""
+ComponentSource = Literal["system", "process", "container"]
+"""Whose figures a component's are: the system's, those of a process and its children, or a container's."""
 
 
 class ResourceSeries(Model):
-    """What one party took of its machine: a value for each moment of ``Resources.at_s``, absent where it was not seen.
+    """What one component used: a value for each moment of ``Resources.at_s``, absent where it was not seen.
 
     ``cpu_percent`` is of one core, so 250 is two cores and a half; of kind ``machine`` it is all cores together.
     ``source``: whose figures they are: the system's, those of a process and its children, or a container's.
     """
 
     name: str
-    kind: PartyKind
-    source: PartySource
+    kind: ComponentKind
+    source: ComponentSource
     cpu_percent: list[float | None]
     memory_mib: list[float | None]
 
@@ -272,17 +274,17 @@ class RunStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-NO_OTHER_SIDE = "no other side can measure it"
+NO_OTHER_VARIANT = "no other variant can measure it"
 """Why a case is skipped on the only one of several gateways that has it."""
 
 
-class SideOfRun(Model):
-    """Which side of a comparison of gateways a run is: several gateways were measured at the same time, block by block.
+class VariantOfRun(Model):
+    """Which of several gateways a run measured; all were measured at the same time, block by block.
 
-    ``spec`` is what the user named it by. Iteration ``i`` of every side was measured back to back with the others';
+    ``spec`` is what the user named it by. Iteration ``i`` of every variant was measured back to back with the others';
     ``rounds`` of them make a block, and each block had gateways that were started for it (``fresh``; false for one that
     the toolkit cannot start). ``looks`` is how many comparisons may have been made with these figures, of whatever
-    sides and at whatever moment: the error that a verdict may make is divided by it.
+    variants and at whatever moment: the error that a verdict may make is divided by it.
     """
 
     label: str
@@ -295,7 +297,9 @@ class SideOfRun(Model):
 class Run(Model):
     """``run.json``: everything that one run measured. The last document that is made from ``raw/``."""
 
-    schema_version: Literal[1] = 1
+    OLDER: ClassVar[Mapping[int, Upgrade]] = {1: variant_from_side}
+
+    schema_version: Literal[2] = 2
     run_id: str
     profile: str
     status: RunStatus
@@ -312,6 +316,6 @@ class Run(Model):
     load_seconds: float = 0.0
     """Wall time during which measured load ran, in seconds."""
     warnings: list[str] = Field(default_factory=list)
-    side: SideOfRun | None = None
+    variant: VariantOfRun | None = None
     resources: Resources | None = None
     """What gateway, servers, databases and load generator used meanwhile; absent where nothing was sampled."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from benchkit.model.base import Model, is_stored
-from benchkit.model.metrics import Figures, is_comparable
+from benchkit.model.metrics import MetricValues, is_comparable
 from benchkit.model.runs import Environment
+from benchkit.model.upgrades import Upgrade, baseline_with_oldest
 from benchkit.plain import plain_text
 
 
@@ -24,13 +26,13 @@ class BaselineRun(Model):
 
     run_id: str
     finished: datetime
-    cases: dict[str, Figures]
+    cases: dict[str, MetricValues]
     control_score: float | None = None
-    held_back: dict[str, Figures] = Field(default_factory=dict)
+    held_back: dict[str, MetricValues] = Field(default_factory=dict)
 
     @field_validator("cases", "held_back")
     @classmethod
-    def _comparable(cls, cases: dict[str, Figures], info: ValidationInfo) -> dict[str, Figures]:
+    def _comparable(cls, cases: dict[str, MetricValues], info: ValidationInfo) -> dict[str, MetricValues]:
         for case, figures in cases.items() if is_stored(info) else ():
             for name, value in figures.items():
                 if not is_comparable(name, value):
@@ -56,6 +58,8 @@ class Baseline(Model):
     whose improvement was accepted: since then). They stay while ``runs`` moves on. ``reason`` says why this version was
     written.
     """
+
+    OLDER: ClassVar[Mapping[int, Upgrade]] = {1: baseline_with_oldest}
 
     schema_version: Literal[2] = 2
     profile: str
@@ -88,8 +92,8 @@ class NoiseRecord(Model):
     created: datetime
     environment: Environment
     runs: list[str]
-    deviation: dict[str, Figures]
-    own: dict[str, Figures] = Field(default_factory=dict)
+    deviation: dict[str, MetricValues]
+    own: dict[str, MetricValues] = Field(default_factory=dict)
 
 
 class Verdict(StrEnum):

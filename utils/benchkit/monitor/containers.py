@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import docker
 
-from benchkit.monitor.accounts import Usage
+from benchkit.monitor.cpu_accounting import Usage
 from benchkit.monitor.processes import MIB
 
 Kind = Literal["gateway", "server", "database", "cache"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import psutil
 
-from benchkit.monitor.accounts import Ledger, Memory, Times, Usage, family_bytes
+from benchkit.monitor.cpu_accounting import CpuAccounting, Memory, Times, Usage, family_bytes
 
 MIB = 2**20
 
@@ -56,7 +56,7 @@ class Family:
         self.root = root
         self.lives = True
         self._members: dict[int, psutil.Process] = {}
-        self._ledger = Ledger()
+        self._ledger = CpuAccounting()
         self._at: float | None = None
 
     def sample(self, table: ProcessTable) -> Usage | None:
@@ -80,7 +80,7 @@ class Family:
                 self._adopt(process, table)
 
     def _adopt(self, process: psutil.Process, table: ProcessTable) -> None:
-        """Parents before children: :class:`Ledger` wants them in this order."""
+        """Parents before children: :class:`CpuAccounting` wants them in this order."""
         if process.pid in self._members:
             return
         self._members[process.pid] = process

@@ -1,4 +1,4 @@
-"""The monitor: takes samples of all parties, once at each interval, and writes them down."""
+"""The monitor: takes samples of all components, once at each interval, and writes them down."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 
 from benchkit.errors import UserError
-from benchkit.model import MonitoredConnections, MonitoredParty, MonitorHeader, MonitorSample
-from benchkit.monitor.accounts import Pace, Usage
+from benchkit.model import MonitoredComponent, MonitoredConnections, MonitorHeader, MonitorSample
+from benchkit.monitor.cpu_accounting import Pace, Usage
 from benchkit.monitor.feed import Feeds
 from benchkit.monitor.processes import Family, LoadFamily, Machine, ProcessTable
 from benchkit.monitor.record import Recorder
@@ -27,22 +27,22 @@ MAX_SHARE = 0.015
 _LOOK_SHARE = 0.005
 """Of one core, for looking for who is lost: the own stack is asked at every sample, a Docker engine less often."""
 
-MACHINE = MonitoredParty(name="machine", kind="machine", source="system")
-GENERATOR = MonitoredParty(name="load generator", kind="generator", source="process")
-MONITOR = MonitoredParty(name="monitor", kind="monitor", source="process")
+MACHINE = MonitoredComponent(name="machine", kind="machine", source="system")
+GENERATOR = MonitoredComponent(name="load generator", kind="generator", source="process")
+MONITOR = MonitoredComponent(name="monitor", kind="monitor", source="process")
 
 
 @dataclass(frozen=True)
 class Found:
     """Who belongs to a gateway, where it is now.
 
-    ``processes``: the process from which all of the party's descend. ``containers`` and ``connections`` begin to read
+    ``processes``: the process from which the component's descend. ``containers`` and ``connections`` begin to read
     what their engine and their database tell; each has a key that is another one when it has to be begun anew.
     """
 
-    processes: dict[MonitoredParty, psutil.Process] = field(default_factory=dict)
-    containers: dict[MonitoredParty, tuple[str, Callable[[], Iterator[Usage]]]] = field(default_factory=dict)
-    connections: dict[MonitoredParty, tuple[str, Callable[[], Iterator[MonitoredConnections]]]] = field(
+    processes: dict[MonitoredComponent, psutil.Process] = field(default_factory=dict)
+    containers: dict[MonitoredComponent, tuple[str, Callable[[], Iterator[Usage]]]] = field(default_factory=dict)
+    connections: dict[MonitoredComponent, tuple[str, Callable[[], Iterator[MonitoredConnections]]]] = field(
         default_factory=dict
     )
     notes: list[str] = field(default_factory=list)
@@ -64,12 +64,12 @@ class Monitor:
         self._finders = finders
         self._table = ProcessTable()
         self._machine = Machine()
-        self._families: dict[MonitoredParty, Family] = {GENERATOR: load, MONITOR: Family(psutil.Process())}
+        self._families: dict[MonitoredComponent, Family] = {GENERATOR: load, MONITOR: Family(psutil.Process())}
         self._containers: Feeds[Usage] = Feeds(self._note)
         self._connections: Feeds[MonitoredConnections] = Feeds(self._note)
-        self._lost: set[MonitoredParty] = set()
+        self._lost: set[MonitoredComponent] = set()
         self._look_again = 0.0
-        self._known: dict[MonitoredParty, None] = dict.fromkeys((MACHINE, GENERATOR, MONITOR))
+        self._known: dict[MonitoredComponent, None] = dict.fromkeys((MACHINE, GENERATOR, MONITOR))
         self._noted: set[str] = set()
         self._new_notes: list[str] = []
 
@@ -88,7 +88,7 @@ class Monitor:
                 interval_s=INTERVAL_S,
                 cores=self._machine.cores,
                 usable_cores=usable_cores(self._machine.cores),
-                parties=list(self._known),
+                components=list(self._known),
                 notes=self._take_notes(),
             )
         )
@@ -105,10 +105,10 @@ class Monitor:
             self.look()
         self._table.refresh()
         usages: dict[str, Usage] = {MACHINE.id: self._machine.sample()}
-        for party, family in self._families.items():
-            usage = self._of_family(party, family)
+        for component, family in self._families.items():
+            usage = self._of_family(component, family)
             if usage is not None:
-                usages[party.id] = usage
+                usages[component.id] = usage
         usages |= self._containers.latest()
         return MonitorSample(
             at_s=round(at_s, 3),
@@ -119,18 +119,18 @@ class Monitor:
                 name: round(usage.memory_mib, 1) for name, usage in usages.items() if usage.memory_mib is not None
             },
             connections=self._connections.latest(),
-            parties=[party for party in self._known if party not in known],
+            components=[component for component in self._known if component not in known],
             notes=self._take_notes(),
         )
 
-    def _of_family(self, party: MonitoredParty, family: Family) -> Usage | None:
+    def _of_family(self, component: MonitoredComponent, family: Family) -> Usage | None:
         try:
             usage = family.sample(self._table)
         except psutil.Error as error:
-            self._note(f"{party.id}: cannot be sampled: {error}")
+            self._note(f"{component.id}: cannot be sampled: {error}")
             return None
-        if not family.lives and party is not GENERATOR:
-            self._lost.add(party)
+        if not family.lives and component is not GENERATOR:
+            self._lost.add(component)
         return usage
 
     def look(self) -> None:
@@ -144,16 +144,16 @@ class Monitor:
                 continue
             for note in found.notes:
                 self._note(note)
-            for party, process in found.processes.items():
-                if party not in self._families or self._families[party].root != process:
-                    self._families[party] = Family(process)
-                self._lost.discard(party)
-                self._known[party] = None
-            for party, (key, usages) in found.containers.items():
-                self._containers.begin(party.id, key, usages)
-                self._known[party] = None
-            for party, (key, connections) in found.connections.items():
-                self._connections.begin(party.id, key, connections)
+            for component, process in found.processes.items():
+                if component not in self._families or self._families[component].root != process:
+                    self._families[component] = Family(process)
+                self._lost.discard(component)
+                self._known[component] = None
+            for component, (key, usages) in found.containers.items():
+                self._containers.begin(component.id, key, usages)
+                self._known[component] = None
+            for component, (key, connections) in found.connections.items():
+                self._connections.begin(component.id, key, connections)
         self._look_again = time.monotonic() + (time.process_time() - begun) / _LOOK_SHARE
 
     def _note(self, text: str) -> None:

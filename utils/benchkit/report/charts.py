@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-from benchkit.model import METRICS, Case, Figures, Histogram, Iteration, PercentileCurve, Timeline, TimelinePoint
+from benchkit.model import METRICS, Case, Histogram, Iteration, MetricValues, PercentileCurve, Timeline, TimelinePoint
 
 SMALLEST_EDGE_MS = 0.05
 """A logarithmic axis has no zero: half of hey's resolution stands for it."""
@@ -96,7 +96,7 @@ class Bars:
     series: list[tuple[str, list[float | None]]]
 
 
-def distribution(histogram: Histogram, metrics: Figures) -> Distribution | None:
+def distribution(histogram: Histogram, metrics: MetricValues) -> Distribution | None:
     """The bins that hold something, with the percentiles marked; ``None`` where there is no success."""
     filled = [number for number, value in enumerate(histogram.counts) if value]
     if not filled:

@@ -13,7 +13,7 @@ from datetime import UTC
 from statistics import median
 
 from benchkit.model import METRICS, Case, Comparison, Run, Validity, Verdict
-from benchkit.report.columns import (
+from benchkit.report.comparison_table import (
     DERIVED,
     NOT_JUDGED,
     Column,
@@ -24,10 +24,10 @@ from benchkit.report.columns import (
     outcomes,
     reasons,
 )
-from benchkit.report.compared import Badge
-from benchkit.report.figures import TIMES
+from benchkit.report.comparison_view import Badge
 from benchkit.report.frame import Frame, fill_page
 from benchkit.report.headline import VALIDITY_TONES, VERDICT_TONES, Tone, sentence
+from benchkit.report.number_format import TIMES
 from benchkit.report.plots import Plots
 
 HOW_TO_JUDGE = (

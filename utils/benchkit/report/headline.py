@@ -195,14 +195,14 @@ def sentence(text: str) -> str:
 
 def limitations(run: Run) -> list[str]:
     """What the figures of this run cannot tell, the largest first."""
-    load, target, side = run.environment.load, run.environment.target, run.side
+    load, target, variant = run.environment.load, run.environment.target, run.variant
     found = [
         f"The load is a closed loop: each of {load.concurrency} workers waits for its answer before it asks again. "
         "A gateway that stalls is asked less meanwhile, so the latencies are those of patient clients, and not those "
         "that a fixed rate of arrivals would see.",
         "This is one run. The same gateway measured again on the same machine commonly differs by several percent, and "
         "more in p95 and p99; more iterations do not remove that, more runs do."
-        if side is None
+        if variant is None
         else "Two gateways were measured in turns on one machine, and held against each other block by block: what "
         "slows the machine slows both. Their difference is what can be trusted; the figures themselves are those of "
         "one run, and differ by several percent from those of another.",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from benchkit.report import figures
+from benchkit.report import number_format
 from benchkit.report.headline import Tone
 from benchkit.report.render import PARTS, fill
 
@@ -61,7 +61,7 @@ def index_page(rows: Sequence[IndexRow], damaged: Sequence[Damaged]) -> str:
     context = {
         "rows": [_shown(row) for row in newest[:SHOWN]],
         "total": len(newest),
-        "total_words": figures.count(len(newest)),
+        "total_words": number_format.count(len(newest)),
         "damaged": damaged,
     }
     return fill(
@@ -112,9 +112,9 @@ def _shown(row: IndexRow) -> dict[str, Any]:
     return {
         "row": row,
         "when": when(row.started),
-        "valid": figures.ABSENT if row.measured is None else f"{row.valid} of {row.measured}",
-        "sent": figures.count(row.sent) if row.sent else figures.ABSENT,
-        "took": figures.ABSENT if (took := _seconds(row)) is None else figures.seconds(took),
+        "valid": number_format.ABSENT if row.measured is None else f"{row.valid} of {row.measured}",
+        "sent": number_format.count(row.sent) if row.sent else number_format.ABSENT,
+        "took": number_format.ABSENT if (took := _seconds(row)) is None else number_format.seconds(took),
         "seconds": "" if took is None else took,
-        "exit": figures.ABSENT if row.exit_code is None else str(row.exit_code),
+        "exit": number_format.ABSENT if row.exit_code is None else str(row.exit_code),
     }

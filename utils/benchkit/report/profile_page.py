@@ -8,7 +8,7 @@ from benchkit.model import Environment, RunStatus, Validity
 from benchkit.profiling import text
 from benchkit.profiling.categories import LABELS
 from benchkit.profiling.document import IDLE, Category, FrameName, Profile, SampledRound, Stall
-from benchkit.report import figures
+from benchkit.report import number_format
 from benchkit.report.headline import Tone
 from benchkit.report.render import PARTS, fill
 
@@ -115,7 +115,7 @@ def build_view(profile: Profile) -> View:
                 one.category,
                 one.label,
                 one.about,
-                "" if one.share is None else figures.percent_of(one.share),
+                "" if one.share is None else number_format.percent_of(one.share),
                 f"{one.seconds:.2f}",
             )
             for one in profile.categories
@@ -123,12 +123,12 @@ def build_view(profile: Profile) -> View:
         hints=text.hints(profile),
         stalls=[_stall(one) for one in profile.stalls],
         over=[
-            _function(one.frame, figures.percent_of(one.share_slow), figures.percent_of(one.share_rest))
+            _function(one.frame, number_format.percent_of(one.share_slow), number_format.percent_of(one.share_rest))
             for one in profile.over
         ],
         functions=[
             _function(
-                one.frame, *(figures.percent_of(value / profile.working_s) for value in (one.self_s, one.total_s))
+                one.frame, *(number_format.percent_of(value / profile.working_s) for value in (one.self_s, one.total_s))
             )
             for one in profile.functions
         ],
@@ -204,7 +204,7 @@ def _facts(profile: Profile) -> list[tuple[str, str]]:
             facts.append((label, f"{sum(rates) / len(rates):.1f}"))
     if profile.categories:
         facts.append(("busiest thread", f"{text.percent(profile.busiest_share)} busy"))
-        facts.append(("work sampled", figures.seconds(profile.working_s)))
+        facts.append(("work sampled", number_format.seconds(profile.working_s)))
     if profile.slow_from_ms is not None:
         facts.append(("slowest 1 % from", text.milliseconds(profile.slow_from_ms)))
     return facts
@@ -242,7 +242,7 @@ def _stall(stall: Stall) -> StallRow:
 def _environment(profile: Profile) -> list[tuple[str, str]]:
     machine, target = profile.environment.machine, profile.environment.target
     rows = [
-        ("machine", f"{machine.cpu_model}, {machine.cores} cores, {figures.count(machine.memory_mib)} MiB"),
+        ("machine", f"{machine.cpu_model}, {machine.cores} cores, {number_format.count(machine.memory_mib)} MiB"),
         ("kernel", machine.kernel),
         ("gateway", f"{target.release or 'not told'} at {target.base_url}"),
         ("database", " ".join(filter(None, [target.database, target.database_version])) or "not told"),
@@ -256,8 +256,8 @@ def _environment(profile: Profile) -> list[tuple[str, str]]:
             (
                 "sampler",
                 f"{sampler.program}, {sampler.rate} a second, {sampler.processes} process"
-                f"{'es' if sampler.processes > 1 else ''}, {figures.count(sampler.samples)} samples of a thread, "
-                f"{figures.count(sampler.errors)} not taken",
+                f"{'es' if sampler.processes > 1 else ''}, {number_format.count(sampler.samples)} samples of a thread, "
+                f"{number_format.count(sampler.errors)} not taken",
             )
         )
     if profile.alignment is not None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchkit.model import METRICS, ScalingCase, ScalingCurve, ScalingStudy
-from benchkit.report import figures
-from benchkit.report.figures import Cell, absent
+from benchkit.report import number_format
 from benchkit.report.frame import Frame, fill_page
 from benchkit.report.headline import Tone
+from benchkit.report.number_format import Cell, absent
 from benchkit.report.plots import Drawn, Mark, Plot, Plots, Series
 
 _NOUNS = {"servers": "MCP servers", "concurrency": "concurrent requests"}
@@ -143,7 +143,7 @@ def _cell(name: str, value: float | None) -> Cell:
         return absent("nothing within what was measured")
     if name == "share":
         return Cell(f"{value:.2g}")
-    return Cell(figures.metric(name, value) if name else figures.significant(value, 1).removesuffix(".0"))
+    return Cell(number_format.metric(name, value) if name else number_format.significant(value, 1).removesuffix(".0"))
 
 
 def _plot(case: ScalingCase, study: ScalingStudy) -> Plot:

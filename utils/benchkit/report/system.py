@@ -10,8 +10,8 @@ from statistics import fmean
 
 from benchkit.clock import seconds_between
 from benchkit.model import Case, ConnectionSeries, Iteration, Resources, ResourceSeries, Run, Validity
-from benchkit.report import figures
-from benchkit.report.figures import Cell, absent, count
+from benchkit.report import number_format
+from benchkit.report.number_format import Cell, absent, count
 from benchkit.report.reduce import Values, reduced
 
 PARTIES = {
@@ -49,7 +49,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Track:
-    """One line over the run. ``kind`` decides how it is drawn: a party, or whether connections are active or idle."""
+    """One line over the run. ``kind`` decides how it is drawn: a component, or connections that are active or idle."""
 
     kind: str
     name: str
@@ -76,10 +76,10 @@ class SystemSeries:
 
 @dataclass(frozen=True)
 class PartyRow:
-    """One party: CPU in percent of one core, memory in MiB."""
+    """One component: CPU in percent of one core, memory in MiB."""
 
     name: str
-    party: str
+    component: str
     source: str
     cells: list[Cell]
 
@@ -94,7 +94,7 @@ class ConnectionRow:
 
 @dataclass(frozen=True)
 class LoadRow:
-    """Which party took how much while a case was under load; one cell for each party."""
+    """Which component took how much while a case was under load; one cell for each component."""
 
     id: str
     has_details: bool
@@ -109,7 +109,7 @@ class System:
     interval: str
     samples: str
     keys: list[tuple[str, str]]
-    parties: list[PartyRow]
+    components: list[PartyRow]
     connections: list[ConnectionRow]
     databases: list[str]
     load_heads: list[str]
@@ -131,7 +131,7 @@ def build_system(run: Run) -> System | None:
         interval=f"{resources.interval_s:g} s",
         samples=count(len(resources.at_s)),
         keys=[(kind, PARTIES[kind]) for kind in kinds],
-        parties=[_party_row(one, under_load) for one in ordered],
+        components=[_component_row(one, under_load) for one in ordered],
         connections=[_connection_row(one) for one in resources.connections],
         databases=[one.name for one in resources.connections],
         load_heads=[PARTIES[kind] for kind in kinds],
@@ -199,7 +199,7 @@ def _inside(at: Sequence[float], spans: Iterable[tuple[float, float]]) -> list[i
 # Tables
 
 
-def _party_row(one: ResourceSeries, under_load: Sequence[int]) -> PartyRow:
+def _component_row(one: ResourceSeries, under_load: Sequence[int]) -> PartyRow:
     cpu, memory = _seen(one.cpu_percent), _seen(one.memory_mib)
     loaded = _seen([one.cpu_percent[place] for place in under_load])
     return PartyRow(
@@ -251,7 +251,7 @@ def _load_rows(run: Run, resources: Resources, kinds: Sequence[str]) -> list[Loa
 
 
 def _cell(value: float | None, why: str) -> Cell:
-    return absent(why) if value is None else Cell(figures.significant(value, 1), value=value)
+    return absent(why) if value is None else Cell(number_format.significant(value, 1), value=value)
 
 
 def _whole(value: float | None) -> Cell:
@@ -298,5 +298,5 @@ def _tracks(tracks: list[Track]) -> list[Track]:
 
 
 def _total(series: Sequence[Values]) -> list[float | None]:
-    """Several series of one party added up, moment by moment, of those that were seen at it."""
+    """Several series of one component added up, moment by moment, of those that were seen at it."""
     return [sum(seen) if (seen := _seen(values)) else None for values in zip(*series, strict=True)]

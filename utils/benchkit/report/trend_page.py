@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchkit.model import METRICS, ChangePoint, SeriesTrend, Trend
-from benchkit.report import figures
-from benchkit.report.figures import Cell, absent
+from benchkit.report import number_format
 from benchkit.report.frame import Frame, fill_page
 from benchkit.report.headline import Tone
+from benchkit.report.number_format import Cell, absent
 from benchkit.report.plots import Drawn, Mark, Plot, Plots, Series
 
 
@@ -112,12 +112,12 @@ def _row(words: SeriesWords) -> TrendRow:
     state, tone = _state(one)
     cell = absent("not measured")
     if newest is not None:
-        text = figures.metric(one.metric, newest)
+        text = number_format.metric(one.metric, newest)
         cell = Cell(text, "advisory: too few samples beyond it", advisory=True) if one.advisory else Cell(text)
     noise = one.noise_percent
     return TrendRow(
         case=one.case,
-        metric=figures.heading(metric.name),
+        metric=number_format.heading(metric.name),
         newest=cell,
         change=Cell(_signed(one.change_percent)) if moved else absent(one.problem or "nothing changed"),
         noise=absent(one.problem or "not known") if noise is None else Cell(f"{noise:.1f}"),
@@ -159,7 +159,7 @@ def _case(case: str, pairs: Sequence[tuple[TrendRow, SeriesTrend]], trend: Trend
 def _plot(one: SeriesTrend, trend: Trend) -> Plot:
     metric = METRICS[one.metric]
     runs = [run.run_id for run in trend.runs]
-    heading = figures.heading(metric.name).replace(" ms", ", ms")
+    heading = number_format.heading(metric.name).replace(" ms", ", ms")
     few = len(runs) <= 60
     series = [Series(heading, list(one.values), "s1", dots="large" if few else "small")]
     marks = [_mark(point, runs) for point in one.change_points]
@@ -202,5 +202,5 @@ def _tone(percent: float) -> Tone:
 
 
 def _signed(percent: float) -> str:
-    text = figures.significant(abs(percent), 1)
-    return f"{figures.MINUS if percent < 0 else '+'}{text}"
+    text = number_format.significant(abs(percent), 1)
+    return f"{number_format.MINUS if percent < 0 else '+'}{text}"

@@ -1,6 +1,6 @@
 """From documents to the view: everything that the page shows, worded and formatted, and nothing that it does not.
 
-Pure: no file is read here. Figures of a case that is not valid never get past this module.
+Pure: no file is read here. MetricValues of a case that is not valid never get past this module.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from benchkit.model import (
     CaseComparison,
     Comparison,
     Environment,
-    Figures,
     GatewayCount,
     Iteration,
+    MetricValues,
     Run,
     Validity,
     Verdict,
     needed_samples,
 )
-from benchkit.report import charts, figures
-from benchkit.report.compared import (
+from benchkit.report import charts, number_format
+from benchkit.report.comparison_view import (
     STORED,
     Badge,
     Change,
@@ -41,7 +41,6 @@ from benchkit.report.compared import (
     thresholds,
     verdict_badge,
 )
-from benchkit.report.figures import TIMES, Cell, absent, count
 from benchkit.report.headline import (
     VALIDITY_TONES,
     Headline,
@@ -51,6 +50,7 @@ from benchkit.report.headline import (
     reference_name,
     sentence,
 )
+from benchkit.report.number_format import TIMES, Cell, absent, count
 from benchkit.report.system import System, build_system
 
 TABLE_METRICS = ("requests_per_sec", "p50_latency", "p95_latency", "p99_latency")
@@ -270,13 +270,13 @@ def build_page(run: Run, comparison: Comparison | None, chart_types: Sequence[st
         suite=suite_rows(comparison) if comparison else [],
         thresholds=thresholds(comparison) if comparison else "",
         could_be_seen=could_be_seen(comparison) if comparison else "",
-        heads=[figures.heading(name) for name in TABLE_METRICS],
+        heads=[number_format.heading(name) for name in TABLE_METRICS],
         groups=[
             Group(name, [_row(case, compared.get(case.id)) for case in cases])
             for name, cases in _by_scenario(ordinary).items()
         ],
         advisory=any(case.advisory for case in run.cases if case.validity is Validity.VALID),
-        difference_heads=[*(figures.heading(name) for name in charts.OVERHEAD_METRICS), "throughput %"],
+        difference_heads=[*(number_format.heading(name) for name in charts.OVERHEAD_METRICS), "throughput %"],
         differences=[_difference_row(case, compared.get(case.id)) for case in differences],
         difference_bars=None if charts_off else charts.overhead([case for case in differences if case.metrics]),
         scenarios=_scenario_details(
@@ -322,8 +322,11 @@ def _key_facts(run: Run) -> list[tuple[str, str]]:
         ("Requests sent", count(sent)),
         (f"Requests {TIMES} iterations", f"{count(load.requests)} {TIMES} {count(load.iterations)}"),
         ("Concurrency", count(load.concurrency)),
-        ("Duration", figures.seconds(lasted)),
-        ("Of it under load", f"{run.load_seconds / lasted:.0%}".replace("%", " %") if lasted > 0 else figures.ABSENT),
+        ("Duration", number_format.seconds(lasted)),
+        (
+            "Of it under load",
+            f"{run.load_seconds / lasted:.0%}".replace("%", " %") if lasted > 0 else number_format.ABSENT,
+        ),
     ]
 
 
@@ -370,7 +373,7 @@ def _row(case: Case, compared: CaseComparison | None) -> Row:
     sent = _sent(case)
     success = absent("nothing was sent")
     if sent:
-        success = Cell(figures.success(_ok(case), sent), value=round(100 * _ok(case) / sent, 6))
+        success = Cell(number_format.success(_ok(case), sent), value=round(100 * _ok(case) / sent, 6))
     if case.validity is not Validity.VALID:
         success = absent(_why_absent(case))
     return Row(
@@ -413,10 +416,10 @@ def _figure(case: Case, name: str) -> Cell:
     return _metric_cell(case.metrics, name, _ok(case), advisory=name in case.advisory)
 
 
-def _metric_cell(values: Figures, name: str, successes: int, *, advisory: bool) -> Cell:
+def _metric_cell(values: MetricValues, name: str, successes: int, *, advisory: bool) -> Cell:
     if name not in values:
         return absent("nothing succeeded")
-    text = figures.metric(name, values[name])
+    text = number_format.metric(name, values[name])
     if not advisory:
         return Cell(text, value=values[name])
     needed = needed_samples(METRICS[name])
@@ -457,7 +460,7 @@ def _details(
         notes=[sentence(note) for note in case.notes],
         charts=[name for name, chart in vars(series).items() if chart is not None],
         carried=f"p{series.curve.percent[-1]:g}" if series.curve else "",
-        bucket=figures.seconds(series.course.bucket) if series.course else "",
+        bucket=number_format.seconds(series.course.bucket) if series.course else "",
         courses=[one.number for one in series.course.iterations] if series.course else [],
         compared=compared_rows(judged, mode) if judged else [],
         iterations=_iteration_table(case),
@@ -492,7 +495,7 @@ def _summary(case: Case) -> str:
     if case.validity is not Validity.VALID:
         return ""
     parts = [
-        f"{figures.metric(name, case.metrics[name])} {unit}"
+        f"{number_format.metric(name, case.metrics[name])} {unit}"
         for name, unit in (("requests_per_sec", "req/s"), ("p50_latency", "ms p50"), ("p95_latency", "ms p95"))
         if name in case.metrics
     ]
@@ -525,7 +528,7 @@ def _iteration_table(case: Case) -> IterationTable:
     if _has_figures(case):
         for name in ITERATION_METRICS:
             cells = [_iteration_cell(one, name) for one in case.iterations]
-            rows.append((figures.heading(name), [_figure(case, name), *cells] if pooled else cells))
+            rows.append((number_format.heading(name), [_figure(case, name), *cells] if pooled else cells))
     return IterationTable([*columns, *(str(number) for number in range(1, len(case.iterations) + 1))], rows)
 
 
@@ -540,7 +543,9 @@ def _error_rows(case: Case) -> list[ErrorRow]:
             kinds[kind] = kinds.get(kind, 0) + number
     sent = _sent(case)
     return [
-        ErrorRow(kind, ERROR_WORDS.get(kind, ""), count(number), figures.percent_of(number / sent) if sent else "")
+        ErrorRow(
+            kind, ERROR_WORDS.get(kind, ""), count(number), number_format.percent_of(number / sent) if sent else ""
+        )
         for kind, number in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
     ]
 
@@ -565,7 +570,7 @@ def _count_rows(case: Case, gateway_counts: Sequence[GatewayCount]) -> list[Coun
         missing = counts.sent - counts.server
         remark = "as many as were sent"
         if counts.hit_ratio:
-            remark = f"a cache answered the rest: {figures.percent_of(counts.hit_ratio)} % hits"
+            remark = f"a cache answered the rest: {number_format.percent_of(counts.hit_ratio)} % hits"
         elif missing:
             remark = f"{count(abs(missing))} {'fewer' if missing > 0 else 'more'} than were sent"
         rows.append(CountRow("seen by the MCP servers", Cell(count(counts.server)), remark))
@@ -622,7 +627,7 @@ def _environment(run: Run) -> list[Facts]:
                 ("Python", machine.python),
                 ("hey", machine.hey),
                 ("toolkit", machine.toolkit),
-                ("control score", f"{figures.significant(control, 1)} ms" if control else "not taken"),
+                ("control score", f"{number_format.significant(control, 1)} ms" if control else "not taken"),
             ],
         ),
         Facts(
@@ -635,7 +640,7 @@ def _environment(run: Run) -> list[Facts]:
                 ("database", database or "not told"),
                 ("cache", target.cache or "not told"),
                 ("workers", "not told" if target.workers is None else str(target.workers)),
-                ("age at start", "not told" if target.uptime_s is None else figures.seconds(target.uptime_s)),
+                ("age at start", "not told" if target.uptime_s is None else number_format.seconds(target.uptime_s)),
                 ("MCP servers", count(target.servers)),
                 ("tools", count(target.tools)),
                 ("resources", count(target.resources)),
@@ -668,8 +673,8 @@ def _run_facts(run: Run) -> list[tuple[str, str]]:
         ("exit code", str(run.exit_code)),
         ("scenarios", ", ".join(run.scenarios) or "none"),
     ]
-    if run.side is not None:
-        fresh = "started anew for every block" if run.side.fresh else "not started by this toolkit"
-        facts += [("side", f"{run.side.label}: {run.side.spec}"), ("gateways", fresh)]
-        facts += [("rounds in a block", count(run.side.rounds))]
+    if run.variant is not None:
+        fresh = "started anew for every block" if run.variant.fresh else "not started by this toolkit"
+        facts += [("variant", f"{run.variant.label}: {run.variant.spec}"), ("gateways", fresh)]
+        facts += [("rounds in a block", count(run.variant.rounds))]
     return facts

@@ -11,15 +11,15 @@ from benchkit.model import Model
 from benchkit.settings import Settings
 from benchkit.stack.local import Outcome, down_orphans, up
 from benchkit.stack.readiness import gateway_problem
-from benchkit.stack.start import Caller
+from benchkit.stack.start import StartCallbacks
 from benchkit.stack.state import (
-    Place,
+    StackPaths,
     StackState,
     SupervisorProcess,
     is_running,
     load_state,
     read_state,
-    side_places,
+    variant_places,
 )
 from benchkit.stack.topology import differences, topology_of
 
@@ -48,7 +48,7 @@ def read_owner(path: Path) -> SupervisorProcess | None:
     return store.load(path, StackOwner, "stack's owner").supervisor if path.exists() else None
 
 
-def ensure(settings: Settings, place: Place, caller: Caller) -> Outcome | None:
+def ensure(settings: Settings, place: StackPaths, caller: StartCallbacks) -> Outcome | None:
     """A gateway at ``service.base_url``; ``None`` when a foreign one (or one that is used as it is) answers there.
 
     Raises:
@@ -56,7 +56,7 @@ def ensure(settings: Settings, place: Place, caller: Caller) -> Outcome | None:
     """
     service = settings.config.service
     # What a killed run left would take this run's ports, its share of the machine, or its place: an aged gateway.
-    down_orphans([place, *side_places(place)], caller)
+    down_orphans([place, *variant_places(place)], caller)
     if service.mode == "docker":
         raise UserError(
             "GATEWAY=docker (service.mode) is not available yet: a later release starts the stack in Docker"
@@ -78,7 +78,7 @@ def ensure(settings: Settings, place: Place, caller: Caller) -> Outcome | None:
     return None
 
 
-def _mention_own(settings: Settings, place: Place, caller: Caller) -> None:
+def _mention_own(settings: Settings, place: StackPaths, caller: StartCallbacks) -> None:
     """Who asked for another stack than the one that answers, and is used as it is, should know."""
     state = read_state(place)
     if state is None or state.gateway is None or state.gateway.url != settings.config.service.base_url:

@@ -37,13 +37,13 @@ from benchkit.stack.programs import (
     render_environment,
     render_programs,
 )
-from benchkit.stack.start import Caller, Limit, Say, Start, last_lines
+from benchkit.stack.start import Limit, Say, Start, StartCallbacks, last_lines
 from benchkit.stack.state import (
     PRIVATE_DIRECTORY,
     PRIVATE_FILE,
     GatewayAccess,
-    Place,
     ServerAccess,
+    StackPaths,
     StackState,
     SupervisorProcess,
     is_orphan,
@@ -90,8 +90,8 @@ class ProgramReport:
 
 def up(
     settings: Settings,
-    place: Place,
-    caller: Caller,
+    place: StackPaths,
+    caller: StartCallbacks,
     *,
     part: Part = "all",
     shared_servers: Sequence[ServerAccess] = (),
@@ -133,7 +133,7 @@ def _what_was_left(state: StackState) -> str:
     return "an earlier stack did not end properly"
 
 
-def down_orphans(places: Sequence[Place], caller: Caller) -> None:
+def down_orphans(places: Sequence[StackPaths], caller: StartCallbacks) -> None:
     """Stop the stacks among these whose runs were killed; raises as :func:`down`."""
     for place in places:
         state = load_state(place)
@@ -196,12 +196,12 @@ class _Begin:
     """What a start begins with."""
 
     topology: Topology
-    place: Place
+    place: StackPaths
     installation: Installation
     shared_servers: list[ServerAccess]
 
 
-def _start(begun: _Begin, timeout_s: float, caller: Caller) -> StackState:
+def _start(begun: _Begin, timeout_s: float, caller: StartCallbacks) -> StackState:
     topology, place, installation = begun.topology, begun.place, begun.installation
     sockets = _make_sockets(installation)
     supervisor: subprocess.Popen[bytes] | None = None
@@ -263,7 +263,7 @@ def _make_sockets(installation: Installation) -> Sockets:
     return sockets
 
 
-def _secrets(place: Place) -> Secrets:
+def _secrets(place: StackPaths) -> Secrets:
     if place.secrets.exists():
         return store.load(place.secrets, Secrets, "stack's secrets")
     made = new_secrets()
@@ -300,7 +300,7 @@ def _kept(directory: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _launch_supervisor(place: Place, runtime: int) -> subprocess.Popen[bytes]:
+def _launch_supervisor(place: StackPaths, runtime: int) -> subprocess.Popen[bytes]:
     # All that the programs inherit; a session of its own keeps the terminal's Ctrl-C away.
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
@@ -323,7 +323,9 @@ def _launch_supervisor(place: Place, runtime: int) -> subprocess.Popen[bytes]:
         )
 
 
-def _await_supervisor(process: subprocess.Popen[bytes], sockets: Sockets, place: Place, caller: Caller) -> None:
+def _await_supervisor(
+    process: subprocess.Popen[bytes], sockets: Sockets, place: StackPaths, caller: StartCallbacks
+) -> None:
     deadline = time.monotonic() + _SUPERVISOR_START_S
     supervisor = Supervisor(sockets.supervisor)
     while not supervisor.answers():
@@ -378,7 +380,7 @@ def _initial_state(layout: Layout, own: Secrets, pid: int, shared_servers: list[
 # Down
 
 
-def down(place: Place, caller: Caller, *, only: SupervisorProcess | None = None) -> bool:
+def down(place: StackPaths, caller: StartCallbacks, *, only: SupervisorProcess | None = None) -> bool:
     """Stop the stack and whatever an earlier one left; false when there was nothing to stop.
 
     Args:
@@ -399,7 +401,7 @@ def down(place: Place, caller: Caller, *, only: SupervisorProcess | None = None)
         return True
 
 
-def _sweep(state: StackState, place: Place) -> None:
+def _sweep(state: StackState, place: StackPaths) -> None:
     left = _end_session(state.supervisor)
     if left:
         names = ", ".join(f"pid {process.pid}" for process in left)

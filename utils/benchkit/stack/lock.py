@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 from benchkit.lock import locked_file
 from benchkit.stack.interrupt import Interrupt
-from benchkit.stack.state import Place
+from benchkit.stack.state import StackPaths
 
 
 @contextmanager
-def locked(place: Place, *, timeout_s: float, interrupt: Interrupt, say: Callable[[str], None]) -> Iterator[None]:
+def locked(place: StackPaths, *, timeout_s: float, interrupt: Interrupt, say: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of a stack's directory, which exists; wait for who has it.
 
     Raises:

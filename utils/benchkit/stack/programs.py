@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchkit.stack.postgres import SUPERUSER, PostgresInstallation
 from benchkit.stack.processes import LOOPBACK
-from benchkit.stack.state import Place
+from benchkit.stack.state import StackPaths
 from benchkit.stack.supervisor import Program
 from benchkit.stack.topology import GATEWAY_DATABASE, GatewayNode, PostgresNode, ServerNode, Topology
 
@@ -90,7 +90,7 @@ class Layout:
     """
 
     topology: Topology
-    place: Place
+    place: StackPaths
     sockets: Sockets
     installation: Installation
     environment: Mapping[str, str]
@@ -129,13 +129,13 @@ def render_environment(variables: Mapping[str, str]) -> str:
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
-def _redis(redis_server: str, place: Place, sockets: Sockets) -> Program:
+def _redis(redis_server: str, place: StackPaths, sockets: Sockets) -> Program:
     command = [redis_server, "--port", "0", "--unixsocket", sockets.redis, "--unixsocketperm", "700"]
     command += ["--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning"]
     return Program(REDIS, "services", _script(place.temporary, command))
 
 
-def _postgres(node: PostgresNode, postgres: PostgresInstallation, place: Place, sockets: Sockets) -> Program:
+def _postgres(node: PostgresNode, postgres: PostgresInstallation, place: StackPaths, sockets: Sockets) -> Program:
     # Trusting everybody who can reach the socket is safe: its directory is the user's alone.
     initdb = [*postgres.prefix, str(postgres.programs / "initdb"), "--pgdata=data.new", f"--username={SUPERUSER}"]
     initdb += ["--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "--no-instructions"]
@@ -149,7 +149,7 @@ def _postgres(node: PostgresNode, postgres: PostgresInstallation, place: Place, 
     return Program(POSTGRES, "services", _script(place.postgres, server, before), stop_signal="INT")
 
 
-def _server(server: ServerNode, installation: Installation, place: Place, sockets: Sockets) -> Program:
+def _server(server: ServerNode, installation: Installation, place: StackPaths, sockets: Sockets) -> Program:
     url = _database_url(server.name, server.database, sockets)
     command = [str(installation.python), str(installation.server_script), "--name", server.name]
     command += ["--host", LOOPBACK, "--port", str(server.port), "--database", url]
@@ -163,7 +163,7 @@ def _database_url(name: str, kind: str, sockets: Sockets) -> str:
     return f"postgresql+psycopg://{SUPERUSER}@/{name}?host={sockets.postgres}"
 
 
-def _migration(gateway: GatewayNode, place: Place, sockets: Sockets) -> Program:
+def _migration(gateway: GatewayNode, place: StackPaths, sockets: Sockets) -> Program:
     url = gateway_database_url(gateway, sockets, name=PREPARING_DATABASE)
     before = _gateway_surroundings(place) + f"export DATABASE_URL={shlex.quote(url)}\n"
     if gateway.database == "sqlite":
@@ -172,7 +172,7 @@ def _migration(gateway: GatewayNode, place: Place, sockets: Sockets) -> Program:
     return Program(MIGRATION, "clients", _script(place.gateway, command, before), one_shot=True)
 
 
-def _gateway(gateway: GatewayNode, place: Place, sockets: Sockets) -> Program:
+def _gateway(gateway: GatewayNode, place: StackPaths, sockets: Sockets) -> Program:
     # Not python -m mcpgateway: in some releases that one takes no flags.
     command = [str(sockets.gateway / "bin" / "python"), str(sockets.gateway / "bin" / "mcpgateway")]
     command += ["--host", LOOPBACK, "--port", str(gateway.port)]
@@ -181,7 +181,7 @@ def _gateway(gateway: GatewayNode, place: Place, sockets: Sockets) -> Program:
     return Program(GATEWAY, "clients", _script(place.gateway, command, _gateway_surroundings(place)), port=gateway.port)
 
 
-def _gateway_surroundings(place: Place) -> str:
+def _gateway_surroundings(place: StackPaths) -> str:
     return _UNSET + f". {shlex.quote(str(place.gateway_environment))}\n"
 
 

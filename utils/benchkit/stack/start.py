@@ -37,7 +37,7 @@ def _nothing(_state: StackState) -> None:
 
 
 @dataclass(frozen=True)
-class Caller:
+class StartCallbacks:
     """Who asked: ``say`` takes lines for the user, ``interrupt`` knows of signals.
 
     ``began`` is called as soon as there is something that would have to be stopped. ``complete`` is called in a thread
@@ -87,7 +87,7 @@ class Start:
     state: StackState
     programs: dict[str, Program]
     supervisor: Supervisor
-    caller: Caller
+    caller: StartCallbacks
     limit: Limit
     ready: set[str] = field(default_factory=set)
 

@@ -73,7 +73,7 @@ class StackState(Model):
 
 
 @dataclass(frozen=True)
-class Place:
+class StackPaths:
     """A stack's directory: everything that the stack writes, but its sockets."""
 
     root: Path
@@ -84,9 +84,9 @@ class Place:
         return self.root / "stack.json"
 
     @property
-    def sides(self) -> Path:
+    def variants(self) -> Path:
         """Holds the stacks of gateways that are measured side by side."""
-        return self.root / "sides"
+        return self.root / "variants"
 
     @property
     def lock(self) -> Path:
@@ -190,7 +190,7 @@ class Place:
 
     def _check_empty(self) -> None:
         # What may lie here already: the stacks of gateways side by side, each below a directory of its own.
-        strangers = sorted(path.name for path in self.root.iterdir() if path != self.sides)
+        strangers = sorted(path.name for path in self.root.iterdir() if path != self.variants)
         if strangers:
             raise UserError(
                 f"{self.root}: is no directory of this toolkit's, {strangers[0]} is in it: nothing was written there; "
@@ -198,18 +198,18 @@ class Place:
             )
 
 
-def side_places(place: Place) -> list[Place]:
+def variant_places(place: StackPaths) -> list[StackPaths]:
     """The stacks that were started for comparisons, below a stack's own directory, and were not stopped."""
-    return [Place(path.parent) for path in sorted(place.sides.glob("*/stack.json"))]
+    return [StackPaths(path.parent) for path in sorted(place.variants.glob("*/stack.json"))]
 
 
-def default_place(environ: Mapping[str, str] | None = None) -> Place:
+def default_paths(environ: Mapping[str, str] | None = None) -> StackPaths:
     """The stack's directory: ``PERF_STACK_DIR`` of the environment, else ``.stack`` of the checkout."""
     chosen = (os.environ if environ is None else environ).get("PERF_STACK_DIR")
-    return Place(Path(chosen).resolve() if chosen else ROOT / ".stack")
+    return StackPaths(Path(chosen).resolve() if chosen else ROOT / ".stack")
 
 
-def load_state(place: Place) -> StackState | None:
+def load_state(place: StackPaths) -> StackState | None:
     """What ``stack.json`` says, whether or not it is still so; ``None`` when there is none.
 
     Raises:
@@ -230,11 +230,11 @@ def is_orphan(state: StackState) -> bool:
     return state.owner is not None and state.owner.is_gone
 
 
-def read_state(place: Place | None = None) -> StackState | None:
+def read_state(place: StackPaths | None = None) -> StackState | None:
     """The stack that runs and was ready, or ``None``; what an ended stack left behind counts as none.
 
     Raises:
         UserError: ``stack.json`` is damaged or of another version.
     """
-    state = load_state(place or default_place())
+    state = load_state(place or default_paths())
     return state if state is not None and state.ready and is_running(state) else None

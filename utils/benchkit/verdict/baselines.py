@@ -1,7 +1,7 @@
 """The operations on baselines: save, join, forget, load, list, delete, roll back.
 
-How a file is written is :mod:`~benchkit.verdict.files`, what becomes of a run's figures
-:mod:`~benchkit.verdict.joining`. Nothing is overwritten, nothing is lost: every change is a new version.
+How a file is written is :mod:`~benchkit.verdict.baseline_files`, what becomes of a run's figures
+:mod:`~benchkit.verdict.baseline_update`. Nothing is overwritten, nothing is lost: every change is a new version.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, os_reason
 from benchkit.model import Baseline, BaselineRun, Model, Run, RunStatus, Validity
-from benchkit.verdict import files
+from benchkit.verdict import baseline_files
+from benchkit.verdict.baseline_files import baseline_path, read_baseline
+from benchkit.verdict.baseline_update import Joined, hold_back, joined
 from benchkit.verdict.environments import load_differences, machine_differences
-from benchkit.verdict.files import baseline_path, read_baseline
-from benchkit.verdict.joining import Joined, hold_back, joined
 from benchkit.verdict.rules import case_figures
 
 __all__ = [
@@ -79,7 +79,7 @@ def save_baseline(run: Run, directory: Path, *, profile: str, keep_runs: int, fo
     """
     entry = baseline_run(run)
     path = baseline_path(directory, profile)
-    with files.locked(directory):
+    with baseline_files.locked(directory):
         earlier = _current(directory, profile)
         if earlier is None or force:
             reason = f"replaced by force with run {run.run_id}" if earlier else f"run {run.run_id} saved"
@@ -103,7 +103,7 @@ def join_baseline(
     """
     entry = baseline_run(run)
     path = baseline_path(directory, profile)
-    with files.locked(directory):
+    with baseline_files.locked(directory):
         earlier = _current(directory, profile)
         if earlier is None:
             return _write(path, None, _started(profile, run, entry, f"run {run.run_id} saved"))
@@ -153,7 +153,7 @@ def forget_cases(directory: Path, profile: str, cases: Sequence[str]) -> SavedBa
             cannot be written. Nothing was changed then.
     """
     path = baseline_path(directory, profile)
-    with files.locked(directory):
+    with baseline_files.locked(directory):
         earlier = load_baseline(directory, profile)
         known = {case for run in [*earlier.runs, *earlier.oldest] for case in [*run.cases, *run.held_back]}
         strange = [case for case in cases if case not in known]
@@ -214,7 +214,7 @@ def list_baselines(directory: Path) -> list[ListedBaseline]:
         paths = sorted(directory.iterdir()) if directory.exists() else []
     except OSError as error:
         raise UserError(f"{directory}: the baselines cannot be listed: {os_reason(error)}") from error
-    matches = [(path, match) for path in paths if (match := files.CURRENT.fullmatch(path.name))]
+    matches = [(path, match) for path in paths if (match := baseline_files.CURRENT.fullmatch(path.name))]
     return [_listed(directory, path, match.group(1)) for path, match in matches]
 
 
@@ -227,8 +227,8 @@ def delete_baseline(directory: Path, profile: str) -> Path:
     path = baseline_path(directory, profile)
     if not path.exists():
         raise UserError(f"{path}: there is no baseline of profile {profile!r}")
-    with files.locked(directory):
-        return files.move_to_history(path)
+    with baseline_files.locked(directory):
+        return baseline_files.move_to_history(path)
 
 
 def roll_back(directory: Path, profile: str, version: int) -> SavedBaseline:
@@ -241,8 +241,8 @@ def roll_back(directory: Path, profile: str, version: int) -> SavedBaseline:
             was changed then.
     """
     path = baseline_path(directory, profile)
-    with files.locked(directory):
-        target = files.history_versions(directory, profile).get(version)
+    with baseline_files.locked(directory):
+        target = baseline_files.history_versions(directory, profile).get(version)
         try:
             current = read_baseline(path) if path.exists() else None
             damaged = False
@@ -253,7 +253,7 @@ def roll_back(directory: Path, profile: str, version: int) -> SavedBaseline:
         if target is None:
             raise UserError(f"{path}: there is no version {version}; utils/baseline_manager.py history {profile}")
         restored = read_baseline(target)
-        kept = files.keep_unreadable(path) if damaged else None
+        kept = baseline_files.keep_unreadable(path) if damaged else None
         saved = _write(
             path,
             current,
@@ -303,9 +303,9 @@ def _with_run(path: Path, earlier: Baseline, run: Run, after: Joined, reason: st
 
 def _write(path: Path, current: Baseline | None, baseline: Baseline, after: Joined | None = None) -> SavedBaseline:
     """Write what is to be the next version, with its number and the time."""
-    version = files.next_version(path.parent, baseline.profile, current)
+    version = baseline_files.next_version(path.parent, baseline.profile, current)
     written = baseline.model_copy(update={"version": version, "created": datetime.now(UTC)})
-    kept = files.replace_current(path, store.dump(written), current)
+    kept = baseline_files.replace_current(path, store.dump(written), current)
     return SavedBaseline(path=path, baseline=written, kept=kept, accepted=after.accepted if after else [])
 
 

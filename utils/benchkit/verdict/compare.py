@@ -10,7 +10,7 @@ Every case of either side gets a verdict; none is passed over. Exit code and ver
 5. otherwise it passed with the worst that is left, exit 0: inconclusive (a program may be asked to make that exit 4),
    slower within its thresholds, improvement, unchanged
 
-Figures of another machine accuse nobody and acquit nobody: each of them is inconclusive.
+MetricValues of another machine accuse nobody and acquit nobody: each of them is inconclusive.
 
 Pure: the same documents give the same comparison, byte for byte.
 """
@@ -27,7 +27,7 @@ import numpy as np
 from benchkit.errors import ExitCode, UserError
 from benchkit.model import (
     METRICS,
-    NO_OTHER_SIDE,
+    NO_OTHER_VARIANT,
     Baseline,
     BaselineReference,
     BaselineRun,
@@ -40,8 +40,8 @@ from benchkit.model import (
     PairedReference,
     Run,
     RunStatus,
-    SideOfRun,
     Validity,
+    VariantOfRun,
     Verdict,
 )
 from benchkit.settings import Baselines
@@ -52,7 +52,7 @@ from benchkit.verdict.environments import (
     load_differences,
     machine_differences,
 )
-from benchkit.verdict.judging import (
+from benchkit.verdict.metric_verdict import (
     Finding,
     Key,
     Known,
@@ -64,18 +64,18 @@ from benchkit.verdict.judging import (
     stored_finding,
 )
 from benchkit.verdict.noise import misfit, prior_of
-from benchkit.verdict.outcome import JUDGED, Outcome, by_errors_alone, judged_case, outcome, together
 from benchkit.verdict.rules import (
     badness,
     case_figures,
     deciding_metrics,
-    is_ratio,
+    is_positive,
     number,
     requests_of,
     sent_of,
     shown_metrics,
 )
 from benchkit.verdict.statistics import Among, Estimate, Moment, Prior
+from benchkit.verdict.suite_verdict import JUDGED, Outcome, by_errors_alone, judged_case, outcome, together
 
 
 def compare(run: Run, baseline: Baseline, limits: Baselines, noise: NoiseRecord | None = None) -> Comparison:
@@ -106,14 +106,14 @@ def compare_paired(base: Run, head: Run, limits: Baselines) -> Comparison:
     """Hold a gateway (``head``) against another that was measured beside it, block by block.
 
     Raises:
-        UserError: the two runs are not two sides of one comparison.
+        UserError: the two runs are not two variants of one comparison.
     """
-    base_side, head_side = _sides(base, head)
+    base_variant, head_variant = _variants(base, head)
     judged = _beside(base, head, limits)
     return Comparison(
         run_id=head.run_id,
         mode="paired",
-        paired=PairedReference(run_id=base.run_id, base=base_side.spec, head=head_side.spec),
+        paired=PairedReference(run_id=base.run_id, base=base_variant.spec, head=head_variant.spec),
         significance=limits.significance,
         hypotheses=judged.hypotheses,
         suite=judged.suite,
@@ -305,7 +305,7 @@ class _Stored:
             if name in self._deciding(case)
             and name in (figures := case_figures(case))
             and (before := values.get(case.id, {}).get(name))
-            and all(map(is_ratio, [figures[name], *before]))
+            and all(map(is_positive, [figures[name], *before]))
         }
         rows = [[run.cases.get(case, {}).get(name, math.nan) for case in now] for run in reference.runs]
         turned = [[value if math.isnan(value) else badness(METRICS[name], value) for value in row] for row in rows]
@@ -492,21 +492,21 @@ class _Pair(NamedTuple):
     rounds: int
 
 
-def _sides(base: Run, head: Run) -> tuple[SideOfRun, SideOfRun]:
+def _variants(base: Run, head: Run) -> tuple[VariantOfRun, VariantOfRun]:
     for run in (base, head):
-        if run.side is None:
+        if run.variant is None:
             raise UserError(
                 f"run {run.run_id}: was not measured beside another gateway, so it has no blocks to be paired; "
                 "hold it against a baseline, or measure both with ./run-advanced.sh --base/--head"
             )
     if base.started >= head.finished or head.started >= base.finished:
         raise UserError(
-            f"runs {base.run_id} and {head.run_id}: were not measured at the same time, so they are not two sides "
+            f"runs {base.run_id} and {head.run_id}: were not measured at the same time, so they are not two variants "
             "of one comparison"
         )
-    assert base.side is not None
-    assert head.side is not None
-    return base.side, head.side
+    assert base.variant is not None
+    assert head.variant is not None
+    return base.variant, head.variant
 
 
 def _beside(base: Run, head: Run, limits: Baselines) -> _Judged:
@@ -514,7 +514,7 @@ def _beside(base: Run, head: Run, limits: Baselines) -> _Judged:
     if other_load:
         ids = [*(case.id for case in head.cases), *(case.id for case in base.cases)]
         return _not_comparable("the base's", other_load, ids)
-    looks = max(run.side.looks for run in (base, head) if run.side is not None)
+    looks = max(run.variant.looks for run in (base, head) if run.variant is not None)
     both = _both(base, head)
     findings = {key: one for id_, pair in both.items() for key, one in _paired_findings(id_, pair, limits).items()}
     cases = _paired_cases(base, head, settle(findings, limits, looks=looks))
@@ -527,7 +527,7 @@ def _beside(base: Run, head: Run, limits: Baselines) -> _Judged:
 
 def _both(base: Run, head: Run) -> dict[str, _Pair]:
     bases = {case.id: case for case in base.cases if case.validity is Validity.VALID}
-    rounds = base.side.rounds if base.side is not None else 1
+    rounds = base.variant.rounds if base.variant is not None else 1
     return {
         case.id: _Pair(bases[case.id], case, rounds)
         for case in head.cases
@@ -544,7 +544,7 @@ def _blocks(pair: _Pair, metric: str) -> dict[int, tuple[float, float]]:
     figures: dict[int, tuple[float, float]] = {}
     for block in range(len(both) // pair.rounds):
         rounds = both[block * pair.rounds : (block + 1) * pair.rounds]
-        if all(metric in one.metrics for sides in rounds for one in sides):
+        if all(metric in one.metrics for variants in rounds for one in variants):
             figures[block] = (
                 _center([base.metrics[metric] for base, _ in rounds]),
                 _center([head.metrics[metric] for _, head in rounds]),
@@ -596,7 +596,7 @@ def _paired_cases(base: Run, head: Run, judged: Mapping[Key, MetricComparison]) 
         other = bases.get(case.id)
         measured_before = other is not None and other.validity is Validity.VALID
         if case.validity is not Validity.VALID:
-            known = measured_before or (other is not None and other.reason == NO_OTHER_SIDE)
+            known = measured_before or (other is not None and other.reason == NO_OTHER_VARIANT)
             compared.append(_not_measured(case, known=known))
         elif other is None or other.validity is Validity.SKIPPED:
             reason = "the base does not have it" + (f": {other.reason}" if other is not None else "")
@@ -639,7 +639,7 @@ def _differences(metric: Metric, blocks: Mapping[int, tuple[float, float]]) -> d
 
 def _paired_warnings(base: Run, head: Run) -> list[str]:
     lines = []
-    aged = [run.side.spec for run in (base, head) if run.side is not None and not run.side.fresh]
+    aged = [run.variant.spec for run in (base, head) if run.variant is not None and not run.variant.fresh]
     if aged:
         lines.append(
             f"Not started for this comparison: {' and '.join(aged)}. A process that has run for long is slower."
@@ -650,6 +650,6 @@ def _paired_warnings(base: Run, head: Run) -> list[str]:
     uneven = [case for case, pair in _both(base, head).items() if len(pair[0].iterations) != len(pair[1].iterations)]
     if uneven:
         lines.append(
-            f"Blocks that only one side has do not count: {number(len(uneven), 'case')} (the first: {uneven[0]})."
+            f"Blocks that only one variant has do not count: {number(len(uneven), 'case')} (the first: {uneven[0]})."
         )
     return lines

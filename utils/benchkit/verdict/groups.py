@@ -1,6 +1,6 @@
 """The stored groups of runs: comparisons of gateways, release histories, tunings, and runs over several profiles.
 
-Like :mod:`~benchkit.verdict.history` for what has no ``run.json`` of its own: a line for each, by an index that lies in
+Like :mod:`~benchkit.verdict.stored_runs` for what has no ``run.json`` of its own: a line each, by an index that lies in
 ``results/.groups.sqlite`` and can be removed at any time.
 """
 
@@ -18,9 +18,9 @@ from pydantic import Field, TypeAdapter
 
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, os_reason, worst_code
-from benchkit.model import AllRuns, Comparison, Model, ProfileState, Run, RunStatus, SidesDocument, Validity, Verdict
-from benchkit.verdict.history import DamagedRun, read_light, sent_by, tally_of
-from benchkit.verdict.index import FileIndex, Summary, stamp_or_none
+from benchkit.model import AllRuns, Comparison, Model, ProfileState, Run, RunStatus, Validity, VariantStudy, Verdict
+from benchkit.verdict.results_database import FileIndex, Summary, stamp_or_none
+from benchkit.verdict.stored_runs import DamagedRun, read_light, sent_by, tally_of
 
 INDEX = ".groups.sqlite"
 
@@ -38,7 +38,7 @@ class StoredGroup(Model):
     """One line of the list. ``name`` is the group's directory below the results' directory.
 
     ``finished`` and ``exit_code`` are absent while a run over several profiles goes on. ``verdict``: of a comparison.
-    ``tally`` and ``sent`` are those of the sides, as in :class:`~benchkit.verdict.history.StoredRun`; of a run over
+    ``tally``, ``sent``: those of the variants, as in :class:`~benchkit.verdict.stored_runs.StoredRun`; of a run over
     several profiles they are absent, for its ``runs`` have lines of their own.
     """
 
@@ -102,13 +102,13 @@ def _marks(path: str) -> str:
     files = [f"{path}/{name}" for name in (*_DOCUMENTS, "plan.json")]
     with os.scandir(path) as entries:
         inner = sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
-    files += [f"{side}/{name}" for side in inner for name in ("run.json", "plan.json")]
+    files += [f"{variant}/{name}" for variant in inner for name in ("run.json", "plan.json")]
     return " ".join(f"{file.removeprefix(path)}={mark}" for file in files if (mark := stamp_or_none(file)))
 
 
 def _summary(directory: Path) -> Summary:
     try:
-        group = _all(directory) if (directory / "all.json").exists() else _sides(directory)
+        group = _all(directory) if (directory / "all.json").exists() else _variants(directory)
     except UserError as error:
         return Summary("", str(error))
     return Summary(group.model_dump_json(), "")
@@ -129,7 +129,7 @@ def _all(directory: Path) -> StoredGroup:
     )
 
 
-def _sides(directory: Path) -> StoredGroup:
+def _variants(directory: Path) -> StoredGroup:
     runs = sorted(
         (read_light(path) for path in directory.glob("*/run.json")), key=lambda run: (run.started, run.run_id)
     )
@@ -148,7 +148,7 @@ def _sides(directory: Path) -> StoredGroup:
         status=RunStatus.INTERRUPTED if cut else RunStatus.COMPLETE,
         started=runs[0].started,
         finished=max(run.finished for run in runs),
-        # As the runner ends: a comparison that found nothing leaves the word to the sides.
+        # As the runner ends: a comparison that found nothing leaves the word to the variants.
         exit_code=(comparison.exit_code if comparison else 0) or worst_code(run.exit_code for run in runs),
         verdict=comparison.verdict if comparison else None,
         tally=dict(sum((Counter(tally_of(run)) for run in runs), Counter())),
@@ -157,13 +157,13 @@ def _sides(directory: Path) -> StoredGroup:
 
 
 def _kind(directory: Path) -> tuple[GroupKind, Comparison | None]:
-    """What the sides were measured for; one that was cut short is told by its name alone."""
+    """What the variants were measured for; one that was cut short is told by its name alone."""
     if (directory / "comparison.json").exists():
         return GroupKind.COMPARISON, store.load(directory / "comparison.json", Comparison, "comparison")
     for kind in (GroupKind.HISTORY, GroupKind.TUNE):
         path = directory / f"{kind}.json"
         if path.exists():
-            return GroupKind(store.load(path, SidesDocument, kind).kind), None
+            return GroupKind(store.load(path, VariantStudy, kind).kind), None
     word = directory.name.partition("_")[0]
     return (GroupKind(word) if word in set(GroupKind) else GroupKind.COMPARISON), None
 

@@ -15,13 +15,13 @@ import numpy as np
 
 from benchkit import store
 from benchkit.errors import ExitCode, UserError
-from benchkit.model import METRICS, Environment, Figures, NoiseRecord, Run, RunStatus, Validity
+from benchkit.model import METRICS, Environment, MetricValues, NoiseRecord, Run, RunStatus, Validity
 from benchkit.settings import Baselines
 from benchkit.verdict import statistics
+from benchkit.verdict.baseline_files import noise_path
 from benchkit.verdict.environments import load_differences, machine_differences
-from benchkit.verdict.files import noise_path
-from benchkit.verdict.judging import Level
-from benchkit.verdict.rules import DERIVED, case_figures, effect_of, is_ratio, percent
+from benchkit.verdict.metric_verdict import Level
+from benchkit.verdict.rules import DERIVED, case_figures, effect_of, is_positive, percent
 from benchkit.verdict.statistics import Prior
 
 MIN_RUNS = 3
@@ -74,7 +74,7 @@ def recorded_prior(noise: NoiseRecord, case: str, metric: str, *, own: bool = Fa
     return Prior(statistics.moderated(of_case, degrees, Prior(pooled, POOLED_DEGREES)).deviation, degrees)
 
 
-def pooled_deviation(deviations: Mapping[str, Figures], metric: str) -> float | None:
+def pooled_deviation(deviations: Mapping[str, MetricValues], metric: str) -> float | None:
     """The root mean square of a metric's deviation over the cases; ``None`` where none has it."""
     values = [figures[metric] for figures in deviations.values() if metric in figures]
     return float(np.sqrt(np.mean(np.square(values)))) if values else None
@@ -170,8 +170,8 @@ _Logarithms = dict[tuple[str, str], list[float]]
 """Case and metric to a value for each run, nan where a run does not have it."""
 
 
-def _deviations(logs: _Logarithms) -> dict[str, Figures]:
-    found: dict[str, Figures] = {}
+def _deviations(logs: _Logarithms) -> dict[str, MetricValues]:
+    found: dict[str, MetricValues] = {}
     for (case, name), of_runs in logs.items():
         values = [value for value in of_runs if not math.isnan(value)]
         if len(values) >= MIN_RUNS:
@@ -179,9 +179,9 @@ def _deviations(logs: _Logarithms) -> dict[str, Figures]:
     return found
 
 
-def _own(logs: _Logarithms, deviation: Mapping[str, Figures]) -> dict[str, Figures]:
+def _own(logs: _Logarithms, deviation: Mapping[str, MetricValues]) -> dict[str, MetricValues]:
     """What of each deviation a case does not share with the others of its run; nothing of a metric of too few cases."""
-    found: dict[str, Figures] = {}
+    found: dict[str, MetricValues] = {}
     for name in dict.fromkeys(name for figures in deviation.values() for name in figures):
         cases = [case for case, figures in deviation.items() if name in figures]
         if len(cases) < statistics.FEWEST_TOGETHER:
@@ -199,7 +199,7 @@ def _logarithms(runs: Sequence[Run]) -> _Logarithms:
         for case in run.cases:
             if case.validity is Validity.VALID:
                 for name, value in case_figures(case).items():
-                    if not METRICS[name].absolute and name not in DERIVED and is_ratio(value):
+                    if not METRICS[name].absolute and name not in DERIVED and is_positive(value):
                         values.setdefault((case.id, name), [math.nan] * len(runs))[place] = math.log(value)
     return values
 

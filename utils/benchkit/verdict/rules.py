@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from statistics import median
 
-from benchkit.model import METRICS, Case, Figures, Metric, Verdict, Worse, is_comparable
+from benchkit.model import METRICS, Case, Metric, MetricValues, Verdict, Worse, is_comparable
 from benchkit.settings import Baselines
 
 ERROR_RATE = "error_rate"
@@ -54,14 +54,14 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return min(verdicts, key=BY_SEVERITY.index)
 
 
-def case_figures(case: Case) -> Figures:
+def case_figures(case: Case) -> MetricValues:
     """A case's figures as they are stored and compared: per metric the median over its iterations.
 
     Two exceptions take the pooled figure: a metric that no iteration has (a difference of two cases), and an absolute
     one (the error rate), because the median of 0 %, 0 % and 5 % would hide that requests failed. What nothing can be
     compared with (infinite, or zero where the ratio counts) is left out.
     """
-    figures: Figures = {}
+    figures: MetricValues = {}
     for name, metric in METRICS.items():
         values = [iteration.metrics[name] for iteration in case.iterations if name in iteration.metrics]
         if name in case.metrics and (metric.absolute or not values):
@@ -126,7 +126,7 @@ def effect_of(metric: Metric, change: float) -> float:
     return math.log1p(share) if metric.worse is Worse.HIGHER else -math.log1p(share)
 
 
-def is_ratio(value: float) -> bool:
+def is_positive(value: float) -> bool:
     """Whether a figure can be part of a ratio."""
     return math.isfinite(value) and value > 0
 
@@ -140,7 +140,7 @@ def change_percent(metric: Metric, current: float, reference: float) -> float | 
     if metric.absolute:
         gain = reference - current if metric.worse is Worse.HIGHER else current - reference
         return round(100 * gain, 6) + 0.0 if math.isfinite(gain) else None
-    if not (is_ratio(current) and is_ratio(reference)):
+    if not (is_positive(current) and is_positive(reference)):
         return None
     return percent(metric, badness(metric, current) - badness(metric, reference))
 

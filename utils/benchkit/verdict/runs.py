@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchkit import store
-from benchkit.model import Comparison, Run, SidesDocument
+from benchkit.model import Comparison, Run, VariantStudy
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def load_run(path: Path) -> Run:
 
 
 def holds_several(path: Path) -> bool:
-    """Whether a directory is no run itself and holds some: the sides of a comparison, or releases of a history."""
+    """Whether a directory is no run itself and holds some: the variants of a comparison, or releases of a history."""
     return not (path / "run.json").exists() and any(path.glob("*/run.json"))
 
 
@@ -77,7 +77,7 @@ def _comparisons(directory: Path) -> Iterator[Comparison]:
             yield store.load(path, Comparison, "comparison")
     for path in (above / "history.json", above / "tune.json"):
         if path.exists():
-            document = store.load(path, SidesDocument, path.stem)
+            document = store.load(path, VariantStudy, path.stem)
             yield from (step.comparison for step in document.steps)
 
 

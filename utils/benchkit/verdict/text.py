@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from benchkit.errors import ExitCode
 from benchkit.model import METRICS, CaseComparison, Comparison, Load, Metric, MetricComparison, Verdict
-from benchkit.verdict.outcome import is_without_ratio
 from benchkit.verdict.rules import BY_SEVERITY, SIDE_BY_SIDE, STEADY_REQUESTS, WORSE, number
+from benchkit.verdict.suite_verdict import is_without_ratio
 
 WIDTH = 100
 """Columns that a line may take."""
@@ -251,7 +251,7 @@ def _table_word(case: CaseComparison) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Figures and words
+# MetricValues and words
 
 
 def _deciding(case: CaseComparison) -> list[MetricComparison]:

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchkit.model import METRICS, ChangePoint, Metric, RunStatus, SeriesTrend, Slide, Trend, TrendRun
-from benchkit.verdict import segments
+from benchkit.verdict import change_points
+from benchkit.verdict.change_points import MIN_RUNS, Shift, Slope
 from benchkit.verdict.environments import load_differences, machine_differences
-from benchkit.verdict.history import CaseFigures, RunHistory, StoredRun
-from benchkit.verdict.rules import badness, is_ratio, number, percent
-from benchkit.verdict.segments import MIN_RUNS, Shift, Slope
+from benchkit.verdict.rules import badness, is_positive, number, percent
 from benchkit.verdict.statistics import corrected
+from benchkit.verdict.stored_runs import CaseFigures, RunHistory, StoredRun
 
 SLIDE_LEVEL = 0.01
 """What q, the p of a slide corrected over all series (Benjamini-Hochberg), has to reach."""
@@ -124,7 +124,7 @@ class _Looked:
     """
 
     places: list[int]
-    logs: segments.Series
+    logs: change_points.Series
     points: list[int]
     start: int
     slope: Slope | None
@@ -143,13 +143,13 @@ def _look(series: _Series) -> _Looked:
 
     Where a straight line explains it better than levels do, the whole is asked for a slide, else the newest level is.
     """
-    places = [at for at, value in enumerate(series.values) if value is not None and is_ratio(value)]
+    places = [at for at, value in enumerate(series.values) if value is not None and is_positive(value)]
     logs = np.array([badness(series.metric, series.values[at] or math.nan) for at in places], dtype=np.float64)
     positions = np.array(places, dtype=np.float64)
-    points = segments.change_points(logs)
-    whole = not points or segments.is_line(positions, logs, points)
+    points = change_points.find_change_points(logs)
+    whole = not points or change_points.is_line(positions, logs, points)
     start = 0 if whole else points[-1]
-    slope = segments.slope(positions[start:], logs[start:]) if len(logs) - start >= MIN_RUNS else None
+    slope = change_points.slope(positions[start:], logs[start:]) if len(logs) - start >= MIN_RUNS else None
     return _Looked(places, logs, points, start, slope)
 
 
@@ -166,7 +166,7 @@ def _described(series: _Series, looked: _Looked, q_value: float) -> SeriesTrend:
         values=series.values,
         change_points=[_change_point(series, looked, points, at) for at in points],
         slide=_slide(series, looked, q_value) if slides else None,
-        noise_percent=_rounded(100 * segments.deviation(looked.logs)) if measured >= MIN_RUNS else None,
+        noise_percent=_rounded(100 * change_points.deviation(looked.logs)) if measured >= MIN_RUNS else None,
         problem="" if measured >= MIN_RUNS else f"{number(measured, 'run')}, {MIN_RUNS} are needed",
     )
 
@@ -175,7 +175,7 @@ def _change_point(series: _Series, looked: _Looked, points: list[int], at: int) 
     bounds = [0, *points, len(looked.places)]
     place = bounds.index(at)
     start, end = bounds[place - 1], bounds[place + 1]
-    found = segments.shift(looked.logs[start:at], looked.logs[at:end])
+    found = change_points.shift(looked.logs[start:at], looked.logs[at:end])
     runs = [series.runs[number] for number in looked.places]
     machine = _machine_shift(runs[start:at], runs[at:end])
     return ChangePoint(
@@ -196,9 +196,9 @@ def _machine_shift(before: list[TrendRun], after: list[TrendRun]) -> Shift | Non
         np.array([math.log(run.control_score) for run in runs if run.control_score], dtype=np.float64)
         for runs in (before, after)
     ]
-    if min(len(side) for side in sides) < segments.MIN_SEGMENT:
+    if min(len(side) for side in sides) < change_points.MIN_SEGMENT:
         return None
-    found = segments.shift(*sides)
+    found = change_points.shift(*sides)
     return found if found.low > 0 or found.high < 0 else None
 
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from statistics import median
 
 from benchkit.model import METRICS, ChangePoint, SeriesTrend, Slide, Trend, TrendRun
-from benchkit.verdict import segments
+from benchkit.verdict import change_points
 from benchkit.verdict.rules import number
 
 WIDTH = 100
@@ -131,7 +131,7 @@ def _limits(trend: Trend) -> str:
     measured = [(one.noise_percent, sum(value is not None for value in one.values)) for one in trend.series]
     noise = [(percent, runs) for percent, runs in measured if percent is not None]
     middle, runs = median(percent for percent, _ in noise), min(runs for _, runs in noise)
-    step = 100 * math.expm1(segments.visible_step(middle / 100, runs, min(5, runs // 2)))
+    step = 100 * math.expm1(change_points.visible_step(middle / 100, runs, min(5, runs // 2)))
     return (
         f"Noise between neighbouring runs: {middle:.1f} % (median over the series). With it, a step of about "
         f"{step:.0f} % shows {min(5, runs // 2)} runs after it happened, and smaller ones later. A change point says "

@@ -556,11 +556,11 @@ const reportCharts = (() => {
     },
   });
 
-  const party = ({ kind, name, values }) => ({
+  const component = ({ kind, name, values }) => ({
     label: name,
     values,
-    borderColor: colour(kind === "machine" ? "muted" : `party-${kind}`),
-    backgroundColor: colour(kind === "machine" ? "machine" : `party-${kind}`),
+    borderColor: colour(kind === "machine" ? "muted" : `component-${kind}`),
+    backgroundColor: colour(kind === "machine" ? "machine" : `component-${kind}`),
     borderDash: DASHES[kind] ?? [],
     ...(kind === "machine" ? { fill: "origin", borderWidth: 1, order: 1 } : {}),
   });
@@ -568,10 +568,10 @@ const reportCharts = (() => {
   const cpu = (system) => {
     const machine = system.cpu.some(({ kind }) => kind === "machine");
     const top = machine ? { max: 100 * system.cores } : { suggestedMax: 100 };
-    return tracks(system, system.cpu.map(party), "% of one core", " %", top);
+    return tracks(system, system.cpu.map(component), "% of one core", " %", top);
   };
 
-  const memory = (system) => tracks(system, system.memory.map(party), "MiB", " MiB");
+  const memory = (system) => tracks(system, system.memory.map(component), "MiB", " MiB");
 
   const DATABASES = 5; // so many colours; then they begin again
   const connections = (system) => {

@@ -118,7 +118,7 @@ class RunResult:
     def deciding(self) -> Comparison | None:
         """The comparison where it has the last word; ``None`` where the run itself has it.
 
-        Of two sides the comparison has it: a side is called interrupted as soon as one of its cases was dropped, and
+        Of two variants the comparison has it: one is called interrupted as soon as one of its cases was dropped, and
         the comparison knows of that. Of a run that was held against a baseline and was interrupted only a regression
         counts: the rest was not measured.
         """

@@ -101,7 +101,7 @@ def markdown(result: RunResult, most_bytes: int = STEP_SUMMARY_BYTES) -> str:
         lines += ["", "### What to look at", "", *_table(("verdict", "case", "what"), rows)]
     measured = [case for case in result.worst_first if case.case is not None and case.case.validity is Validity.VALID]
     if measured:
-        lines += ["", "### Figures", "", *_table(_FIGURES, [_figure_row(case) for case in measured])]
+        lines += ["", "### MetricValues", "", *_table(_FIGURES, [_figure_row(case) for case in measured])]
     return _fitting(lines, most_bytes)
 
 

@@ -1,0 +1,284 @@
+"""Documents about several runs or gateways: all profiles, releases, settings, trend, scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from statistics import median
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from benchkit.model.base import Model
+from benchkit.model.metrics import MetricValues
+from benchkit.model.runs import Load
+from benchkit.model.upgrades import Upgrade, variants_from_sides
+from benchkit.model.verdicts import CHANGES, Comparison, MetricComparison
+
+
+class ProfileState(StrEnum):
+    """How far one profile of a run over several profiles is."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    INTERRUPTED = "interrupted"
+
+
+class ProfileRun(Model):
+    """One profile of a run over several profiles.
+
+    ``load``, ``scenarios`` and ``base_url``: what was asked for when all began. ``run``: the directory of its run,
+    beside that of the whole; empty where there is none. ``exit_code`` and ``reason``: how that run ended. ``earlier``:
+    directories of attempts that were cut short; they are kept, and no part of the result.
+    """
+
+    profile: str
+    load: Load
+    scenarios: list[str]
+    base_url: str
+    state: ProfileState = ProfileState.PENDING
+    run: str = ""
+    exit_code: int | None = None
+    reason: str = ""
+    started: datetime | None = None
+    finished: datetime | None = None
+    earlier: list[str] = Field(default_factory=list)
+
+
+class AllRuns(Model):
+    """``all.json``: a run over several profiles, one after the other; each is a run of its own.
+
+    ``options`` are the flags that every run gets. ``finished``, ``exit_code`` and ``reason`` are absent while it goes
+    on; an interrupted one has them too, and loses them when it is resumed.
+    """
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    started: datetime
+    options: dict[str, str]
+    profiles: list[ProfileRun] = Field(min_length=1)
+    finished: datetime | None = None
+    exit_code: int | None = None
+    reason: str = ""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no profile is left to be measured."""
+        return all(one.state is ProfileState.DONE for one in self.profiles)
+
+
+class MeasuredVariant(Model):
+    """One of several gateways: what it was named by, what it said it is, and its cases' figures.
+
+    Values are medians over the blocks. ``settings`` are the gateway's environment variables as far as they are not
+    secret; ``failed``: case to the reason why it has no figures. ``broken``: those of ``failed`` that were measured and
+    did not do their work; the others were not measured here.
+    """
+
+    label: str
+    spec: str
+    release: str
+    settings: dict[str, str]
+    cases: dict[str, MetricValues]
+    failed: dict[str, str]
+    broken: list[str] = Field(default_factory=list)
+
+    def ratio_to(self, other: MeasuredVariant, metric: str) -> float | None:
+        """The median, over the cases that both have, of a metric's ratio to the other's; ``None`` without any."""
+        ratios = [
+            figures[metric] / other.cases[case][metric]
+            for case, figures in self.cases.items()
+            if metric in figures and other.cases.get(case, {}).get(metric)
+        ]
+        return median(ratios) if ratios else None
+
+
+class StepComparison(Model):
+    """One gateway (``head``) held against another (``base``)."""
+
+    base: str
+    head: str
+    comparison: Comparison
+
+    def overall(self, metric: str) -> MetricComparison | None:
+        """A metric's mean over all cases; a single case has no such mean, and stands for itself."""
+        if metric in self.comparison.suite:
+            return self.comparison.suite[metric]
+        alone = [case.metrics[metric] for case in self.comparison.cases if metric in case.metrics]
+        return alone[0] if len(alone) == 1 else None
+
+    def changed(self, metric: str) -> list[tuple[str, MetricComparison]]:
+        """The cases of which a deciding metric changed, beyond doubt; the largest change first."""
+        found = [
+            (case.id, case.metrics[metric])
+            for case in self.comparison.cases
+            if metric in case.metrics and case.metrics[metric].verdict in CHANGES and not case.metrics[metric].advisory
+        ]
+        return sorted(found, key=lambda pair: (-abs(pair[1].change_percent or 0.0), pair[0]))
+
+
+class VariantStudy(Model):
+    """``history.json`` or ``tune.json``. ``machine`` and ``load`` in words, for whoever reads it elsewhere."""
+
+    OLDER: ClassVar[Mapping[int, Upgrade]] = {1: variants_from_sides}
+
+    schema_version: Literal[2] = 2
+    kind: Literal["history", "tune"]
+    run_id: str
+    machine: str
+    load: str
+    variants: list[MeasuredVariant]
+    steps: list[StepComparison]
+    """In the order of the variants; for a history with more than two the last is from the first to the newest."""
+
+    @property
+    def broken(self) -> dict[str, list[MeasuredVariant]]:
+        """Each case that is broken in some gateways, and those gateways in their order."""
+        cases = dict.fromkeys(case for variant in self.variants for case in variant.broken)
+        return {case: [variant for variant in self.variants if case in variant.broken] for case in cases}
+
+    @property
+    def says_nothing(self) -> list[str]:
+        """The cases that are broken in every gateway, which is no difference between them."""
+        return [case for case, variants in self.broken.items() if len(variants) == len(self.variants)]
+
+
+class TrendRun(Model):
+    """One run of the trend; ``control_score`` is the machine's at that run, in ms, lower is faster."""
+
+    run_id: str
+    finished: datetime
+    release: str | None = None
+    control_score: float | None = None
+
+
+class ChangePoint(Model):
+    """A change of level between two runs that follow each other.
+
+    ``change_percent`` (positive: better) with its interval of 95 % (Welch's t on logarithms), the worse end first.
+    ``runs_before`` and ``runs_after`` are how many runs the two levels have. ``machine_percent``: by how much more time
+    the machine's own control work took on the later level, where that is more than chance (95 %).
+    """
+
+    last_before: TrendRun
+    first_after: TrendRun
+    change_percent: float
+    interval: tuple[float, float]
+    p_value: float
+    runs_before: int
+    runs_after: int
+    machine_percent: float | None = None
+
+
+class Slide(Model):
+    """A slow slide over the ``runs`` since the first of them; percentages as in :class:`ChangePoint`.
+
+    ``interval`` is that of ``total_percent`` (Sen's, 95 %); ``q_value`` is Mann-Kendall's p after correction over all
+    series.
+    """
+
+    since: TrendRun
+    runs: int
+    per_ten_runs_percent: float
+    total_percent: float
+    interval: tuple[float, float]
+    p_value: float
+    q_value: float
+
+
+class SeriesTrend(Model):
+    """One metric of one case over the runs. ``values`` has one entry for each run of the trend, in the metric's unit.
+
+    ``noise_percent``: the deviation between neighbouring runs. ``problem`` says why nothing can be said.
+    """
+
+    case: str
+    metric: str
+    unit: str
+    advisory: bool = False
+    values: list[float | None]
+    change_points: list[ChangePoint] = Field(default_factory=list)
+    slide: Slide | None = None
+    noise_percent: float | None = None
+    problem: str = ""
+
+    @property
+    def change_percent(self) -> float:
+        """The change that counts for the order: what slides now, else the newest change of level, else none."""
+        if self.slide is not None:
+            return self.slide.total_percent
+        return self.change_points[-1].change_percent if self.change_points else 0.0
+
+
+class Trend(Model):
+    """The trend of a profile: its runs, the oldest first, and the series, the worst first.
+
+    ``left_out`` says how many stored runs are not part of it, and why. ``needed_runs`` is how many a series needs.
+    """
+
+    schema_version: Literal[1] = 1
+    profile: str
+    runs: list[TrendRun]
+    left_out: list[str]
+    needed_runs: int
+    significance: float
+    series: list[SeriesTrend]
+
+
+Varied = Literal["servers", "concurrency"]
+"""What runs of a scalability study differ in: registered MCP servers, or concurrent requests."""
+
+
+@dataclass(frozen=True)
+class ScalabilityLaw:
+    """The Universal Scalability Law as it fits a throughput over concurrency.
+
+    ``single`` is the requests per second of one worker; ``contention`` and ``coherency`` are the law's two losses;
+    ``misfit`` the root mean square of the residuals of the logarithms. ``peak_at`` (a concurrency) and ``peak``
+    (requests per second) are absent where the law has no peak within what was measured.
+    """
+
+    single: float
+    contention: float
+    coherency: float
+    misfit: float
+    peak_at: float | None
+    peak: float | None
+
+
+@dataclass(frozen=True)
+class ScalingCurve:
+    """One metric of a case over what was varied, in the metric's unit.
+
+    ``points``: each run's; ``medians``: one for each place. ``knee`` is the place where the curve bends; ``remark``
+    says why none is marked.
+    """
+
+    metric: str
+    points: list[tuple[float, float]]
+    medians: list[tuple[float, float]]
+    knee: float | None
+    remark: str
+    law: ScalabilityLaw | None
+
+
+@dataclass(frozen=True)
+class ScalingCase:
+    """A case over what was varied; ``left_out``: which runs have no figures of it, and why."""
+
+    id: str
+    curves: list[ScalingCurve]
+    left_out: list[str]
+
+
+@dataclass(frozen=True)
+class ScalingStudy:
+    """How far a gateway scales. ``places`` are the values that were measured, ``runs`` how many runs did."""
+
+    varied: Varied
+    places: list[int]
+    runs: int
+    cases: list[ScalingCase]

@@ -1,0 +1,326 @@
+"""Cases as rows and what was measured as groups of columns: runs, gateways or databases beside each other.
+
+A difference between two columns is an estimate, and is called that, unless a comparison judged it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from benchkit.model import METRICS, Case, CaseComparison, MetricValues, Run, Validity, needed_samples
+from benchkit.report import charts, number_format
+from benchkit.report.comparison_view import Badge, Change, metric_change
+from benchkit.report.headline import VALIDITY_TONES, VERDICT_TONES, Tone, sentence
+from benchkit.report.number_format import TIMES, Cell, absent
+from benchkit.report.plots import Drawn, Plot, Plots, Series, colour
+
+COMPARED = ("requests_per_sec", "p50_latency", "p95_latency", "p99_latency")
+"""What each column group shows of a case."""
+
+DERIVED = (*charts.OVERHEAD_METRICS, "throughput_ratio")
+"""What it shows of a difference between two cases."""
+
+NOT_JUDGED = "not judged"
+
+
+@dataclass(frozen=True)
+class CaseKey:
+    """A case of the rows: its id, and how it is shown within its scenario."""
+
+    id: str
+    scenario: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one column has of one case. ``figures`` is empty unless the work happened.
+
+    ``remark`` stands below its state. ``ok`` of ``sent`` requests succeeded, over everything that the column stands
+    for.
+    """
+
+    state: Badge
+    reason: str
+    figures: MetricValues
+    advisory: frozenset[str] = frozenset()
+    sent: int = 0
+    ok: int = 0
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A run, or several that are taken together: their cases' outcomes, and how the reference was held against them."""
+
+    label: str
+    outcomes: Mapping[str, Outcome]
+    compared: Mapping[str, CaseComparison] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell: what it shows, the bare number (empty where there is none), and what stands below it.
+
+    ``estimate`` is a difference that nothing judged, ``change`` one that a comparison did.
+    """
+
+    cell: Cell
+    value: str
+    estimate: str = ""
+    change: Change | None = None
+
+
+@dataclass(frozen=True)
+class CellGroup:
+    """A case in one column group; ``verdict`` is absent in the reference's."""
+
+    entries: list[Entry]
+    success: Entry | None
+    state: Badge
+    reason: str
+    remark: str
+    verdict: Badge | None
+
+
+@dataclass(frozen=True)
+class ColumnsRow:
+    """A case."""
+
+    id: str
+    name: str
+    groups: list[CellGroup]
+
+
+@dataclass(frozen=True)
+class ColumnsTable:
+    """The table. ``over``: each column group's label, and how many columns it has; ``heads``: those columns' names."""
+
+    over: list[tuple[str, int]]
+    heads: list[list[str]]
+    scenarios: list[tuple[str, list[ColumnsRow]]]
+    advisory: bool
+    width: int
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a column has no figures of a case."""
+
+    case: str
+    column: str
+    state: Badge
+    reason: str
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Outcomes
+
+
+def outcomes(run: Run) -> dict[str, Outcome]:
+    """Every case of a run; of one that is not valid no figure gets past this function."""
+    return {case.id: _outcome(case) for case in run.cases}
+
+
+def _outcome(case: Case) -> Outcome:
+    valid = case.validity is Validity.VALID
+    return Outcome(
+        state=Badge(case.validity.value, VALIDITY_TONES[case.validity]),
+        reason=case.reason,
+        figures=case.metrics if valid else {},
+        advisory=frozenset(case.advisory),
+        sent=case.counts.sent if case.counts else sum(one.sent for one in case.iterations),
+        ok=case.counts.ok if case.counts else sum(one.ok for one in case.iterations),
+    )
+
+
+def not_measured(what: str) -> Outcome:
+    """The outcome of a case that a column does not have."""
+    return Outcome(Badge("not measured", Tone.PLAIN), f"it is no part of {what}", {})
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The tables
+
+
+def case_keys(runs: Iterable[Run], *, differences: bool) -> list[CaseKey]:
+    """Every case that one of the runs has, once, in their order: those that were measured, or differences of two."""
+    found: dict[str, CaseKey] = {}
+    for run in runs:
+        for case in run.cases:
+            if (case.kind == "difference") == differences:
+                found.setdefault(case.id, CaseKey(case.id, case.scenario, case.name))
+    return list(found.values())
+
+
+def _by_scenario(cases: Sequence[CaseKey]) -> dict[str, list[CaseKey]]:
+    groups: dict[str, list[CaseKey]] = {}
+    for case in cases:
+        groups.setdefault(case.scenario, []).append(case)
+    return groups
+
+
+def columns_table(
+    columns: Sequence[Column],
+    reference: int,
+    cases: Sequence[CaseKey],
+    metrics: Sequence[str] = COMPARED,
+    *,
+    difference: Literal["percent", "ratio", ""] = "percent",
+) -> ColumnsTable:
+    """The cases in all columns.
+
+    Args:
+        columns: at least one.
+        reference: the place of the column that the others are held against.
+        cases: in the order of the rows.
+        metrics: what is shown of each.
+        difference: how estimates are worded; empty for none, and for no verdicts either.
+    """
+    own = [number_format.heading(name) if name != "throughput_ratio" else "throughput %" for name in metrics]
+    success = ["success %"] if difference else []
+    judged = [*own, *success, "validity", "verdict"]
+    plain = [*own, *success, "validity"]
+    heads = [judged if difference and place != reference else plain for place in range(len(columns))]
+    scenarios = {
+        name: [_row(case, columns, reference, metrics, difference) for case in inside]
+        for name, inside in _by_scenario(cases).items()
+    }
+    return ColumnsTable(
+        over=[(column.label, len(names)) for column, names in zip(columns, heads, strict=True)],
+        heads=heads,
+        scenarios=list(scenarios.items()),
+        advisory=any(
+            entry.cell.advisory
+            for rows in scenarios.values()
+            for row in rows
+            for group in row.groups
+            for entry in group.entries
+        ),
+        width=1 + sum(map(len, heads)),
+    )
+
+
+def _row(
+    case: CaseKey,
+    columns: Sequence[Column],
+    reference: int,
+    metrics: Sequence[str],
+    difference: Literal["percent", "ratio", ""],
+) -> ColumnsRow:
+    base = columns[reference].outcomes.get(case.id)
+    groups = []
+    for place, column in enumerate(columns):
+        found = column.outcomes.get(case.id) or not_measured(column.label)
+        compared = column.compared.get(case.id)
+        held = base.figures if base and difference and place != reference else {}
+        entries = [_entry(found, name, held, compared, difference) for name in metrics]
+        verdict = None
+        if difference and place != reference:
+            verdict = (
+                Badge(compared.verdict.value, VERDICT_TONES[compared.verdict])
+                if compared
+                else Badge(NOT_JUDGED, Tone.PLAIN)
+            )
+        success = _success(found) if difference else None
+        groups.append(CellGroup(entries, success, found.state, found.reason, found.remark, verdict))
+    return ColumnsRow(case.id, case.name, groups)
+
+
+def _entry(
+    found: Outcome,
+    name: str,
+    held: MetricValues,
+    compared: CaseComparison | None,
+    difference: Literal["percent", "ratio", ""],
+) -> Entry:
+    if name not in found.figures:
+        return Entry(_why_absent(found), "")
+    value = found.figures[name]
+    advisory = name in found.advisory
+    text = number_format.metric(name, value)
+    cell = Cell(text, _scarce(name, found.ok), advisory=True) if advisory else Cell(text)
+    shown = f"{100 * value if METRICS[name].unit == 'share' else value:.6g}"
+    if compared is not None and name in compared.metrics:
+        return Entry(cell, shown, change=metric_change(name, compared.metrics[name]))
+    estimate = _estimate(value, held[name], difference) if name in held else ""
+    return Entry(cell, shown, estimate=estimate)
+
+
+def _why_absent(found: Outcome) -> Cell:
+    if found.figures:
+        return absent("not measured")
+    return absent(f"{found.state.word}: {found.reason}" if found.reason else found.state.word)
+
+
+def _scarce(name: str, successes: int) -> str:
+    return f"advisory: {METRICS[name].label} needs {needed_samples(METRICS[name])} successes, here are {successes}"
+
+
+def _success(found: Outcome) -> Entry:
+    if not found.figures or not found.sent:
+        return Entry(_why_absent(found), "")
+    return Entry(Cell(number_format.success(found.ok, found.sent)), f"{100 * found.ok / found.sent:.6g}")
+
+
+def _estimate(value: float, reference: float, difference: Literal["percent", "ratio", ""]) -> str:
+    """How a figure differs from the reference's, without a word that would be a verdict."""
+    if value <= 0 or reference <= 0:
+        return ""
+    if difference == "ratio":
+        return f"≈ {TIMES} {value / reference:.2f}"
+    percent = 100 * (value / reference - 1)
+    if float(f"{percent:.1f}") == 0:
+        return "≈ the same"
+    return f"≈ {number_format.significant(abs(percent), 1)} % {'higher' if percent > 0 else 'lower'}"
+
+
+def reasons(columns: Sequence[Column], cases: Sequence[CaseKey]) -> list[Reason]:
+    """Every case without figures, by column, with its word and reason."""
+    found = []
+    for case in cases:
+        for column in columns:
+            outcome = column.outcomes.get(case.id) or not_measured(column.label)
+            if not outcome.figures or outcome.remark:
+                why = sentence(outcome.reason) or "No reason was recorded."
+                found.append(Reason(case.id, column.label, outcome.state, why))
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The charts
+
+
+def bars(
+    plots: Plots, columns: Sequence[Column], cases: Sequence[CaseKey], metrics: Sequence[str] = COMPARED
+) -> list[tuple[str, list[Drawn]]]:
+    """Grouped bars for each metric and scenario; what was not measured has no bar."""
+    found = []
+    for name in metrics:
+        groups = _by_scenario(cases).items()
+        drawn = [plots.add(_bars(columns, scenario, inside, name)) for scenario, inside in groups]
+        found.append((_title(name), [one for one in drawn if one]))
+    return [(title, drawn) for title, drawn in found if drawn]
+
+
+def _bars(columns: Sequence[Column], scenario: str, cases: Sequence[CaseKey], name: str) -> Plot:
+    return Plot(
+        title=f"{scenario}: {_title(name)}",
+        kind="bars",
+        y=_title(name),
+        labels=[case.name for case in cases],
+        series=[_bar_series(column, place, cases, name) for place, column in enumerate(columns)],
+        horizontal=True,
+    )
+
+
+def _bar_series(column: Column, place: int, cases: Sequence[CaseKey], name: str) -> Series:
+    found = [column.outcomes[one.id].figures.get(name) if one.id in column.outcomes else None for one in cases]
+    nothing = all(value is None for value in found)
+    return Series(f"{column.label} (no figure)" if nothing else column.label, found, colour(place))
+
+
+def _title(name: str) -> str:
+    return number_format.heading(name).replace(" ms", ", ms")

@@ -1,0 +1,249 @@
+"""A run against what it was held against, in words: changes, intervals, thresholds, and what could have been seen.
+
+Signs are those of :class:`~benchkit.model.MetricComparison`: a change for the worse is negative, whichever way the
+metric's own values point.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from benchkit.model import METRICS, CaseComparison, Comparison, MetricComparison, Verdict
+from benchkit.report import number_format
+from benchkit.report.headline import VERDICT_TONES, Tone, sentence
+from benchkit.report.number_format import NO_BREAK, Cell, absent, count
+
+_MACHINE = re.compile(
+    r"at least [^;]* (?:the machine's own speed|what all cases share)"
+    r"|the machine is [^;]* than it was|all cases together are [^;]* than they were"
+)
+"""What a reason says of the machine, or of the moment; the rest of it stands in columns of its own."""
+
+_SMALLEST_TOLD = 0.0001
+"""How small a q is beyond this says nothing to a reader."""
+
+
+@dataclass(frozen=True)
+class Badge:
+    """A state: its word and the colour that goes with it."""
+
+    word: str
+    tone: Tone
+
+
+@dataclass(frozen=True)
+class Change:
+    """A metric against its reference, or a case without ``text``. ``badge`` is absent where the metric decides nothing.
+
+    ``interval`` is that of the change, 95 %.
+    """
+
+    badge: Badge | None
+    text: str = ""
+    interval: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How one says it: ``heading`` of the table, its two columns, and what a comparison is repeated by."""
+
+    heading: str
+    reference: str
+    current: str
+    noun: str
+
+
+STORED = Mode("Against the baseline", "baseline", "this run", "run")
+PAIRED = Mode("Against the gateway beside it, block by block", "base", "head", "block")
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """One metric of a case against its reference; ``note`` is what the verdict rests on."""
+
+    label: str
+    reference: Cell
+    current: Cell
+    change: Change
+    threshold: Cell
+    detectable: Cell
+    decided_by: Cell
+    note: str
+
+
+@dataclass(frozen=True)
+class SuiteRow:
+    """A metric's change over all cases that decide."""
+
+    label: str
+    change: Change
+
+
+def mode_of(comparison: Comparison) -> Mode:
+    """The words of a comparison with stored runs, or of one side by side."""
+    return PAIRED if comparison.mode == "paired" else STORED
+
+
+def verdict_badge(verdict: Verdict) -> Badge:
+    """A verdict's word and colour."""
+    return Badge(verdict.value, VERDICT_TONES[verdict])
+
+
+def case_change(compared: CaseComparison | None) -> Change | None:
+    """A case's verdict; ``None`` where it was not compared."""
+    if compared is None:
+        return None
+    return Change(verdict_badge(compared.verdict), title=compared.reason)
+
+
+def metric_change(name: str, entry: MetricComparison) -> Change:
+    """A metric's verdict and change, with its interval where it has one."""
+    return Change(
+        None if entry.advisory else verdict_badge(entry.verdict),
+        change_text(name, entry.change_percent),
+        interval_text(name, entry.interval),
+        entry.reason or ("shown, decides nothing" if entry.advisory else ""),
+    )
+
+
+def change_text(name: str, percent: float | None) -> str:
+    """``14.2 % worse``; empty where there is no change to tell."""
+    if percent is None:
+        return ""
+    if float(f"{percent:.1f}") == 0:
+        return "no change"
+    return f"{_amount(name, percent)} {'better' if percent > 0 else 'worse'}"
+
+
+def interval_text(name: str, interval: tuple[float, float] | None) -> str:
+    """``+2.1 to +4.7 %``, the worse end first: minus is worse."""
+    if interval is None:
+        return ""
+    low, high = map(number_format.signed, interval)
+    return f"{low} to {high} {'points' if METRICS[name].absolute else '%'}"
+
+
+def _amount(name: str, percent: float) -> str:
+    amount = number_format.significant(abs(percent), 1)
+    if METRICS[name].absolute:
+        return f"{amount} point{'' if amount == '1' else 's'}"
+    return f"{amount} %"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A case's table
+
+
+def compared_rows(compared: CaseComparison, mode: Mode) -> list[ComparedRow]:
+    """Each metric of a case, then those that were held against the oldest accepted runs as well."""
+    rows = [_row(name, entry, mode, number_format.heading(name)) for name, entry in compared.metrics.items()]
+    rows += [
+        _row(name, entry, mode, f"{number_format.heading(name)}, since the oldest accepted runs")
+        for name, entry in compared.since_oldest.items()
+    ]
+    return rows
+
+
+def _row(name: str, entry: MetricComparison, mode: Mode, label: str) -> ComparedRow:
+    unit = " points" if METRICS[name].absolute else ""
+    threshold = absent("no threshold applied")
+    if entry.threshold_percent is not None:
+        threshold = Cell(f"{entry.threshold_percent:g}{unit}")
+    detectable = absent("no noise was reckoned with")
+    if entry.detectable_percent is not None:
+        detectable = Cell(f"{number_format.significant(entry.detectable_percent, 1)}")
+    return ComparedRow(
+        label=label,
+        reference=_value(name, entry.reference, f"{mode.reference} has none"),
+        current=_value(name, entry.current, "not measured"),
+        change=metric_change(name, entry),
+        threshold=threshold,
+        detectable=detectable,
+        decided_by=_decided_by(entry, mode),
+        note=_rests_on(entry, mode),
+    )
+
+
+def _value(name: str, value: float | None, why: str) -> Cell:
+    return absent(why) if value is None else Cell(number_format.metric(name, value))
+
+
+def _decided_by(entry: MetricComparison, mode: Mode) -> Cell:
+    if entry.advisory:
+        return absent("it decides nothing")
+    if entry.verdict is not Verdict.INCONCLUSIVE:
+        return absent("it is decided")
+    if entry.decided_by is None:
+        return Cell(f"no number of {mode.noun}s{': side by side' if mode is STORED else ''}")
+    return Cell(_number(entry.decided_by, mode.noun))
+
+
+def _rests_on(entry: MetricComparison, mode: Mode) -> str:
+    """``q = 0.003, 8 blocks that differ by 2.1 %``; what has no interval gives its reason."""
+    if entry.interval is None:
+        return entry.reason
+    parts = []
+    if entry.q_value is not None:
+        parts.append(f"q = {entry.q_value:.2g}" if entry.q_value >= _SMALLEST_TOLD else f"q < {_SMALLEST_TOLD:g}")
+    if entry.samples is not None:
+        spread = "" if entry.spread_percent is None else f", deviation {entry.spread_percent:g} %"
+        parts.append(f"{_number(entry.samples, mode.noun)}{spread}")
+    if machine := _MACHINE.search(entry.reason):
+        parts.append(machine.group())
+    return ", ".join(parts)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The whole comparison
+
+
+def suite_rows(comparison: Comparison) -> list[SuiteRow]:
+    """What all cases say together, against the newest and against the oldest accepted runs."""
+    return [
+        SuiteRow(f"{METRICS[name].label}{' since the oldest runs' if oldest else ''}", metric_change(name, entry))
+        for name, entry, oldest in comparison.together()
+    ]
+
+
+def thresholds(comparison: Comparison) -> str:
+    """``p50 10 %, req/s 10 %, errors 0.1 points``: of the metrics that decide; a range where cases have their own."""
+    limits: dict[str, set[float]] = {}
+    for name, entry in _deciding(comparison):
+        if entry.threshold_percent is not None:
+            limits.setdefault(name, set()).add(entry.threshold_percent)
+    parts = []
+    for name, values in limits.items():
+        low, high = min(values), max(values)
+        span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        parts.append(f"{METRICS[name].label} {span}{NO_BREAK}{'points' if METRICS[name].absolute else '%'}")
+    return ", ".join(parts)
+
+
+def could_be_seen(comparison: Comparison) -> str:
+    """What a change had to be at least, to be found in 4 of 5 such comparisons; empty where nothing was judged."""
+    limits: dict[str, list[float]] = {}
+    for name, entry in _deciding(comparison):
+        if entry.detectable_percent is not None:
+            limits.setdefault(name, []).append(entry.detectable_percent)
+    if not limits:
+        return ""
+    words = [f"{METRICS[name].label} {_range(values)} %" for name, values in limits.items()]
+    return sentence(
+        f"With the noise there was and {_number(comparison.hypotheses, 'figure')} that decide, a change for the worse "
+        f"is found in 4 of 5 such comparisons from so much on: {', '.join(words)} (by case); a smaller one less often"
+    )
+
+
+def _deciding(comparison: Comparison) -> list[tuple[str, MetricComparison]]:
+    return [(name, entry) for case in comparison.cases for name, entry in case.metrics.items() if not entry.advisory]
+
+
+def _range(values: list[float]) -> str:
+    low, high = (number_format.significant(value, 1) for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
+
+
+def _number(value: int, noun: str) -> str:
+    return f"{count(value)} {noun}{'' if value == 1 else 's'}"

@@ -1,0 +1,165 @@
+"""The last word of a run that was cut short.
+
+Its own shell writes it, or, where the shell itself was killed, the next command that comes by.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from benchkit.errors import ExitCode, UserError
+from benchkit.identity import is_mine
+from benchkit.load.collect import Collected, collect
+from benchkit.load.summary import scenario_summary, summary_name
+from benchkit.model import Run
+from benchkit.run import fixtures_record, owner
+from benchkit.store import save, write_text
+
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*_\d{4}-\d{2}-\d{2}-\d{6}")
+"""How the toolkit names the directories below the results: KIND_YYYY-MM-DD-HHMMSS."""
+
+_STAMP = len("YYYY-MM-DD-HHMMSS")
+_LITTER = ".*.tmp"
+"""What a writer leaves that was ended in the middle of a write."""
+
+_TEMPORARY = re.compile(r"perf_test\.(\d+)\.\w+")
+"""The temporary directory of a shell that leads a run, by its pid; see load::prepare of utils/lib/load.sh."""
+
+_KILLED = "killed; what was measured is kept and marked"
+
+
+def write_run(run_dir: Path, interrupted: int | None = None, reason: str = "") -> Collected:
+    """Collect a run, and write ``run.json`` and the summaries; ``latest`` leads to it from now on.
+
+    Args:
+        run_dir: as for :func:`collect`.
+        interrupted: as for :func:`collect`.
+        reason: why it was cut short, in words, where its code does not say.
+
+    Raises:
+        UserError: as :func:`collect`; also when a file cannot be written.
+    """
+    collected = collect(run_dir, interrupted)
+    for scenario in collected.run.scenarios:
+        text = scenario_summary(collected.run, scenario, collected.details)
+        write_text(run_dir / summary_name(collected.run, scenario), text)
+    run: Run = collected.run.model_copy(update={"exit_reason": reason}) if reason else collected.run
+    save(run_dir / "run.json", run)
+    if run.variant is None:
+        # One of several variants stands in the directory of the comparison; the newest is that.
+        point_latest(run_dir)
+    return collected
+
+
+def cut_short(directory: Path, code: int, reason: str = "") -> bool:
+    """Give a run that ended early its ``run.json``; of several gateways each one.
+
+    Args:
+        directory: of the run, which nobody leads any more.
+        code: the exit code that it ended with.
+        reason: the same in words, where the code does not say.
+
+    Returns:
+        False when nothing was planned yet; then the directory is removed again.
+
+    Raises:
+        UserError: as :func:`write_run`.
+    """
+    variants = [directory, *sorted(path for path in directory.iterdir() if path.is_dir() and not path.is_symlink())]
+    planned = [variant for variant in variants if (variant / "plan.json").is_file()]
+    if not planned:
+        if RUN_NAME.fullmatch(directory.name):
+            _remove_empty(directory)
+        return False
+    for path in directory.rglob(_LITTER):
+        path.unlink(missing_ok=True)
+    for variant in planned:
+        write_run(variant, code, reason)
+    return True
+
+
+def _remove_empty(directory: Path) -> None:
+    """Remove a run's directory that was made a moment ago. Whatever else is in it stays, and the directory with it."""
+    for path in (directory / owner.DOCUMENT, *directory.glob(_LITTER)):
+        path.unlink(missing_ok=True)
+    if (directory / fixtures_record.DOCUMENT).exists():
+        return
+    for made in [*sorted(directory.glob("*/raw")), *sorted(directory.glob("*")), directory]:
+        with contextlib.suppress(OSError):
+            made.rmdir()
+
+
+def point_latest(run_dir: Path) -> None:
+    """Let ``latest`` beside a run lead to it, unless it leads to a newer one.
+
+    Whatever is of that name and is no link is left; that the link cannot be made is no failure.
+    """
+    run_dir = run_dir.resolve()
+    link = run_dir.parent / "latest"
+    if link.is_symlink() and link.exists() and link.resolve().name[-_STAMP:] > run_dir.name[-_STAMP:]:
+        return
+    new = run_dir.parent / f".latest.{os.getpid()}"
+    with contextlib.suppress(OSError):
+        new.symlink_to(run_dir.name)
+        try:
+            new.replace(link)
+        finally:
+            new.unlink(missing_ok=True)
+
+
+def end_killed_runs(results: Path, say: Callable[[str], None]) -> None:
+    """Give every run whose shell was killed its last word, and name what it left on gateways.
+
+    A run that somebody still leads is left, and so is one of which that is not known.
+    """
+    sweep_temporary()
+    for path in sorted(results.glob(f"*/{owner.DOCUMENT}")):
+        directory = path.parent
+        if not RUN_NAME.fullmatch(directory.name) or directory.is_symlink() or not is_mine(directory):
+            continue
+        if _has_last_word(directory) or not owner.is_abandoned(directory):
+            continue
+        try:
+            marked = cut_short(directory, ExitCode.TERMINATED, _KILLED)
+        except (UserError, OSError) as error:
+            say(f"warning: {directory.name} was killed, and what it left cannot be read: {error}")
+        else:
+            say(f"{directory.name} was killed: " + ("marked as interrupted" if marked else "nothing was measured yet"))
+    for orphan in fixtures_record.orphans(results):
+        say(f"warning: {orphan}")
+
+
+def _has_last_word(directory: Path) -> bool:
+    """Whether all plans in it have their run; a run over several profiles has a document of its own."""
+    if (directory / "all.json").exists():
+        return True
+    plans = [*directory.glob("plan.json"), *directory.glob("*/plan.json")]
+    return bool(plans) and all(plan.with_name("run.json").exists() for plan in plans)
+
+
+def sweep_temporary() -> None:
+    """Remove the temporary directories of shells that were killed; they hold pipes, and at most a few arguments."""
+    for path in Path(tempfile.gettempdir()).glob("perf_test.*"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match is None or path.is_symlink() or not path.is_dir() or not is_mine(path):
+            continue
+        if not _is_of_running(int(match.group(1)), path):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_of_running(pid: int, path: Path) -> bool:
+    """Whether the process that made a directory is there: it has that pid, and is not younger than the directory."""
+    try:
+        return float(psutil.Process(pid).create_time()) <= path.stat().st_ctime + 1.0
+    except (psutil.Error, ValueError, OverflowError):
+        return False
+    except OSError:
+        return True

@@ -1,0 +1,146 @@
+"""Who is sampled during a run; joins the rooms ``stack`` and ``monitor``, which do not know each other."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+from benchkit.gateway.registration import same_url
+from benchkit.model import ComponentKind, MonitoredComponent
+from benchkit.monitor.database import postgres_connections
+from benchkit.monitor.feed import first_line
+from benchkit.monitor.processes import listener
+from benchkit.monitor.sampler import INTERVAL_S, Finder, Found
+from benchkit.run.variants import Variants
+from benchkit.settings import ROOT, Settings
+from benchkit.stack.postgres import SUPERUSER
+from benchkit.stack.programs import GATEWAY, MIGRATION, POSTGRES, REDIS, Sockets
+from benchkit.stack.state import StackPaths, StackState, default_paths, read_state
+from benchkit.stack.supervisor import Supervisor
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_PORTS = {"http": 80, "https": 443}
+_KINDS: dict[str, ComponentKind] = {GATEWAY: "gateway", POSTGRES: "database", REDIS: "cache"}
+_DOCKER_PROXY = "docker-proxy"
+_LOAD_PROGRAM = "sse_load.py"
+
+
+def finders(settings: Settings, variants: Variants | None) -> list[Finder]:
+    """Who finds what belongs to the gateway of a run, or to each of several (``variants``)."""
+    if variants is None:
+        return [partial(_target, settings.config.service.base_url, default_paths())]
+    found: list[Finder] = [
+        partial(_foreign, variant.url, variant.label)
+        if variant.kind == "running"
+        else partial(_at_place, StackPaths(Path(variant.place)), variant.label)
+        for variant in variants.variants
+    ]
+    return [*found, partial(_at_place, StackPaths(Path(variants.servers_place)), "")] if variants.own else found
+
+
+def is_load(shell: psutil.Process, process: psutil.Process) -> bool | None:
+    """Whether a child of the run's shell makes load: everything it starts does, but the toolkit's own programs.
+
+    ``None`` as long as it is the shell's copy that is about to become something else.
+    """
+    try:
+        words = process.cmdline()
+        if not words or words == shell.cmdline():
+            return None
+    except psutil.Error:
+        return None
+    # Only the first words: further on come the load generator's arguments, and among them the token.
+    programs = [Path(word) for word in words[:3]]
+    own = any(path.parent == ROOT / "utils" and path.name != _LOAD_PROGRAM for path in programs)
+    return not own
+
+
+def _target(url: str, place: StackPaths) -> Found:
+    """The gateway of a run: the own stack's, or another."""
+    state = read_state(place)
+    if state is not None and state.gateway is not None and same_url(state.gateway.url, url):
+        return _of_stack(state, "")
+    return _foreign(url, "")
+
+
+def _at_place(place: StackPaths, variant: str) -> Found:
+    """What runs of a stack; one that is about to be started again has nothing."""
+    state = read_state(place)
+    return _of_stack(state, variant) if state is not None else Found()
+
+
+def _of_stack(state: StackState, variant: str) -> Found:
+    found = Found()
+    for status in Supervisor(state.supervisor.socket).statuses():
+        if status.runs and status.name != MIGRATION:
+            kind = _KINDS.get(status.name, "server")
+            component = MonitoredComponent(name=status.name, kind=kind, source="process", variant=variant)
+            try:
+                found.processes[component] = psutil.Process(status.pid)
+            except psutil.Error:
+                continue  # it ended a moment ago
+            if status.name == POSTGRES:
+                socket_dir = Sockets(Path(state.runtime_dir)).postgres
+                read = partial(postgres_connections, socket_dir, SUPERUSER, INTERVAL_S)
+                found.connections[component] = (socket_dir, read)
+    gateway = state.topology.gateway
+    if gateway is not None and gateway.database == "sqlite":
+        found.notes.append(
+            "the gateway's database is SQLite: its work is part of the gateway's, and it has no connections to count"
+        )
+    return found
+
+
+def _foreign(url: str, variant: str) -> Found:
+    """A gateway that the toolkit did not start, as far as it can be seen from here."""
+    parts = urlsplit(url)
+    port = parts.port or _PORTS.get(parts.scheme, 0)
+    if parts.hostname not in _LOOPBACK:
+        return Found(
+            notes=[f"{parts.hostname}: the gateway is on another machine: it and what it needs are not sampled"]
+        )
+    found, problem = _in_docker(port, variant)
+    if found is not None:
+        return found
+    process = listener(port)
+    if process is None or _name(process) == _DOCKER_PROXY:
+        reason = "a container's" if process is not None else "not to be seen (another user's process, or none)"
+        return Found(notes=[f"port {port}: its listener is {reason}, so the gateway is not sampled; {problem}"])
+    return Found(
+        processes={MonitoredComponent(name=GATEWAY, kind="gateway", source="process", variant=variant): process},
+        notes=["the gateway was not started by the toolkit: its database, cache and servers are not known"],
+    )
+
+
+def _in_docker(port: int, variant: str) -> tuple[Found | None, str]:
+    """The containers of the gateway at a port; ``None``, and why, where it is in none."""
+    # pylint: disable=import-outside-toplevel  # a part of a second, which only a gateway that is not ours needs
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
+
+    from benchkit.monitor import containers
+
+    try:
+        client = containers.engine()
+        listed = containers.containers_at(client, port)
+    except (DockerException, RequestException, OSError) as error:
+        return None, f"there is no Docker engine to ask ({first_line(error)})"
+    if not listed:
+        return None, "no container publishes it"
+    found = Found()
+    for one in listed:
+        component = MonitoredComponent(name=one.name, kind=one.kind, source="container", variant=variant)
+        found.containers[component] = (one.id, partial(containers.usages, client, one.id))
+        if one.kind == "database":
+            found.notes.append(f"{component.id}: a database in a container is not asked for its connections")
+    return found, ""
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return str(process.name())
+    except psutil.Error:
+        return ""

@@ -1,0 +1,146 @@
+"""From stored runs to the pages about several of them.
+
+Joins the rooms ``verdict`` and ``report``, which do not know each other.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchkit.errors import UserError
+from benchkit.model import Comparison, ScalingStudy, Trend
+from benchkit.report.compare_page import SideBySide, compare_page, database_page
+from benchkit.report.scaling_page import scaling_page
+from benchkit.report.trend_page import SeriesWords, trend_page
+from benchkit.verdict.environments import lesser_differences, load_differences, machine_differences
+from benchkit.verdict.runs import NamedRun, judgement, load_runs
+from benchkit.verdict.trend_text import findings, trend_words
+
+Charts = tuple[str | None, str]
+"""The source of Chart.js, or ``None`` and why there is none."""
+
+PAGES = ("compare", "scalability", "database")
+
+
+def page_of(kind: str, paths: Sequence[Path], reference: int, charts: Charts) -> str:
+    """The HTML of a page about several runs.
+
+    Args:
+        kind: one of :data:`PAGES`.
+        paths: directories of runs, or of several runs each.
+        reference: which run the others are held against, counted from 1.
+        charts: what draws.
+
+    Raises:
+        UserError: a run cannot be read, there is only one, or they are not what the page is about.
+    """
+    runs = load_runs(paths)
+    if len(runs) < 2:
+        raise UserError(f"{paths[0]}: holds one run, and --page {kind} takes at least two; name another one")
+    if not 1 <= reference <= len(runs):
+        raise UserError(f"--reference {reference}: there are {len(runs)} runs; give a number from 1 to {len(runs)}")
+    match kind:
+        case "scalability":
+            return _scalability(runs, charts)
+        case "database":
+            return _databases(runs, charts)
+        case _:
+            first = runs[reference - 1]
+            comparisons = [None if one is first else judgement(first, one) for one in runs]
+            return compare_page(_beside(runs, first, comparisons), reference - 1, *charts)
+
+
+def page_of_trend(trend: Trend, charts: Charts) -> str:
+    """The HTML of a trend; raises :class:`~benchkit.errors.UserError` where the template does not work."""
+    words = trend_words(trend)
+    series = [SeriesWords(one, findings(one)) for one in trend.series]
+    return trend_page(trend, series, (words.about, words.found, words.limits), *charts)
+
+
+def _beside(runs: Sequence[NamedRun], first: NamedRun, comparisons: Sequence[Comparison | None]) -> list[SideBySide]:
+    base = first.run.environment
+    return [
+        SideBySide(
+            label=label,
+            run=one.run,
+            comparison=comparison,
+            load=load_differences(base.load, one.run.environment.load),
+            machine=machine_differences(base.machine, one.run.environment.machine),
+            lesser=lesser_differences(base, one.run.environment),
+        )
+        for label, one, comparison in zip(labels(runs), runs, comparisons, strict=True)
+    ]
+
+
+def labels(runs: Sequence[NamedRun]) -> list[str]:
+    """Each run's name: its variant's label where all have one of their own, else its id or its directory."""
+    variants = [one.run.variant.label if one.run.variant else "" for one in runs]
+    names = [one.run.run_id for one in runs]
+    for found in (variants, names):
+        if all(found) and len(set(found)) == len(found):
+            return found
+    counted = Counter(names)
+    return [name if counted[name] == 1 else str(one.directory) for name, one in zip(names, runs, strict=True)]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Databases
+
+
+def _databases(runs: Sequence[NamedRun], charts: Charts) -> str:
+    silent = [one for one in runs if not one.run.environment.target.database]
+    if silent:
+        raise UserError(
+            f"{silent[0].directory}: the run does not say which database its gateway had, so it cannot be part of "
+            "--page database; leave it out"
+        )
+    names = sorted(
+        {one.run.environment.target.database or "" for one in runs}, key=lambda name: (name != "sqlite", name)
+    )
+    if len(names) < 2:
+        raise UserError(
+            f"--page database: all {len(runs)} runs had {names[0]}; give runs of at least two databases "
+            "(make test PERF_DB_BACKEND=postgresql)"
+        )
+    first = next(one for one in runs if one.run.environment.target.database == names[0])
+    variants = _beside(runs, first, [None] * len(runs))
+    groups = {
+        name: [variant for variant in variants if variant.run.environment.target.database == name] for name in names
+    }
+    return database_page(groups, *charts)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Scalability
+
+
+def _scalability(runs: Sequence[NamedRun], charts: Charts) -> str:
+    # Loaded here: scipy's fit takes a third of a second, and no other page needs it.
+    from benchkit.verdict.scaling import scaling_of  # pylint: disable=import-outside-toplevel
+
+    study = scaling_of([one.run for one in runs])
+    target = runs[0].run.environment.target
+    machine = runs[0].run.environment.machine
+    about = f"MCP Gateway {target.release or '(release not told)'}; {machine.cpu_model}, {machine.cores} cores"
+    return scaling_page(study, about, _also(runs, study), *charts)
+
+
+_MOVED = {"servers": ("MCP servers ",), "concurrency": ("concurrency ",)}
+
+
+def _also(runs: Sequence[NamedRun], study: ScalingStudy) -> list[str]:
+    """What the runs differ in beside what was varied, each once, held against the first."""
+    base = runs[0].run.environment
+    lines = [
+        line
+        for one in runs
+        for line in (
+            *load_differences(base.load, one.run.environment.load),
+            *machine_differences(base.machine, one.run.environment.machine),
+            *lesser_differences(base, one.run.environment),
+        )
+        if not line.startswith(_MOVED[study.varied])
+    ]
+    return list(dict.fromkeys(lines))

@@ -1,0 +1,391 @@
+"""A run over several profiles: what is left of it, how long that takes, and how it ended.
+
+Its state is a document, :class:`~benchkit.model.AllRuns`, written after each step; every function here makes the next
+document from the one before. run-all.sh starts the runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from benchkit import store
+from benchkit.clock import seconds_between
+from benchkit.errors import ExitCode, UserError, severity, worst_code
+from benchkit.load.plan import load_of
+from benchkit.model import (
+    AllRuns,
+    Comparison,
+    ProfileRun,
+    ProfileState,
+    Run,
+    RunStatus,
+    Validity,
+)
+from benchkit.report import number_format
+from benchkit.report.headline import headline
+from benchkit.report.profile_sweep_page import ProfileDocuments
+from benchkit.run.owner import is_abandoned
+from benchkit.settings import Settings
+from benchkit.verdict.stored_runs import StoredRun, sent_by, tally_of
+from benchkit.verdict.suite_verdict import worse_cases
+
+DOCUMENT = "all.json"
+WHAT = "run over all profiles"
+
+RUNNING = "running"
+"""File that holds the directory of the run that is under way; utils/measure.py writes it."""
+
+START_S = 30.0
+"""Starting and stopping the stack, probing, and writing the report: what no stored run tells of, in seconds."""
+
+ROUGH_RATES = (20.0, 100.0)
+"""Requests a second, over all cases together, that gateways of one worker were seen to answer; where nothing better is
+known."""
+
+OTHER_PROFILE = (0.7, 1.5)
+"""How far a time that was scaled from another profile may be off: its concurrency is another one."""
+
+RUNS = 5
+"""The newest runs of a profile that an estimate looks at."""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The document
+
+
+def planned(profiles: Sequence[Settings]) -> list[ProfileRun]:
+    """The profiles as they are asked for now, each still to be measured.
+
+    Raises:
+        UserError: a profile is named twice.
+    """
+    names = [settings.profile for settings in profiles]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"--profiles {','.join(names)}: {name} stands there twice")
+    return [
+        ProfileRun(
+            profile=settings.profile,
+            load=load_of(settings),
+            scenarios=settings.scenarios,
+            base_url=settings.config.service.base_url,
+        )
+        for settings in profiles
+    ]
+
+
+def resumed(document: AllRuns, directory: Path, given: Mapping[str, str], wanted: Sequence[ProfileRun]) -> AllRuns:
+    """The same run, ready to go on; a profile that was cut short is to be measured again as a whole.
+
+    Args:
+        document: as it was left.
+        directory: where it lies, for messages.
+        given: the options of the command line that goes on, ``--profiles`` among them; none means the same as before.
+        wanted: what the settings ask for now.
+
+    Raises:
+        UserError: nothing is left to be measured, or something else is asked for than when it began.
+    """
+    if document.is_complete:
+        raise UserError(f"{directory}: nothing to resume: all of its profiles were measured")
+    before = {"--profiles": ",".join(one.profile for one in document.profiles), **document.options}
+    for flag, value in given.items():
+        if before.get(flag) != value:
+            was = f"{flag} {before[flag]}" if flag in before else f"no {flag}"
+            raise UserError(f"{flag} {value}: {directory.name} was begun with {was}; go on without it, or begin anew")
+    for one, now in zip(document.profiles, wanted, strict=True):
+        if one.state is not ProfileState.DONE and (difference := _difference(one, now)):
+            raise UserError(
+                f"profile {now.profile}: {difference} since {directory.name} was begun; set it back, or begin anew"
+            )
+    return document.model_copy(
+        update={
+            "profiles": [_reset(one) for one in document.profiles],
+            "finished": None,
+            "exit_code": None,
+            "reason": "",
+        }
+    )
+
+
+def next_profile(document: AllRuns) -> ProfileRun | None:
+    """The first profile that is not done; ``None`` when all are."""
+    return next((one for one in document.profiles if one.state is not ProfileState.DONE), None)
+
+
+def begun(document: AllRuns, profile: str, at: datetime) -> AllRuns:
+    """A profile's run is about to be started."""
+    return _changed(document, profile, state=ProfileState.RUNNING, started=at, finished=None, exit_code=None, reason="")
+
+
+def ended(document: AllRuns, profile: str, at: datetime, exit_code: int, run_dir: Path | None) -> AllRuns:
+    """A profile's run ended with this code; ``run_dir`` is its directory, ``None`` where it came to none."""
+    reason = _reason(run_dir, exit_code)
+    name = run_dir.name if run_dir and run_dir.is_dir() else ""
+    cut = exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
+    state = ProfileState.INTERRUPTED if cut else ProfileState.DONE
+    return _changed(document, profile, state=state, finished=at, exit_code=exit_code, reason=reason, run=name)
+
+
+def finished(document: AllRuns, at: datetime, exit_code: int | None = None) -> AllRuns:
+    """The whole came to its end; ``exit_code`` where it was cut short."""
+    code = worst_code(one.exit_code or 0 for one in document.profiles) if exit_code is None else exit_code
+    return document.model_copy(
+        update={"finished": at, "exit_code": int(code), "reason": summary_sentence(document, exit_code)}
+    )
+
+
+def running(directory: Path) -> Path | None:
+    """The directory of the run that is under way, as far as it came to one."""
+    try:
+        text = (directory / RUNNING).read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+    return Path(text) if text else None
+
+
+def with_running(document: AllRuns, directory: Path) -> AllRuns:
+    """Of one that was killed, the profile that ran is still called running; its run is known by a file."""
+    for one in document.profiles:
+        if one.state is ProfileState.RUNNING:
+            document = ended(document, one.profile, datetime.now(UTC), ExitCode.TERMINATED, running(directory))
+    return document
+
+
+def end_killed_groups(results: Path, say: Callable[[str], None]) -> None:
+    """Give every run over several profiles whose shell was killed its last word; ``--resume`` goes on with it."""
+    for path in sorted(results.glob(f"all_*/{DOCUMENT}")):
+        directory = path.parent
+        if not is_abandoned(directory):
+            continue
+        with contextlib.suppress(UserError):  # the list names what is damaged
+            document = store.load(path, AllRuns, WHAT)
+            if document.finished is not None:
+                continue
+            document = finished(with_running(document, directory), datetime.now(UTC), ExitCode.TERMINATED)
+            store.save(path, document)
+            say(f"{directory.name} was killed: marked as interrupted; ./run-all.sh --resume goes on")
+
+
+def summary_sentence(document: AllRuns, stopped: int | None = None) -> str:
+    """``regression in medium; heavy could not be measured; passed: light``; ``stopped``: the code of an interrupt."""
+    by_code: dict[int | None, list[str]] = {}
+    for one in sorted(document.profiles, key=_badness):
+        known = one.exit_code in set(ExitCode) or one.exit_code is None
+        by_code.setdefault(one.exit_code if known else ExitCode.USAGE, []).append(one.profile)
+    words = [_ENDS[code].format(", ".join(names)) for code, names in by_code.items()]
+    if stopped is not None and not any(one.state is ProfileState.INTERRUPTED for one in document.profiles):
+        words.insert(0, "interrupted")
+    return "; ".join(words)
+
+
+_ENDS: dict[int | None, str] = {
+    ExitCode.INTERRUPTED: "interrupted in {}",
+    ExitCode.TERMINATED: "interrupted in {}",
+    ExitCode.REGRESSION: "regression in {}",
+    ExitCode.USAGE: "without a result: {}",
+    ExitCode.INVALID: "invalid or missing cases in {}",
+    ExitCode.INCONCLUSIVE: "undecided: {}",
+    ExitCode.OK: "passed: {}",
+    None: "not measured: {}",
+}
+
+
+def documents_of(results: Path, entry: ProfileRun) -> ProfileDocuments:
+    """What there is of a profile; what cannot be read is said in words and left out."""
+    directory = results / entry.run
+    if not entry.run or not (directory / "run.json").exists():
+        return ProfileDocuments(entry)
+    report = f"../{quote(entry.run)}/report.html" if (directory / "report.html").exists() else ""
+    run = None
+    try:
+        run = store.load(directory / "run.json", Run, "run")
+        path = directory / "comparison.json"
+        comparison = store.load(path, Comparison, "comparison") if path.exists() else None
+    except UserError as error:
+        return ProfileDocuments(entry, run, report=report, problem=str(error).replace(f"{results}{os.sep}", ""))
+    return ProfileDocuments(entry, run, comparison, report)
+
+
+def summary_lines(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> list[str]:
+    """One screen: the sentence, then a line for each profile, the worst first."""
+    rows: list[tuple[str, ...]] = [("profile", "verdict", "valid", "worse", "requests", "took", "exit", "run")]
+    rows += [_summary_row(one) for one in sorted(profiles, key=lambda one: _badness(one.entry))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            text.rjust(width) if 2 <= place <= 6 else text.ljust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return [f"{document.run_id}: {document.reason}", *lines]
+
+
+def _summary_row(one: ProfileDocuments) -> tuple[str, ...]:
+    """The cells of a profile's line. Only cases that were measured themselves count; ``worse``: with a regression."""
+    entry, run, comparison = one.entry, one.run, one.comparison
+    took = (
+        number_format.seconds(seconds_between(entry.started, entry.finished))
+        if entry.started and entry.finished
+        else "-"
+    )
+    end = (took, "-" if entry.exit_code is None else str(entry.exit_code), entry.run or "-")
+    if run is None:
+        return (entry.profile, "Not measured", "-", "-", "-", *end)
+    tally = tally_of(run)
+    measured = sum(tally.values()) - tally.get(Validity.SKIPPED, 0)
+    worse = "-" if comparison is None else worse_cases(comparison)
+    word = headline(run, comparison).word
+    return (entry.profile, word, f"{tally.get(Validity.VALID, 0)}/{measured}", worse, str(sent_by(run)), *end)
+
+
+def _badness(entry: ProfileRun) -> int:
+    """Where a profile stands when the worst end comes first; one that was not measured is the last."""
+    return severity(ExitCode.OK) + 1 if entry.exit_code is None else severity(entry.exit_code)
+
+
+def _changed(document: AllRuns, profile: str, **values: object) -> AllRuns:
+    profiles = [one.model_copy(update=values) if one.profile == profile else one for one in document.profiles]
+    return document.model_copy(update={"profiles": profiles})
+
+
+def _reset(one: ProfileRun) -> ProfileRun:
+    """A profile that is not done starts from its beginning; the directory of what was cut short is remembered."""
+    if one.state is ProfileState.DONE:
+        return one
+    earlier = [*one.earlier, *([one.run] if one.run else [])]
+    return ProfileRun(
+        profile=one.profile, load=one.load, scenarios=one.scenarios, base_url=one.base_url, earlier=earlier
+    )
+
+
+def _difference(before: ProfileRun, now: ProfileRun) -> str:
+    """What is asked for now and was not when it began, in words; empty where nothing is."""
+    pairs: list[tuple[str, object, object]] = [
+        ("scenarios", before.scenarios, now.scenarios),
+        ("the gateway's address", before.base_url, now.base_url),
+    ]
+    pairs += [(name, old, getattr(now.load, name)) for name, old in before.load]
+    return "; ".join(f"{name} changed from {_plain(old)} to {_plain(new)}" for name, old, new in pairs if old != new)
+
+
+def _plain(value: object) -> str:
+    return ",".join(value) if isinstance(value, list) else str(value)
+
+
+def _reason(run_dir: Path | None, exit_code: int) -> str:
+    """Why the run ended so, in its own words."""
+    if run_dir is None or not (run_dir / "run.json").exists():
+        if exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+            return "interrupted before anything was measured"
+        return "nothing was measured: the reason was printed when it happened"
+    try:
+        return store.load(run_dir / "run.json", Run, "run").exit_reason
+    except UserError as error:
+        return str(error).replace(f"{run_dir.parent}{os.sep}", "")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# How long it will take
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The least and the most seconds that a run may take, and what that was taken from, in words."""
+
+    low_s: float
+    high_s: float
+    source: str
+
+    def __str__(self) -> str:
+        return span(self.low_s, self.high_s)
+
+
+def expected(settings: Settings, runs: Sequence[StoredRun]) -> Expected:
+    """How long a profile's run will take.
+
+    From its own stored runs, those of the same load and scenarios where there are any; else from the newest run of any
+    profile; else from a rough rate. Load is scaled by requests, what surrounds it is taken as it was.
+
+    Args:
+        settings: of the profile.
+        runs: all that are stored, the oldest first.
+    """
+    requests = planned_requests(settings)
+    usable = [run for run in runs if _tells_time(run)]
+    own = [run for run in usable if run.profile == settings.profile]
+    same = [run for run in own if run.load == load_of(settings) and run.scenarios == settings.scenarios]
+    newest = (same or own)[-RUNS:]
+    if newest:
+        # The same work again: what was skipped then is skipped again.
+        times = [_time_of(run, run.sent if same else requests) for run in newest]
+        whose = "its run" if len(newest) == 1 else f"its last {len(newest)} runs, the newest"
+        return Expected(min(times), max(times), f"from {whose} of {_day(newest[-1])}{'' if same else _SCALED}")
+    if usable:
+        time = _time_of(usable[-1], requests)
+        source = f"from the {usable[-1].profile} run of {_day(usable[-1])}{_SCALED}"
+        return Expected(OTHER_PROFILE[0] * time, OTHER_PROFILE[1] * time, source)
+    slow, fast = ROUGH_RATES
+    source = f"rough: no run is stored yet; {slow:g} to {fast:g} requests a second"
+    return Expected(START_S + requests / fast, START_S + requests / slow, source)
+
+
+_SCALED = ", scaled by requests"
+
+
+def planned_requests(settings: Settings) -> int:
+    """How many requests a run will send, if the target can do all that the scenarios ask for."""
+    load = settings.config.performance
+    total = 0.0
+    for name in settings.scenarios:
+        scenario = settings.config.scenarios[name]
+        weights = sum(case.weight for case in scenario.cases.values())
+        for case in scenario.cases.values():
+            share = case.weight / weights if scenario.concurrent else 1.0
+            total += load.iterations * load.default_requests * case.share_of_requests * share
+    return round(total)
+
+
+def span(low_s: float, high_s: float) -> str:
+    """A time between two numbers of seconds, no more exact than a guess is: ``about 6 min``, ``40-60 min``, ``2-5 h``.
+
+    The lower end is rounded down, the upper one up; below a minute it is ``about 1 min``.
+    """
+    if high_s <= 1.25 * low_s or high_s <= 60:
+        return f"about {_moment(high_s, math.ceil)}"
+    low, high = _moment(low_s, math.floor), _moment(high_s, math.ceil)
+    if low.split()[1] == high.split()[1]:
+        return high if low == high else f"{low.split()[0]}-{high}"
+    return f"{low} to {high}"
+
+
+def _moment(seconds: float, rounded: Callable[[float], int]) -> str:
+    """``6 min``, ``1.5 h``, ``12 h``: whole minutes up to 100, half hours up to 10, whole hours."""
+    minutes = max(1, rounded(seconds / 60))
+    if minutes < 100:
+        return f"{minutes} min"
+    hours = rounded(seconds / 1800) / 2 if seconds < 36_000 else rounded(seconds / 3600)
+    return f"{hours:g} h"
+
+
+def _tells_time(run: StoredRun) -> bool:
+    """Whether a run is a guide to how long another takes: it came to its end, and most of its work happened."""
+    whole = run.status is RunStatus.COMPLETE and not run.paired
+    return whole and run.sent > 0 and run.load_seconds > 0 and 2 * run.measured > run.cases
+
+
+def _time_of(run: StoredRun, requests: int) -> float:
+    around = max(0.0, seconds_between(run.started, run.finished) - run.load_seconds)
+    return START_S + around + run.load_seconds * requests / run.sent
+
+
+def _day(run: StoredRun) -> str:
+    return f"{run.finished.astimezone():%Y-%m-%d}"

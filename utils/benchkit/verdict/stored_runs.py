@@ -1,0 +1,196 @@
+"""The stored runs: what ``results/*/run.json`` hold, by an index, so that thousands of them are listed in a moment.
+
+The index lies in ``results/.history.sqlite``. It is a copy: it can be removed at any time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import Field, TypeAdapter
+from pydantic_core import from_json
+
+from benchkit import store
+from benchkit.errors import UserError, os_reason
+from benchkit.model import Comparison, Load, Machine, MetricValues, Model, Run, RunStatus, Validity, Verdict
+from benchkit.verdict.results_database import FileIndex, Summary, stamp_or_none
+from benchkit.verdict.rules import case_figures
+
+INDEX = ".history.sqlite"
+
+
+class StoredRun(Model):
+    """One line of the history. ``name`` is the run's directory below the results' directory.
+
+    ``verdict`` and ``verdict_reason`` are those of ``comparison.json``, absent where the run was not compared; where
+    that file cannot be read the reason says why. ``measured`` of ``cases`` are valid. ``tally``: the cases that were
+    measured themselves, by validity; ``sent``: their requests. ``paired``: the run is one variant of a comparison of
+    gateways.
+    """
+
+    name: str
+    profile: str
+    run_id: str
+    started: datetime
+    finished: datetime
+    status: RunStatus
+    release: str | None = None
+    exit_code: int
+    exit_reason: str
+    verdict: Verdict | None = None
+    verdict_reason: str = ""
+    machine: Machine
+    load: Load
+    cases: int
+    measured: int
+    tally: dict[Validity, int]
+    sent: int
+    load_seconds: float
+    scenarios: list[str]
+    paired: bool = False
+
+    @property
+    def control_score(self) -> float | None:
+        """The machine's at that run, in ms, lower is faster."""
+        return self.machine.control_score
+
+
+class DamagedRun(Model):
+    """A directory whose ``run.json`` cannot be read, and why."""
+
+    name: str
+    problem: str
+
+
+class CaseFigures(Model):
+    """A valid case's figures (:func:`~benchkit.verdict.rules.case_figures`), and which of them are advisory."""
+
+    figures: MetricValues
+    advisory: list[str] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RunHistory:
+    """All stored runs, the oldest first, and those that cannot be read; :meth:`figures` has their cases."""
+
+    runs: list[StoredRun]
+    damaged: list[DamagedRun]
+    _index: FileIndex = field(repr=False)
+
+    def figures(self, runs: Iterable[StoredRun]) -> list[dict[str, CaseFigures]]:
+        """Case to its figures, for each of the runs."""
+        names = [run.name for run in runs]
+        bodies = self._index.bodies(names)
+        return [_FIGURES.validate_json(bodies[name]) for name in names]
+
+    def close(self) -> None:
+        """Let go of the index."""
+        self._index.close()
+
+
+_RUNS = TypeAdapter(list[StoredRun])
+_FIGURES = TypeAdapter(dict[str, CaseFigures])
+
+
+def read_history(results: Path) -> RunHistory:
+    """The runs below a results' directory, with the index brought up to date. A missing directory holds no run.
+
+    Raises:
+        UserError: the directory cannot be read.
+    """
+    index = FileIndex(results / INDEX, _sources(results), lambda name: _summary(results, name))
+    runs = _RUNS.validate_json(f"[{','.join(index.heads().values())}]")
+    return RunHistory(
+        runs=sorted(runs, key=lambda run: (run.finished, run.run_id)),
+        damaged=[DamagedRun(name=name, problem=problem) for name, problem in index.problems().items()],
+        _index=index,
+    )
+
+
+def _sources(results: Path) -> dict[str, str]:
+    """Every directory that holds a ``run.json``, with the stamps of that and of its comparison."""
+    try:
+        found = {entry.name: entry.path for entry in os.scandir(results) if entry.is_dir(follow_symlinks=False)}
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UserError(f"{results}: the runs cannot be listed: {os_reason(error)}") from error
+    stamps = {
+        name: (stamp_or_none(f"{path}/run.json"), stamp_or_none(f"{path}/comparison.json"))
+        for name, path in found.items()
+    }
+    return {name: f"{run} {comparison}" for name, (run, comparison) in stamps.items() if run}
+
+
+def _summary(results: Path, name: str) -> Summary:
+    try:
+        run = read_light(results / name / "run.json")
+    except UserError as error:
+        return Summary("", str(error))
+    verdict, reason = _verdict(results / name / "comparison.json")
+    valid = [case for case in run.cases if case.validity is Validity.VALID]
+    head = StoredRun(
+        name=name,
+        run_id=run.run_id,
+        profile=run.profile,
+        status=run.status,
+        started=run.started,
+        finished=run.finished,
+        exit_code=run.exit_code,
+        exit_reason=run.exit_reason,
+        verdict=verdict,
+        verdict_reason=reason,
+        release=run.environment.target.release,
+        machine=run.environment.machine,
+        load=run.environment.load,
+        cases=len(run.cases),
+        measured=len(valid),
+        tally=tally_of(run),
+        sent=sent_by(run),
+        load_seconds=run.load_seconds,
+        scenarios=run.scenarios,
+        paired=run.variant is not None,
+    )
+    figures = {case.id: CaseFigures(figures=case_figures(case), advisory=case.advisory) for case in valid}
+    return Summary(head.model_dump_json(), _FIGURES.dump_json(figures).decode())
+
+
+def tally_of(run: Run) -> dict[Validity, int]:
+    """The cases that were measured themselves, by validity."""
+    return dict(Counter(case.validity for case in run.cases if case.kind == "measured"))
+
+
+def sent_by(run: Run) -> int:
+    """The requests of all cases that were measured themselves, over their iterations."""
+    return sum(one.sent for case in run.cases if case.kind == "measured" for one in case.iterations)
+
+
+def read_light(path: Path) -> Run:
+    """A run without histograms and timelines, which are most of its bytes and no part of the index.
+
+    Raises:
+        UserError: as :func:`benchkit.store.load`.
+    """
+    try:
+        data = from_json(path.read_bytes(), allow_inf_nan=False)
+        for case in data["cases"]:
+            case.pop("histogram", None)
+            case.pop("timeline", None)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return store.load(path, Run, "run")  # It says what is wrong.
+    return store.check(data, Run, f"{path}: the run")
+
+
+def _verdict(path: Path) -> tuple[Verdict | None, str]:
+    if not path.exists():
+        return None, ""
+    try:
+        comparison = store.load(path, Comparison, "comparison")
+    except UserError as error:
+        return None, str(error)
+    return comparison.verdict, comparison.reason

@@ -1,0 +1,53 @@
+#!/usr/bin/env -S python3 -Es
+"""Write the report over several profiles: one HTML file that works offline.
+
+  profile_sweep_report.py results/all_2026-01-31-120000
+
+Reads all.json of DIR, and run.json and comparison.json of each profile's run beside it, and nothing else. Prints the
+report's path. A run that cannot be read is told in the report and leaves the others in it.
+
+exit: 0 written; 2 there is no all.json, or it is damaged, or the report cannot be written
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchkit import store
+from benchkit.errors import ExitCode, run_program
+from benchkit.model import AllRuns
+from benchkit.report.chart_library import read_chart_library
+from benchkit.report.desktop import add_open_argument, show, wants_browser
+from benchkit.report.profile_sweep_page import all_page
+from benchkit.run.profile_sweep import DOCUMENT, WHAT, documents_of
+from benchkit.settings import load_settings
+
+
+def main() -> ExitCode:
+    """Read, render, write, and show where that is wanted."""
+    options = _parser().parse_args()
+    directory: Path = options.directory
+    reporting = load_settings().config.reporting
+    document = store.load(directory / DOCUMENT, AllRuns, WHAT)
+    profiles = [documents_of(directory.absolute().parent, one) for one in document.profiles]
+    library, charts_off = None, "Charts are switched off (reporting.include_charts)."
+    if reporting.include_charts:
+        library, charts_off = read_chart_library()
+    output = directory / "report.html"
+    store.write_text(output, all_page(document, profiles, library, charts_off))
+    print(output)
+    if wants_browser(options.open, reporting.open_browser):
+        show(output)
+    return ExitCode.OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", type=Path, metavar="DIR", help="results/all_…")
+    add_open_argument(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,133 @@
+#!/usr/bin/env -S python3 -Es
+"""Start and stop gateways that are measured side by side, as a file that utils/measure.py wrote names them.
+
+  servers FILE      start the MCP servers that all of them share
+  restart FILE      stop the gateways and start them again, all at once, each with a fresh database
+  down FILE         stop everything
+
+Gateways that ran before are left as they are. run-advanced.sh calls this; nobody else needs to.
+
+exit: 0 done; 2 a program is not there or does not run; 130, 143 interrupted
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from benchkit import store
+from benchkit.errors import ExitCode, UserError, run_program
+from benchkit.identity import ProcessIdentity
+from benchkit.plain import printable
+from benchkit.run.target import register_servers
+from benchkit.run.variants import Variant, Variants, servers_settings, variant_settings
+from benchkit.settings import Settings, add_arguments, from_arguments
+from benchkit.stack.interrupt import Interrupt
+from benchkit.stack.local import down, up
+from benchkit.stack.start import StartCallbacks
+from benchkit.stack.state import ServerAccess, StackPaths, StackState, default_paths, read_state, variant_places
+
+QUIET = ("ready after", "waiting,", "another start or stop")
+"""What a start says of its progress: of interest once, not for every block. While one gateway is started, the lock of
+another is for a moment held by a child that is about to become its supervisor; that is nothing to be told of."""
+
+
+def main() -> ExitCode:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["servers", "restart", "down"])
+    parser.add_argument("file", type=Path, metavar="FILE", help="variants.json")
+    parser.add_argument("--owner", type=int, default=os.getppid(), metavar="PID", help="the run that stops it again")
+    parser.add_argument("--again", action="store_true", help="not the first start: what there is to say was said")
+    add_arguments(parser)
+    options = parser.parse_args()
+    variants = store.load(options.file, Variants, "variants")
+    interrupt = Interrupt()
+    interrupt.watch()
+    caller = StartCallbacks(say=_say, interrupt=interrupt, owner=ProcessIdentity.of(options.owner))
+    match options.command:
+        case "servers" if variants.own:
+            _start_servers(variants, from_arguments(options), caller)
+        case "restart" if variants.own:
+            _restart(variants, from_arguments(options), caller, again=options.again)
+        case "down":
+            _down(variants, caller)
+        case _:  # all gateways run already
+            pass
+    return ExitCode.OK
+
+
+def _start_servers(variants: Variants, settings: Settings, caller: StartCallbacks) -> None:
+    # What a killed comparison left would be measured along; another one can't be under way, for there is the lock.
+    for left in variant_places(default_paths()):
+        down(left, caller)
+    up(servers_settings(settings, variants), _place(variants.servers_place), caller, part="servers")
+
+
+def _restart(variants: Variants, settings: Settings, caller: StartCallbacks, *, again: bool) -> None:
+    servers = read_state(_place(variants.servers_place))
+    if servers is None:
+        raise UserError(
+            f"{variants.servers_place}: the shared MCP servers do not run any more; start the comparison again"
+        )
+    with ThreadPoolExecutor(max_workers=max(1, len(variants.own))) as pool:
+        starts = [
+            pool.submit(
+                _restart_variant, variant, settings, _variant_caller(caller, variant, again=again), servers.servers
+            )
+            for variant in variants.own
+        ]
+    for start in starts:
+        start.result()
+
+
+def _restart_variant(variant: Variant, settings: Settings, caller: StartCallbacks, servers: list[ServerAccess]) -> None:
+    place = _place(variant.place)
+    down(place, caller)
+    up(variant_settings(settings, variant), place, caller, part="gateway", shared_servers=servers)
+
+
+def _down(variants: Variants, caller: StartCallbacks) -> None:
+    """All of them, whatever goes wrong with one."""
+    problems = []
+    for directory in [
+        *(variant.place for variant in variants.own),
+        *([variants.servers_place] if variants.own else []),
+    ]:
+        try:
+            down(_place(directory), caller)
+        except UserError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
+
+
+def _place(directory: str) -> StackPaths:
+    return StackPaths(Path(directory))
+
+
+def _say(line: str) -> None:
+    if not any(word in line for word in QUIET):
+        print(f"stack: {printable(line)}", file=sys.stderr, flush=True)
+
+
+def _variant_caller(caller: StartCallbacks, variant: Variant, *, again: bool) -> StartCallbacks:
+    """The same for one gateway, which gets the servers once it is ready."""
+
+    def say(line: str) -> None:
+        _say(f"{variant.label}: {line}")
+
+    def complete(state: StackState) -> None:
+        for line in register_servers(state, _place(variant.place)):
+            if not again and "registered, 0 were there" not in line:
+                say(line)
+
+    return replace(caller, say=say, complete=complete)
+
+
+if __name__ == "__main__":
+    run_program(main)
