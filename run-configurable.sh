@@ -1,30 +1,7 @@
 #!/usr/bin/env -S bash -p
-# Run scenarios under a load profile, hold the run against its baseline, and write the report.
-#
-# usage: ./run-configurable.sh [option...]
-#
-#   --profile NAME                   load profile: light (default), medium, heavy, or one of your own in profiles/
-#   --scenarios all|NAME,NAME        scenarios of config.yaml (default: those of the profile)
-#   --baseline save|compare|skip     make the run part of its baseline, hold it against it (default), or neither
-#   --requests N  --concurrency N  --iterations N  --timeout SECONDS    instead of the profile's values
-#   --url URL                        the gateway (default: service.base_url of config.yaml)
-#   --results-dir DIR                where the run is written (default: results)
-#   --no-report                      no HTML report
-#
-# The same settings can come from the environment (PROFILE, SCENARIOS, GATEWAY_URL, RESULTS_DIR, PERF_REQUESTS …) and
-# from config.yaml; a flag wins. Without a gateway at the URL, the local stack is started, and stopped afterwards.
-#
-# exit: 0 passed (first run: saved as baseline); 1 regression; 2 usage, configuration or a service that is not there;
-#       3 measurement invalid: at least one case's work did not happen; 130, 143 interrupted
+# Run scenarios under a load profile, compare the run with its baseline, and write the report.
 set -euo pipefail +o posix
-shopt -s inherit_errexit 2>/dev/null || true
-
 SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also through a link
-# shellcheck source=utils/lib/load.sh
-. "$(dirname -- "$SELF")/utils/lib/load.sh" || exit 2
-
-main() {
-  load::main "${BASH_SOURCE[0]}" "$@"
-}
-
-[ "${BASH_SOURCE[0]}" != "$0" ] || main "$@"
+# shellcheck source=utils/lib/runner.sh
+. "$(dirname -- "$SELF")/utils/lib/runner.sh" || exit 2
+runner::main run "$@"

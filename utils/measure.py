@@ -1,34 +1,42 @@
-"""The measuring side of a run, for utils/lib/load.sh, which starts and stops the processes.
+"""The deciding side of a run, for utils/lib/runner.sh, which starts and stops the processes.
 
-The shell writes a line to standard input, the answer comes on standard output in fields that end with a NUL:
+It reads the runner's command line (benchkit/run/options.py), checks it, and says on standard output
 
-  open            ok REPORT HEY      true or false: reporting.generate; the load generator's program
-  installs        ok N (RELEASE SOURCE)...   several gateways: what has to be installed, one of both is empty
-  plan            ok DIR             the run's directory; plan.json is in it
-  next            run N | end        N load processes, whose arguments stand in .load/1.args … of the run's directory
-                  restart            several gateways: all are to be started anew; then comes `restarted`
-  done CODE...    ok                 the exit codes of the N processes
-  restarted       ok
-  close           ok                 the gateway's counts are read, what was made on it is removed
+  ok REPORT N FIELD...           whether HTML is written, and the load generators' programs
 
-An answer that cannot be given is `fail CODE`, with the reason on standard error. Messages go there too.
+Then it answers every line `next CODE...` with the run's next step (benchkit/run/steps.py; runner.sh lists them). All
+answers are fields that end with a NUL. `fail CODE` says that the run cannot go on, with the reason on standard error.
+Messages go there too. TERM, and the end of standard input, end it: what was made on a gateway is removed.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 from benchkit.errors import ExitCode, UserError, run_program
+from benchkit.run.command import typed_command
 from benchkit.run.cpu_profile import CpuProfileSession
+from benchkit.run.options import check, parser_for
 from benchkit.run.paired import PairedSession
-from benchkit.run.session import RunProtocol, Session
-from benchkit.settings import add_arguments
+from benchkit.run.profile_sweep_session import ProfileSweep
+from benchkit.run.repeat import RepeatedRuns
+from benchkit.run.session import RunSession, Session, Shell, engine_fields, wants_report
+from benchkit.run.steps import Step, StepFailedError
+
+_KINDS: dict[str, Callable[[argparse.Namespace, Shell], Session]] = {
+    "run": RunSession,
+    "scenario": RunSession,
+    "paired": PairedSession,
+    "cpu-profile": CpuProfileSession,
+    "profile-sweep": ProfileSweep,
+    "repeat": RepeatedRuns,
+}
 
 
 class _TerminatedError(BaseException):
@@ -40,18 +48,6 @@ def _reply(fields: list[str]) -> None:
         raise UserError("an answer to the shell holds a NUL, so it would be read as another one")
     sys.stdout.write("".join(f"{field}\0" for field in fields))
     sys.stdout.flush()
-
-
-def _answer(session: RunProtocol, line: str) -> list[str]:
-    word, *rest = line.split()
-    answers = {"open": session.open, "plan": session.plan, "next": session.next, "close": session.close}
-    if isinstance(session, PairedSession):
-        answers |= {"installs": session.installs, "restarted": session.restarted}
-    if word == "done":
-        return session.done([int(code) for code in rest])
-    if word not in answers:
-        raise ValueError(f"no such word: {word}")
-    return answers[word]()
 
 
 class _Signals:
@@ -81,34 +77,22 @@ class _Signals:
 
 
 def main() -> ExitCode:
-    """Answer the shell until it has nothing more to say."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--command", default="", help="what the user typed, for run.json")
-    parser.add_argument(
-        "--dir-file", type=Path, default=os.devnull, metavar="FILE", help="takes the run's directory once there is one"
-    )
-    parser.add_argument("--owner", type=int, default=os.getppid(), help="pid of the shell that leads the run")
-    parser.add_argument(
-        "--variants-file", type=Path, metavar="FILE", help="several gateways: takes where each one lies"
-    )
-    parser.add_argument("--variant", action="append", default=[], metavar="LABEL=SPEC", help="one of several gateways")
-    parser.add_argument(
-        "--variant-env-file", type=Path, metavar="FILE", help="their settings: LABEL:KEY=VALUE and a NUL"
-    )
-    parser.add_argument(
-        "--tune", metavar="SPEC", help="one gateway with each setting of paired.tune; empty: the usual one"
-    )
-    parser.add_argument("--cases", metavar="PATTERNS", help="several gateways: only cases like these (tools/list_*,…)")
-    parser.add_argument("--name", default="paired", help="several gateways: how the directory's name begins")
-    parser.add_argument("--sample", metavar="SCENARIO/NAME", help="sample the gateway while this case runs")
-    parser.add_argument("--python-only", action="store_true", help="with --sample: without compiled code's frames")
-    add_arguments(parser)
-    arguments = parser.parse_args()
-    session = _session(arguments)
+    """Answer the shell until it has nothing more to ask."""
+    arguments = _arguments()
+    parser = parser_for(arguments.kind, arguments.program)
+    options = parser.parse_args(arguments.words)
+    check(arguments.kind, parser, options)
+    command = typed_command(arguments.program, arguments.words)
+    shell = Shell(arguments.shell, arguments.tmp, arguments.dir_file, command)
+    session: Session = _KINDS[arguments.kind.partition("/")[0]](options, shell)
     code = ExitCode.OK
     signals = _Signals()
     try:
         signals.install()
+        settings = session.open()
+        engines = engine_fields(settings)
+        report = "true" if wants_report(settings, options) else "false"
+        _reply(["ok", report, str(len(engines)), *engines])
         code = _converse(session)
         signals.is_ending = True
     except _TerminatedError:
@@ -118,23 +102,44 @@ def main() -> ExitCode:
     return code
 
 
-def _session(arguments: argparse.Namespace) -> RunProtocol:
-    if arguments.sample:
-        return CpuProfileSession(arguments)
-    return PairedSession(arguments) if arguments.variant or arguments.tune is not None else Session(arguments)
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", help="what kind of run; see benchkit/run/options.py")
+    parser.add_argument("--program", required=True, help="the runner, as it was called")
+    parser.add_argument("--shell", required=True, type=int, metavar="PID", help="the shell that leads the run")
+    parser.add_argument("--tmp", required=True, type=Path, metavar="DIR", help="the shell's temporary directory")
+    parser.add_argument("--dir-file", type=Path, metavar="FILE", help="takes the run's directory once there is one")
+    parser.epilog = "The runner's own arguments stand after --."
+    split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    arguments = parser.parse_args(sys.argv[1:split])
+    arguments.words = sys.argv[split + 1 :]
+    return arguments
 
 
-def _converse(session: RunProtocol) -> ExitCode:
-    """Answer line by line, until the shell closes its end; the code is that of the last failure."""
-    code = ExitCode.OK
+def _converse(session: Session) -> ExitCode:
+    """Answer line by line, until the shell closes its end or the run is over."""
+    steps = session.steps()
+    codes: list[int] | None = None
     for line in sys.stdin:
+        if codes is not None:
+            codes = [int(word) for word in line.split()[1:]]
+        answer: Step
         try:
-            _reply(_answer(session, line))
+            answer = next(steps) if codes is None else steps.send(codes)
+            fields = answer.fields()
+        except StopIteration as stop:
+            _reply(stop.value.fields())
+            return ExitCode.OK
+        except StepFailedError as failure:
+            _reply(["fail", str(failure.code)])
+            return ExitCode.OK
         except UserError as error:
             print(f"error: {error}", file=sys.stderr, flush=True)
-            code = error.exit_code
-            _reply(["fail", str(int(code))])
-    return code
+            _reply(["fail", str(int(error.exit_code))])
+            return error.exit_code
+        codes = []
+        _reply(fields)
+    return ExitCode.OK
 
 
 if __name__ == "__main__":

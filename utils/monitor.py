@@ -1,6 +1,6 @@
 """Sample what a run uses: machine, gateway, MCP servers, databases, load generator, and this program itself.
 
-One line a second goes to FILE, as long as the shell that leads the run lives; TERM ends it. utils/lib/load.sh starts
+One line a second goes to FILE, as long as the shell that leads the run lives; TERM ends it. utils/lib/runner.sh starts
 and stops it; nobody else needs to. PERF_MONITOR=false: nothing is sampled.
 
 exit: 0 ended as it should, or nothing is to be sampled; 2 it could not begin, or not go on, and why

@@ -18,11 +18,8 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # pylint: disable=wrong-import-position  # the line above has to stand before numpy is loaded
-from benchkit import store
 from benchkit.errors import UserError, run_program
-from benchkit.profiling.analysis import analyse
-from benchkit.profiling.text import summary
-from benchkit.report.profile_page import profile_page
+from benchkit.run.profile_report import write_profile
 
 
 def main() -> int:
@@ -31,11 +28,7 @@ def main() -> int:
     directory: Path = arguments.directory
     if not directory.is_dir():
         raise UserError(f"{directory}: there is no such directory; ./run-profile.sh writes results/profile_…")
-    profile = analyse(directory, arguments.interrupted)
-    text = "\n".join(summary(profile)) + "\n"
-    store.save(directory / "profile.json", profile)
-    store.write_text(directory / "profile.txt", text)
-    store.write_text(directory / "profile.html", profile_page(profile))
+    profile, text = write_profile(directory)
     print(text, end="")
     print(directory / "profile.html")
     return profile.exit_code
@@ -44,9 +37,6 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path, metavar="DIR", help="results/profile_…")
-    parser.add_argument(
-        "--interrupted", metavar="CODE", type=int, choices=range(1, 256), help="it ended early with this exit code"
-    )
     return parser
 
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env -S python3 -Es
-"""Write the report over several profiles: one HTML file that works offline.
+"""Summarise a run over several profiles: one screen, and one HTML file that works offline.
 
   profile_sweep_report.py results/all_2026-01-31-120000
 
 Reads all.json of DIR, and run.json and comparison.json of each profile's run beside it, and nothing else. Prints the
-report's path. A run that cannot be read is told in the report and leaves the others in it.
+summary and the report's path. A run that cannot be read is told in the report and leaves the others in it.
 
 exit: 0 written; 2 there is no all.json, or it is damaged, or the report cannot be written
 """
@@ -20,7 +20,7 @@ from benchkit.model import AllRuns
 from benchkit.report.chart_library import read_chart_library
 from benchkit.report.desktop import add_open_argument, show, wants_browser
 from benchkit.report.profile_sweep_page import all_page
-from benchkit.run.profile_sweep import DOCUMENT, WHAT, documents_of
+from benchkit.run.profile_sweep import DOCUMENT, WHAT, documents_of, summary_lines
 from benchkit.settings import load_settings
 
 
@@ -31,6 +31,9 @@ def main() -> ExitCode:
     reporting = load_settings().config.reporting
     document = store.load(directory / DOCUMENT, AllRuns, WHAT)
     profiles = [documents_of(directory.absolute().parent, one) for one in document.profiles]
+    print("\n".join(summary_lines(document, profiles)))
+    if options.no_html:
+        return ExitCode.OK
     library, charts_off = None, "Charts are switched off (reporting.include_charts)."
     if reporting.include_charts:
         library, charts_off = read_chart_library()
@@ -45,6 +48,7 @@ def main() -> ExitCode:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path, metavar="DIR", help="results/all_…")
+    parser.add_argument("--no-html", action="store_true", help="only print the summary")
     add_open_argument(parser)
     return parser
 

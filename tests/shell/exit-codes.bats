@@ -106,6 +106,7 @@ one_line() { # TEXT: that is all that was said, and it names this
   cd() { echo "not this one" && return 1; }
   # shellcheck disable=SC2317
   dirname() { return 1; }
+  PERF_PYTHON=/nowhere/python # --help needs none of the toolkit's
   for script in "${SCRIPTS[@]}"; do
     relative=./${script#"$ROOT"/}
     plain=$("$script" --help)
@@ -123,8 +124,9 @@ one_line() { # TEXT: that is all that was said, and it names this
 
 @test "a script that is called through a link, also one of a link, is the toolkit's" {
   local script name
+  PERF_PYTHON=/nowhere/python # --help needs none of the toolkit's
   mkdir -p "$BATS_TEST_TMPDIR/elsewhere/utils/lib"
-  echo 'echo somebody else; exit 1' | tee "$BATS_TEST_TMPDIR/elsewhere/utils/lib/load.sh" >"$BATS_TEST_TMPDIR/elsewhere/utils/lib/log.sh"
+  echo 'echo somebody else; exit 1' | tee "$BATS_TEST_TMPDIR/elsewhere/utils/lib/runner.sh" >"$BATS_TEST_TMPDIR/elsewhere/utils/lib/log.sh"
   for script in "${SCRIPTS[@]}"; do
     name=$BATS_TEST_TMPDIR/elsewhere/${script##*/}
     ln -s "$script" "$name.first"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import resource
@@ -26,6 +25,12 @@ FIXTURES = Path(__file__).parents[1] / "fixtures" / "hey"
 def collect(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(PROGRAM), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | (env or {}))
+
+
+def mark(run_dir: Path, code: int) -> subprocess.CompletedProcess[str]:
+    """What the runner's shell does with a run that ended early."""
+    command = [sys.executable, str(PROGRAM.with_name("mark_interrupted.py")), str(run_dir), str(code)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def document(run_dir: Path) -> Run:
@@ -219,8 +224,8 @@ def test_latencies_below_a_millisecond_name_their_resolution(collected: Example)
 def test_interrupted_before_anything_was_measured(tmp_path: Path, code: int, word: str) -> None:
     directory = RunDirectory(tmp_path)
     directory.add(planned("a"))
-    result = collect("--interrupted", code, directory.finish())
-    assert (result.returncode, result.stderr) == (code, "")
+    result = mark(directory.finish(), code)
+    assert (result.returncode, result.stderr) == (0, "")
     run = document(tmp_path)
     assert (run.status, run.exit_code) == ("interrupted", code)
     assert run.exit_reason == f"interrupted by {word}: 0 of 1 cases were measured to their end"
@@ -235,8 +240,9 @@ def test_interrupted_in_the_middle_keeps_what_is_whole(tmp_path: Path) -> None:
     raw = tmp_path / "raw" / "tools"
     (raw / "half.2.csv").write_text("response-time,DNS+dia")  # hey was still writing; its record was never written
     (raw / ".half.2.json.x1.tmp").write_text('{"sch')
-    result = collect("--interrupted", 130, directory.finish())
-    assert (result.returncode, result.stderr) == (130, "")
+    result = mark(directory.finish(), 130)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "interrupted; what was measured is kept and marked\n"
     run = document(tmp_path)
     assert [case.validity.value for case in run.cases] == ["valid", "interrupted", "interrupted"]
     assert [len(case.iterations) for case in run.cases] == [2, 1, 0]
@@ -247,29 +253,10 @@ def test_interrupted_in_the_middle_keeps_what_is_whole(tmp_path: Path) -> None:
 def test_interrupted_is_quick(tmp_path: Path) -> None:
     run_dir = example(tmp_path)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert collect("--interrupted", 130, run_dir).returncode == 130
+    assert mark(run_dir, 130).returncode == 0
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     # Processor time, for the tests may share the machine; on an idle one it is the wall time.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
-
-
-# Finish
-
-
-def test_finish_puts_the_whole_runs_end_into_the_document(tmp_path: Path) -> None:
-    run_dir = example(tmp_path)
-    collect(run_dir)
-    before = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
-    result = collect("--finish", run_dir, "--exit-code", 1, "--reason", "regression: tools/list p50_latency")
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-    after = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
-    assert after == before | {"exit_code": 1, "exit_reason": "regression: tools/list p50_latency"}
-
-
-def test_finish_without_a_document(tmp_path: Path) -> None:
-    result = collect("--finish", tmp_path, "--exit-code", 1, "--reason", "x")
-    assert result.returncode == 2
-    assert result.stderr == f"error: {tmp_path}/run.json: there is no such run\n"
 
 
 # Bad input: one line, exit 2, nothing written
@@ -279,11 +266,6 @@ def test_finish_without_a_document(tmp_path: Path) -> None:
     "arguments",
     [
         [],
-        ["--finish", "somewhere"],
-        ["--exit-code", "1", "somewhere"],
-        ["--finish", "somewhere", "--exit-code", "256", "--reason", "x"],
-        ["--interrupted", "0", "somewhere"],
-        ["--interrupted", "x", "somewhere"],
         ["--hey", "file", "somewhere"],
     ],
 )
@@ -313,7 +295,7 @@ def test_no_plan(tmp_path: Path) -> None:
 def test_a_plan_of_an_unknown_version(tmp_path: Path) -> None:
     plan = example(tmp_path) / "plan.json"
     plan.write_text(plan.read_text(encoding="utf-8").replace('"schema_version": 2', '"schema_version": 9'))
-    assert "schema_version 9; this toolkit reads version 2" in refused(tmp_path, "--interrupted", 130)
+    assert "schema_version 9; this toolkit reads version 2" in refused(tmp_path)
 
 
 def test_a_damaged_record(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ run_program(lambda: take_machine() or 0)
 
 
 def take(place: Path, then: str = "true", **environ: str) -> subprocess.CompletedProcess[str]:
-    """A shell that opens the lock as load.sh does, lets Python take it, and goes on."""
-    script = '. "$1/utils/lib/load.sh"; load::open_lock; "$2" -c "$3" || exit $?; eval "$4"'
+    """A shell that opens the lock as runner.sh does, lets Python take it, and goes on."""
+    script = '. "$1/utils/lib/runner.sh"; runner::open_lock; "$2" -c "$3" || exit $?; eval "$4"'
     return subprocess.run(
         ["bash", "-c", script, "run-test.sh", ROOT, sys.executable, TAKE, then],
         env={**os.environ, "PYTHONPATH": str(ROOT / "utils"), "PERF_LOCK": str(place), **environ},
@@ -60,7 +60,7 @@ def held(place: Path, *, only_child: bool = False) -> Iterator[subprocess.Popen[
 
 def test_it_is_the_same_for_every_tmpdir_and_every_user() -> None:
     """No file is made, so there is none that a link could replace or another user could own."""
-    shell = (ROOT / "utils" / "lib" / "load.sh").read_text(encoding="utf-8")
+    shell = (ROOT / "utils" / "lib" / "runner.sh").read_text(encoding="utf-8")
     assert re.findall(r"exec 5<\S*", shell) == ['exec 5<"${PERF_LOCK:-/}"']
     assert lock.machine() == Path(os.environ.get("PERF_LOCK") or "/")
 
@@ -93,8 +93,8 @@ def test_load_keeps_the_lock_of_a_shell_that_was_killed(tmp_path: Path) -> None:
 
 def test_the_load_inherits_the_lock_and_the_monitor_does_not() -> None:
     """The line that starts a load closes the conversation's descriptors and not the lock's."""
-    shell = (ROOT / "utils" / "lib" / "load.sh").read_text(encoding="utf-8")
-    (start,) = re.findall(r"^.*2>>\"\$LOAD_ERRORS\".*$", shell, re.MULTILINE)
+    shell = (ROOT / "utils" / "lib" / "runner.sh").read_text(encoding="utf-8")
+    (start,) = re.findall(r"^.*2>>\"\$RUNNER_DIR/load.err\".*$", shell, re.MULTILINE)
     assert "5>&-" not in start
     (monitor,) = re.findall(r"^.*monitor\.err\" 3>&-.*$", shell, re.MULTILINE)
     assert "5>&-" in monitor
@@ -127,7 +127,7 @@ def test_a_descriptor_that_is_not_the_lock_says_who_opens_it(tmp_path: Path) -> 
     )
     assert done.returncode == 2
     assert "start this through run-configurable.sh" in done.stderr
-    assert take(tmp_path, LOAD_LOCKED="true").returncode == 2  # said to be inherited, and is not
+    assert take(tmp_path, RUNNER_LOCKED="true").returncode == 2  # said to be inherited, and is not
 
 
 def test_a_lock_that_cannot_be_opened_is_no_regression(tmp_path: Path) -> None:

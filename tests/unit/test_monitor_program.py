@@ -27,7 +27,7 @@ from benchkit.monitor.sampler import usable_cores
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "utils" / "monitor.py"
 
-# A shell that starts the monitor as load.sh does, then some load with a token among its arguments.
+# A shell that starts the monitor as runner.sh does, then some load with a token among its arguments.
 SHELL = """
 "$1" "$2" --shell $$ "${@:4}" "$3" &
 monitor=$!

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import profile_sweep
 import stack
 import variants
 from benchkit.errors import UserError
@@ -19,7 +18,7 @@ from benchkit.run import session
 from gateway_stub import make_token
 
 
-@pytest.mark.parametrize("say", [session.say, stack._say, variants._say, profile_sweep._say])
+@pytest.mark.parametrize("say", [session.say, stack._say, variants._say])
 def test_whoever_passes_texts_of_others_on_passes_on_no_controls(
     say: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ from benchkit.profiling import text
 from benchkit.profiling.analysis import analyse
 from benchkit.profiling.document import IDLE, Category, Flame, FlameNode, FrameName, FunctionTime, Profile
 from benchkit.report.profile_page import build_view, page_data, profile_page
+from benchkit.run.killed_runs import cut_short
 from benchkit.verdict.runs import load_run
 from benchkit.verdict.stored_runs import read_history
 from unit.profile_factory import recorded
@@ -152,11 +153,11 @@ def test_wrong_answers_nothing_is_said(run_dir: Path, report: Callable[..., Outc
     assert "<canvas" not in page
 
 
-def test_cut_short_what_was_sampled_is_kept_and_marked(run_dir: Path, report: Callable[..., Outcome]) -> None:
+def test_cut_short_what_was_sampled_is_kept_and_marked(run_dir: Path) -> None:
     (run_dir / "raw" / "tools" / "list_limit_50.2.json").unlink()
-    code, out, _ = report(run_dir, "--interrupted", "143")
-    assert code == 143
-    assert "Interrupted" in out
+    assert cut_short(run_dir, 143) == "interrupted; what was sampled is kept and marked"
+    assert "Interrupted" in (run_dir / "profile.txt").read_text("utf-8")
+    assert not (run_dir / "run.json").exists()
     profile = store.load(run_dir / "profile.json", Profile, "profile")
     assert (profile.status, profile.exit_code) == (RunStatus.INTERRUPTED, 143)
     assert profile.categories
@@ -164,12 +165,11 @@ def test_cut_short_what_was_sampled_is_kept_and_marked(run_dir: Path, report: Ca
     assert "Interrupted" in (run_dir / "profile.html").read_text("utf-8")
 
 
-def test_cut_short_before_anything_was_sampled(run_dir: Path, report: Callable[..., Outcome]) -> None:
+def test_cut_short_before_anything_was_sampled(run_dir: Path) -> None:
     for path in run_dir.glob("raw/tools/list_limit_50.2.*"):
         path.unlink()
-    code, out, _ = report(run_dir, "--interrupted", "130")
-    assert code == 130
-    assert "Nothing was sampled" in out
+    cut_short(run_dir, 130)
+    assert "Nothing was sampled" in (run_dir / "profile.txt").read_text("utf-8")
 
 
 def test_a_round_whose_sampler_left_nothing(run_dir: Path, report: Callable[..., Outcome]) -> None:

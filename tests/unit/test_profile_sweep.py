@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, severity, worst_code
 from benchkit.model import AllRuns, ProfileState, RunStatus, VariantOfRun
+from benchkit.run.killed_runs import cut_short
 from benchkit.run.profile_sweep import (
     begun,
     ended,
@@ -283,26 +284,34 @@ def test_planned_requests_are_those_of_a_real_plan() -> None:
 # --- the program -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [["next"], ["done", 0], ["stop", 130], ["end"]])
-def test_a_damaged_state_is_one_line(tmp_path: Path, command: list[object]) -> None:
+def test_a_damaged_state_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "all.json").write_text("{")
-    done = program("profile_sweep.py", command[0], tmp_path, *command[1:])
+    done = program("profile_sweep_report.py", tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "the run over all profiles is damaged" in done.stderr
 
 
-def test_the_end_prints_one_screen_and_answers_the_code(tmp_path: Path) -> None:
+def test_the_summary_is_one_screen(tmp_path: Path) -> None:
     write_profile(tmp_path, run_of_profile("light"), {})
     write_profile(tmp_path, run_of_profile("medium"), {"tools/list_limit_50": -31.0})
     directory = tmp_path / "all_1"
     directory.mkdir()
-    store.save(directory / "all.json", document_of(entry("light"), entry("medium", 1), entry("heavy", 2, run="")))
-    done = program("profile_sweep.py", "end", directory)
-    assert done.returncode == 1
+    document = finished(document_of(entry("light"), entry("medium", 1), entry("heavy", 2, run="")), LATER)
+    store.save(directory / "all.json", document)
+    done = program("profile_sweep_report.py", directory, "--no-html")
+    assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert lines[0].endswith("regression in medium; without a result: heavy; passed: light")
     assert [line.split()[0] for line in lines[1:]] == ["profile", "medium", "heavy", "light"]
     assert "Critical regression" in lines[2]
     assert lines[2].split()[-9:] == ["6/6", "1", "1800", "4", "min", "10", "s", "1", "medium_2026-03-02-093000"]
-    whole = store.load(directory / "all.json", AllRuns, "whole")
-    assert (whole.exit_code, whole.is_complete) == (1, True)
+    assert not (directory / "report.html").exists()
+
+
+def test_one_that_is_stopped_keeps_what_is_done(tmp_path: Path) -> None:
+    running = begun(document_of(entry("light"), entry("medium", None)), "medium", STARTED)
+    (tmp_path / "all_1").mkdir()
+    store.save(tmp_path / "all_1" / "all.json", running)
+    assert cut_short(tmp_path / "all_1", 130) == ("interrupted in medium; passed: light; ./run-all.sh --resume goes on")
+    document = store.load(tmp_path / "all_1" / "all.json", AllRuns, "whole")
+    assert (document.exit_code, document.profiles[1].state) == (130, ProfileState.INTERRUPTED)

@@ -107,7 +107,8 @@ def test_tables_and_data_are_these(
     results: Path, report: Callable[..., tuple[int, str, str]], golden: Callable[[str, str], None]
 ) -> None:
     directory = write_all(results)
-    assert report(directory) == (0, f"{directory / 'report.html'}\n", "")
+    code, out, err = report(directory)
+    assert (code, out.splitlines()[-1], err) == (0, str(directory / "report.html"), "")
     page = (directory / "report.html").read_text("utf-8")
     golden("report/profile_sweep_tables.txt", tables(page))
     golden("report/profile_sweep_data.json", json.dumps(data_of(page), indent=1) + "\n")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from benchkit.errors import UserError
+from benchkit.run.options import parser_for
 from benchkit.run.paired import _paired_settings, _wanted, looks, order, with_group
 from benchkit.run.variants import Variants, VariantSpec, port_is_free, resolve, servers_settings, variant_settings
 from benchkit.settings import Config, Settings
@@ -150,36 +151,33 @@ def test_the_profiles_requests_are_not_those_of_pairs_but_a_flag_is_obeyed(sourc
     assert found.warmup_requests == 3 * requests // 4
 
 
-def test_the_command_line(tmp_path: Path) -> None:
-    (tmp_path / "env").write_text("head:A=1=2\n3\0", encoding="utf-8")
-    arguments = argparse.Namespace(
-        variant=["base=1.0.6", "head=http://x/?a=b"], variant_env_file=tmp_path / "env", tune=None
-    )
-    assert _wanted(arguments, settings()) == [
+def options(*words: str) -> argparse.Namespace:
+    return parser_for("paired", "run-advanced.sh").parse_args(words)
+
+
+def test_two_gateways_and_their_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIVEN_SECRET", "of the environment")
+    words = ["--base", "1.0.6", "--head", "http://x/?a=b", "--head-env", "A=1=2\n3", "--head-env", "SECRET"]
+    assert _wanted(options(*words), settings()) == [
         VariantSpec("base", "1.0.6", [], "--base"),
-        VariantSpec("head", "http://x/?a=b", ["A=1=2\n3"], "--head"),
+        VariantSpec("head", "http://x/?a=b", ["A=1=2\n3", "SECRET=of the environment"], "--head"),
     ]
+    with pytest.raises(UserError, match="--base-env NOT_SET: there is no such environment variable"):
+        _wanted(options("--base", "1", "--head", "2", "--base-env", "NOT_SET"), settings())
 
 
-@pytest.mark.parametrize(
-    ("variant", "variant_env", "words"),
-    [
-        (["base"], [], "--variant base: must be LABEL=SPEC"),
-        (["base=1.0.6"], ["other:A=1"], "--other-env: there is no variant with this label"),
-    ],
-)
-def test_a_wrong_command_line(tmp_path: Path, variant: list[str], variant_env: list[str], words: str) -> None:
-    (tmp_path / "env").write_text("".join(f"{text}\0" for text in variant_env), encoding="utf-8")
-    with pytest.raises(UserError, match=words):
-        _wanted(argparse.Namespace(variant=variant, variant_env_file=tmp_path / "env", tune=None), settings())
+def test_releases_are_variants_in_their_order_and_a_path_is_named_by_its_end() -> None:
+    specs = ["1.0.5", "dist/mcp_gateway-1.0.6-py3-none-any.whl", "../my gate+way/", "http://127.0.0.1:4444"]
+    wanted = _wanted(options("--releases", ", ".join(specs).replace("my gate", "my-gate")), settings())
+    assert [one.label for one in wanted] == ["1.0.5", "1.0.6", "my-gate-way", "127.0.0.1-4444"]
+    assert [one.flag for one in wanted] == ["--releases"] * 4
 
 
 def test_each_setting_that_is_tuned_is_a_variant_of_its_own() -> None:
     own = settings(paired={"tune": {"info": {"settings": {"LOG_LEVEL": "INFO"}}}})
-    arguments = argparse.Namespace(variant=[], variant_env_file=None, tune="")
-    assert _wanted(arguments, own) == [
+    assert _wanted(options("--tune"), own) == [
         VariantSpec("base", "newest", (), "--tune"),
         VariantSpec("info", "newest", ["LOG_LEVEL=INFO"], "--tune"),
     ]
     with pytest.raises(UserError, match=r"paired\.tune of config\.yaml names no setting"):
-        _wanted(arguments, settings())
+        _wanted(options("--tune"), settings())

@@ -30,7 +30,7 @@ import psutil
 from benchkit.errors import UserError, os_reason
 
 DESCRIPTOR = 5
-"""On which the shell has the machine's lock; see ``load::open_lock`` of utils/lib/load.sh."""
+"""On which the shell has the machine's lock; see ``runner::open_lock`` of utils/lib/runner.sh."""
 
 _PROC = Path("/proc")
 _PRIVATE_FILE = 0o600

@@ -563,11 +563,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         group.add_argument(flag, metavar="VALUE", help=f"instead of {key} of config.yaml")
 
 
+def given_flags(arguments: argparse.Namespace) -> dict[str, str]:
+    """The flags of :data:`FLAGS` that are on a command line, with their values; a program need not take all of them."""
+    values = {flag: getattr(arguments, flag.removeprefix("--").replace("-", "_"), None) for flag in FLAGS}
+    return {flag: value for flag, value in values.items() if value is not None}
+
+
 def from_arguments(arguments: argparse.Namespace) -> Settings:
-    """The settings for a command line that was read with :func:`add_arguments`; raises as :func:`load_settings`."""
-    given = {flag: getattr(arguments, flag.removeprefix("--").replace("-", "_")) for flag in FLAGS}
-    flags = {flag: value for flag, value in given.items() if value is not None}
-    return load_settings(flags=flags, profile=arguments.profile)
+    """The settings for a command line; raises as :func:`load_settings`."""
+    return load_settings(flags=given_flags(arguments), profile=getattr(arguments, "profile", None))
 
 
 def _read_config(path: Path) -> dict[str, Any]:

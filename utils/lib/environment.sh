@@ -13,7 +13,7 @@ ENVIRONMENT_LOAD=(PATH HOME TMPDIR LANG LC_ALL LC_CTYPE TZ SSL_CERT_FILE SSL_CER
 # The toolkit's Python programs: its settings (make settings shows them), the terminal, the desktop that shows a report,
 # and where a Docker engine and a CI server are found.
 ENVIRONMENT_PROGRAM=("${ENVIRONMENT_LOAD[@]}" 'LC_*' USER LOGNAME SHELL TERM COLUMNS LINES NO_COLOR LOG_LEVEL
-  'PERF_*' 'GATEWAY*' PROFILE SCENARIOS RESULTS_DIR BASELINES_DIR
+  'PERF_*' 'GATEWAY*' 'GIVEN_*' PROFILE SCENARIOS RESULTS_DIR BASELINES_DIR
   DISPLAY WAYLAND_DISPLAY BROWSER 'XDG_*' DBUS_SESSION_BUS_ADDRESS SSH_CONNECTION
   'DOCKER_*' CI GITHUB_ACTIONS GITHUB_STEP_SUMMARY)
 
@@ -42,9 +42,9 @@ environment::only() {
 }
 
 # environment::python PROGRAM ARGUMENT...: become one of utils/*.py; does not return. -E: no PYTHONPATH, PYTHONHOME,
-# PYTHONSTARTUP, PYTHONWARNINGS … of the caller; -s: no packages of his home. Needs ROOT or LOAD_ROOT, and PERF_PYTHON.
+# PYTHONSTARTUP, PYTHONWARNINGS … of the caller; -s: no packages of his home. Needs ROOT or RUNNER_ROOT, and PERF_PYTHON.
 environment::python() {
-  local program=${LOAD_ROOT:-${ROOT:-}}/utils/$1
+  local program=${RUNNER_ROOT:-${ROOT:-}}/utils/$1
   shift
   environment::only "${ENVIRONMENT_PROGRAM[@]}"
   exec "$PERF_PYTHON" -Es "$program" "$@"

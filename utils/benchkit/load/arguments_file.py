@@ -1,7 +1,7 @@
 """What crosses from Python to the shell for a load process: a file with its arguments, one in each line.
 
-The shell starts the process (``load::start`` in ``utils/lib/load.sh``). No program stands in the file, and no path to
-write to that is not derived from names of ``config.yaml``::
+The shell starts the process (``runner::start_load`` in ``utils/lib/runner.sh``). The file names no program, and no path
+to write to that is not derived from names of ``config.yaml``::
 
     hey                        the engine: a word that the shell knows
     raw/tools/call.1.csv       what takes the process's standard output, below the run's directory; or: none

@@ -1,7 +1,7 @@
 """The measuring side of a run: which load comes next, what stands around it, and what is written about it.
 
-The shell starts and stops processes (``utils/lib/load.sh``); this module says which, checks the target before and after
-each, and writes ``raw/``. The order is in rounds: every case once, then every case again, so that a drift of the
+The shell (``utils/lib/runner.sh``) starts and stops processes; this module says which, checks the target before and
+after each, and writes ``raw/``. The order is in rounds: every case once, then every case again, so that a drift of the
 machine or of the gateway hits all cases alike and shows between the iterations of each.
 """
 

@@ -164,6 +164,8 @@ class Plan(Model):
     differences: list[PlannedDifference] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
     variant: VariantOfRun | None = None
+    is_cpu_profile: bool = False
+    """True where the gateway is sampled in some of the rounds, so that the figures are no measurement of it."""
 
 
 class Probe(Model):

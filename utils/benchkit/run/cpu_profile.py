@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Generator
 
-from benchkit.errors import UserError
-from benchkit.load.driver import WARM_UP, Step
+from benchkit.errors import ExitCode, UserError
+from benchkit.load.driver import WARM_UP, Driver
+from benchkit.load.driver import Step as LoadStep
 from benchkit.model import PlannedCase
 from benchkit.profiling.recorder import Recorder, find_sampler, python_processes, try_sampler
 from benchkit.profiling.rounds import recording_name
-from benchkit.run.session import Session, say
+from benchkit.run.session import RunSession, Shell, say
+from benchkit.run.steps import End, Program, Step, code_of
 from benchkit.settings import Settings, from_arguments
 from benchkit.stack.programs import GATEWAY
 from benchkit.stack.state import default_paths, read_state
@@ -19,40 +22,45 @@ _PLAIN_SAMPLED = (False, True, True, False)
 """Over the rounds: whether the sampler runs. A drift over the run then hits both alike."""
 
 
-class CpuProfileSession(Session):
-    """Answers the shell as :class:`benchkit.run.session.Session` does, and samples the gateway in every other round."""
+class CpuProfileSession(RunSession):
+    """A run of one case, whose gateway is sampled in every other round."""
 
     kind = "profile"
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        super().__init__(arguments)
+    def __init__(self, options: argparse.Namespace, shell: Shell) -> None:
+        super().__init__(options, shell)
         self._recorder: Recorder | None = None
         self._gateway_pid = 0
 
-    def open(self) -> list[str]:
+    def open(self) -> Settings:
         """Check everything that can be checked before anything is started."""
         find_sampler()
-        check_case(from_arguments(self._arguments), self._arguments.sample)
-        self._arguments.scenarios = self._arguments.sample.partition("/")[0]
-        settings = from_arguments(self._arguments)
+        check_case(from_arguments(self._options), self._options.case)
+        self._options.scenarios = self._options.case.partition("/")[0]
+        settings = super().open()
         if settings.config.service.mode == "external":
             raise UserError("GATEWAY=external (service.mode): only the local stack's gateway can be sampled")
-        answer = super().open()
         self._settings = profile_settings(settings)
-        return answer
+        return settings
 
-    def plan(self) -> list[str]:
+    def _plan(self) -> Driver:
         """Find the gateway's process and take a first sample; then as for every run."""
         settings = self._settings
         assert settings is not None, "plan before open"
         program = find_sampler()
         self._gateway_pid = gateway_pid(settings.config.service.base_url)
-        wanted = not self._arguments.python_only
+        wanted = not self._options.python_only
         native = try_sampler(program, self._gateway_pid, native=wanted)
         if wanted and not native:
             say("warning: py-spy cannot see compiled code here: garbage collection will not show")
         self._recorder = Recorder(program, rate=settings.config.profiling.rate, native=native)
-        return super().plan()
+        return super()._plan()
+
+    def _judge(self) -> Generator[Step, list[int], End]:
+        """raw/ to profile.json and profile.html."""
+        code = yield from code_of(Program(["profile_report.py", self._dir]))
+        reasons = {ExitCode.OK: "sampled", ExitCode.INVALID: "invalid: nothing is said about where the time went"}
+        return End(code, reasons.get(ExitCode(code), "the profile could not be written"))
 
     def restore(self) -> None:
         """What was sampled so far is written; then as for every run."""
@@ -61,9 +69,9 @@ class CpuProfileSession(Session):
         super().restore()
 
     def _chosen(self, cases: list[PlannedCase]) -> list[PlannedCase]:
-        return [case for case in cases if case.id == self._arguments.sample]
+        return [case for case in cases if case.id == self._options.case]
 
-    def _begins(self, step: Step, limit_s: float) -> None:
+    def _begins(self, step: LoadStep, limit_s: float) -> None:
         if step.round == WARM_UP or not _PLAIN_SAMPLED[(step.round - 1) % 4]:
             return
         assert self._recorder is not None

@@ -19,9 +19,11 @@ from benchkit.errors import ExitCode, UserError
 from benchkit.identity import is_mine
 from benchkit.load.collect import Collected, collect
 from benchkit.load.summary import scenario_summary, summary_name
-from benchkit.model import Run
+from benchkit.model import Plan, Run
 from benchkit.run import fixtures_record, owner
-from benchkit.store import save, write_text
+from benchkit.run.profile_report import write_profile
+from benchkit.run.profile_sweep import DOCUMENT, stop_sweep
+from benchkit.store import load, save, write_text
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*_\d{4}-\d{2}-\d{2}-\d{6}")
 """How the toolkit names the directories below the results: KIND_YYYY-MM-DD-HHMMSS."""
@@ -31,7 +33,7 @@ _LITTER = ".*.tmp"
 """What a writer leaves that was ended in the middle of a write."""
 
 _TEMPORARY = re.compile(r"perf_test\.(\d+)\.\w+")
-"""The temporary directory of a shell that leads a run, by its pid; see load::prepare of utils/lib/load.sh."""
+"""The temporary directory of a shell that leads a run, by its pid; see runner::make_tmp of utils/lib/runner.sh."""
 
 _KILLED = "killed; what was measured is kept and marked"
 
@@ -59,8 +61,8 @@ def write_run(run_dir: Path, interrupted: int | None = None, reason: str = "") -
     return collected
 
 
-def cut_short(directory: Path, code: int, reason: str = "") -> bool:
-    """Give a run that ended early its ``run.json``; of several gateways each one.
+def cut_short(directory: Path, code: int, reason: str = "") -> str:
+    """Give a run that ended early its last document: run.json (of several gateways each one), profile.json or all.json.
 
     Args:
         directory: of the run, which nobody leads any more.
@@ -68,22 +70,27 @@ def cut_short(directory: Path, code: int, reason: str = "") -> bool:
         reason: the same in words, where the code does not say.
 
     Returns:
-        False when nothing was planned yet; then the directory is removed again.
+        What is left of it, in words; empty when nothing was planned yet: then the directory is removed again.
 
     Raises:
         UserError: as :func:`write_run`.
     """
+    if (directory / DOCUMENT).exists():
+        return f"{stop_sweep(directory, code).reason}; ./run-all.sh --resume goes on"
     variants = [directory, *sorted(path for path in directory.iterdir() if path.is_dir() and not path.is_symlink())]
     planned = [variant for variant in variants if (variant / "plan.json").is_file()]
     if not planned:
         if RUN_NAME.fullmatch(directory.name):
             _remove_empty(directory)
-        return False
+        return ""
     for path in directory.rglob(_LITTER):
         path.unlink(missing_ok=True)
     for variant in planned:
+        if load(variant / "plan.json", Plan, "plan").is_cpu_profile:
+            write_profile(variant, code)
+            return "interrupted; what was sampled is kept and marked"
         write_run(variant, code, reason)
-    return True
+    return "interrupted; what was measured is kept and marked"
 
 
 def _remove_empty(directory: Path) -> None:
@@ -139,10 +146,11 @@ def end_killed_runs(results: Path, say: Callable[[str], None]) -> None:
 
 def _has_last_word(directory: Path) -> bool:
     """Whether all plans in it have their run; a run over several profiles has a document of its own."""
-    if (directory / "all.json").exists():
+    if (directory / DOCUMENT).exists():
         return True
     plans = [*directory.glob("plan.json"), *directory.glob("*/plan.json")]
-    return bool(plans) and all(plan.with_name("run.json").exists() for plan in plans)
+    last = ("run.json", "profile.json")
+    return bool(plans) and all(any(plan.with_name(name).exists() for name in last) for plan in plans)
 
 
 def sweep_temporary() -> None:

@@ -16,31 +16,38 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from benchkit.errors import UserError
+from benchkit.errors import ExitCode, UserError
 from benchkit.gateway.counters import ServerCounters
 from benchkit.load.arguments_file import remove_arguments
 from benchkit.load.collect import collect
-from benchkit.load.driver import WARM_UP, Driver, Step, write_bodies
+from benchkit.load.driver import WARM_UP, Driver, write_bodies
+from benchkit.load.driver import Step as LoadStep
 from benchkit.load.hey_program import find_hey
 from benchkit.load.plan import plan_cases
 from benchkit.load.progress import Estimate, Progress, span
 from benchkit.machine import describe_machine
 from benchkit.model import NO_OTHER_VARIANT, Plan, PlannedCase, Run, VariantOfRun
+from benchkit.run.killed_runs import point_latest
 from benchkit.run.owner import write_owner
 from benchkit.run.session import (
     MAX_TOKEN_NEED_S,
+    Shell,
+    check_start,
+    end_reason,
     make_plan,
     new_run_dir,
-    opened,
-    run_fields,
     say,
+    setting_flags,
+    wants_report,
 )
+from benchkit.run.steps import End, Load, Program, SetUp, StartMonitor, Step, Steps, StopMonitor, code_of, succeed
 from benchkit.run.target import Connection, connect
 from benchkit.run.variants import Variant, Variants, VariantSpec, port_is_free, resolve, variant_settings
 from benchkit.settings import Settings, from_arguments
@@ -114,10 +121,11 @@ class _Gateway:
 
 
 class PairedSession:
-    """Answers the shell as :class:`benchkit.run.session.Session` does."""
+    """Several gateways against each other: two (``--base``, ``--head``), releases, or settings (``--tune``)."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self._arguments = arguments
+    def __init__(self, options: argparse.Namespace, shell: Shell) -> None:
+        self._options = options
+        self._shell = shell
         self._settings: Settings | None = None
         self._variants: Variants | None = None
         self._gateways: list[_Gateway] = []
@@ -126,35 +134,73 @@ class PairedSession:
         self._looks: tuple[int, ...] = ()
         self._block = 0
         self._undecided: set[str] = set()
-        self._queue: list[tuple[int, Step]] = []
-        self._current: tuple[int, Step, float] | None = None
+        self._queue: list[tuple[int, LoadStep]] = []
         self._progress: Progress | None = None
 
-    def open(self) -> list[str]:
+    def open(self) -> Settings:
         """Check everything that can be checked before anything is started."""
-        settings = self._settings = _paired_settings(from_arguments(self._arguments))
-        answer = opened(settings)
+        settings = self._settings = _paired_settings(from_arguments(self._options))
+        check_start(settings)
         root = default_paths().variants
-        self._variants = resolve(_wanted(self._arguments, settings), settings, root, is_free=port_is_free)
-        save(self._arguments.variants_file, self._variants, mode=0o600)
+        self._variants = resolve(_wanted(self._options, settings), settings, root, is_free=port_is_free)
+        save(self._variants_file, self._variants, mode=0o600)
         self._looks = looks(settings.config.paired.blocks, len(self._variants.variants))
-        return answer
+        return settings
 
-    def installs(self) -> list[str]:
-        """What has to be installed: release and source of each gateway that is started, one of both empty."""
-        assert self._variants is not None, "installs before open"
-        own = {(variant.release, variant.source): None for variant in self._variants.own}
-        return ["ok", str(len(own)), *(text for pair in own for text in pair)]
+    def steps(self) -> Steps:
+        """Install and start the gateways, measure them block by block, and compare them."""
+        assert self._variants is not None, "steps before open"
+        for release, source in dict.fromkeys((variant.release, variant.source) for variant in self._variants.own):
+            yield from succeed(SetUp(release, source))
+        yield from succeed(self._start("servers"))
+        yield from succeed(self._start("restart"))
+        self._plan()
+        monitor = [self._dir / "monitor.jsonl", "--shell", self._shell.pid, "--variants-file", self._variants_file]
+        yield StartMonitor([*monitor, *setting_flags(self._options)])
+        yield from self._measure()
+        yield StopMonitor()
+        self.restore()
+        return (yield from self._judge())
 
-    def plan(self) -> list[str]:
+    def restore(self) -> None:
+        """Remove from gateways that go on running what was made on them; the others are stopped anyway."""
+        self._progress_end()
+        if self._dir != Path():
+            remove_arguments(self._dir)
+        while self._to_close:
+            with contextlib.suppress(UserError):
+                self._to_close.pop().close()
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    @property
+    def _kind(self) -> str:
+        """How the run's directory begins."""
+        if self._options.releases is not None:
+            return "history"
+        return "paired" if self._options.tune is None else "tune"
+
+    @property
+    def _variants_file(self) -> Path:
+        return self._shell.tmp / "variants.json"
+
+    def _start(self, *words: str) -> Program:
+        """Start the shared servers (``servers``), or the gateways anew (``restart``)."""
+        command, *more = words
+        given = setting_flags(self._options)
+        return Program(
+            ["variants.py", command, self._variants_file, "--owner", self._shell.pid, *more, *given], output="err"
+        )
+
+    def _plan(self) -> None:
         """Resolve the cases on every variant, write each one's plan.json, and say how long it will take."""
         settings, variants = self._settings, self._variants
         assert settings is not None, "plan before open"
         assert variants is not None
-        self._dir = new_run_dir(settings, self._arguments.name)
+        self._dir = new_run_dir(settings, self._kind)
         (self._dir / "raw").rmdir()
-        write_owner(self._dir, self._arguments.owner, os.getpid())
-        self._arguments.dir_file.write_text(str(self._dir), encoding="utf-8")
+        write_owner(self._dir, self._shell.pid, os.getpid())
+        self._shell.tell_dir(self._dir)
         for variant in variants.variants:
             (self._dir / variant.label / "raw").mkdir(parents=True)
         connections = [self._connect(settings, variant) for variant in variants.variants]
@@ -168,7 +214,7 @@ class PairedSession:
                 self._chosen(own, connection),
                 machine,
                 run_id=f"{self._dir.name}/{variant.label}",
-                command=self._arguments.command,
+                command=self._shell.command,
             )
             plan = plan.model_copy(
                 update={
@@ -195,50 +241,47 @@ class PairedSession:
             raise UserError("nothing can be compared: no case of the scenarios can be measured on two of the variants")
         self._plan_blocks(self._looks[0])
         self._announce()
-        self._begin_block()
-        return ["ok", str(self._dir)]
 
-    def next(self) -> list[str]:
-        """The next step's processes; ``restart`` before a block; ``end``."""
+    def _measure(self) -> Generator[Step, list[int], None]:
+        """All blocks."""
+        self._begin_block()
         while True:
             while self._queue:
-                number, step = self._queue.pop(0)
-                gateway = self._gateways[number]
-                longest = gateway.estimate.of(step)[1]
-                assert self._progress is not None
-                self._progress.begin(step, longest, span(*self._left()), who=gateway.variant.label)
-                processes = gateway.driver.begin(step, min(2 * longest + 60, MAX_TOKEN_NEED_S))
-                if processes:
-                    self._current = number, step, time.monotonic()
-                    return run_fields(self._dir, processes)
-                gateway.driver.end([])
-                self._drop_failed(gateway)
+                yield from self._turn(*self._queue.pop(0))
             self._progress_end()
             if self._block in self._looks:
                 self._look()
             if not self._undecided:
-                return ["end"]
+                return
             if any(gateway.variant.kind != "running" for gateway in self._gateways):
-                return ["restart"]
+                yield from succeed(self._start("restart", "--again"))
+                self._find_cases_again()
             self._begin_block()
 
-    def done(self, codes: list[int]) -> list[str]:
-        """Close the step whose processes ended with these codes."""
-        assert self._current is not None, "done before next"
-        number, step, started = self._current
+    def _turn(self, number: int, step: LoadStep) -> Generator[Step, list[int], None]:
+        """One step on one gateway; it is put back into the queue when something interrupted it."""
         gateway = self._gateways[number]
+        longest = gateway.estimate.of(step)[1]
+        assert self._progress is not None
+        self._progress.begin(step, longest, span(*self._left()), who=gateway.variant.label)
+        processes = gateway.driver.begin(step, min(2 * longest + 60, MAX_TOKEN_NEED_S))
+        if not processes:
+            gateway.driver.end([])
+            self._drop_failed(gateway)
+            return
+        started = time.monotonic()
+        codes = yield Load(self._dir, processes)
         gateway.estimate.learn(step, time.monotonic() - started)
         self._progress_end()
         if interruption := gateway.driver.end(codes):
             say(f"interrupted: {interruption}; this turn is measured again")
             self._queue.insert(0, (number, step))
-            return ["ok"]
+            return
         if step.round != WARM_UP:
             gateway.measured |= {case.id: step.round for case in step.cases if case.id not in gateway.driver.failed}
         self._drop_failed(gateway)
-        return ["ok"]
 
-    def restarted(self) -> list[str]:
+    def _find_cases_again(self) -> None:
         """The gateways were started anew: log in again and find the same cases, whose ids are others now."""
         for gateway in self._gateways:
             if gateway.variant.kind == "running":
@@ -254,24 +297,38 @@ class PairedSession:
             gateway.plan = written
             gateway.driver = self._driver(gateway.settings, connection, written, gateway.dir)
             gateway.driver.failed |= gateway.failed
-        self._begin_block()
-        return ["ok"]
 
-    def close(self) -> list[str]:
-        """Nothing is left to be read: every case was reconciled with the servers' own counts."""
-        self.restore()
-        return ["ok"]
+    def _judge(self) -> Generator[Step, list[int], End]:
+        """Every variant's raw/ to its run.json, then what changed between them."""
+        code = 0
+        for directory in sorted(self._dir / variant.label for variant in self._all):
+            code = max(code, (yield from code_of(Program(["collect_results.py", directory], output="none"))))
+        if code not in (ExitCode.OK, ExitCode.INVALID):
+            return End(code, "the run could not be collected")
+        point_latest(self._dir)
+        comparison = self._dir / "comparison.json"
+        if self._kind == "history":
+            # A case that is broken in some of the releases is a result; the program says 3 where it is none.
+            judged = yield from code_of(Program(["history_report.py", self._dir]))
+            return End(judged, end_reason(judged, passed="measured"))
+        if self._kind == "tune":
+            env_file = ["--env-file", self._options.env_file] if self._options.env_file else []
+            judged = yield from code_of(Program(["tune_report.py", self._dir, *env_file]))
+            return End(judged or code, end_reason(judged or code, passed="measured"))
+        words = ["compare_results.py", self._dir / "head", "--against", self._dir / "base", "--output-dir", self._dir]
+        strict = ["--fail-on-inconclusive"] if self._options.fail_on_inconclusive else []
+        judged = yield from code_of(Program([*words, *strict]))
+        assert self._settings is not None
+        if comparison.exists() and wants_report(self._settings, self._options):
+            report = ["report_generator.py", self._dir / "head", "--comparison", comparison]
+            if (yield from code_of(Program([*report, "--output", self._dir / "report.html"]))) != ExitCode.OK:
+                say("warning: the report could not be written")
+        return End(judged or code, end_reason(judged or code, passed="no regression"), comparison)
 
-    def restore(self) -> None:
-        """Remove from gateways that go on running what was made on them; the others are stopped anyway."""
-        self._progress_end()
-        if self._dir != Path():
-            remove_arguments(self._dir)
-        while self._to_close:
-            with contextlib.suppress(UserError):
-                self._to_close.pop().close()
-
-    # -----------------------------------------------------------------------------------------------------------------
+    @property
+    def _all(self) -> list[Variant]:
+        assert self._variants is not None
+        return self._variants.variants
 
     def _connect(self, settings: Settings, variant: Variant) -> Connection:
         connection = connect(
@@ -295,7 +352,7 @@ class PairedSession:
     def _chosen(self, settings: Settings, connection: Connection) -> list[PlannedCase]:
         """The wanted cases of a gateway: not those that go to an MCP server directly, the same on all variants."""
         base_url = connection.routes.base_url
-        patterns = [text for text in (self._arguments.cases or "*").split(",") if text]
+        patterns = [text for text in (self._options.cases or "*").split(",") if text]
         found = [
             case
             for case in plan_cases(settings, connection.routes, connection.catalogue)
@@ -304,7 +361,7 @@ class PairedSession:
         ]
         if not found:
             raise UserError(
-                f"--cases {self._arguments.cases}: no case of {', '.join(settings.scenarios)} has such a name"
+                f"--cases {self._options.cases}: no case of {', '.join(settings.scenarios)} has such a name"
             )
         return found
 
@@ -341,7 +398,7 @@ class PairedSession:
         """How many pairs of variants are held against each other: a history's first and last as well."""
         assert self._variants is not None
         count = len(self._variants.variants)
-        return count if self._arguments.name == "history" and count > 2 else count - 1
+        return count if self._kind == "history" and count > 2 else count - 1
 
     def _begin_block(self) -> None:
         self._block += 1
@@ -349,7 +406,7 @@ class PairedSession:
         per_variant = [self._groups(gateway) for gateway in self._gateways]
         keys = list(dict.fromkeys(key for groups in per_variant for key in groups))
         self._queue = [
-            (number, Step(WARM_UP, groups[key]))
+            (number, LoadStep(WARM_UP, groups[key]))
             for key in keys
             for number, groups in enumerate(per_variant)
             if key in groups
@@ -359,7 +416,7 @@ class PairedSession:
             for index, key in enumerate(keys):
                 for number in order(len(per_variant), block - 1, index + number_of_round):
                     if key in per_variant[number]:
-                        self._queue.append((number, Step(iteration, per_variant[number][key])))
+                        self._queue.append((number, LoadStep(iteration, per_variant[number][key])))
         planned = next(count for count in self._looks if count >= block)
         self._progress = Progress(
             len(self._queue), planned * self._rounds, word="block" if self._rounds == 1 else "round"
@@ -420,7 +477,7 @@ class PairedSession:
         assert self._settings is not None
         now = [self._gateways[number].estimate.expected(step) for number, step in self._queue]
         block = [
-            gateway.estimate.expected(Step(round_number, (case,)))
+            gateway.estimate.expected(LoadStep(round_number, (case,)))
             for gateway in self._gateways
             for case in gateway.cases(self._undecided)
             for round_number in (WARM_UP, *([1] * self._rounds))
@@ -479,34 +536,40 @@ def _paired_settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"config": config.model_copy(update={"performance": performance})})
 
 
-def _wanted(arguments: argparse.Namespace, settings: Settings) -> list[VariantSpec]:
-    if arguments.tune is not None:
-        return _variants(arguments.tune, settings)
-    variables: dict[str, list[str]] = {}
-    for text in _variant_variables(arguments.variant_env_file):
-        label, _, pair = text.partition(":")
-        variables.setdefault(label, []).append(pair)
-    wanted = []
-    for text in arguments.variant:
-        label, equals, spec = text.partition("=")
-        if not equals or not spec:
-            raise UserError(f"--variant {text}: must be LABEL=SPEC, like base=1.0.6")
-        # Who typed --base 1.0.6 shall read of --base.
-        flag = f"--{label}" if label in ("base", "head") else f"--variant {label}"
-        wanted.append(VariantSpec(label, spec, variables.pop(label, []), flag))
-    if variables:
-        raise UserError(f"--{next(iter(variables))}-env: there is no variant with this label")
-    return wanted
+def _wanted(options: argparse.Namespace, settings: Settings) -> list[VariantSpec]:
+    if options.tune is not None:
+        return _variants(options.tune, settings)
+    if options.releases is not None:
+        return [
+            VariantSpec(_label(spec), spec, (), "--releases") for spec in options.releases.replace(",", " ").split()
+        ]
+    # Who typed --base 1.0.6 shall read of --base.
+    return [
+        VariantSpec("base", options.base, _variables(options.base_env, "--base-env"), "--base"),
+        VariantSpec("head", options.head, _variables(options.head_env, "--head-env"), "--head"),
+    ]
 
 
-def _variant_variables(path: Path | None) -> list[str]:
-    """``LABEL:KEY=VALUE``, each ended by a NUL; a file, because every user of the machine can read arguments."""
-    if path is None:
-        return []
-    try:
-        return path.read_text(encoding="utf-8").split("\0")[:-1]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: the settings of the gateways cannot be read: {error}") from error
+def _variables(texts: Sequence[str], flag: str) -> list[str]:
+    """``KEY=VALUE`` for each text. Of a KEY alone, the environment of the runner has the value, as GIVEN_KEY here."""
+    found = []
+    for text in texts:
+        if re.fullmatch("[A-Z][A-Z0-9_]*", text):
+            if (value := os.environ.get(f"GIVEN_{text}")) is None:
+                raise UserError(f"{flag} {text}: there is no such environment variable; set it, or give {text}=VALUE")
+            found.append(f"{text}={value}")
+        else:
+            found.append(text)
+    return found
+
+
+def _label(spec: str) -> str:
+    """A release is its own label; of a wheel it is the release, of a path or an address the last part."""
+    path = Path.cwd() if spec.rstrip("/") == "." else Path(spec.rstrip("/"))
+    name = path.name
+    if name.endswith(".whl") and name.count("-") > 1:  # NAME-VERSION-TAGS.whl
+        name = name.split("-")[1]
+    return re.sub("[^A-Za-z0-9._-]", "-", name)[:40]
 
 
 def _variants(spec: str, settings: Settings) -> list[VariantSpec]:

@@ -40,7 +40,7 @@ DOCUMENT = "all.json"
 WHAT = "run over all profiles"
 
 RUNNING = "running"
-"""File that holds the directory of the run that is under way; utils/measure.py writes it."""
+"""File that holds the directory of the run that is under way; that run writes it."""
 
 START_S = 30.0
 """Starting and stopping the stack, probing, and writing the report: what no stored run tells of, in seconds."""
@@ -159,6 +159,19 @@ def with_running(document: AllRuns, directory: Path) -> AllRuns:
     return document
 
 
+def stop_sweep(directory: Path, code: int) -> AllRuns:
+    """Give one that ended early, with this exit code, its last word.
+
+    Raises:
+        UserError: its document cannot be read or written.
+    """
+    document = with_running(store.load(directory / DOCUMENT, AllRuns, WHAT), directory)
+    document = finished(document, datetime.now(UTC), code)
+    store.save(directory / DOCUMENT, document)
+    (directory / RUNNING).unlink(missing_ok=True)
+    return document
+
+
 def end_killed_groups(results: Path, say: Callable[[str], None]) -> None:
     """Give every run over several profiles whose shell was killed its last word; ``--resume`` goes on with it."""
     for path in sorted(results.glob(f"all_*/{DOCUMENT}")):
@@ -169,8 +182,7 @@ def end_killed_groups(results: Path, say: Callable[[str], None]) -> None:
             document = store.load(path, AllRuns, WHAT)
             if document.finished is not None:
                 continue
-            document = finished(with_running(document, directory), datetime.now(UTC), ExitCode.TERMINATED)
-            store.save(path, document)
+            stop_sweep(directory, ExitCode.TERMINATED)
             say(f"{directory.name} was killed: marked as interrupted; ./run-all.sh --resume goes on")
 
 

@@ -1,4 +1,4 @@
-"""A run under way, as the shell leads it: what each of its words means. One gateway; several: ``variants_session``."""
+"""A run of one gateway, step by step. Several gateways: :mod:`benchkit.run.paired`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Set
+from collections.abc import Generator, Set
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from benchkit import clock
-from benchkit.errors import UserError, os_reason
+from benchkit.errors import ExitCode, UserError, os_reason
 from benchkit.gateway.counters import ServerCounters
 from benchkit.limits import check_limits
-from benchkit.load.arguments_file import LoadProcess, remove_arguments, write_arguments
-from benchkit.load.driver import WARM_UP, Driver, Step, steps, write_bodies
+from benchkit.load.arguments_file import remove_arguments
+from benchkit.load.driver import WARM_UP, Driver, steps, write_bodies
+from benchkit.load.driver import Step as LoadStep
 from benchkit.load.hey_program import find_hey
 from benchkit.load.plan import load_of, plan_cases, plan_differences
 from benchkit.load.progress import Estimate, Progress
@@ -28,31 +30,43 @@ from benchkit.model import Environment, Machine, Plan, PlannedCase, Probe, RawGa
 from benchkit.plain import printable
 from benchkit.run.killed_runs import end_killed_runs
 from benchkit.run.owner import write_owner
+from benchkit.run.steps import End, Load, Program, StartMonitor, Step, Steps, StopMonitor, code_of, succeed
 from benchkit.run.target import Connection, connect
-from benchkit.settings import Settings, from_arguments
+from benchkit.settings import ROOT, Settings, from_arguments, given_flags
 from benchkit.store import save
 
 MAX_TOKEN_NEED_S = 900.0
 """Session tokens of the gateway live 20 minutes; no step can be promised a token for longer than this."""
 
 
-class RunProtocol(Protocol):
-    """What the shell can ask for; each answer is a list of fields."""
+@dataclass(frozen=True)
+class Shell:
+    """The shell that leads a run.
 
-    def open(self) -> list[str]:
+    ``pid``: its own. ``tmp``: its temporary directory. ``dir_file``: takes the run's directory for the runner that
+    started this one; absent where nobody did. ``command``: what was typed, for run.json.
+    """
+
+    pid: int
+    tmp: Path
+    dir_file: Path | None
+    command: str
+
+    def tell_dir(self, run_dir: Path) -> None:
+        """Let the shell know the run's directory at once: it marks a run that ends early."""
+        for file in (self.tmp / "dir", self.dir_file):
+            if file is not None:
+                file.write_text(str(run_dir), encoding="utf-8")
+
+
+class Session(Protocol):
+    """A run of any kind, as utils/measure.py leads it."""
+
+    def open(self) -> Settings:
         """Check everything that can be checked before anything is started."""
 
-    def plan(self) -> list[str]:
-        """Resolve the cases."""
-
-    def next(self) -> list[str]:
-        """What comes next."""
-
-    def done(self, codes: list[int]) -> list[str]:
-        """The processes of the last step ended with these codes."""
-
-    def close(self) -> list[str]:
-        """All is measured."""
+    def steps(self) -> Steps:
+        """The run itself."""
 
     def restore(self) -> None:
         """Leave the targets as they were found."""
@@ -65,7 +79,7 @@ class Pace:
         self._left = list(steps(plan))
         self._estimate = Estimate(plan, first, failed)
         self._progress = Progress(len(self._left), plan.environment.load.iterations)
-        self._step: Step | None = None
+        self._step: LoadStep | None = None
         self._started = 0.0
 
     @property
@@ -73,7 +87,7 @@ class Pace:
         """The time for all steps that are left, in words."""
         return self._estimate.left(self._left)
 
-    def next(self) -> tuple[Step, float] | None:
+    def next(self) -> tuple[LoadStep, float] | None:
         """The next step and the most seconds it may take; ``None`` after the last."""
         if not self._left:
             return None
@@ -103,100 +117,39 @@ class Pace:
         self._progress.end()
 
 
-class Session:
-    """Answers the shell, one word at a time. What a run of another kind does differently it overrides."""
+class RunSession:
+    """A run of the scenarios. What a run of another kind does differently it overrides."""
 
     kind = ""
     """How the name of the run's directory begins; empty: with the profile's."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self._arguments = arguments
+    def __init__(self, options: argparse.Namespace, shell: Shell) -> None:
+        self._options = options
+        self._shell = shell
         self._settings: Settings | None = None
         self._connection: Connection | None = None
-        self._driver: Driver | None = None
-        self._pace: Pace | None = None
         self._dir = Path()
+        self._pace: Pace | None = None
         self._counts: RawGatewayCounts | None = None
         self._round = WARM_UP
 
-    def open(self) -> list[str]:
+    def open(self) -> Settings:
         """Check everything that can be checked before anything is started."""
-        settings = self._settings = from_arguments(self._arguments)
-        return opened(settings)
+        settings = self._settings = from_arguments(self._options)
+        check_start(settings)
+        return settings
 
-    def plan(self) -> list[str]:
-        """Resolve the cases for this target, write plan.json, and say how long it will take."""
-        settings = self._settings
-        assert settings is not None, "plan before open"
-        self._dir = new_run_dir(settings, self.kind)
-        write_owner(self._dir, self._arguments.owner, os.getpid())
-        # The shell marks a run that ends early, and it may end before this word is answered.
-        self._arguments.dir_file.write_text(str(self._dir), encoding="utf-8")
-        self._connection = connection = connect(settings, record_dir=self._dir)
-        first = connection.gateway_counts()
-        cases = self._chosen(plan_cases(settings, connection.routes, connection.catalogue))
-        if all(case.skipped for case in cases):
-            raise UserError(f"nothing can be measured here: {cases[0].id}: {cases[0].skipped}")
-        machine = describe_machine(find_hey(settings))
-        self._counts = connection.still_counts(first, settings.config.performance.metrics_wait, say)
-        plan = make_plan(settings, connection, cases, machine, run_id=self._dir.name, command=self._arguments.command)
-        plan = write_bodies(plan, self._dir)
-        save(self._dir / "plan.json", plan)
-        self._driver = Driver(
-            plan,
-            self._dir,
-            hey=find_hey(settings),
-            token=connection.token,
-            counters=ServerCounters(),
-            gateway_answers=connection.answers,
-        )
-        self._pace = Pace(plan, self._driver.first_probes(), self._driver.failed)
-        announce(plan, self._pace.time_left)
-        return ["ok", str(self._dir)]
-
-    def next(self) -> list[str]:
-        """The next step's processes; a step without any is closed here and the one after it answered."""
-        assert self._driver is not None, "next before plan"
-        assert self._pace is not None
-        while (upcoming := self._pace.next()) is not None:
-            step, longest = upcoming
-            self._watch_counts(step)
-            limit = min(2 * longest + 60, MAX_TOKEN_NEED_S)
-            self._begins(step, limit)
-            processes = self._driver.begin(step, limit)
-            if processes:
-                self._pace.load_starts()
-                return run_fields(self._dir, processes)
-            self._driver.end([])
-            self._ended()
-            self._pace.hide()
-        return ["end"]
-
-    def done(self, codes: list[int]) -> list[str]:
-        """Close the step whose processes ended with these codes."""
-        assert self._driver is not None, "done before next"
-        assert self._pace is not None
-        self._pace.load_ended()
-        if interruption := self._driver.end(codes):
-            say(f"interrupted: {interruption}; this round is measured again")
-            self._pace.again()
-        self._ended()
-        return ["ok"]
-
-    def close(self) -> list[str]:
-        """Read what the gateway itself counted, and put it back as it was."""
-        assert self._driver is not None, "close before plan"
-        assert self._connection is not None
-        assert self._settings is not None
-        if self._counts is not None:
-            wait_s = self._settings.config.performance.metrics_wait
-            # A gateway that died meanwhile cannot tell; its cases are invalid by what was seen of them.
-            with contextlib.suppress(UserError):
-                counts = self._connection.settled_counts(self._counts, self._driver.sent, wait_s, say)
-                save(self._dir / "raw" / "gateway_counts.json", counts)
-        with contextlib.suppress(UserError):
-            self.restore()
-        return ["ok"]
+    def steps(self) -> Steps:
+        """Ensure a gateway, measure it, and judge what was measured."""
+        ensure = ["stack.py", "ensure", "--owner", self._shell.pid, "--owner-file", self._shell.tmp / "owner"]
+        yield from succeed(Program([*ensure, *setting_flags(self._options)], output="none"))
+        driver = self._plan()
+        monitor = [self._dir / "raw" / "monitor.jsonl", "--shell", self._shell.pid]
+        yield StartMonitor([*monitor, *setting_flags(self._options)])
+        yield from self._measure(driver)
+        yield StopMonitor()
+        self._close(driver)
+        return (yield from self._judge())
 
     def restore(self) -> None:
         """Remove from the gateway what this run made on it."""
@@ -208,7 +161,103 @@ class Session:
         if connection is not None:
             connection.close()
 
-    def _watch_counts(self, step: Step) -> None:
+    def _plan(self) -> Driver:
+        """Resolve the cases for this target, write plan.json, and say how long it will take."""
+        settings = self._settings
+        assert settings is not None, "plan before open"
+        self._dir = new_run_dir(settings, self.kind)
+        write_owner(self._dir, self._shell.pid, os.getpid())
+        self._shell.tell_dir(self._dir)
+        self._connection = connection = connect(settings, record_dir=self._dir)
+        first = connection.gateway_counts()
+        cases = self._chosen(plan_cases(settings, connection.routes, connection.catalogue))
+        if all(case.skipped for case in cases):
+            raise UserError(f"nothing can be measured here: {cases[0].id}: {cases[0].skipped}")
+        machine = describe_machine(find_hey(settings))
+        self._counts = connection.still_counts(first, settings.config.performance.metrics_wait, say)
+        plan = make_plan(settings, connection, cases, machine, run_id=self._dir.name, command=self._shell.command)
+        plan = write_bodies(plan.model_copy(update={"is_cpu_profile": self.kind != ""}), self._dir)
+        save(self._dir / "plan.json", plan)
+        driver = Driver(
+            plan,
+            self._dir,
+            hey=find_hey(settings),
+            token=connection.token,
+            counters=ServerCounters(),
+            gateway_answers=connection.answers,
+        )
+        self._pace = Pace(plan, driver.first_probes(), driver.failed)
+        announce(plan, self._pace.time_left)
+        return driver
+
+    def _measure(self, driver: Driver) -> Generator[Step, list[int], None]:
+        """Every step of the plan; one without any process is closed at once."""
+        assert self._pace is not None
+        while (upcoming := self._pace.next()) is not None:
+            step, longest = upcoming
+            self._watch_counts(step)
+            limit = min(2 * longest + 60, MAX_TOKEN_NEED_S)
+            self._begins(step, limit)
+            processes = driver.begin(step, limit)
+            if processes:
+                self._pace.load_starts()
+                codes = yield Load(self._dir, processes)
+                self._pace.load_ended()
+                if interruption := driver.end(codes):
+                    say(f"interrupted: {interruption}; this round is measured again")
+                    self._pace.again()
+            else:
+                driver.end([])
+                self._pace.hide()
+            self._ended()
+
+    def _close(self, driver: Driver) -> None:
+        """Read what the gateway itself counted, and put it back as it was."""
+        assert self._connection is not None
+        assert self._settings is not None
+        if self._counts is not None:
+            wait_s = self._settings.config.performance.metrics_wait
+            # A gateway that died meanwhile cannot tell; its cases are invalid by what was seen of them.
+            with contextlib.suppress(UserError):
+                counts = self._connection.settled_counts(self._counts, driver.sent, wait_s, say)
+                save(self._dir / "raw" / "gateway_counts.json", counts)
+        with contextlib.suppress(UserError):
+            self.restore()
+
+    def _judge(self) -> Generator[Step, list[int], End]:
+        """raw/ to run.json, baseline, comparison and report."""
+        code = yield from code_of(Program(["collect_results.py", self._dir]))
+        if code not in (ExitCode.OK, ExitCode.INVALID):
+            return End(code, "the run could not be collected")
+        end = yield from self._against_baseline(code)
+        if self._has_report:
+            report = yield from code_of(Program(["report_generator.py", self._dir]))
+            if report != ExitCode.OK:
+                say("warning: the report could not be written")
+        return end
+
+    def _against_baseline(self, code: int) -> Generator[Step, list[int], End]:
+        if self._options.baseline == "save":
+            if code != ExitCode.OK:
+                say("warning: not saved as baseline: at least one case is invalid")
+                return End(code, "at least one case is invalid")
+            saved = yield from code_of(Program(["baseline_manager.py", "save", self._dir], output="err"))
+            return End(saved, "measured" if saved else "saved as baseline")
+        if self._options.baseline == "skip":
+            return End(code, "at least one case is invalid" if code else "measured")
+        compared = yield from code_of(Program(["compare_results.py", self._dir, "--join"]))
+        comparison = self._dir / "comparison.json"
+        reason = end_reason(compared, passed="passed")
+        if compared == ExitCode.OK and not comparison.exists():
+            reason = "passed: saved as the initial baseline"
+        return End(compared or code, reason, comparison)
+
+    @property
+    def _has_report(self) -> bool:
+        assert self._settings is not None
+        return wants_report(self._settings, self._options)
+
+    def _watch_counts(self, step: LoadStep) -> None:
         """Once a round: counts that fall are noticed only where somebody looks."""
         if self._counts is not None and self._connection is not None and step.round != self._round:
             self._round = step.round
@@ -218,11 +267,33 @@ class Session:
         """Those of the scenarios' cases that are measured."""
         return cases
 
-    def _begins(self, step: Step, limit_s: float) -> None:
+    def _begins(self, step: LoadStep, limit_s: float) -> None:
         """A step is about to begin, and takes at most so many seconds."""
 
     def _ended(self) -> None:
         """The step is closed."""
+
+
+def end_reason(code: int, passed: str) -> str:
+    """Why a compared run ended with this code, in a few words; ``passed`` stands for 0."""
+    return {
+        ExitCode.OK: passed,
+        ExitCode.REGRESSION: "regression",
+        ExitCode.INVALID: "at least one case is invalid or missing",
+        ExitCode.INCONCLUSIVE: "undecided",
+    }.get(ExitCode(code) if code in set(ExitCode) else ExitCode.USAGE, "the comparison failed")
+
+
+def setting_flags(options: argparse.Namespace) -> list[str]:
+    """The flags of the command line that set values, for a program that reads the settings as well."""
+    profile = getattr(options, "profile", None)
+    given = {**({"--profile": profile} if profile else {}), **given_flags(options)}
+    return [word for pair in given.items() for word in pair]
+
+
+def wants_report(settings: Settings, options: argparse.Namespace) -> bool:
+    """Whether HTML is written: as config.yaml says, and not with --no-report."""
+    return settings.config.reporting.generate and not getattr(options, "no_report", False)
 
 
 def make_plan(
@@ -252,33 +323,27 @@ def make_plan(
     )
 
 
-def opened(settings: Settings) -> list[str]:
+def check_start(settings: Settings) -> None:
     """Check what every kind of run needs, and take the machine for this one.
-
-    Returns:
-        The answer to ``open``: whether there is a report, and the load generator's program. The shell learns the
-        program here, before anything that a gateway says was heard, and starts no other one.
 
     Raises:
         UserError: the load generator is missing, a limit of the system is too low, another run measures, or the
             results cannot be written.
     """
-    hey = find_hey(settings)
+    find_hey(settings)
     check_limits(settings.config.performance.default_concurrency)
     take_machine()
     check_writable(settings.results_dir)
     end_killed_runs(settings.results_dir, say)
-    return ["ok", "true" if settings.config.reporting.generate else "false", str(Path(hey).absolute())]
 
 
-def run_fields(run_dir: Path, processes: list[LoadProcess]) -> list[str]:
-    """The answer that lets the shell start processes, whose arguments are written to the run's directory.
+def engine_fields(settings: Settings) -> list[str]:
+    """For each engine its name, the number of its words, and the words of its program.
 
-    Raises:
-        UserError: an argument cannot be written there, so none is started.
+    The shell learns them before anything that a gateway says was heard, and starts no other program.
     """
-    write_arguments(run_dir, processes)
-    return ["run", str(len(processes))]
+    sse = [sys.executable, "-Es", str(ROOT / "utils" / "sse_load.py"), "--stdin"]
+    return ["hey", "1", str(Path(find_hey(settings)).absolute()), "sse", str(len(sse)), *sse]
 
 
 def check_writable(directory: Path) -> None:

@@ -136,7 +136,7 @@ def _variants(directory: Path) -> StoredGroup:
     if not runs:
         raise UserError(
             f"{directory}: there is no run.json: its run still goes on, or was killed; what there is of a killed one "
-            f"is collected by utils/collect_results.py results/{directory.name} --interrupted {ExitCode.TERMINATED:d}"
+            f"is collected by utils/mark_interrupted.py results/{directory.name} {ExitCode.TERMINATED:d}"
         )
     kind, comparison = _kind(directory)
     cut = any(run.status is RunStatus.INTERRUPTED for run in runs)
