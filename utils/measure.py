@@ -2,7 +2,8 @@
 
 The shell writes a line to standard input, the answer comes on standard output in fields that end with a NUL:
 
-  open            ok REPORT HEY      true or false: reporting.generate; the load generator's program
+  open            ok REPORT N (ENGINE WORDS WORD...)*   true or false: reporting.generate; the N engines that may be
+                                     used, each with the first words of its command
   installs        ok N (RELEASE SOURCE)...   several gateways: what has to be installed, one of both is empty
   plan            ok DIR             the run's directory; plan.json is in it
   next            run N | end        N load processes, whose arguments stand in .load/1.args … of the run's directory

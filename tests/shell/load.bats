@@ -25,7 +25,7 @@ if [ "$name" = measure.py ]; then
   while read -r word rest; do
     echo "session $word $rest" >>"$CALLS"
     case $word in
-      open) printf 'ok\0true\0%s\0' "$BATS_TEST_TMPDIR/hey" ;;
+      open) printf 'ok\0true\0001\0hey\0001\0%s\0' "$BATS_TEST_TMPDIR/hey" ;;
       plan) printf 'ok\0%s\0' "$RUN" ;;
       next)
         if [ $((steps--)) -gt 0 ]; then

@@ -29,7 +29,7 @@ if [ "$name" = measure.py ]; then
   while read -r word rest; do
     echo "session $word $rest" >>"$CALLS"
     case $word in
-      open) printf 'ok\0true\0%s\0' "$BATS_TEST_TMPDIR/hey" ;;
+      open) printf 'ok\0true\0001\0hey\0001\0%s\0' "$BATS_TEST_TMPDIR/hey" ;;
       plan)
         printf '%s' "$RUN" >"$dir_file"
         if [ -e "$CODES/plan" ]; then printf 'fail\0%s\0' "$(cat "$CODES/plan")"; else printf 'ok\0%s\0' "$RUN"; fi

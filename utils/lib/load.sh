@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # load.sh - run scenarios: what is started, waited for and stopped, and which exit code comes out. The only place that
-# starts hey. A library: functions only; run-configurable.sh and scenarios/*.sh call load::main.
+# starts load. A library: functions only; run-configurable.sh and scenarios/*.sh call load::main.
 #
 # The measuring side is utils/measure.py, which runs beside this shell for the whole run: it says which load comes next
 # and looks at the target before and after it. Both talk over two pipes: this shell sends a line (plan, next, done …),
@@ -30,7 +30,8 @@ LOAD_BASELINE=compare # save, compare or skip
 LOAD_REPORT=true
 LOAD_DIR='' # directory of the run, once there is one
 LOAD_TMP=''
-LOAD_HEY='' # the load generator, as it was before any gateway was asked
+LOAD_ENGINES=() # NAME WORDS WORD... of each engine that may make load, as they were before any gateway was asked
+LOAD_PROGRAM=() # the words of one of them
 # Below the run's directory; with several gateways each has a directory of its own.
 LOAD_OUTPUT='^([A-Za-z0-9_][A-Za-z0-9._-]*/)?raw/[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9._-]*[.]csv$'
 LOAD_ERRORS=''      # file that takes what load processes complain of
@@ -168,13 +169,47 @@ load::open_session() {
   load::ask open
   load::read
   [ "$LOAD_FIELD" = true ] || LOAD_REPORT=false
-  load::read
-  LOAD_HEY=$LOAD_FIELD
-  case $LOAD_HEY in
-    /*) ;;
-    *) log::die 2 "'$LOAD_HEY': the load generator's path does not begin at /; run make setup" ;;
-  esac
-  [ -x "$LOAD_HEY" ] || log::die 2 "$LOAD_HEY: the load generator cannot be started; run make setup"
+  load::read_engines
+}
+
+# load::read_engines: the engines of the answer to `open`, into LOAD_ENGINES.
+load::read_engines() {
+  local engines words
+  load::read_number 'engines'
+  engines=$LOAD_FIELD
+  LOAD_ENGINES=()
+  while [ $((engines--)) -gt 0 ]; do
+    load::read
+    LOAD_ENGINES+=("$LOAD_FIELD")
+    load::read_number 'words of a program'
+    words=$LOAD_FIELD
+    LOAD_ENGINES+=("$words")
+    load::read
+    case $LOAD_FIELD in
+      /*) ;;
+      *) log::die 2 "'$LOAD_FIELD': the load generator's path does not begin at /; run make setup" ;;
+    esac
+    [ -x "$LOAD_FIELD" ] || log::die 2 "$LOAD_FIELD: the load generator cannot be started; run make setup"
+    LOAD_ENGINES+=("$LOAD_FIELD")
+    while [ $((--words)) -gt 0 ]; do
+      load::read
+      LOAD_ENGINES+=("$LOAD_FIELD")
+    done
+  done
+}
+
+# load::find_program ENGINE: the words of its program, in LOAD_PROGRAM.
+load::find_program() {
+  local at=0 words
+  while [ "$at" -lt ${#LOAD_ENGINES[@]} ]; do
+    words=${LOAD_ENGINES[at + 1]}
+    if [ "${LOAD_ENGINES[at]}" = "$1" ]; then
+      LOAD_PROGRAM=("${LOAD_ENGINES[@]:at+2:words}")
+      return 0
+    fi
+    at=$((at + 2 + words))
+  done
+  return 1
 }
 
 # load::open_lock: file descriptor 5 is the machine's lock (see utils/benchkit/lock.py), unless run-all.sh handed it
@@ -213,6 +248,12 @@ load::ask() {
 load::read() {
   LOAD_FIELD=''
   IFS= read -r -d '' LOAD_FIELD <&4
+}
+
+# load::read_number WHAT: the next field, which has to be a number.
+load::read_number() {
+  load::read
+  case $LOAD_FIELD in '' | *[!0-9]*) log::die 2 "'$LOAD_FIELD' $1: not a number" ;; esac
 }
 
 # load::session_died: it ended without an answer: its own exit code tells why.
@@ -273,8 +314,8 @@ load::measure() {
 # load::run_step: start the processes that the session names, wait for all of them, and report their exit codes.
 load::run_step() {
   local number processes pid code codes=()
-  load::read && processes=$LOAD_FIELD
-  case $processes in '' | *[!0-9]*) log::die 2 "'$processes' load processes: not a number" ;; esac
+  load::read_number 'load processes'
+  processes=$LOAD_FIELD
   for ((number = 1; number <= processes; number++)); do
     load::start "$LOAD_DIR/.load/$number.args"
   done
@@ -288,8 +329,8 @@ load::run_step() {
 }
 
 # load::start FILE: one load process, as FILE says: its engine, what takes its output, and its arguments, line by line.
-# FILE names no program: an engine is a word, and the programs are known here. It is gone before the process starts, for
-# the token is among the arguments.
+# FILE names no program: an engine is a word, and its program was told by `open`. FILE is gone before the process starts,
+# for the token is among the arguments.
 load::start() {
   local file=$1 engine='' output='' word argv=()
   { exec 7<"$file"; } 2>/dev/null || log::die 2 "$file: the arguments of a load process cannot be read"
@@ -302,20 +343,18 @@ load::start() {
   else
     log::die 2 "$file: its second line is no place for a case's rows"
   fi
-  case $engine in
-    hey)
-      while IFS= read -r word; do
-        argv+=("$word")
-      done <&7
-      case ${argv[${#argv[@]} - 1]-} in
-        http://* | https://*) ;;
-        *) log::die 2 "$file: the last line is no address" ;;
-      esac
-      argv=("$LOAD_HEY" "${argv[@]}")
-      ;;
-    sse) argv=("$PERF_PYTHON" -Es "$LOAD_ROOT/utils/sse_load.py" --stdin) ;; # it reads the arguments itself
-    *) log::die 2 "$file: there is no such load generator" ;;
-  esac
+  load::find_program "$engine" || log::die 2 "$file: there is no such load generator"
+  argv=("${LOAD_PROGRAM[@]}")
+  # A program that ends with --stdin reads the arguments itself.
+  if [ "${argv[${#argv[@]} - 1]}" != --stdin ]; then
+    while IFS= read -r word; do
+      argv+=("$word")
+    done <&7
+    case ${argv[${#argv[@]} - 1]} in
+      http://* | https://*) ;;
+      *) log::die 2 "$file: the last line is no address" ;;
+    esac
+  fi
   # Arguments name the run's files relative to its directory. The machine's lock (5) is held as long as the load lasts.
   (cd "$LOAD_DIR" && environment::load "${argv[@]}") \
     <&7 >"$output" 2>>"$LOAD_ERRORS" 3>&- 4<&- 7<&- &
@@ -329,7 +368,7 @@ load::remove_arguments() {
   [ -z "$LOAD_DIR" ] || rm -rf "$LOAD_DIR/.load"
 }
 
-# load::stop_load: hey ends on INT; a case that was cut short has no document beside its rows, so it does not count.
+# load::stop_load: a load generator ends on INT; a case that was cut short has no document beside its rows, so it does not count.
 load::stop_load() {
   local pid
   for pid in ${LOAD_PIDS[@]+"${LOAD_PIDS[@]}"}; do

@@ -19,7 +19,7 @@ from benchkit.gateway.counters import ServerCounters
 from benchkit.limits import check_limits
 from benchkit.load.arguments_file import LoadProcess, remove_arguments, write_arguments
 from benchkit.load.driver import WARM_UP, Driver, Step, steps, write_bodies
-from benchkit.load.hey_program import find_hey
+from benchkit.load.engines import programs, versions
 from benchkit.load.plan import load_of, plan_cases, plan_differences
 from benchkit.load.progress import Estimate, Progress
 from benchkit.lock import take_machine
@@ -137,7 +137,7 @@ class Session:
         cases = self._chosen(plan_cases(settings, connection.routes, connection.catalogue))
         if all(case.skipped for case in cases):
             raise UserError(f"nothing can be measured here: {cases[0].id}: {cases[0].skipped}")
-        machine = describe_machine(find_hey(settings))
+        machine = describe_machine(versions(programs(settings)))
         self._counts = connection.still_counts(first, settings.config.performance.metrics_wait, say)
         plan = make_plan(settings, connection, cases, machine, run_id=self._dir.name, command=self._arguments.command)
         plan = write_bodies(plan, self._dir)
@@ -145,7 +145,7 @@ class Session:
         self._driver = Driver(
             plan,
             self._dir,
-            hey=find_hey(settings),
+            programs=programs(settings),
             token=connection.token,
             counters=ServerCounters(),
             gateway_answers=connection.answers,
@@ -256,19 +256,23 @@ def opened(settings: Settings) -> list[str]:
     """Check what every kind of run needs, and take the machine for this one.
 
     Returns:
-        The answer to ``open``: whether there is a report, and the load generator's program. The shell learns the
-        program here, before anything that a gateway says was heard, and starts no other one.
+        The answer to ``open``: whether there is a report, the number of engines that this run may use, and for each
+        its name, the number of words of its program, and these words. The shell learns the programs here, before
+        anything that a gateway says was heard, and starts no other one.
 
     Raises:
-        UserError: the load generator is missing, a limit of the system is too low, another run measures, or the
+        UserError: an engine's program is missing, a limit of the system is too low, another run measures, or the
             results cannot be written.
     """
-    hey = find_hey(settings)
+    found = programs(settings)
     check_limits(settings.config.performance.default_concurrency)
     take_machine()
     check_writable(settings.results_dir)
     end_killed_runs(settings.results_dir, say)
-    return ["ok", "true" if settings.config.reporting.generate else "false", str(Path(hey).absolute())]
+    fields = ["ok", "true" if settings.config.reporting.generate else "false", str(len(found))]
+    for name, words in found.items():
+        fields += [name, str(len(words)), *words]
+    return fields
 
 
 def run_fields(run_dir: Path, processes: list[LoadProcess]) -> list[str]:
