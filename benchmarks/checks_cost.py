@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +31,9 @@ sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 # pylint: disable=wrong-import-position  # the lines above have to stand before
 from benchkit import store  # noqa: E402
 from benchkit.load.checker import Checkers  # noqa: E402
-from benchkit.load.hey import Rows, read_rows  # noqa: E402
-from benchkit.load.probe import request_headers  # noqa: E402
+from benchkit.load.engines import engine_named  # noqa: E402
+from benchkit.load.job import http_request  # noqa: E402
+from benchkit.load.rows import Rows  # noqa: E402
 from benchkit.model import Plan, PlannedCase, RawIteration  # noqa: E402
 from benchkit.verdict.statistics import Estimate, paired  # noqa: E402
 from toolkit import Toolkit, stack_ports  # noqa: E402  # pylint: disable=import-error
@@ -121,10 +122,9 @@ def _load(case: PlannedCase, run_dir: Path, token: str, requests: int, *, checke
     workers = CONCURRENCY - case.checks.workers if checked else CONCURRENCY
     output = run_dir / "load.csv"
     output.unlink(missing_ok=True)
-    headers = request_headers(case, token)
-    argv = _arguments(case, run_dir, headers, workers, requests // CONCURRENCY * workers)
+    argv = _arguments(case, run_dir, token, workers, requests // CONCURRENCY * workers)
     part = case.parts[0].model_copy(update={"requests": requests, "concurrency": workers})
-    checkers = Checkers([(case, part, headers, output)] if checked else [])
+    checkers = Checkers([(case, part, output)] if checked else [], token)
     start = time.monotonic()
     checkers.start()
     with output.open("wb") as rows:
@@ -132,7 +132,7 @@ def _load(case: PlannedCase, run_dir: Path, token: str, requests: int, *, checke
     ended_s = time.monotonic() - start
     checkers.stop()
     right_s = [at - ended_s for at in checkers.results(start)[0].right_s] if checked else []
-    return _seen(read_rows(output), right_s, requests // CONCURRENCY * workers)
+    return _seen(engine_named(case.engine).rows(output), right_s, requests // CONCURRENCY * workers)
 
 
 def _seen(rows: Rows, right_s: list[float], sent: int) -> Seen:
@@ -146,13 +146,13 @@ def _seen(rows: Rows, right_s: list[float], sent: int) -> Seen:
     return Seen(float(np.median(rows.latency_ms)), answers / window_s)
 
 
-def _arguments(case: PlannedCase, run_dir: Path, headers: Mapping[str, str], workers: int, requests: int) -> list[str]:
+def _arguments(case: PlannedCase, run_dir: Path, token: str, workers: int, requests: int) -> list[str]:
     """hey and its arguments, as the run had them."""
     raw = store.load(run_dir / "raw" / case.scenario / f"{case.name}.1.json", RawIteration, "iteration")
     argv = raw.parts[0].argv
     argv[argv.index("-c") + 1] = str(workers)
     argv[argv.index("-n") + 1] = str(requests)
-    secret = headers.get("Authorization")
+    secret = http_request(case, case.parts[0]).headers_with(token).get("Authorization")
     return [argv[0], *(["-H", f"Authorization: {secret}"] if secret else []), *argv[1:]]
 
 

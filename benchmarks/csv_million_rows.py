@@ -21,6 +21,7 @@ import numpy as np
 from run_directory import collect_command, rows_file, write_iteration, write_plan, write_rows
 
 # pylint: disable=wrong-import-order  # run_directory makes it findable
+from benchkit.load.job import http_request
 from benchkit.model import RawPart
 
 ROWS = 999_999
@@ -65,7 +66,7 @@ def _write_run(run_dir: Path) -> None:
     offset = np.cumsum(random.exponential(latency.mean() / CONCURRENCY, ROWS))
     write_rows(rows_file(run_dir, 1), latency, offset)
     part = RawPart(
-        argv=["hey", "-n", str(ROWS), "-c", str(CONCURRENCY), "-o", "csv", case.parts[0].url],
+        argv=["hey", "-n", str(ROWS), "-c", str(CONCURRENCY), "-o", "csv", http_request(case, case.parts[0]).url],
         sent=ROWS,
         started=datetime.now(UTC),
         wall_s=float(offset[-1]) + 1,

@@ -18,6 +18,7 @@ sys.path.insert(0, str(CHECKOUT / "utils"))
 # pylint: disable=wrong-import-position  # the library is found by the line above
 from benchkit.model import (  # noqa: E402
     Environment,
+    HttpRequest,
     Load,
     Machine,
     Part,
@@ -48,7 +49,9 @@ def write_plan(  # pylint: disable=too-many-arguments  # a load has as many valu
             timeout_s=30,
             iterations=iterations,
             warmup_requests=0,
-            parts=[Part(url=url, requests=requests, concurrency=concurrency)],
+            engine="hey",
+            resolution_ms=0.1,
+            parts=[Part(request=HttpRequest(url=url), requests=requests, concurrency=concurrency)],
         )
         for name in names
     ]
@@ -59,7 +62,7 @@ def write_plan(  # pylint: disable=too-many-arguments  # a load has as many valu
             memory_mib=1,
             kernel=platform.release(),
             python=platform.python_version(),
-            hey="0.1.4",
+            engines={"hey": "0.1.4"},
             toolkit="0.1.0",
         ),
         target=Target(base_url=url, prefix="", origin="external"),

@@ -111,7 +111,7 @@ def _environment(load: tuple[int, int], control_score: float | None = None) -> E
         memory_mib=1,
         kernel="",
         python="",
-        hey="",
+        engines={},
         toolkit="",
         control_score=control_score,
     )
@@ -135,7 +135,14 @@ def _case(identity: str, blocks: Sequence[MetricValues], requests: int) -> Case:
         Iteration(metrics=figures, sent=requests, ok=requests, errors={}, started=NOON, finished=NOON)
         for figures in blocks
     ]
-    return Case(id=identity, scenario="suite", name=identity, validity=Validity.VALID, iterations=iterations)
+    return Case(
+        id=identity,
+        scenario="suite",
+        name=identity,
+        validity=Validity.VALID,
+        resolution_ms=0.1,
+        iterations=iterations,
+    )
 
 
 def _run(name: str, cases: list[Case], environment: Environment, variant: VariantOfRun | None = None) -> Run:

@@ -33,7 +33,7 @@ from statistics import median
 import numpy as np
 from run_directory import CASE, SCENARIO, collect, rows_file, write_iteration, write_plan
 
-from benchkit.load.hey_program import find_hey
+from benchkit.load.engines.hey import Hey
 
 # pylint: disable=wrong-import-order  # run_directory makes it findable
 from benchkit.model import MetricValues, RawPart, Run
@@ -188,9 +188,8 @@ def main() -> int:
     """Repeat, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="repetitions (3)")
-    parser.add_argument(
-        "--hey", default=find_hey(load_settings()), metavar="PROGRAM", help="the load generator (as config.yaml says)"
-    )
+    program = Hey().program(load_settings())[0]
+    parser.add_argument("--hey", default=program, metavar="PROGRAM", help="the load generator (as config.yaml says)")
     arguments = parser.parse_args()
     repetitions = []
     for number in range(arguments.repeat):

@@ -1,7 +1,8 @@
 """Turn what a run left in RUN_DIR into its document: plan.json and raw/ become run.json.
 
-Beside run.json each scenario gets a text summary in hey's style, and a table of all cases goes to stdout. Nothing else
-is read, so an old run can be collected again. The exit code is the run's: 0, or 3 when a case is invalid.
+Beside run.json each scenario gets a text summary like those of load generators, and a table of all cases goes to
+stdout. Nothing else is read, so an old run can be collected again. The exit code is the run's: 0, or 3 when a case is
+invalid.
 With --hey the figures of one output of hey, rows or text summary, are printed.
 """
 
@@ -17,8 +18,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # pylint: disable=wrong-import-position  # the line above has to stand before numpy is loaded
 from benchkit.errors import ExitCode, UserError, run_program
-from benchkit.load.hey import read
-from benchkit.load.summary import hey_output, print_run
+from benchkit.load.engines.hey_output import described, read
+from benchkit.load.summary import print_run
 from benchkit.run.killed_runs import write_run
 
 
@@ -30,7 +31,7 @@ def main() -> int:
     what.add_argument("--hey", metavar="FILE", type=Path, help="print what one output of hey says")
     arguments = parser.parse_args()
     if arguments.hey is not None:
-        sys.stdout.write(hey_output(read(arguments.hey)))
+        sys.stdout.write(described(read(arguments.hey)))
         return ExitCode.OK
     if not arguments.run_dir.is_dir():
         raise UserError(f"{arguments.run_dir}: there is no such run directory; runs lie below results/")

@@ -77,7 +77,7 @@ def environment(**load: Any) -> Environment:
             memory_mib=7940,
             kernel="Linux 6.1.0",
             python="3.11.2",
-            hey="0.1.4",
+            engines={"hey": "0.1.4"},
             toolkit="0.1.0",
             control_score=41.8,
         ),
@@ -222,6 +222,7 @@ def case(
         "name": name,
         "description": f"What {name} measures",
         "validity": Validity.VALID,
+        "resolution_ms": 0.1,
         "metrics": metrics,
         "advisory": [metric for metric in metrics if len(pooled) < needed_samples(METRICS[metric])],
         "iterations": rounds,
@@ -260,6 +261,7 @@ def failed_case(
         description=f"What {name} measures",
         validity=validity,
         reason=reason,
+        resolution_ms=0.1,
         iterations=rounds if sent else [],
         counts=Counts(sent=sent, ok=sent - failed) if sent else None,
     )
@@ -275,6 +277,7 @@ def difference_case(identity: str, p50: float, p95: float, p99: float, ratio: fl
         kind="difference",
         description="What the gateway adds to a tool call",
         validity=Validity.VALID,
+        resolution_ms=0.1,
         metrics={
             "added_p50_latency": p50,
             "added_p95_latency": p95,

@@ -12,6 +12,7 @@ from benchkit.model import (
     Environment,
     ExecutionCount,
     Expectation,
+    HttpRequest,
     Load,
     Machine,
     Part,
@@ -33,7 +34,13 @@ HEADER = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-rea
 
 ENVIRONMENT = Environment(
     machine=Machine(
-        cpu_model="Test CPU", cores=2, memory_mib=4096, kernel="6.1", python="3.11.2", hey="0.1.4", toolkit="0.1.0"
+        cpu_model="Test CPU",
+        cores=2,
+        memory_mib=4096,
+        kernel="6.1",
+        python="3.11.2",
+        engines={"hey": "0.1.4"},
+        toolkit="0.1.0",
     ),
     target=Target(base_url="http://127.0.0.1:4444", prefix="/v1", origin="local", release="1.0.7"),
     load=Load(profile="light", requests=20, concurrency=2, timeout_s=30, iterations=2, warmup_requests=2),
@@ -54,7 +61,7 @@ def planned(  # pylint: disable=too-many-arguments  # a case has as many
     """A case as the plan has it; ``counter`` is the key of the MCP servers' counters."""
     address = f"http://127.0.0.1:4444/v1/{name}"
     made = [
-        Part(url=address, requests=requests, concurrency=2, server_counter=_counter(number, counter))
+        http_part(address, requests=requests, concurrency=2, server_counter=_counter(number, counter))
         for number in range(parts)
     ]
     values = {
@@ -62,6 +69,8 @@ def planned(  # pylint: disable=too-many-arguments  # a case has as many
         "scenario": scenario,
         "name": name,
         "description": f"The case {name}",
+        "engine": "hey",
+        "resolution_ms": 0.1,
         "expect": Expectation(status=status),
         "timeout_s": 30,
         "iterations": iterations,
@@ -69,6 +78,31 @@ def planned(  # pylint: disable=too-many-arguments  # a case has as many
         "parts": made,
     }
     return PlannedCase.model_validate(values | rest)
+
+
+def url_of(part: Part) -> str:
+    """The address of a part's HTTP request."""
+    assert isinstance(part.request, HttpRequest)
+    return part.request.url
+
+
+def http_part(
+    url: str,
+    *,
+    requests: int = 1,
+    concurrency: int = 1,
+    server: str = "",
+    server_counter: ServerCounter | None = None,
+    **request: Any,
+) -> Part:
+    """A part that sends an HTTP request; ``request`` has further fields of it."""
+    return Part(
+        request=HttpRequest(url=url, **request),
+        requests=requests,
+        concurrency=concurrency,
+        server=server,
+        server_counter=server_counter,
+    )
 
 
 def _counter(server: int, key: str) -> ServerCounter | None:
@@ -140,7 +174,7 @@ class RunDirectory:
             write_rows(directory / name, answers)
             parts.append(
                 RawPart(
-                    argv=["hey", "-n", str(measured.sent), "-c", "2", "-o", "csv", case.parts[index].url],
+                    argv=["hey", "-n", str(measured.sent), "-c", "2", "-o", "csv", url_of(case.parts[index])],
                     sent=measured.sent,
                     started=started + timedelta(seconds=measured.delays_s[index]),
                     wall_s=measured.wall_s,

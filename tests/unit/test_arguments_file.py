@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from benchkit.errors import UserError
 from benchkit.load.arguments_file import LoadProcess, remove_arguments, write_arguments
-from benchkit.model import Part, ServerCounter, forbidden_character, path_segment, path_segments
+from benchkit.model import HttpRequest, Part, ServerCounter, forbidden_character, path_segment, path_segments
 
 URL = "http://127.0.0.1:4444/rpc"
 
@@ -113,7 +113,7 @@ def test_what_is_written_is_read_back_as_it_was(tmp_path_factory: pytest.TempPat
 )
 def test_a_plan_cannot_hold_an_address_that_is_none(url: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        Part(url=url, requests=1, concurrency=1)
+        HttpRequest(url=url)
     assert "secret" not in str(caught.value.errors(include_url=False, include_input=False)[0]["msg"])
     with pytest.raises(ValidationError):
         ServerCounter(url=url, key="k")
@@ -121,14 +121,14 @@ def test_a_plan_cannot_hold_an_address_that_is_none(url: str) -> None:
 
 def test_a_plan_cannot_hold_a_servers_name_of_two_lines() -> None:
     with pytest.raises(ValidationError, match="control character"):
-        Part(url=URL, requests=1, concurrency=1, server="time1\nok")
+        Part(request=HttpRequest(url=URL), requests=1, concurrency=1, server="time1\nok")
 
 
 @pytest.mark.parametrize(
     "url", ["http://[::1]:4444/x", "https://gateway.example/a%20b?limit=5", "http://größe.example/ü"]
 )
 def test_addresses_that_are_some(url: str) -> None:
-    assert Part(url=url, requests=1, concurrency=1).url == url
+    assert HttpRequest(url=url).url == url
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_the_first_run_makes_version_1_of_its_valid_cases(tmp_path):
     assert (baseline.profile, baseline.environment) == ("light", run.environment)
     assert list(baseline.runs[0].cases) == ["tools/list"]
     assert baseline.runs[0].cases["tools/list"]["p50_latency"] == 21.0
-    assert saved.path.read_text(encoding="utf-8").startswith('{\n  "schema_version": 2,\n')
+    assert saved.path.read_text(encoding="utf-8").startswith('{\n  "schema_version": 3,\n')
 
 
 def test_a_second_run_joins_and_the_version_before_is_kept_as_it_was(tmp_path):

@@ -92,10 +92,10 @@ def test_two_cores(tmp_path: Path, machine: float, generator: float, gateway: fl
 
 def test_one_core_of_many_is_the_limit_of_the_sse_client_and_not_of_hey(tmp_path: Path) -> None:
     used = {"machine": 200.0, "generator": 95.0, "gateway": 90.0}
-    assert is_limit(run_with(tmp_path / "sse", cases=(planned("a", tool="sse"),), cores=8, **used))
+    assert is_limit(run_with(tmp_path / "sse", cases=(planned("a", engine="sse"),), cores=8, **used))
     assert not is_limit(run_with(tmp_path / "hey", cores=8, **used))
     used["generator"] = 89.0
-    assert not is_limit(run_with(tmp_path / "less", cases=(planned("a", tool="sse"),), cores=8, **used))
+    assert not is_limit(run_with(tmp_path / "less", cases=(planned("a", engine="sse"),), cores=8, **used))
 
 
 def test_in_a_container_with_a_limit_of_its_own_that_limit_counts(tmp_path: Path) -> None:

@@ -27,15 +27,16 @@ from benchkit.load.chance import is_above, least_percent
 from benchkit.load.checker import Checkers, plan_checks
 from benchkit.load.collect import collect
 from benchkit.load.driver import Driver, LoadProcess, steps
-from benchkit.load.hey import Rows
-from benchkit.load.hey_program import find_hey
+from benchkit.load.engines import programs
 from benchkit.load.interruptions import Watch, silent_gap
-from benchkit.model import Case, Checks, Expectation, Part, Plan, PlannedCase, RawIteration, Validity
+from benchkit.load.rows import Rows
+from benchkit.model import Case, Checks, Expectation, Plan, PlannedCase, RawIteration, Validity
 from benchkit.settings import ROOT, load_settings
 from benchkit.store import load, save
-from run_factory import ENVIRONMENT
+from run_factory import ENVIRONMENT, http_part
 
-HEY = find_hey(load_settings(environ={}))
+PROGRAMS = programs(load_settings(environ={}))
+HEY = PROGRAMS["hey"][0]
 GOOD = b'{"jsonrpc": "2.0", "id": 1, "result": {"fine": true}}'
 BAD = b'{"jsonrpc": "2.0", "id": 1, "error": {"code": -32603, "message": "Internal error"}}'
 TOKEN = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJzdHViIn0.c2lnbmF0dXJl"
@@ -86,6 +87,7 @@ def serve(respond: Respond) -> Iterator[str]:
 
 def plan_for(url: str, *, requests: int = 100, concurrency: int = 10, iterations: int = 3, **fields: Any) -> Plan:
     checks, left = plan_checks(requests, concurrency, iterations)
+    request = {key: fields.pop(key) for key in ("method", "headers") if key in fields}
     values = {"expect": Expectation(rpc=True), "timeout_s": 5, **fields}
     case = PlannedCase(
         id="s/a",
@@ -94,7 +96,9 @@ def plan_for(url: str, *, requests: int = 100, concurrency: int = 10, iterations
         iterations=iterations,
         warmup_requests=0,
         checks=checks,
-        parts=[Part(url=url, requests=requests // concurrency * left, concurrency=left)],
+        engine="hey",
+        resolution_ms=0.1,
+        parts=[http_part(url, requests=requests // concurrency * left, concurrency=left, **request)],
         **values,
     )
     return Plan(
@@ -114,7 +118,9 @@ class NoCounters:
 
 
 def driver_for(plan: Plan, run_dir: Path) -> Driver:
-    return Driver(plan, run_dir, hey=HEY, token=lambda _: TOKEN, counters=NoCounters(), gateway_answers=lambda: True)
+    return Driver(
+        plan, run_dir, programs=PROGRAMS, token=lambda _: TOKEN, counters=NoCounters(), gateway_answers=lambda: True
+    )
 
 
 def run_load(processes: list[LoadProcess]) -> list[int]:
@@ -200,7 +206,9 @@ def test_the_checkers_cannot_be_told_from_hey(tmp_path: Path) -> None:
         plan = plan_for(url, method="POST", headers={"Content-Type": "application/json", "Accept": "application/json"})
         body = tmp_path / "body.json"
         body.write_text("{}", encoding="utf-8")
-        part = plan.cases[0].parts[0].model_copy(update={"body": "{}", "body_file": "body.json"})
+        part = plan.cases[0].parts[0]
+        request = part.request.model_copy(update={"body": "{}", "body_file": "body.json"})
+        part = part.model_copy(update={"request": request})
         case = plan.cases[0].model_copy(update={"parts": [part]})
         measure(plan.model_copy(update={"cases": [case]}), tmp_path)
     assert {tuple(sorted(headers)) for headers in seen} == {tuple(sorted(next(iter(seen))))}
@@ -415,7 +423,7 @@ def test_an_answer_that_drips_does_not_hold_the_run(tmp_path: Path) -> None:
         case = plan.cases[0]
         output = tmp_path / "rows.csv"
         output.touch()
-        checkers = Checkers([(case, case.parts[0], {}, output)])
+        checkers = Checkers([(case, case.parts[0], output)])
         begun = time.monotonic()
         checkers.start()
         time.sleep(0.2)

@@ -181,7 +181,7 @@ def test_nothing_but_failures_is_invalid_whatever_may_fail(tmp_path: Path) -> No
 
 def test_another_event_than_expected(tmp_path: Path) -> None:
     wrong = Measured([[*steady(10), *steady(10, status=0)]])
-    words = reason(tmp_path, planned("sse", tool="sse"), wrong, wrong)
+    words = reason(tmp_path, planned("sse", engine="sse"), wrong, wrong)
     assert "20 of 40 connections began with another event than expected" in words
 
 

@@ -65,7 +65,7 @@ def judge(
     """The verdict of one figure that is the only one of its suite."""
     threshold = limits.threshold(metric.name)
     finding = stored_finding(
-        metric, current, references, threshold=threshold, advisory=False, known=Known(prior), requests=requests
+        metric, current, references, threshold=threshold, advisory=False, known=Known(prior, 0.1), requests=requests
     )
     assert finding is not None
     return settle({("tools/list", metric.name): finding}, limits)["tools/list", metric.name]
@@ -180,7 +180,7 @@ def test_a_suite_of_many_cases_needs_more_failures():
             [0.0] * 5,
             threshold=0.1,
             advisory=False,
-            known=Known(NO_NOISE),
+            known=Known(NO_NOISE, 0.1),
             requests=300,
         )
         assert finding is not None

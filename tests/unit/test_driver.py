@@ -19,14 +19,13 @@ from benchkit.errors import UserError
 from benchkit.load import driver as driver_module
 from benchkit.load.arguments_file import LoadProcess
 from benchkit.load.driver import WARM_UP, Driver, steps, write_bodies
-from benchkit.load.hey_program import find_hey
+from benchkit.load.engines import programs
 from benchkit.model import (
     CounterReading,
     Environment,
     Expectation,
     Load,
     Machine,
-    Part,
     Plan,
     PlannedCase,
     RawIteration,
@@ -34,9 +33,12 @@ from benchkit.model import (
     Target,
 )
 from benchkit.settings import load_settings
+from run_factory import http_part
 
 TOKEN = "s3cret-t0ken"
-HEY = find_hey(load_settings(environ={}))
+
+PROGRAMS = programs(load_settings(environ={}))
+HEY = PROGRAMS["hey"][0]
 """The real one, on PATH or where the set-up put it."""
 
 
@@ -100,10 +102,10 @@ class Counters:
 
 
 def case(name: str, url: str, **fields: object) -> PlannedCase:
-    part = {key: fields.pop(key) for key in ("body", "server_counter") if key in fields}
-    values = {"timeout_s": 5, "iterations": 2, "warmup_requests": 4, "authenticated": True, **fields}
+    part = {key: fields.pop(key) for key in ("body", "method", "headers", "server_counter") if key in fields}
+    values = {"timeout_s": 5, "iterations": 2, "warmup_requests": 4, "engine": "hey", "resolution_ms": 0.1, **fields}
     return PlannedCase(
-        id=f"s/{name}", scenario="s", name=name, **values, parts=[Part(url=url, requests=10, concurrency=2, **part)]
+        id=f"s/{name}", scenario="s", name=name, **values, parts=[http_part(url, requests=10, concurrency=2, **part)]
     )
 
 
@@ -112,7 +114,9 @@ def plan_of(*cases: PlannedCase) -> Plan:
         run_id="light_x",
         created=datetime.now(UTC),
         environment=Environment(
-            machine=Machine(cpu_model="x", cores=2, memory_mib=1, kernel="x", python="3", hey="x", toolkit="x"),
+            machine=Machine(
+                cpu_model="x", cores=2, memory_mib=1, kernel="x", python="3", engines={"hey": "x"}, toolkit="x"
+            ),
             target=Target(base_url="http://127.0.0.1", prefix="", origin="external"),
             load=Load(profile="light", requests=10, concurrency=2, timeout_s=5, iterations=2, warmup_requests=4),
         ),
@@ -123,16 +127,20 @@ def plan_of(*cases: PlannedCase) -> Plan:
     )
 
 
-def drive(plan: Plan, run_dir: Path, counters: Counters | None = None, *, gateway_answers: bool = True) -> Driver:
-    """Run a whole plan with the real hey, as the shell does."""
-    driver = Driver(
+def driver_of(plan: Plan, run_dir: Path, counters: Counters | None = None, *, gateway_answers: bool = True) -> Driver:
+    return Driver(
         plan,
         run_dir,
-        hey=HEY,
+        programs=PROGRAMS,
         token=lambda _: TOKEN,
         counters=counters or Counters(),
         gateway_answers=lambda: gateway_answers,
     )
+
+
+def drive(plan: Plan, run_dir: Path, counters: Counters | None = None, *, gateway_answers: bool = True) -> Driver:
+    """Run a whole plan with the real hey, as the shell does."""
+    driver = driver_of(plan, run_dir, counters, gateway_answers=gateway_answers)
     for step in steps(plan):
         driver.end([start(process) for process in driver.begin(step, 1.0)])
     return driver
@@ -189,7 +197,9 @@ def test_rows_documents_probes_and_counters_of_a_good_case(base_url: str, tmp_pa
 
 def test_the_token_reaches_hey_and_no_file(base_url: str, tmp_path: Path) -> None:
     plan = plan_of(case("good", f"{base_url}/ok"))
-    driver = Driver(plan, tmp_path, hey=HEY, token=lambda _: TOKEN, counters=Counters(), gateway_answers=lambda: True)
+    driver = Driver(
+        plan, tmp_path, programs=PROGRAMS, token=lambda _: TOKEN, counters=Counters(), gateway_answers=lambda: True
+    )
     process = driver.begin(next(iter(steps(plan))), 1.0)[0]
     assert f"Authorization: Bearer {TOKEN}" in process.arguments
     drive(plan, tmp_path)
@@ -250,7 +260,9 @@ def test_a_gateway_that_is_gone_does_not_cost_a_timeout_for_every_case(tmp_path:
 
 def test_a_full_disk_is_a_clear_line(base_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_of(case("good", f"{base_url}/ok"))
-    driver = Driver(plan, tmp_path, hey=HEY, token=lambda _: TOKEN, counters=Counters(), gateway_answers=lambda: True)
+    driver = Driver(
+        plan, tmp_path, programs=PROGRAMS, token=lambda _: TOKEN, counters=Counters(), gateway_answers=lambda: True
+    )
     monkeypatch.setattr(driver_module, "_MIN_FREE_BYTES", 2**80)
     with pytest.raises(UserError, match="the disk is full"):
         driver.begin(next(iter(steps(plan))), 1.0)

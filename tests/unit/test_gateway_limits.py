@@ -27,9 +27,10 @@ from benchkit.gateway.target import read_version
 from benchkit.gateway.tokens import read_token
 from benchkit.http import Session
 from benchkit.load.probe import probe
-from benchkit.model import Expectation, Part, PlannedCase, ServerCounter
+from benchkit.model import Expectation, PlannedCase, ServerCounter
 from benchkit.run.target import find_counters
 from gateway_stub import PASSWORD, FakeGateway, Handler, Reply, Request, make_token, serving
+from run_factory import http_part
 
 
 def open_gateway(release: str = "1.0.7") -> FakeGateway:
@@ -149,7 +150,7 @@ def test_an_answer_that_is_no_json_is_no_traceback(name: str, path: str) -> None
 @pytest.mark.parametrize("name", BODIES)
 def test_the_probe_tells_what_is_wrong_with_a_body(name: str) -> None:
     with serving(lambda _: Reply(raw=BODIES[name])) as stub:
-        found = probe(Session(), case(expect=Expectation(rpc=True)), part(stub.url), "")
+        found = probe(Session(), case(expect=Expectation(rpc=True)), http_part(stub.url), "")
     assert found.problem.startswith("the body ")
     assert len(found.problem) < 500
 
@@ -159,7 +160,7 @@ def test_a_compressed_bomb_is_a_problem_of_the_probe_and_of_a_listing() -> None:
     fake = open_gateway()
     fake.special["GET", "/v1/tools"] = lambda _: bomb
     with serving(fake) as stub:
-        found = probe(Session(), case(), part(f"{stub.url}/v1/tools"), "")
+        found = probe(Session(), case(), http_part(f"{stub.url}/v1/tools"), "")
         with pytest.raises(UserError, match="the answer has more than 67,108,864 bytes"):
             Gateway(stub.url, prefix="/v1").rows("tools")
         assert offers(f"{stub.url}/v1/tools") is None
@@ -186,9 +187,9 @@ def test_an_answer_that_drips_costs_the_probe_its_time_and_no_more() -> None:
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}/"
     try:
-        for tool in ("hey", "sse"):
+        for answer in ("body", "event"):
             began = time.monotonic()
-            found = probe(Session(), case(tool=tool), part(url), "")
+            found = probe(Session(), case(), http_part(url, answer=answer), "")
             assert time.monotonic() - began < 2
             assert "within 1 s" in found.problem
     finally:
@@ -309,7 +310,7 @@ def test_a_token_that_the_gateway_repeats_is_not_shown(token: str, status: int) 
         gateway.authorize(token)
         with pytest.raises(UserError) as caught:
             gateway.rows("tools")
-        found = probe(Session(), case(expect=Expectation(rows=1), authenticated=True), part(stub.url), token)
+        found = probe(Session(), case(expect=Expectation(rows=1)), http_part(stub.url), token)
     assert found.problem
     for text in (str(caught.value), found.problem):
         assert token[:12] not in text
@@ -422,10 +423,5 @@ def test_a_template_takes_no_time(template: str) -> None:
 
 def case(**fields: Any) -> PlannedCase:
     values: dict[str, Any] = {"timeout_s": 1, "iterations": 1, "warmup_requests": 0, "parts": []} | fields
-    if values.get("tool") == "hey":
-        del values["tool"]
+    values |= {"engine": "hey", "resolution_ms": 0.1}
     return PlannedCase(id="a/b", scenario="a", name="b", **values)
-
-
-def part(url: str) -> Part:
-    return Part(url=url, requests=1, concurrency=1)

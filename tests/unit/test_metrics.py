@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchkit.load.hey import Rows
 from benchkit.load.metrics import (
     CaseSamples,
     IterationSamples,
@@ -23,6 +22,7 @@ from benchkit.load.metrics import (
     percentiles,
     timeline,
 )
+from benchkit.load.rows import Rows
 from benchkit.model import METRICS, samples_for
 
 
@@ -110,7 +110,7 @@ def test_iterations_are_pooled_and_their_times_added() -> None:
 def test_nothing_succeeded_means_no_figures_at_all() -> None:
     nothing = case(part([1.0, 2.0], status=500))
     assert figures(nothing) == {}
-    assert histogram(nothing) is None
+    assert histogram(nothing, 0.1) is None
     assert not percentiles(nothing.latency_ms)
     assert figures(case(part([], sent=5))) == {}
 
@@ -180,7 +180,7 @@ LATENCIES = st.lists(st.integers(0, 36_000_000).map(lambda tenths: tenths / 10),
 
 @given(LATENCIES)
 def test_a_histogram_holds_every_sample_between_its_edges(latency: list[float]) -> None:
-    result = histogram(case(part(latency)))
+    result = histogram(case(part(latency)), 0.1)
     assert result is not None
     assert len(result.edges_ms) == len(result.counts) + 1
     assert result.counts[0] > 0
@@ -192,7 +192,7 @@ def test_a_histogram_holds_every_sample_between_its_edges(latency: list[float]) 
 
 @given(LATENCIES, LATENCIES)
 def test_two_histograms_lie_over_each_other(one: list[float], other: list[float]) -> None:
-    first, second = histogram(case(part(one))), histogram(case(part(other)))
+    first, second = histogram(case(part(one)), 0.1), histogram(case(part(other)), 0.1)
     assert first is not None
     assert second is not None
     low, high = max(first.edges_ms[0], second.edges_ms[0]), min(first.edges_ms[-1], second.edges_ms[-1])
@@ -201,7 +201,7 @@ def test_two_histograms_lie_over_each_other(one: list[float], other: list[float]
 
 
 def test_edges_are_multiples_of_heys_step_and_bins_11_to_20_percent_wide() -> None:
-    edges = histogram_edges(60_000)
+    edges = histogram_edges(60_000, 0.1)
     assert all(round(edge * 10) / 10 == edge for edge in edges)
     above = [edge for edge in edges if edge >= 1]
     widths = [high / low - 1 for low, high in pairwise(above)]

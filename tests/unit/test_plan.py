@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from benchkit.errors import ForbiddenError, UserError
 from benchkit.load.checker import plan_checks
+from benchkit.load.job import same_for_each_worker
 from benchkit.load.plan import (
     Server,
     Target,
@@ -22,7 +23,6 @@ from benchkit.load.plan import (
     plan_cases,
     plan_differences,
     read_payload,
-    round_requests,
 )
 from benchkit.model import Entity, PlannedCase
 from benchkit.settings import ROOT, load_settings
@@ -96,15 +96,15 @@ def test_every_case_of_the_configuration_is_planned_and_measurable_on_the_own_st
 
 def test_paths_get_the_prefix_but_health_and_rpc_do_not() -> None:
     cases = planned()
-    assert cases["tools/list_limit_50"].parts[0].url == "http://127.0.0.1:4444/v1/tools?limit=50"
-    assert cases["gateway-core/health"].parts[0].url == "http://127.0.0.1:4444/health"
-    assert cases["tools/rpc_list"].parts[0].url == "http://127.0.0.1:4444/rpc"
-    assert cases["resources/mcp_read_world_times"].parts[0].url == "http://127.0.0.1:4444/servers/virtual/mcp"
+    assert cases["tools/list_limit_50"].parts[0].request.url == "http://127.0.0.1:4444/v1/tools?limit=50"
+    assert cases["gateway-core/health"].parts[0].request.url == "http://127.0.0.1:4444/health"
+    assert cases["tools/rpc_list"].parts[0].request.url == "http://127.0.0.1:4444/rpc"
+    assert cases["resources/mcp_read_world_times"].parts[0].request.url == "http://127.0.0.1:4444/servers/virtual/mcp"
 
 
 def test_the_name_that_the_gateway_lists_is_sent_and_the_original_is_counted() -> None:
     part = planned()["tools/call_get_system_time"].parts[0]
-    body = json.loads(part.body or "")
+    body = json.loads(part.request.body or "")
     assert body["params"] == {"name": "time1-get-system-time", "arguments": {"timezone": "UTC"}}
     assert part.server_counter is not None
     assert part.server_counter.key == "tools/call:get_system_time"
@@ -118,36 +118,36 @@ def test_what_is_the_gateways_own_is_counted_by_no_server() -> None:
 
 
 def test_arguments_of_a_case_replace_those_of_its_payload() -> None:
-    body = json.loads(planned()["tools/call_get_system_time_tokyo"].parts[0].body or "")
+    body = json.loads(planned()["tools/call_get_system_time_tokyo"].parts[0].request.body or "")
     assert body["params"]["arguments"] == {"timezone": "Asia/Tokyo"}
 
 
 def test_the_direct_route_speaks_the_servers_own_names_without_a_token() -> None:
     case = planned()["gateway-core/call_direct"]
-    assert json.loads(case.parts[0].body or "")["params"]["name"] == "get_system_time"
-    assert case.parts[0].url == "http://127.0.0.1:9101/mcp"
-    assert not case.authenticated
+    assert json.loads(case.parts[0].request.body or "")["params"]["name"] == "get_system_time"
+    assert case.parts[0].request.url == "http://127.0.0.1:9101/mcp"
+    assert not case.parts[0].request.authenticated
     assert case.gateway_kind is None
-    assert "text/event-stream" in case.headers["Accept"]
+    assert "text/event-stream" in case.parts[0].request.headers["Accept"]
 
 
 def test_rest_paths_take_ids_and_a_posted_prompt_takes_its_arguments_only() -> None:
     cases = planned()
     read = cases["resources/rest_read_world_times"]
-    assert (read.method, read.parts[0].url, read.parts[0].body) == (
+    assert (read.parts[0].request.method, read.parts[0].request.url, read.parts[0].request.body) == (
         "GET",
         "http://127.0.0.1:4444/v1/resources/id-time1",
         None,
     )
     get = cases["prompts/rest_get_compare_timezones"]
-    assert get.method == "POST"
-    assert get.parts[0].url.endswith("/v1/prompts/id-time1-prompt")
-    assert json.loads(get.parts[0].body or "") == {
+    assert get.parts[0].request.method == "POST"
+    assert get.parts[0].request.url.endswith("/v1/prompts/id-time1-prompt")
+    assert json.loads(get.parts[0].request.body or "") == {
         "timezones": "Asia/Tokyo, Europe/London",
         "reference_time": "2025-06-01T12:00:00+00:00",
     }
-    assert get.headers["Content-Type"] == "application/json"
-    assert "Content-Type" not in read.headers
+    assert get.parts[0].request.headers["Content-Type"] == "application/json"
+    assert "Content-Type" not in read.parts[0].request.headers
 
 
 def target_of(servers: list[Server], virtual_server_id: str = "virtual") -> Target:
@@ -163,10 +163,10 @@ def test_ids_stand_percent_encoded_in_addresses_and_a_uri_keeps_its_slashes() ->
 
     settings = load_settings(environ={"SCENARIOS": "all"})
     cases = {one.id: one for one in plan_cases(settings, target_of(SERVERS, 'x\0ok\n"/..'), Catalogue())}
-    assert cases["resources/rest_read_world_times"].parts[0].url == (
+    assert cases["resources/rest_read_world_times"].parts[0].request.url == (
         "http://127.0.0.1:4444/v1/resources/time://time1/current/world%3Fa%20b%23%00"
     )
-    assert cases["gateway-core/call_mcp"].parts[0].url == "http://127.0.0.1:4444/servers/x%00ok%0A%22%2F../mcp"
+    assert cases["gateway-core/call_mcp"].parts[0].request.url == "http://127.0.0.1:4444/servers/x%00ok%0A%22%2F../mcp"
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ def test_workers_are_divided_completely_and_nobody_gets_none(weights: list[int],
 
 @given(st.integers(1, 100_000), st.integers(1, 500))
 def test_requests_are_a_multiple_of_the_workers_and_not_more_than_asked(requests: int, workers: int) -> None:
-    rounded = round_requests(requests, workers)
+    rounded = same_for_each_worker(requests, workers)
     assert rounded % workers == 0
     assert rounded <= max(requests, workers)
     assert rounded > requests - workers

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from benchkit.load.probe import check_answer, request_headers
-from benchkit.model import Expectation, Part, PlannedCase
+from benchkit.load.probe import check_answer
+from benchkit.model import Expectation, HttpRequest
 
 RPC = Expectation(rpc=True, contains=["UTC"])
 
@@ -71,15 +71,7 @@ def test_the_expected_answer_has_no_problem(expect: Expectation, status: int, bo
 
 
 def test_the_token_goes_only_where_the_case_is_authenticated() -> None:
-    case = PlannedCase(
-        id="a/b",
-        scenario="a",
-        name="b",
-        timeout_s=1,
-        iterations=1,
-        warmup_requests=0,
-        headers={"Accept": "x"},
-        parts=[Part(url="http://127.0.0.1/", requests=1, concurrency=1)],
-    )
-    assert request_headers(case, "t0k3n") == {"Accept": "x", "Authorization": "Bearer t0k3n"}
-    assert request_headers(case.model_copy(update={"authenticated": False}), "t0k3n") == {"Accept": "x"}
+    request = HttpRequest(url="http://127.0.0.1/", headers={"Accept": "x"})
+    assert request.headers_with("t0k3n") == {"Accept": "x", "Authorization": "Bearer t0k3n"}
+    assert request.headers_with("") == {"Accept": "x"}
+    assert request.model_copy(update={"authenticated": False}).headers_with("t0k3n") == {"Accept": "x"}

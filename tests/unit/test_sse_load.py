@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchkit.load import hey
+from benchkit.load.engines import hey_output
+from benchkit.load.rows import Rows
 from sse_load import first_event
 
 PROGRAM = Path(__file__).parents[2] / "utils" / "sse_load.py"
@@ -104,10 +105,10 @@ def load(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-def rows(tmp_path: Path, result: subprocess.CompletedProcess[str]) -> hey.Rows:
+def rows(tmp_path: Path, result: subprocess.CompletedProcess[str]) -> Rows:
     assert (result.returncode, result.stderr) == (0, "")
     (tmp_path / "rows.csv").write_text(result.stdout)
-    return hey.read_rows(tmp_path / "rows.csv")
+    return hey_output.read_rows(tmp_path / "rows.csv")
 
 
 def test_the_time_to_the_first_event_is_measured(tmp_path: Path, server: Server) -> None:
@@ -200,7 +201,7 @@ def test_a_server_that_is_not_there_leaves_no_row(tmp_path: Path) -> None:
         port = listener.getsockname()[1]
     result = load(f"http://127.0.0.1:{port}/", "-n", "4", "-c", "2")
     assert len(rows(tmp_path, result)) == 0
-    assert result.stdout == hey.HEADER.decode()
+    assert result.stdout == hey_output.HEADER.decode()
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])

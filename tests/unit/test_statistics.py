@@ -370,5 +370,5 @@ def test_what_the_machine_hides_no_number_of_runs_decides():
 
 
 def test_the_resolution_of_a_latency():
-    assert statistics.resolution(1.0) == pytest.approx(0.0289, abs=1e-4)
-    assert statistics.resolution(100.0) == pytest.approx(0.000289, abs=1e-6)
+    assert statistics.resolution(1.0, 0.1) == pytest.approx(0.0289, abs=1e-4)
+    assert statistics.resolution(100.0, 0.1) == pytest.approx(0.000289, abs=1e-6)

@@ -54,7 +54,8 @@ def measured(identity: str = "tools/list", rounds: Sequence[float] = (20.0, 21.0
 def case_of(identity: str, **values: Any) -> Case:
     """A case as it is given, valid unless said otherwise."""
     scenario, _, name = identity.partition("/")
-    return Case(**({"id": identity, "scenario": scenario, "name": name, "validity": Validity.VALID} | values))
+    fixed = {"id": identity, "scenario": scenario, "name": name, "validity": Validity.VALID, "resolution_ms": 0.1}
+    return Case(**(fixed | values))
 
 
 def run_of(*cases: Case, number: int = 1, **changes: Any) -> Run:

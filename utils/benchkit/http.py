@@ -2,7 +2,7 @@
 
 A deadline counts for the whole answer: name, connection, TLS, headers and body together. Before every read the socket
 gets the time that is left, so bytes that drip do not extend it. The size counts twice: as it is sent, and after
-decompression. No proxy, ``.netrc`` or cookie is used and no redirect is followed, as hey does none of this either.
+decompression. No proxy, ``.netrc`` or cookie is used and no redirect is followed, as load generators do none of this.
 
 Only the certificates of the authorities come from the environment: ``SSL_CERT_FILE``, else ``REQUESTS_CA_BUNDLE``, else
 ``CURL_CA_BUNDLE`` (a file, or a directory), and ``SSL_CERT_DIR`` (directories).

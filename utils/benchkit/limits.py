@@ -48,7 +48,7 @@ def shortage(concurrency: int, *, files: int | None, processes: int | None) -> s
             f"no more than {files} files may be open here, and a load of {concurrency} at once needs {needed}: "
             f"ulimit -n {max(needed, 4096)}, or a lower --concurrency"
         )
-    # The SSE load has a thread for each.
+    # A load generator may have a thread for each.
     needed = concurrency + _OWN_PROCESSES
     if processes is not None and processes < needed:
         return (

@@ -33,15 +33,15 @@ _CPU_IDS = (
 """Keys that tell models apart where the name does not: ARM; x86; IBM and RISC-V."""
 
 
-def describe_machine(hey: str) -> Machine:
-    """This machine, with the control score of this moment. ``hey`` is the load generator's program."""
+def describe_machine(engines: dict[str, str]) -> Machine:
+    """This machine, with the control score of this moment. ``engines``: name to version of what makes the load."""
     return Machine(
         cpu_model=_cpu_model(),
         cores=psutil.cpu_count() or 1,
         memory_mib=psutil.virtual_memory().total // 2**20,
         kernel=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
-        hey=_hey_version(hey),
+        engines=engines,
         toolkit=__version__,
         control_score=control_score(),
     )
@@ -110,19 +110,3 @@ def _machine_id() -> str:
     with contextlib.suppress(OSError):
         known.append(Path("/etc/machine-id").read_text(encoding="utf-8"))
     return hashlib.sha256("\n".join(known).encode()).hexdigest()[:8]
-
-
-def _hey_version(hey: str) -> str:
-    """hey has no ``--version``; its Debian package does, elsewhere the file's digest tells two of them apart."""
-    try:
-        found = subprocess.run(
-            ["dpkg-query", "-W", "-f", "${Version}", "hey"], capture_output=True, text=True, timeout=5, check=False
-        )
-        if found.returncode == 0 and hey == "/usr/bin/hey":
-            return found.stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        pass
-    try:
-        return "sha256:" + hashlib.sha256(Path(hey).read_bytes()).hexdigest()[:12]
-    except OSError:
-        return "unknown"

@@ -12,7 +12,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -32,6 +32,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 GatewaySettings = dict[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], str | int | float | bool]
 """Environment variables of a gateway."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]
+Route = Literal["rest", "rpc", "mcp", "direct"]
 
 
 class Section(BaseModel):
@@ -151,13 +152,15 @@ class CaseSettings(Section):
     """One kind of request.
 
     ``route``: ``rest`` (a path), ``rpc`` (JSON-RPC on ``/rpc``), ``mcp`` (streamable HTTP of a virtual server),
-    ``direct`` (the MCP server itself), ``sse`` (time to the first event). ``arguments`` replaces the payload's
-    own. ``lists`` names what a REST listing lists, so that its rows can be counted. ``versioned`` paths get the
-    release's prefix (``/v1``). ``weight`` is the share of a concurrent scenario's requests.
+    ``direct`` (the MCP server itself). ``engine``: what makes the load (:mod:`benchkit.load.engines`); empty: the first
+    of them. ``arguments`` replaces the payload's own. ``lists`` names what a REST listing lists, so that its rows can
+    be counted. ``versioned`` paths get the release's prefix (``/v1``). ``weight`` is the share of a concurrent
+    scenario's requests.
     """
 
     description: str = ""
-    route: Literal["rest", "rpc", "mcp", "direct", "sse"] = "rest"
+    route: Route = "rest"
+    engine: str = ""
     method: Literal["GET", "POST"] | None = None
     path: str = ""
     query: dict[str, str | int] = {}
@@ -170,11 +173,20 @@ class CaseSettings(Section):
     weight: int = Field(1, ge=1, le=1000)
     expect: Expect = Expect()
 
+    @field_validator("route", mode="before")
+    @classmethod
+    def _is_no_engine(cls, value: object) -> object:
+        if value not in get_args(Route):
+            raise ValueError(
+                f"must be one of {', '.join(get_args(Route))}; to name what makes the load, use engine: {value}"
+            )
+        return value
+
     @model_validator(mode="after")
     def _is_whole(self) -> CaseSettings:
-        if self.route in ("rest", "sse"):
+        if self.route == "rest":
             if not self.path.startswith("/"):
-                raise ValueError(f"route {self.route} needs a path that starts with /")
+                raise ValueError("route rest needs a path that starts with /")
             if self.method == "POST" and not self.payload:
                 raise ValueError("a POST needs a payload")
         elif not self.payload:
@@ -343,7 +355,6 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _requests_reach_every_worker(self) -> Config:
-        # hey gives each of its workers n // c requests, and exits when that is none.
         load = self.performance
         if load.default_requests < load.default_concurrency:
             raise ValueError(

@@ -161,7 +161,7 @@ tools::bats() {
 }
 
 # tools::is_hey PROGRAM: is it the load generator, new enough, and does it start? (It has no --version; its usage exits
-# 1. Before a run utils/benchkit/load/hey_program.py looks closer.)
+# 1. Before a run utils/benchkit/load/engines/hey.py looks closer.)
 tools::is_hey() {
   local output
   output=$("$1" 2>&1 </dev/null) || true

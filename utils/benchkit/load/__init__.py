@@ -1,1 +1,1 @@
-"""Load: the plan, hey and its output, metrics and their validity."""
+"""Load: the plan, the engines and their rows, metrics and their validity."""

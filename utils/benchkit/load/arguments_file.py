@@ -3,7 +3,7 @@
 The shell starts the process (``runner::start_load`` in ``utils/lib/runner.sh``). The file names no program, and no path
 to write to that is not derived from names of ``config.yaml``::
 
-    hey                        the engine: a word that the shell knows
+    ENGINE                     whose program is started, as the answer to ``open`` told it
     raw/tools/call.1.csv       what takes the process's standard output, below the run's directory; or: none
     -n                         its arguments; a file of the run is named relative to the run's directory
     …
@@ -21,12 +21,9 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from benchkit.errors import UserError, os_reason
 from benchkit.model import forbidden_character, http_address
-
-Engine = Literal["hey", "sse"]
 
 DIRECTORY = ".load"
 """Below the run's directory; its name begins with a dot, so nobody takes it for a case or a variant."""
@@ -44,7 +41,7 @@ class LoadProcess:
     ``None`` where it is not kept.
     """
 
-    engine: Engine
+    engine: str
     arguments: list[str]
     output: Path | None
 

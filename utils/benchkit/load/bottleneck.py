@@ -2,8 +2,8 @@
 
 In a closed loop everybody waits for everybody, so a busy generator alone says little. Two things are beyond doubt:
 
-- It took (nearly) all the processor time that it can have. hey spreads over all cores; the SSE client is one Python
-  process and has one core, however many are idle.
+- It took (nearly) all the processor time that it can have. Some engines spread over all cores; one that is a
+  single Python process has one core, however many are idle.
 - All cores were busy, and most of that was the generator: more work went into making the requests than into answering
   them, all others together. Taken off the machine, it would leave what is measured more than twice the time it had.
 
@@ -21,11 +21,13 @@ can be said.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from benchkit.load.cases import Entry
+from benchkit.load.engines import engine_named
 from benchkit.load.resources import Monitored
 from benchkit.model import Iteration, MonitorSample
 
@@ -117,9 +119,11 @@ def _note(monitored: Monitored, together: Sequence[Entry], use: _Use) -> str:
 
 def _processors(together: Sequence[Entry]) -> float:
     """How many cores the load's processes could use at once."""
-    if any(entry.planned.tool == "hey" for entry in together):
-        return float("inf")
-    return sum(len(entry.planned.parts) for entry in together)
+    return sum(
+        len(entry.planned.parts) * (math.inf if (cores := engine_named(entry.planned.engine).cores) is None else cores)
+        for entry in together
+        if entry.planned.parts
+    )
 
 
 def _use(monitored: Monitored, iterations: Sequence[Iteration]) -> _Use | None:

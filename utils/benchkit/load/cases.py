@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -59,6 +60,8 @@ def measured_entry(data: CaseData, max_error_rate: float) -> Entry:
         description=planned.description,
         validity=judgement.validity,
         reason=judgement.reason,
+        resolution_ms=planned.resolution_ms,
+        closed_loop=planned.closed_loop,
         notes=[*planned.notes, *data.notes],
         counts=validity.count(planned, facts) if facts else None,
     )
@@ -121,14 +124,15 @@ def _with_metrics(iterations: Sequence[Iteration], samples: CaseSamples) -> list
 def with_figures(case: Case, samples: CaseSamples) -> Case:
     """The same case with everything that is computed from its samples."""
     figures = metrics.figures(samples)
-    fast = figures.get("p50_latency", 1.0) < 10 * metrics.RESOLUTION_MS
-    notes = ["latencies are multiples of 0.1 ms (≤ 0.1 ms resolution)"] if fast else []
+    step = f"{case.resolution_ms:g} ms"
+    fast = figures.get("p50_latency", math.inf) < 10 * case.resolution_ms
+    notes = [f"latencies are multiples of {step} (≤ {step} resolution)"] if fast else []
     return case.model_copy(
         update={
             "metrics": figures,
             "advisory": metrics.advisory(len(samples.latency_ms)),
             "notes": [*case.notes, *notes],
-            "histogram": metrics.histogram(samples),
+            "histogram": metrics.histogram(samples, case.resolution_ms),
             "percentiles": metrics.percentile_curve(samples),
             "timeline": metrics.timeline(samples),
         }
@@ -214,6 +218,8 @@ def aggregate(data: Sequence[CaseData], entries: Sequence[Entry]) -> Entry:
         description=f"All kinds together: {names}" if present else "All kinds together",
         validity=judgement.validity,
         reason=judgement.reason,
+        resolution_ms=max(one.planned.resolution_ms for one in data),
+        closed_loop=all(one.planned.closed_loop for one in data),
         notes=[f"without {one.planned.name}, which is skipped" for one in data if one.planned.skipped],
     )
     detail = Detail(statuses=sum((entry.detail.statuses for entry in entries), Counter()))
@@ -289,6 +295,8 @@ def difference(planned: PlannedDifference, by_id: dict[str, Case]) -> Case:
         description=planned.description or f"{planned.of} minus {planned.minus}",
         validity=judgement.validity,
         reason=judgement.reason,
+        resolution_ms=max((one.resolution_ms for one in pair), default=0.0),
+        closed_loop=all(one.closed_loop for one in pair),
     )
     if judgement.validity is not Validity.VALID:
         return case

@@ -1,9 +1,10 @@
 """Checkers: while a case's load runs, some of its workers read every answer whole and hold it against the expectation.
 
-hey discards bodies, and a gateway can answer well before and after a load and wrongly during it. So a share of the
-configured workers is not hey's: these threads send the very same request (hey's own headers, so that nobody in between
-can tell them apart) in the same closed loop, for as long as the load runs. The latencies of a case are hey's alone;
-the throughput counts these answers as well, for they are part of the load that was asked for.
+A load generator discards bodies, and a gateway can answer well before and after a load and wrongly during it. So a
+share of the configured workers is not the load generator's: these threads send the very same request (with the
+engine's own headers, so that nobody in between can tell them apart) in a closed loop, for as long as the load runs. The
+latencies of a case are the load generator's alone; the throughput counts these answers as well, for they are part of
+the load that was asked for.
 """
 
 from __future__ import annotations
@@ -17,12 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchkit import http
+from benchkit.load.engines import engine_named
+from benchkit.load.job import http_request
 from benchkit.load.probe import cache_of, check_answer
 from benchkit.load.validity import TRANSPORT
-from benchkit.model import CheckPlan, Checks, Part, PlannedCase
-
-USER_AGENT = "hey/0.0.1"
-"""What hey 0.1.4 calls itself (its ``-U`` is not used)."""
+from benchkit.model import CheckPlan, Checks, HttpRequest, Part, PlannedCase
 
 LEAST_CHECKED = 60
 """Answers of a case that are checked where its share may be as large as :data:`LARGEST_SHARE`.
@@ -79,6 +79,7 @@ class _Source:  # pylint: disable=too-many-instance-attributes  # a request, and
 
     case: PlannedCase
     part: Part
+    request: HttpRequest
     output: Path
     headers: Mapping[str, str]
     body: bytes | None
@@ -96,15 +97,13 @@ class Checkers:
     """The checkers of one step: threads that run from :meth:`start` to :meth:`stop`.
 
     Args:
-        parts: case, part, headers with the token, and the file that takes the load generator's rows: it appears when
-            the generator is started, which is when the checkers begin.
-        secrets: texts that must not show in a quoted answer.
+        parts: case, part, and the file that takes the load generator's rows: it appears when the generator is started,
+            which is when the checkers begin.
+        token: the run's token, which must not show in a quoted answer.
     """
 
-    def __init__(
-        self, parts: Sequence[tuple[PlannedCase, Part, Mapping[str, str], Path]], secrets: Sequence[str] = ()
-    ) -> None:
-        self._secrets = list(secrets)
+    def __init__(self, parts: Sequence[tuple[PlannedCase, Part, Path]], token: str = "") -> None:
+        self._token = token
         self._sources = [self._source(*part) for part in parts]
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -172,12 +171,11 @@ class Checkers:
 
     # -----------------------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _source(case: PlannedCase, part: Part, headers: Mapping[str, str], output: Path) -> _Source:
-        # hey sends this type where none is given.
-        like_hey = {"User-Agent": USER_AGENT, "Content-Type": "text/html", "Accept-Encoding": "gzip"}
-        body = None if part.body is None else part.body.encode("utf-8")
-        return _Source(case, part, output, like_hey | dict(headers), body)
+    def _source(self, case: PlannedCase, part: Part, output: Path) -> _Source:
+        request = http_request(case, part)
+        headers = dict(engine_named(case.engine).headers) | request.headers_with(self._token)
+        body = None if request.body is None else request.body.encode("utf-8")
+        return _Source(case, part, request, output, headers, body)
 
     def _work(self) -> None:
         """One checker during the load."""
@@ -224,7 +222,11 @@ class Checkers:
         case = source.case
         try:
             answer = session.send(
-                case.method, source.part.url, timeout_s=case.timeout_s, headers=source.headers, body=source.body
+                source.request.method,
+                source.request.url,
+                timeout_s=case.timeout_s,
+                headers=source.headers,
+                body=source.body,
             )
         except http.AnswerError as error:
             with self._lock:
@@ -255,7 +257,7 @@ class Checkers:
         key = (answer.status, answer.body)
         if key in source.known:
             return source.known[key]
-        problem = check_answer(source.case.expect, answer.status, answer.body, secrets=self._secrets)
+        problem = check_answer(source.case.expect, answer.status, answer.body, secrets=[self._token])
         if len(answer.body) < _SMALL_BYTES and len(source.known) < _REMEMBERED:
             source.known[key] = problem
         return problem

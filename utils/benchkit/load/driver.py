@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
@@ -21,14 +21,16 @@ from benchkit.errors import UserError
 from benchkit.load.arguments_file import LoadProcess
 from benchkit.load.chance import is_above
 from benchkit.load.checker import Checkers
-from benchkit.load.hey import read_rows
+from benchkit.load.engines import STDIN, Engine, engine_named
 from benchkit.load.interruptions import Watch, silent_gap
-from benchkit.load.probe import probe, request_headers
+from benchkit.load.job import Job
+from benchkit.load.probe import probe
 from benchkit.load.validity import wrong_answers
 from benchkit.model import (
     Checks,
     CounterReading,
     ExecutionCount,
+    HttpRequest,
     Part,
     Plan,
     PlannedCase,
@@ -78,12 +80,26 @@ class Step:
 class _Running:
     """A part whose load runs now."""
 
-    case: PlannedCase
-    part: Part
-    sent: int
+    engine: Engine
+    job: Job
     argv: list[str]
     output: Path
     counted: CounterReading | None
+
+    @property
+    def case(self) -> PlannedCase:
+        """Whose part it is."""
+        return self.job.case
+
+    @property
+    def part(self) -> Part:
+        """The part that it loads."""
+        return self.job.part
+
+    def process(self, token: str, *, is_measured: bool) -> LoadProcess:
+        """What the shell has to start."""
+        job = replace(self.job, token=token)
+        return LoadProcess(self.engine.name, self.engine.arguments(job), self.output if is_measured else None)
 
 
 @dataclass
@@ -146,7 +162,7 @@ class Driver:
     Args:
         plan: what is to be measured.
         run_dir: the run's directory; ``raw/`` is written below.
-        hey: the load generator's program.
+        programs: the engines' programs, as :func:`benchkit.load.engines.programs` found them.
         token: answers a token that stays valid for at least so many seconds.
         counters: reads the simulated servers' counters.
         gateway_answers: whether the gateway still answers its health check.
@@ -157,14 +173,14 @@ class Driver:
         plan: Plan,
         run_dir: Path,
         *,
-        hey: str,
+        programs: Mapping[str, Sequence[str]],
         token: Callable[[float], str],
         counters: ServerCounters,
         gateway_answers: Callable[[], bool],
     ) -> None:
         self._plan = plan
         self._dir = run_dir
-        self._hey = hey
+        self._programs = programs
         self._token = token
         self._counters = counters
         self._gateway_answers = gateway_answers
@@ -208,15 +224,8 @@ class Driver:
             for part, name in zip(case.parts, part_files(case, step.round), strict=True):
                 running.append(self._prepared(case, part, step, name))
         measured = running if step.round != WARM_UP else []
-        processes = [
-            LoadProcess(
-                one.case.tool, [*_secret_arguments(one.case, token), *one.argv[1:]], one.output if measured else None
-            )
-            for one in running
-        ]
-        checkers = Checkers(
-            [(one.case, one.part, request_headers(one.case, token), one.output) for one in measured], secrets=[token]
-        )
+        processes = [one.process(token, is_measured=bool(measured)) for one in running]
+        checkers = Checkers([(one.case, one.part, one.output) for one in measured], token)
         self._open = _Open(step, clock.now(), time.monotonic(), running, before, checkers, Watch())
         checkers.start()
         if step.round != WARM_UP:
@@ -226,13 +235,14 @@ class Driver:
         return processes
 
     def _prepared(self, case: PlannedCase, part: Part, step: Step, name: str) -> _Running:
-        sent = self._requests(case, part, step)
-        argv = self._argv(case, part, sent)
+        engine = engine_named(case.engine)
+        job = Job(case, part, self._requests(case, part, step), self._dir)
+        argv = self._argv(engine, job)
         if step.round == WARM_UP:
-            return _Running(case, part, sent, argv, Path("/dev/null"), None)
+            return _Running(engine, job, argv, Path("/dev/null"), None)
         output = self._raw(case, name)
         output.unlink(missing_ok=True)  # of an attempt that was interrupted
-        return _Running(case, part, sent, argv, output, self._read_counter(part))
+        return _Running(engine, job, argv, output, self._read_counter(part))
 
     def end(self, statuses: list[int]) -> str:
         """Close the step whose processes ended.
@@ -256,7 +266,7 @@ class Driver:
         checks = opened.checkers.results(opened.clock)
         checks = checks or [Checks() for _ in opened.running]
         for running, checked in zip(opened.running, checks, strict=True):
-            self._count(running.case, running.sent + checked.sent)
+            self._count(running.case, running.job.requests + checked.sent)
         if opened.step.round == WARM_UP:
             return ""
         is_certain = bool(interruption)
@@ -294,7 +304,7 @@ class Driver:
         ):
             part = RawPart(
                 argv=running.argv,
-                sent=running.sent,
+                sent=running.job.requests,
                 started=opened.started,
                 wall_s=wall_s,
                 ended_s=_ended_s(running.output, opened, wall_s),
@@ -331,7 +341,7 @@ class Driver:
         longest = 0.0
         for one in running:
             with contextlib.suppress(UserError):  # rows that cannot be read are judged when the run is collected
-                longest = max(longest, silent_gap(read_rows(one.output)))
+                longest = max(longest, silent_gap(one.engine.rows(one.output)))
         return f"no answer came for {longest:.1f} s, far longer than any other took" if longest else ""
 
     def _write(
@@ -377,20 +387,11 @@ class Driver:
         workers = sum(other.concurrency for other in case.parts)
         return min(part.requests, max(1, case.warmup_requests // workers) * part.concurrency)
 
-    def _argv(self, case: PlannedCase, part: Part, sent: int) -> list[str]:
-        """The load generator's arguments, without the token: these are printed and stored."""
-        if case.tool == "sse":
-            argv = ["sse", "-n", str(sent), "-c", str(part.concurrency), "-t", str(case.timeout_s)]
-            argv += [word for text in case.expect.contains[:1] for word in ("--expect", text)]
-        else:
-            argv = [self._hey, "-n", str(sent), "-c", str(part.concurrency), "-t", str(case.timeout_s)]
-            argv += ["-o", "csv", "-disable-redirects", "-m", case.method]
-        for name, value in case.headers.items():
-            # hey sends text/html unless its own option says otherwise, whatever header is given.
-            argv += ["-T", value] if name == "Content-Type" else ["-H", f"{name}: {value}"]
-        if part.body_file is not None:
-            argv += ["-D", str(self._dir / part.body_file)]
-        return [*argv, part.url]
+    def _argv(self, engine: Engine, job: Job) -> list[str]:
+        """The command of a load process, without the token: it is printed and stored."""
+        program = list(self._programs[engine.name])
+        # What reads its arguments from standard input takes them on the command line as well.
+        return [*(program[:-1] if program[-1] == STDIN else program), *engine.arguments(job)]
 
     def _probe(self, case: PlannedCase, part: Part, token: str) -> Probe:
         wrong = ""
@@ -446,7 +447,7 @@ class Driver:
         return after.ok - before.ok + failures, failures, ""
 
     def _check_disk(self) -> None:
-        # hey's own writes fail silently: a full disk would look like requests without an answer.
+        # A load process need not tell that it could not write: a full disk would look like requests without an answer.
         if shutil.disk_usage(self._dir).free < _MIN_FREE_BYTES:
             raise UserError(f"{self._dir}: the disk is full; free some space or set RESULTS_DIR to another disk")
 
@@ -461,21 +462,17 @@ def write_bodies(plan: Plan, run_dir: Path) -> Plan:
     for case in plan.cases:
         parts = []
         for number, part in enumerate(case.parts, start=1):
-            if part.body is None:
+            request = part.request
+            if not isinstance(request, HttpRequest) or request.body is None:
                 parts.append(part)
                 continue
             name = Path("bodies") / case.scenario / f"{case.name}.{number}.json"
             (run_dir / name).parent.mkdir(parents=True, exist_ok=True)
-            write_text(run_dir / name, part.body)
-            parts.append(part.model_copy(update={"body_file": str(name)}))
+            write_text(run_dir / name, request.body)
+            request = request.model_copy(update={"body_file": str(name)})
+            parts.append(part.model_copy(update={"request": request}))
         cases.append(case.model_copy(update={"parts": parts}))
     return plan.model_copy(update={"cases": cases})
-
-
-def _secret_arguments(case: PlannedCase, token: str) -> list[str]:
-    """The token's header. It stands in the process's arguments, for hey takes it no other way, and nowhere else."""
-    value = request_headers(case, token).get("Authorization")
-    return ["-H", f"Authorization: {value}"] if value else []
 
 
 def _ended_s(output: Path, opened: _Open, wall_s: float) -> float | None:

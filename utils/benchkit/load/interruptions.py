@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from benchkit.load.hey import Floats, Rows
+from benchkit.load.rows import Floats, Rows
 
 STOPPED_S = 2.0
 """A pause of this process above so many seconds: no scheduler delays a thread that long, so it was stopped."""
@@ -70,7 +70,7 @@ def silent_gap(rows: Rows) -> float:
     for end in np.flatnonzero(gaps > GAP_S):
         start_s, end_s = done[end] - gaps[end], done[end]
         begun, finished = rows.offset_s, rows.offset_s + rows.latency_ms / 1000
-        # Rows are rounded to 0.1 ms.
+        # A row's times are rounded.
         outside = (finished <= start_s + 0.001) | (begun >= end_s - 0.001)
         others = rows.latency_ms[outside] / 1000
         if others.size >= _OTHERS and gaps[end] > _GAP_FACTOR * others.max():

@@ -6,7 +6,7 @@ figure against the rows finds the same number; where a percentile is not advisor
 distance of two neighbouring samples.
 
 Latencies are those of successes only: answers with the expected status. Throughput is successes per second of wall
-time, never hey's own Requests/sec, which counts failures.
+time, never a load generator's own Requests/sec, which may count failures.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from benchkit.load.hey import Floats, Rows
+from benchkit.load.rows import Floats, Rows
 from benchkit.model import (
     METRICS,
     Histogram,
@@ -31,13 +31,10 @@ from benchkit.model import (
     samples_for,
 )
 
-RESOLUTION_MS = 0.1
-"""hey's step; a figure below ten of them is worth a note."""
-
 MAX_TIMELINE_POINTS = 60
 
 DISTRIBUTION = (10, 25, 50, 75, 90, 95, 99)
-"""The percentiles of hey's own summary."""
+"""The percentiles of a text summary."""
 
 CURVE = (
     *(0, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 87.5),
@@ -80,8 +77,8 @@ class PartSamples:
     def end_s(self) -> float:
         """When the load was over, in seconds on the iteration's clock.
 
-        When every request has its row, that is the last answer by hey's own clock. Requests without a row (refused,
-        reset, timed out) took time as well, of which only the process's lifetime tells.
+        When every request has its row, that is the last answer by the process's own clock. Requests without a row
+        (refused, reset, timed out) took time as well, of which only the process's lifetime tells.
         """
         last = float(self.completed_s.max(initial=self.start_s))
         complete = len(self.rows) == self.sent and last > self.start_s
@@ -203,22 +200,23 @@ def _at(latency_ms: Floats, percent: Sequence[float]) -> list[float]:
 # Histogram
 
 
-def histogram_edges(max_ms: float) -> list[float]:
-    """Edges in milliseconds up to beyond ``max_ms``; every histogram uses the same, so two can be laid over each other.
+def histogram_edges(max_ms: float, resolution_ms: float) -> list[float]:
+    """Edges in milliseconds up to beyond ``max_ms``; histograms of one resolution can be laid over each other.
 
-    Steps of 0.1 ms below 1 ms; above, five equal steps from each power of two (times 1 ms) to the next, so a bin is 11
-    to 20 % wide. Every edge is a multiple of hey's 0.1 ms: with purely logarithmic edges one bin would hold two
-    possible values and its neighbour one, and the histogram of fast answers would be a comb.
+    Below ten times the resolution each step has its own bin; above, five equal steps lead from each power of two (times
+    that) to the next, so a bin is 11 to 20 % wide. Every edge is a multiple of the resolution: with purely logarithmic
+    edges one bin would hold two possible values and its neighbour one, and the histogram of fast answers would be a
+    comb.
     """
-    tenths = list(range(10))
+    steps = list(range(10))
     octave = 10
-    while tenths[-1] <= round(max_ms * 10):
-        tenths += range(octave, 2 * octave, octave // 5)
+    while steps[-1] <= round(max_ms / resolution_ms):
+        steps += range(octave, 2 * octave, octave // 5)
         octave *= 2
-    return [value / 10 for value in tenths]
+    return [round(value * resolution_ms, 6) for value in steps]
 
 
-def histogram(samples: CaseSamples) -> Histogram | None:
+def histogram(samples: CaseSamples, resolution_ms: float) -> Histogram | None:
     """How often which latency occurred, from the first used bin to the last; ``None`` when nothing succeeded.
 
     A bin holds its lower edge and not its upper one.
@@ -226,7 +224,7 @@ def histogram(samples: CaseSamples) -> Histogram | None:
     latency = samples.latency_ms
     if latency.size == 0:
         return None
-    edges = histogram_edges(float(latency[-1]))
+    edges = histogram_edges(float(latency[-1]), resolution_ms)
     counts = np.diff(np.searchsorted(latency, edges, side="left"))
     used = np.flatnonzero(counts)
     first, end = int(used[0]), int(used[-1]) + 1

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 from benchkit.errors import ForbiddenError, UserError
 from benchkit.load.checker import plan_checks
+from benchkit.load.engines import DEFAULT, Engine, engine_named
+from benchkit.load.job import same_for_each_worker
 from benchkit.model import (
     CheckPlan,
     Entity,
@@ -122,7 +124,8 @@ def plan_cases(settings: Settings, target: Target, catalogue: Catalogue) -> list
     """The cases of the selected scenarios, in order.
 
     Raises:
-        UserError: a payload is missing, not JSON, not JSON-RPC, or its arguments do not fit the tool's input schema.
+        UserError: a payload is missing, not JSON, not JSON-RPC, or its arguments do not fit the tool's input schema; or
+            a case's engine does not exist or cannot send its request.
     """
     return [
         case
@@ -164,15 +167,11 @@ def divide_workers(total: int, weights: list[int]) -> list[int]:
     return workers
 
 
-def round_requests(requests: float, concurrency: int) -> int:
-    """The largest multiple of ``concurrency`` that is not above ``requests``, at least one for each worker."""
-    return max(1, int(requests) // concurrency) * concurrency
-
-
 @dataclass(frozen=True)
 class _Share:
-    """How a case's load is shared: the generator's requests and workers, and the checks beside them."""
+    """What makes a case's load, its requests and workers, and the checks beside them."""
 
+    engine: Engine
     requests: float
     concurrency: int
     checks: CheckPlan | None = None
@@ -194,16 +193,16 @@ class _Planner:
         shared = self._shared_checks(scenario)
         workers = self._workers(scenario, shared)
         for (name, case), concurrency in zip(scenario.cases.items(), workers, strict=True):
-            share = self._share(scenario, case, concurrency, shared)
+            engine = engine_named(case.engine or DEFAULT)
+            share = self._share(scenario, case, engine, concurrency, shared)
             base = PlannedCase(
                 id=f"{scenario_name}/{name}",
                 scenario=scenario_name,
                 name=name,
                 description=case.description,
-                tool="sse" if case.route == "sse" else "hey",
-                method=case.method or ("GET" if case.route in ("rest", "sse") else "POST"),
-                headers=_headers(case),
-                authenticated=case.authenticated and case.route != "direct" and self._target.auth_required,
+                engine=engine.name,
+                resolution_ms=engine.resolution_ms,
+                closed_loop=engine.closed_loop,
                 timeout_s=self._load.default_timeout,
                 iterations=self._load.iterations,
                 warmup_requests=max(self._load.warmup_requests, share.concurrency) if self._load.warmup else 0,
@@ -218,25 +217,30 @@ class _Planner:
                         f"its {len(scenario.cases)} kinds of request run at once and need a worker each; "
                         f"the concurrency is {self._load.default_concurrency}"
                     )
-                planned = self._case(base, scenario, case, share.requests, share.concurrency)
+                planned = self._case(base, scenario, case, share)
+                _check_engine(engine, planned)
                 yield _skip_repeated_listing(planned, case, rows_seen)
             except _CannotMeasureError as reason:
                 yield base.model_copy(update={"skipped": str(reason)})
 
-    def _share(self, scenario: Scenario, case: CaseSettings, concurrency: int, shared: CheckPlan | None) -> _Share:
+    def _share(
+        self, scenario: Scenario, case: CaseSettings, engine: Engine, concurrency: int, shared: CheckPlan | None
+    ) -> _Share:
         """What a case's load generator sends, and what its checkers send."""
         requests = self._load.default_requests * case.share_of_requests
         if scenario.concurrent:
             weight = case.weight / sum(other.weight for other in scenario.cases.values())
-            if shared is None or case.route == "sse":
-                return _Share(requests * weight, concurrency)
+            if shared is None or engine.answer == "event":
+                return _Share(engine, requests * weight, concurrency)
             checks = shared.model_copy(update={"requests": max(1, round(shared.requests * weight))})
-            return _Share(requests * weight - checks.requests, concurrency, checks)
-        if case.route == "sse":
-            return _Share(requests, concurrency)
-        planned = round_requests(requests, concurrency)
+            return _Share(engine, requests * weight - checks.requests, concurrency, checks)
+        if engine.answer == "event":
+            return _Share(engine, requests, concurrency)
+        planned = engine.requests(requests, concurrency)
         checks, left = plan_checks(planned, concurrency, self._load.iterations)
-        return _Share(planned // concurrency * left, left, checks, _rounding_note(requests, planned, concurrency))
+        return _Share(
+            engine, planned * left / concurrency, left, checks, _rounding_note(requests, planned, concurrency)
+        )
 
     def _shared_checks(self, scenario: Scenario) -> CheckPlan | None:
         """The checks of a scenario whose cases run at once: all of them share the checkers."""
@@ -244,7 +248,7 @@ class _Planner:
         spare = load.default_concurrency - len(scenario.cases)
         if not scenario.concurrent or spare < 0:
             return None
-        planned = round_requests(load.default_requests, load.default_concurrency)
+        planned = same_for_each_worker(load.default_requests, load.default_concurrency)
         checks, left = plan_checks(planned, load.default_concurrency, load.iterations)
         if left >= len(scenario.cases):
             return checks
@@ -262,23 +266,22 @@ class _Planner:
             return [0] * len(scenario.cases)
         return divide_workers(concurrency, [case.weight for case in scenario.cases.values()])
 
-    def _case(
-        self, base: PlannedCase, scenario: Scenario, case: CaseSettings, requests: float, concurrency: int
-    ) -> PlannedCase:
+    def _case(self, base: PlannedCase, scenario: Scenario, case: CaseSettings, share: _Share) -> PlannedCase:
         payload = self._payload(scenario, case)
         if payload is None:
-            parts = [self._plain_part(case, requests, concurrency)]
+            parts = [self._plain_part(case, share)]
             expect = self._expectation(case, None)
             return base.model_copy(
-                update={"parts": parts, "expect": expect, "notes": [*base.notes, *_notes(requests, parts)]}
+                update={"parts": parts, "expect": expect, "notes": [*base.notes, *_notes(share.requests, parts)]}
             )
-        servers: list[Server | None] = list(self._servers_for(payload, scenario, concurrency))
+        servers: list[Server | None] = list(self._servers_for(payload, scenario, share.concurrency))
         parts = []
         messages = []
-        for server, workers in zip(servers, divide_workers(concurrency, [1] * len(servers)), strict=True):
+        for server, workers in zip(servers, divide_workers(share.concurrency, [1] * len(servers)), strict=True):
             message = self._message(scenario, case, payload, server)
             messages.append(message)
-            parts.append(self._part(case, message, server, requests * workers / concurrency, workers))
+            of_server = _Share(share.engine, share.requests * workers / share.concurrency, workers)
+            parts.append(self._part(case, message, server, of_server))
         first = messages[0]
         return base.model_copy(
             update={
@@ -287,7 +290,7 @@ class _Planner:
                 "gateway_kind": None if case.route == "direct" else first.kind,
                 "gateway_fails": case.expect.rpc_error,
                 "cached": first.kind == "resources",
-                "notes": [*base.notes, *_notes(requests, parts)],
+                "notes": [*base.notes, *_notes(share.requests, parts)],
             }
         )
 
@@ -354,18 +357,32 @@ class _Planner:
             case _:
                 return self._catalogue.prompt(params["name"], name)
 
-    def _plain_part(self, case: CaseSettings, requests: float, concurrency: int) -> Part:
+    def _plain_part(self, case: CaseSettings, share: _Share) -> Part:
         """A GET of a path, without payload."""
         query = "&".join(f"{key}={value}" for key, value in case.query.items())
         url = self._address(case) + (f"?{query}" if query else "")
-        return _checked_part(url=url, requests=round_requests(requests, concurrency), concurrency=concurrency)
+        return _checked_part(
+            request=self._request(case, share.engine, url),
+            requests=share.engine.requests(share.requests, share.concurrency),
+            concurrency=share.concurrency,
+        )
+
+    def _request(self, case: CaseSettings, engine: Engine, url: str, body: str | None = None) -> dict[str, Any]:
+        """The fields of a case's request to one address."""
+        return {
+            "kind": "http",
+            "method": case.method or ("GET" if case.route == "rest" else "POST"),
+            "url": url,
+            "headers": _headers(case, engine),
+            "body": body,
+            "authenticated": case.authenticated and case.route != "direct" and self._target.auth_required,
+            "answer": engine.answer,
+        }
 
     def _address(self, case: CaseSettings) -> str:
         return f"{self._target.base_url}{self._target.prefix if case.versioned else ''}{case.path}"
 
-    def _part(
-        self, case: CaseSettings, message: _Message, server: Server | None, requests: float, workers: int
-    ) -> Part:
+    def _part(self, case: CaseSettings, message: _Message, server: Server | None, share: _Share) -> Part:
         body: str | None = json.dumps(message.gateway)
         match case.route:
             case "rpc":
@@ -392,10 +409,9 @@ class _Planner:
         if server is not None and server.name == owner and server.counters_url:
             counter = {"url": server.counters_url, "key": message.counter}
         return _checked_part(
-            url=url,
-            body=body,
-            requests=round_requests(requests, workers),
-            concurrency=workers,
+            request=self._request(case, share.engine, url, body),
+            requests=share.engine.requests(share.requests, share.concurrency),
+            concurrency=share.concurrency,
             server=server.name if server else "",
             server_counter=counter,
         )
@@ -447,6 +463,15 @@ def _checked_part(**fields: Any) -> Part:
         raise _CannotMeasureError(f"no load can be sent there: {reason}") from error
 
 
+def _check_engine(engine: Engine, planned: PlannedCase) -> None:
+    """Refuse a case whose engine cannot send its request."""
+    for part in planned.parts:
+        if problem := engine.problem_with(part.request):
+            raise UserError(
+                f"{planned.id}: the engine {engine.name} cannot send its request: {problem}; see config.yaml"
+            )
+
+
 def _encoded(encode: Callable[[str], str], identity: str) -> str:
     try:
         return encode(identity)
@@ -480,8 +505,8 @@ def _fill(payload: Mapping[str, Any], server: Server | None) -> dict[str, Any]:
     return {**payload, "params": params}
 
 
-def _headers(case: CaseSettings) -> dict[str, str]:
-    if case.route == "sse":
+def _headers(case: CaseSettings, engine: Engine) -> dict[str, str]:
+    if engine.answer == "event":
         return {"Accept": "text/event-stream"}
     headers = {"Accept": MCP_ACCEPT if case.route in ("mcp", "direct") else "application/json"}
     if case.payload and case.method != "GET" and not (case.route == "rest" and case.method is None):
@@ -490,7 +515,7 @@ def _headers(case: CaseSettings) -> dict[str, str]:
 
 
 def _notes(requests: float, parts: list[Part]) -> list[str]:
-    """What was rounded: hey gives each worker the same number of requests."""
+    """What was rounded, because each worker sends the same number of requests."""
     return _rounding_note(requests, sum(part.requests for part in parts), sum(part.concurrency for part in parts))
 
 

@@ -1,7 +1,7 @@
 """One verified request: is the answer what the case expects?
 
-hey throws bodies away, and a gateway answers JSON-RPC errors with HTTP 200. So each load stands between two probes
-that send the very same request and read the whole answer.
+Load generators throw bodies away, and a gateway answers JSON-RPC errors with HTTP 200. So each load stands between two
+probes that send the very same request and read the whole answer.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from benchkit import clock, http
+from benchkit.load.job import http_request
 from benchkit.model import Expectation, Part, PlannedCase, Probe
 from benchkit.plain import plain_text, without_secrets
 from benchkit.strict_json import NotJSONError, parse_json
@@ -26,29 +27,22 @@ _QUOTE = 160
 """How much of an answer is quoted when it is not what was expected, in characters."""
 
 
-def request_headers(case: PlannedCase, token: str) -> dict[str, str]:
-    """The headers that a case's requests carry, the token among them where the case is authenticated."""
-    headers = dict(case.headers)
-    if case.authenticated and token:
-        headers["Authorization"] = f"Bearer {token}"
-    return headers
-
-
 def probe(session: http.Session, case: PlannedCase, part: Part, token: str) -> Probe:
     """Send a part's request once and check the answer. Never raises for what the target does.
 
     Raises:
-        UserError: the certificates that the environment names cannot be read.
+        UserError: the certificates that the environment names cannot be read; or it is no HTTP request.
     """
     at = clock.now()
-    send = session.first_event if case.tool == "sse" else session.send
+    request = http_request(case, part)
+    send = session.first_event if request.answer == "event" else session.send
     started = time.perf_counter()
     try:
         answer = send(
-            case.method,
-            part.url,
-            body=None if part.body is None else part.body.encode("utf-8"),
-            headers=request_headers(case, token),
+            request.method,
+            request.url,
+            body=None if request.body is None else request.body.encode("utf-8"),
+            headers=request.headers_with(token),
             timeout_s=case.timeout_s,
         )
     except http.AnswerError as error:

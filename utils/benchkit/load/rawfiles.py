@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from benchkit.errors import UserError
-from benchkit.load import hey, validity
+from benchkit.load import validity
+from benchkit.load.engines import engine_named
 from benchkit.load.metrics import PartSamples
+from benchkit.load.rows import Rows
 from benchkit.load.validity import IterationFacts
 from benchkit.model import PlannedCase, RawIteration, RawPart, ServerCounter, part_files
 from benchkit.store import load
@@ -85,7 +87,7 @@ def _read_rows(
     statuses: Counter[int] = Counter()
     try:
         for part, file in zip(facts.raw.parts, files, strict=True):
-            rows = hey.read_rows(file)
+            rows = engine_named(case.engine).rows(file)
             statuses += rows.statuses()
             samples.append(_part_samples(rows, case, part, start))
     except UserError as error:
@@ -93,7 +95,7 @@ def _read_rows(
     return replace(facts, statuses=statuses), samples
 
 
-def _part_samples(rows: hey.Rows, case: PlannedCase, part: RawPart, start: datetime) -> PartSamples:
+def _part_samples(rows: Rows, case: PlannedCase, part: RawPart, start: datetime) -> PartSamples:
     samples = PartSamples(
         rows=rows,
         expected_status=case.expect.status,

@@ -1,4 +1,4 @@
-"""A run for people: a text summary per scenario in hey's style, and a table of all cases."""
+"""A run for people: a text summary per scenario like those of load generators, and a table of all cases."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TextIO
 
-from benchkit.load import metrics
 from benchkit.load.cases import Detail
-from benchkit.load.hey import Rows, Summary
 from benchkit.load.validity import TRANSPORT
 from benchkit.model import METRICS, Case, Histogram, Run, Validity
 
@@ -38,17 +36,18 @@ def summary_name(run: Run, scenario: str) -> str:
 def scenario_summary(run: Run, scenario: str, details: dict[str, Detail]) -> str:
     """All cases of a scenario, one block each."""
     load, target = run.environment.load, run.environment.target
+    cases = [case for case in run.cases if case.scenario == scenario]
+    loop = "closed loop" if all(case.closed_loop for case in cases) else "open loop"
     gateway = f"{target.base_url}{target.prefix}" + (f", release {target.release}" if target.release else "")
     lines = [
         f"{scenario}: run {run.run_id} ({run.status})",
         f"Gateway: {gateway}",
-        f"Load: profile {load.profile}, closed loop, {load.requests} requests, {load.concurrency} at a time, "
+        f"Load: profile {load.profile}, {loop}, {load.requests} requests, {load.concurrency} at a time, "
         f"{load.iterations} iterations",
         "Latencies are of successes, percentiles interpolated between samples; Requests/sec are successes per second.",
     ]
-    for case in run.cases:
-        if case.scenario == scenario:
-            lines += ["", "", *_block(case, details.get(case.id, Detail()))]
+    for case in cases:
+        lines += ["", "", *_block(case, details.get(case.id, Detail()))]
     return "\n".join(lines) + "\n"
 
 
@@ -206,27 +205,3 @@ def _print_rich(run: Run, stream: TextIO) -> None:
         console.print(rich_table)
     for line in remarks(run):
         console.print(line, markup=False)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# One output of hey
-
-
-def hey_output(output: Rows | Summary) -> str:
-    """What one output of hey says, in milliseconds; hey's own rate is named as such and is not a throughput."""
-    if isinstance(output, Rows):
-        percentiles = metrics.percentiles(output.latency_ms)
-        statuses: dict[int, int] = output.statuses()
-        lines = [f"rows: {len(output)} (a request without an answer has none; all statuses are in the latencies)"]
-    else:
-        percentiles = {percent: 1000 * value for percent, value in output.percentiles.items()}
-        statuses = output.statuses
-        lines = [
-            f"total: {output.total_s} s",
-            f"hey's own Requests/sec, failures included: {output.hey_requests_per_sec}",
-        ]
-    lines += [f"p{percent}: {value:.1f} ms" for percent, value in percentiles.items()]
-    lines += [f"status {status}: {number}" for status, number in sorted(statuses.items())]
-    if isinstance(output, Summary):
-        lines += [f"error: {number} times {message}" for message, number in output.errors.items()]
-    return "\n".join(lines) + "\n"

@@ -89,7 +89,7 @@ WRONG_ANSWER = "wrong answer"
 """Kind of the answers with the expected status that were read and are not what the case expects."""
 
 UNEXPECTED_EVENT = "unexpected event"
-"""Kind of the failures that ``sse_load`` reports as status 0."""
+"""Kind of the failures that an engine which checks events itself reports as status 0."""
 
 _HOPELESS = 99.999999
 """Percent of failures; above it nothing succeeded, so there is nothing to measure whatever is allowed."""
@@ -264,14 +264,14 @@ def _rows_problem(case: PlannedCase, facts: Sequence[IterationFacts]) -> str:
     sent = sum(one.generated for one in facts)
     rows = _statuses(facts).total()
     ended = sorted({part.exit_status for one in facts for part in one.raw.parts} - {0})
-    how = f"{case.tool} ended with exit status {', '.join(map(str, ended))}" if ended else ""
+    how = f"{case.engine} ended with exit status {', '.join(map(str, ended))}" if ended else ""
     if not rows:
         hint = f"; {how}" if how else f": refused, reset or timed out after {case.timeout_s} s"
         return f"none of {sent} requests got an answer{hint}"
     if how:
         return f"{how} after {rows} of {sent} answers"
     if rows > sent:
-        return f"{case.tool} left {rows} rows for {sent} requests; the files of this case are not of one run"
+        return f"{case.engine} left {rows} rows for {sent} requests; the files of this case are not of one run"
     return ""
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from benchkit.model.base import Model
 from benchkit.model.runs import ComponentKind, ComponentSource, Environment, VariantOfRun
 from benchkit.model.texts import HttpAddress, OneLine
-from benchkit.model.upgrades import Upgrade, monitor_from_parties, variant_from_side
+from benchkit.model.upgrades import Upgrade, monitor_from_parties, plan_of_version_1
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Between the rooms that plan and measure, and the one that speaks to the gateway
@@ -71,16 +71,50 @@ class ServerCounter(Model):
     key: OneLine
 
 
-class Part(Model):
-    """One load process of a case: hey sends one request again and again to one address.
+AnswerForm = Literal["body", "event"]
+"""What the answer to a request is: its ``body``, or the first ``event`` of a stream of server-sent events."""
 
-    ``body`` is sent as it is (its file is ``body_file``, relative to the run's directory). ``requests`` is a multiple
-    of ``concurrency``, for hey sends ``requests // concurrency`` per worker and drops the rest.
+
+class HttpRequest(Model):
+    """An HTTP request to one address.
+
+    ``body`` is sent as it is (its file is ``body_file``, relative to the run's directory). ``authenticated``: it
+    carries the run's token.
     """
 
+    kind: Literal["http"] = "http"
+    method: str = "GET"
     url: HttpAddress
+    headers: dict[str, str] = Field(default_factory=dict)
     body: str | None = None
     body_file: str | None = None
+    authenticated: bool = True
+    answer: AnswerForm = "body"
+
+    def headers_with(self, token: str) -> dict[str, str]:
+        """Its headers, the token's among them where it carries one; an empty token is left out."""
+        return self.headers | ({"Authorization": f"Bearer {token}"} if self.authenticated and token else {})
+
+
+class SqlStatement(Model):
+    """A statement for a database of this name."""
+
+    kind: Literal["sql"] = "sql"
+    database: OneLine
+    statement: str
+
+
+Request = Annotated[HttpRequest | SqlStatement, Field(discriminator="kind")]
+"""What a load process sends again and again."""
+
+
+class Part(Model):
+    """One load process of a case, which sends one request again and again.
+
+    The engine's rule decides how many ``requests`` there are for ``concurrency`` workers.
+    """
+
+    request: Request
     requests: int
     concurrency: int
     server: OneLine = ""
@@ -114,17 +148,19 @@ class PlannedCase(Model):
     scenario: str
     name: str
     description: str = ""
-    tool: Literal["hey", "sse"] = "hey"
-    method: str = "GET"
-    headers: dict[str, str] = Field(default_factory=dict)
-    authenticated: bool = True
+    engine: OneLine
+    """What makes the load, by its name in :data:`benchkit.load.engines.ENGINES`."""
+    resolution_ms: float = Field(gt=0)
+    """The step in which the engine tells latencies."""
+    closed_loop: bool = True
+    """Whether each worker waits for an answer before it sends the next request."""
     expect: Expectation = Expectation()
     timeout_s: int
     iterations: int
     warmup_requests: int
     parts: list[Part]
     checks: CheckPlan | None = None
-    """Absent where answers are not checked during the load: SSE, whose generator checks each event itself."""
+    """Absent where no answer is read during the load, for the engine itself checks each."""
     group: str = ""
     gateway_kind: Literal["tools", "resources", "prompts"] | None = None
     """As what the gateway's own metrics count a request of this case; absent when they do not."""
@@ -151,7 +187,7 @@ class PlannedDifference(Model):
 class Plan(Model):
     """``plan.json``: the resolved cases of a run. ``max_error_rate`` in percent."""
 
-    OLDER: ClassVar[Mapping[int, Upgrade]] = {1: variant_from_side}
+    OLDER: ClassVar[Mapping[int, Upgrade]] = {1: plan_of_version_1}
 
     schema_version: Literal[2] = 2
     run_id: str
@@ -233,7 +269,7 @@ class RawPart(Model):
 class RawIteration(Model):
     """``raw/<scenario>/<case>.<iteration>.json``: what surrounds the rows of one iteration (counted from 1).
 
-    The rows themselves are hey's CSV: ``<case>.<iteration>.csv``, or ``<case>.<iteration>.<part>.csv`` (counted from 1)
+    The engine's rows stand beside it: ``<case>.<iteration>.csv``, or ``<case>.<iteration>.<part>.csv`` (counted from 1)
     where the case has several parts. ``probes`` are those before and after the load, in this order.
     """
 

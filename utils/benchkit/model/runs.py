@@ -11,7 +11,7 @@ from pydantic import Field
 
 from benchkit.model.base import Model
 from benchkit.model.metrics import MetricValues
-from benchkit.model.upgrades import Upgrade, variant_from_side
+from benchkit.model.upgrades import Upgrade, run_of_version_1
 
 
 class Validity(StrEnum):
@@ -24,14 +24,18 @@ class Validity(StrEnum):
 
 
 class Machine(Model):
-    """Where the load was generated. ``control_score`` is the time in ms of a fixed piece of work, lower is faster."""
+    """Where the load was generated.
+
+    ``engines``: what made the load, by name, and its version. ``control_score``: the time in ms of a fixed piece of
+    work, lower is faster.
+    """
 
     cpu_model: str
     cores: int
     memory_mib: int
     kernel: str
     python: str
-    hey: str
+    engines: dict[str, str]
     toolkit: str
     control_score: float | None = None
 
@@ -196,6 +200,10 @@ class Case(Model):
     """``aggregate``: a group's cases together; ``difference``: what one case takes more than another."""
     validity: Validity
     reason: str = ""
+    resolution_ms: float = Field(0.0, ge=0)
+    """The step in which its latencies were told; 0 where there are none."""
+    closed_loop: bool = True
+    """Whether each worker of its load waited for an answer before it sent the next request."""
     metrics: MetricValues = Field(default_factory=dict)
     """Pooled over the iterations' samples; empty unless the case is valid."""
     advisory: list[str] = Field(default_factory=list)
@@ -297,7 +305,7 @@ class VariantOfRun(Model):
 class Run(Model):
     """``run.json``: everything that one run measured. The last document that is made from ``raw/``."""
 
-    OLDER: ClassVar[Mapping[int, Upgrade]] = {1: variant_from_side}
+    OLDER: ClassVar[Mapping[int, Upgrade]] = {1: run_of_version_1}
 
     schema_version: Literal[2] = 2
     run_id: str
@@ -310,7 +318,7 @@ class Run(Model):
     environment: Environment
     scenarios: list[str]
     commands: list[str]
-    """What was typed, and one hey command per case, without the token."""
+    """What was typed, and one command of a load process per case, without the token."""
     cases: list[Case]
     gateway_counts: list[GatewayCount] = Field(default_factory=list)
     load_seconds: float = 0.0

@@ -2,9 +2,13 @@
 
 The history of the schema versions:
 
-- run, plan, monitor header, history.json and tune.json: 2 says ``variant`` and ``components`` where 1 said ``side``
-  and ``parties``.
-- baseline: 2 has ``oldest`` and ``reason``.
+- run, plan: 2 says ``variant`` where 1 said ``side``. A machine has ``engines``, where 1 had one version under the
+  engine's name. A planned case says ``engine``, where 1 said ``tool``; a part has a ``request``, whose fields 1 had in
+  the case and the part; a case has ``resolution_ms``.
+- monitor header, history.json and tune.json: 2 says ``variant`` and ``components`` where 1 said ``side`` and
+  ``parties``.
+- baseline: 2 has ``oldest`` and ``reason``; 3 has a machine's ``engines``.
+- noise record, profile: 2 has a machine's ``engines``.
 """
 
 from __future__ import annotations
@@ -20,9 +24,56 @@ def _renamed(data: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     return {names.get(key, key): value for key, value in data.items()}
 
 
-def variant_from_side(data: dict[str, Any]) -> dict[str, Any]:
-    """``run.json`` and ``plan.json`` of version 1."""
-    return {**_renamed(data, {"side": "variant"}), "schema_version": 2}
+def _mapped(data: dict[str, Any], key: str, change: Upgrade) -> dict[str, Any]:
+    """``data`` with ``change`` made to each object of the list at ``key``, if it is a list."""
+    if not isinstance(found := data.get(key), list):
+        return data
+    return {**data, key: [change(one) if isinstance(one, dict) else one for one in found]}
+
+
+_OF_MACHINE = frozenset({"cpu_model", "cores", "memory_mib", "kernel", "python", "toolkit", "control_score"})
+
+_RESOLUTION_MS = 0.1
+"""Of every engine, when documents did not tell it."""
+
+
+def with_engines(data: dict[str, Any]) -> dict[str, Any]:
+    """The next version of a document with an environment: its machine had one engine's version under its name."""
+    data = {**data, "schema_version": data["schema_version"] + 1}
+    environment = data.get("environment")
+    machine = environment.get("machine") if isinstance(environment, dict) else None
+    if not isinstance(environment, dict) or not isinstance(machine, dict):
+        return data
+    kept = {key: value for key, value in machine.items() if key in _OF_MACHINE}
+    engines = {key: value for key, value in machine.items() if key not in _OF_MACHINE}
+    return {**data, "environment": {**environment, "machine": {**kept, "engines": engines}}}
+
+
+def run_of_version_1(data: dict[str, Any]) -> dict[str, Any]:
+    """``run.json`` of version 1."""
+    data = with_engines(_renamed(data, {"side": "variant"}))
+    return _mapped(data, "cases", lambda case: {**case, "resolution_ms": _RESOLUTION_MS})
+
+
+def plan_of_version_1(data: dict[str, Any]) -> dict[str, Any]:
+    """``plan.json`` of version 1."""
+    return _mapped(with_engines(_renamed(data, {"side": "variant"})), "cases", _planned_case_of_version_1)
+
+
+def _planned_case_of_version_1(case: dict[str, Any]) -> dict[str, Any]:
+    shared: dict[str, Any] = {key: case[key] for key in ("method", "headers", "authenticated") if key in case}
+    headers = shared.get("headers")
+    if isinstance(headers, dict) and headers.get("Accept") == "text/event-stream":
+        shared["answer"] = "event"
+
+    def with_request(part: dict[str, Any]) -> dict[str, Any]:
+        own = {key: part[key] for key in ("url", "body", "body_file") if key in part}
+        kept = {key: value for key, value in part.items() if key not in own}
+        return {**kept, "request": {"kind": "http", **shared, **own}}
+
+    kept = {key: value for key, value in case.items() if key not in ("method", "headers", "authenticated")}
+    renamed = _renamed(kept, {"tool": "engine"})
+    return _mapped({**renamed, "resolution_ms": _RESOLUTION_MS}, "parts", with_request)
 
 
 def variants_from_sides(data: dict[str, Any]) -> dict[str, Any]:
@@ -33,10 +84,7 @@ def variants_from_sides(data: dict[str, Any]) -> dict[str, Any]:
 def monitor_from_parties(data: dict[str, Any]) -> dict[str, Any]:
     """The header of ``monitor.jsonl`` of version 1, and its samples, which have no version of their own."""
     data = _renamed(data, {"parties": "components"})
-    if isinstance(components := data.get("components"), list):
-        data["components"] = [
-            _renamed(one, {"side": "variant"}) if isinstance(one, dict) else one for one in components
-        ]
+    data = _mapped(data, "components", lambda one: _renamed(one, {"side": "variant"}))
     return {**data, "schema_version": 2} if "schema_version" in data else data
 
 

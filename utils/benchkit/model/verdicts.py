@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from benchkit.model.base import Model, is_stored
 from benchkit.model.metrics import MetricValues, is_comparable
 from benchkit.model.runs import Environment
-from benchkit.model.upgrades import Upgrade, baseline_with_oldest
+from benchkit.model.upgrades import Upgrade, baseline_with_oldest, with_engines
 from benchkit.plain import plain_text
 
 
@@ -59,9 +59,9 @@ class Baseline(Model):
     written.
     """
 
-    OLDER: ClassVar[Mapping[int, Upgrade]] = {1: baseline_with_oldest}
+    OLDER: ClassVar[Mapping[int, Upgrade]] = {1: baseline_with_oldest, 2: with_engines}
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     profile: str
     version: Annotated[int, AfterValidator(stored_version)]
     created: datetime
@@ -87,7 +87,9 @@ class NoiseRecord(Model):
     what of it a case does not share with the others of its run; without the metrics that too few cases have.
     """
 
-    schema_version: Literal[1] = 1
+    OLDER: ClassVar[Mapping[int, Upgrade]] = {1: with_engines}
+
+    schema_version: Literal[2] = 2
     profile: str
     created: datetime
     environment: Environment

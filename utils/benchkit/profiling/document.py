@@ -6,13 +6,15 @@ A profiled run is no result: half of its load runs under a sampler that slows th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from benchkit.model import Environment, Model, RunStatus, Validity
+from benchkit.model.upgrades import Upgrade, with_engines
 
 
 class Category(StrEnum):
@@ -210,7 +212,9 @@ class Profile(Model):
     ``gc_visible``: whether a collection of Python's garbage collector can be seen in these samples at all.
     """
 
-    schema_version: Literal[1] = 1
+    OLDER: ClassVar[Mapping[int, Upgrade]] = {1: with_engines}
+
+    schema_version: Literal[2] = 2
     run_id: str
     case: str
     description: str

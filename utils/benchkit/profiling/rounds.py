@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchkit.load import hey
+from benchkit.load.engines import engine_named
 from benchkit.model import PlannedCase, RawIteration, part_files
 from benchkit.profiling.categories import classify
 from benchkit.profiling.document import IDLE, RecordedProcess, Recording
@@ -96,7 +96,7 @@ def _read_load(directory: Path, case: PlannedCase, raw: RawIteration) -> _Load:
     ends: list[float] = []
     slack_s = 0.0
     for part, name in zip(raw.parts, part_files(case, raw.iteration), strict=True):
-        rows = hey.read_rows(directory / name)
+        rows = engine_named(case.engine).rows(directory / name)
         completed = rows.offset_s + rows.latency_ms / 1000
         # The process was started, and had ended, within this much more than its requests took.
         slack_s = max(slack_s, part.wall_s - float(completed.max(initial=0.0)))
@@ -105,7 +105,8 @@ def _read_load(directory: Path, case: PlannedCase, raw: RawIteration) -> _Load:
         ends += (completed + shift_s).tolist()
     order = np.argsort(begins, kind="stable")
     requests = Requests([begins[number] for number in order], [ends[number] for number in order])
-    # Requests count from hey's own start, which lies somewhere in the slack; its middle is wrong by half of it at most.
+    # Requests count from the load process's own start, which lies somewhere in the slack. The middle of the slack is
+    # wrong by half of it at most.
     return _Load(requests, start.timestamp() + slack_s / 2, slack_s)
 
 

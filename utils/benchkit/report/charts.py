@@ -8,9 +8,6 @@ from itertools import pairwise
 
 from benchkit.model import METRICS, Case, Histogram, Iteration, MetricValues, PercentileCurve, Timeline, TimelinePoint
 
-SMALLEST_EDGE_MS = 0.05
-"""A logarithmic axis has no zero: half of hey's resolution stands for it."""
-
 OVERHEAD_METRICS = ("added_p50_latency", "added_p95_latency", "added_p99_latency")
 
 
@@ -102,7 +99,9 @@ def distribution(histogram: Histogram, metrics: MetricValues) -> Distribution | 
     if not filled:
         return None
     first, last = filled[0], filled[-1]
-    edges = [round(max(edge, SMALLEST_EDGE_MS), 4) for edge in histogram.edges_ms[first : last + 2]]
+    # A logarithmic axis has no zero: half of the next edge stands for it.
+    smallest = min((edge for edge in histogram.edges_ms if edge > 0), default=1.0) / 2
+    edges = [round(max(edge, smallest), 4) for edge in histogram.edges_ms[first : last + 2]]
     if edges[0] >= edges[-1]:
         edges = [round(edges[0] * 0.9, 4), round(edges[0] * 1.1, 4)]
     marks = [

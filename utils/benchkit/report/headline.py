@@ -196,17 +196,21 @@ def sentence(text: str) -> str:
 def limitations(run: Run) -> list[str]:
     """What the figures of this run cannot tell, the largest first."""
     load, target, variant = run.environment.load, run.environment.target, run.variant
-    found = [
-        f"The load is a closed loop: each of {load.concurrency} workers waits for its answer before it asks again. "
-        "A gateway that stalls is asked less meanwhile, so the latencies are those of patient clients, and not those "
-        "that a fixed rate of arrivals would see.",
+    found = []
+    if any(case.closed_loop for case in run.cases):
+        found.append(
+            f"The load is a closed loop: each of {load.concurrency} workers waits for its answer before it asks again. "
+            "A gateway that stalls is asked less meanwhile, so the latencies are those of patient clients, and not "
+            "those that a fixed rate of arrivals would see."
+        )
+    found.append(
         "This is one run. The same gateway measured again on the same machine commonly differs by several percent, and "
         "more in p95 and p99; more iterations do not remove that, more runs do."
         if variant is None
         else "Two gateways were measured in turns on one machine, and held against each other block by block: what "
         "slows the machine slows both. Their difference is what can be trusted; the figures themselves are those of "
-        "one run, and differ by several percent from those of another.",
-    ]
+        "one run, and differ by several percent from those of another."
+    )
     valid = [case for case in run.cases if case.kind != "difference" and case.validity is Validity.VALID]
     advisory = Counter(name for case in valid for name in case.advisory)
     scarce = [f"{METRICS[name].label} in {number} of {len(valid)}" for name, number in advisory.items()]
@@ -242,7 +246,8 @@ def limitations(run: Run) -> list[str]:
         )
     if target.uptime_s is None:
         found.append("The gateway does not say how long it has been running; one that aged is slower than a fresh one.")
-    found.append("Latencies have a resolution of 0.1 ms.")
+    if step_ms := max((case.resolution_ms for case in run.cases), default=0.0):
+        found.append(f"Latencies have a resolution of {step_ms:g} ms.")
     return found
 
 

@@ -60,13 +60,14 @@ def signed(value: float) -> str:
 def metric(name: str, value: float) -> str:
     """A value of the metric table, with no more decimals than the table gives it.
 
-    A latency that would be shown as zero is ``< 0.1``: hey writes 0.0 for what took less than its resolution.
+    No latency is shown as zero: what took less than the last decimal tells is ``< 0.1``.
     """
     if METRICS[name].unit == "share":
         return percent_of(value)
-    if name in LATENCIES and value < 0.05:
-        return "< 0.1"
-    return significant(value, METRICS[name].decimals)
+    decimals = METRICS[name].decimals
+    if name in LATENCIES and value < 0.5 * 10.0**-decimals:
+        return f"< {10.0**-decimals:g}"
+    return significant(value, decimals)
 
 
 def heading(name: str) -> str:

@@ -248,7 +248,7 @@ def _environment(profile: Profile) -> list[tuple[str, str]]:
         ("database", " ".join(filter(None, [target.database, target.database_version])) or "not told"),
         ("cache", target.cache or "not told"),
         ("toolkit", machine.toolkit),
-        ("load generator", machine.hey),
+        ("load generator", ", ".join(f"{name} {version}" for name, version in machine.engines.items())),
     ]
     sampler = profile.sampler
     if sampler is not None:

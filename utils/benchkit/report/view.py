@@ -625,7 +625,7 @@ def _environment(run: Run) -> list[Facts]:
                 ("memory", f"{count(machine.memory_mib)} MiB"),
                 ("kernel", machine.kernel),
                 ("Python", machine.python),
-                ("hey", machine.hey),
+                *machine.engines.items(),
                 ("toolkit", machine.toolkit),
                 ("control score", f"{number_format.significant(control, 1)} ms" if control else "not taken"),
             ],

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from benchkit.gateway.registration import same_url
+from benchkit.load.engines import ENGINES
 from benchkit.model import ComponentKind, MonitoredComponent
 from benchkit.monitor.database import postgres_connections
 from benchkit.monitor.feed import first_line
@@ -25,7 +26,8 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PORTS = {"http": 80, "https": 443}
 _KINDS: dict[str, ComponentKind] = {GATEWAY: "gateway", POSTGRES: "database", REDIS: "cache"}
 _DOCKER_PROXY = "docker-proxy"
-_LOAD_PROGRAM = "sse_load.py"
+_LOAD_SCRIPTS = {engine.script for engine in ENGINES.values()}
+"""Those of the toolkit's own programs that make load."""
 
 
 def finders(settings: Settings, variants: Variants | None) -> list[Finder]:
@@ -54,7 +56,7 @@ def is_load(shell: psutil.Process, process: psutil.Process) -> bool | None:
         return None
     # Only the first words: further on come the load generator's arguments, and among them the token.
     programs = [Path(word) for word in words[:3]]
-    own = any(path.parent == ROOT / "utils" and path.name != _LOAD_PROGRAM for path in programs)
+    own = any(path.parent == ROOT / "utils" and path not in _LOAD_SCRIPTS for path in programs)
     return not own
 
 

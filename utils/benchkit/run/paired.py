@@ -29,7 +29,8 @@ from benchkit.load.arguments_file import remove_arguments
 from benchkit.load.collect import collect
 from benchkit.load.driver import WARM_UP, Driver, write_bodies
 from benchkit.load.driver import Step as LoadStep
-from benchkit.load.hey_program import find_hey
+from benchkit.load.engines import programs, versions
+from benchkit.load.job import http_request
 from benchkit.load.plan import plan_cases
 from benchkit.load.progress import Estimate, Progress, span
 from benchkit.machine import describe_machine
@@ -204,7 +205,7 @@ class PairedSession:
         for variant in variants.variants:
             (self._dir / variant.label / "raw").mkdir(parents=True)
         connections = [self._connect(settings, variant) for variant in variants.variants]
-        machine = describe_machine(find_hey(settings))
+        machine = describe_machine(versions(programs(settings)))
         for variant, connection in zip(variants.variants, connections, strict=True):
             own = variant_settings(settings, variant)
             directory = self._dir / variant.label
@@ -343,7 +344,7 @@ class PairedSession:
         return Driver(
             plan,
             directory,
-            hey=find_hey(settings),
+            programs=programs(settings),
             token=connection.token,
             counters=ServerCounters(),
             gateway_answers=connection.answers,
@@ -357,7 +358,7 @@ class PairedSession:
             case
             for case in plan_cases(settings, connection.routes, connection.catalogue)
             if any(fnmatchcase(case.id, pattern) for pattern in patterns)
-            and (case.skipped or any(part.url.startswith(base_url) for part in case.parts))
+            and (case.skipped or any(http_request(case, part).url.startswith(base_url) for part in case.parts))
         ]
         if not found:
             raise UserError(

@@ -21,7 +21,7 @@ from benchkit.limits import check_limits
 from benchkit.load.arguments_file import remove_arguments
 from benchkit.load.driver import WARM_UP, Driver, steps, write_bodies
 from benchkit.load.driver import Step as LoadStep
-from benchkit.load.hey_program import find_hey
+from benchkit.load.engines import programs, versions
 from benchkit.load.plan import load_of, plan_cases, plan_differences
 from benchkit.load.progress import Estimate, Progress
 from benchkit.lock import take_machine
@@ -32,7 +32,7 @@ from benchkit.run.killed_runs import end_killed_runs
 from benchkit.run.owner import write_owner
 from benchkit.run.steps import End, Load, Program, StartMonitor, Step, Steps, StopMonitor, code_of, succeed
 from benchkit.run.target import Connection, connect
-from benchkit.settings import ROOT, Settings, from_arguments, given_flags
+from benchkit.settings import Settings, from_arguments, given_flags
 from benchkit.store import save
 
 MAX_TOKEN_NEED_S = 900.0
@@ -173,7 +173,7 @@ class RunSession:
         cases = self._chosen(plan_cases(settings, connection.routes, connection.catalogue))
         if all(case.skipped for case in cases):
             raise UserError(f"nothing can be measured here: {cases[0].id}: {cases[0].skipped}")
-        machine = describe_machine(find_hey(settings))
+        machine = describe_machine(versions(programs(settings)))
         self._counts = connection.still_counts(first, settings.config.performance.metrics_wait, say)
         plan = make_plan(settings, connection, cases, machine, run_id=self._dir.name, command=self._shell.command)
         plan = write_bodies(plan.model_copy(update={"is_cpu_profile": self.kind != ""}), self._dir)
@@ -181,7 +181,7 @@ class RunSession:
         driver = Driver(
             plan,
             self._dir,
-            hey=find_hey(settings),
+            programs=programs(settings),
             token=connection.token,
             counters=ServerCounters(),
             gateway_answers=connection.answers,
@@ -327,10 +327,10 @@ def check_start(settings: Settings) -> None:
     """Check what every kind of run needs, and take the machine for this one.
 
     Raises:
-        UserError: the load generator is missing, a limit of the system is too low, another run measures, or the
+        UserError: an engine's program is missing, a limit of the system is too low, another run measures, or the
             results cannot be written.
     """
-    find_hey(settings)
+    programs(settings)
     check_limits(settings.config.performance.default_concurrency)
     take_machine()
     check_writable(settings.results_dir)
@@ -338,12 +338,17 @@ def check_start(settings: Settings) -> None:
 
 
 def engine_fields(settings: Settings) -> list[str]:
-    """For each engine its name, the number of its words, and the words of its program.
+    """For each engine that the run may use its name, the number of its words, and the words of its program.
 
     The shell learns them before anything that a gateway says was heard, and starts no other program.
+
+    Raises:
+        UserError: an engine's program is missing.
     """
-    sse = [sys.executable, "-Es", str(ROOT / "utils" / "sse_load.py"), "--stdin"]
-    return ["hey", "1", str(Path(find_hey(settings)).absolute()), "sse", str(len(sse)), *sse]
+    fields = []
+    for name, words in programs(settings).items():
+        fields += [name, str(len(words)), *words]
+    return fields
 
 
 def check_writable(directory: Path) -> None:

@@ -31,7 +31,7 @@ WELCH_LEVEL = 0.01
 """What Welch's p has to reach at a change point."""
 
 SMALLEST_DEVIATION = 0.005
-"""Deviation between runs (a logarithm) below which a series is taken to have this one: hey resolves 0.1 ms."""
+"""Deviation between runs (a logarithm) below which a series is taken to have this one: latencies come in steps."""
 
 
 @dataclass(frozen=True)

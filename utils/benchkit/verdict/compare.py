@@ -285,7 +285,12 @@ class _Stored:
                     values.get(case.id, {}).get(name, []),
                     threshold=self.limits.threshold(name, case.id),
                     advisory=name not in deciding,
-                    known=Known(self._prior(case, name), reference.machine, self._among(case, name, shared.get(name))),
+                    known=Known(
+                        self._prior(case, name),
+                        case.resolution_ms,
+                        reference.machine,
+                        self._among(case, name, shared.get(name)),
+                    ),
                     requests=sent_of(case),
                 )
                 if finding is not None:
@@ -563,6 +568,7 @@ def _paired_findings(identity: str, pair: _Pair, limits: Baselines) -> dict[Key,
     before, after = case_figures(pair[0]), case_figures(pair[1])
     one, other = (deciding_metrics(case, limits, rounds=pair.rounds) for case in (pair.base, pair.head))
     deciding = one & other
+    resolution_ms = max(pair.base.resolution_ms, pair.head.resolution_ms)
     found = {}
     for name in shown_metrics(limits):
         metric, threshold = METRICS[name], limits.threshold(name, identity)
@@ -576,13 +582,15 @@ def _paired_findings(identity: str, pair: _Pair, limits: Baselines) -> dict[Key,
                 [before[name]] if name in before else [],
                 threshold=threshold,
                 advisory=name not in deciding,
-                known=Known(Prior(0.0, 1.0)),
+                known=Known(Prior(0.0, 1.0), resolution_ms),
                 requests=sent_of(pair.head),
             )
             if finding is not None and finding.estimate is not None:
                 finding = replace(finding, estimate=None, unjudged=(Verdict.INCONCLUSIVE, "has no figures per block"))
         else:
-            finding = paired_finding(metric, blocks, threshold=threshold, advisory=name not in deciding)
+            finding = paired_finding(
+                metric, blocks, threshold=threshold, advisory=name not in deciding, resolution_ms=resolution_ms
+            )
         if finding is not None:
             found[identity, name] = finding
     return found

@@ -74,9 +74,12 @@ def control_shift(references: Sequence[BaselineRun], reference: Environment, cur
 
 def lesser_differences(reference: Environment, current: Environment) -> list[str]:
     """What is worth knowing beside a comparison: versions on the same machine, its speed, and the target."""
-    lines = [
-        _differing(name, getattr(reference.machine, name), getattr(current.machine, name))
-        for name in ("kernel", "python", "hey", "toolkit")
+    before, now = reference.machine, current.machine
+    lines = [_differing(name, getattr(before, name), getattr(now, name)) for name in ("kernel", "python", "toolkit")]
+    lines += [
+        _differing(name, before.engines[name], version)
+        for name, version in now.engines.items()
+        if name in before.engines
     ]
     lines += [_control(reference.machine, current.machine)]
     lines += [

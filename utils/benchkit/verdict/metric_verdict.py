@@ -79,10 +79,12 @@ class Finding:
 class Known:
     """What is known besides a case's figures, as for :func:`statistics.stored`.
 
-    ``prior``: of the noise. ``machine``: how much slower it is now (a logarithm). ``among``: the run's other cases.
+    ``prior``: of the noise. ``resolution_ms``: the step in which latencies were told. ``machine``: how much slower it
+    is now (a logarithm). ``among``: the run's other cases.
     """
 
     prior: Prior
+    resolution_ms: float
     machine: float = 0.0
     among: Among | None = None
 
@@ -108,7 +110,7 @@ def stored_finding(
         return sides.with_failures(Failures(round(current * requests), requests, before, requests * len(references)))
     if current is None or not references or metric.absolute or not all(map(is_positive, [current, *references])):
         return sides.without_estimate()
-    floor = statistics.resolution(min(current, *references)) if metric.name in _LATENCIES else 0.0
+    floor = statistics.resolution(min(current, *references), known.resolution_ms) if metric.name in _LATENCIES else 0.0
     estimate = statistics.stored(
         badness(metric, current),
         [badness(metric, value) for value in references],
@@ -126,6 +128,7 @@ def paired_finding(
     *,
     threshold: float,
     advisory: bool,
+    resolution_ms: float,
 ) -> Finding:
     """A figure of two gateways over some blocks, each ``(base, head)``; there is at least one.
 
@@ -141,7 +144,7 @@ def paired_finding(
     differences = [badness(metric, after) - badness(metric, before) for before, after in pairs]
     # Two roundings for each difference, of values that are at least the smallest.
     smallest = min(value for pair in pairs for value in pair)
-    floor = math.sqrt(2) * statistics.resolution(smallest) if metric.name in _LATENCIES else 0.0
+    floor = math.sqrt(2) * statistics.resolution(smallest, resolution_ms) if metric.name in _LATENCIES else 0.0
     estimate = statistics.paired(differences, floor=floor)
     return sides.with_estimate(estimate, None if advisory else checked(estimate, differences))
 

@@ -34,9 +34,6 @@ SMALLEST_NOISE = 0.005
 SMALLEST_PAIRED_NOISE = 0.001
 """Between the two sides of a block, as a logarithm."""
 
-RESOLUTION_MS = 0.1
-"""hey's step: a latency is known to half of it, evenly spread, so with a standard deviation of a step / sqrt(12)."""
-
 MOST_SAMPLES = 100
 """A number of runs or blocks beyond this decides nothing in practice."""
 
@@ -468,9 +465,12 @@ def decided_by(
     return int(deciding[0]) if deciding.size else None
 
 
-def resolution(value_ms: float) -> float:
-    """The deviation that hey's step alone gives a latency, as a logarithm: a step / sqrt(12), relative."""
-    return RESOLUTION_MS / math.sqrt(12) / value_ms
+def resolution(value_ms: float, step_ms: float) -> float:
+    """The deviation that its step alone gives a latency, as a logarithm.
+
+    A latency is known to half a step, evenly spread, so with a standard deviation of a step / sqrt(12).
+    """
+    return step_ms / math.sqrt(12) / value_ms
 
 
 # ---------------------------------------------------------------------------------------------------------------------

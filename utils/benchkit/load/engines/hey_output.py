@@ -14,7 +14,6 @@ import codecs
 import io
 import os
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -23,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.errors import UserError, os_reason
+from benchkit.load import metrics
+from benchkit.load.rows import Rows
 
-Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 HEADER = b"response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset\n"
@@ -49,27 +49,6 @@ _TICKS_PER_MS = 10
 
 # Large enough that numpy's overhead per call vanishes, small enough that a block's arrays stay in cache.
 _BLOCK_BYTES = 1 << 17
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The answers of one load process, in order of completion: three arrays of one length.
-
-    ``latency_ms``: from the request to the end of its answer, in milliseconds, in steps of 0.1.
-    ``status``: HTTP status. ``offset_s``: start of the request in seconds after the process's own start.
-    """
-
-    latency_ms: Floats
-    status: NDArray[np.int16]
-    offset_s: Floats
-
-    def __len__(self) -> int:
-        return len(self.status)
-
-    def statuses(self) -> Counter[int]:
-        """Answers by status."""
-        counts = np.bincount(self.status)
-        return Counter({int(status): int(counts[status]) for status in np.flatnonzero(counts)})
 
 
 @dataclass(frozen=True)
@@ -291,3 +270,27 @@ def parse_summary(text: str, where: str) -> Summary:
 def _measured(value: str | None, *, answered: bool) -> float | None:
     """A time of the summary; without any answer hey prints ``NaN`` or a zero that means nothing."""
     return float(value) if answered and value not in (None, "NaN") else None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# In words
+
+
+def described(output: Rows | Summary) -> str:
+    """What one output of hey says, in milliseconds; hey's own rate is named as such and is not a throughput."""
+    if isinstance(output, Rows):
+        percentiles = metrics.percentiles(output.latency_ms)
+        statuses: dict[int, int] = output.statuses()
+        lines = [f"rows: {len(output)} (a request without an answer has none; all statuses are in the latencies)"]
+    else:
+        percentiles = {percent: 1000 * value for percent, value in output.percentiles.items()}
+        statuses = output.statuses
+        lines = [
+            f"total: {output.total_s} s",
+            f"hey's own Requests/sec, failures included: {output.hey_requests_per_sec}",
+        ]
+    lines += [f"p{percent}: {value:.1f} ms" for percent, value in percentiles.items()]
+    lines += [f"status {status}: {number}" for status, number in sorted(statuses.items())]
+    if isinstance(output, Summary):
+        lines += [f"error: {number} times {message}" for message, number in output.errors.items()]
+    return "\n".join(lines) + "\n"

@@ -11,22 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchkit.errors import UserError
-from benchkit.load import hey
+from benchkit.load.engines import hey_output
+from benchkit.load.rows import Rows
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "hey"
-HEADER = hey.HEADER.decode()
+HEADER = hey_output.HEADER.decode()
 LINE = re.compile(r"(?:[0-9]{1,9}\.[0-9]{4},){6}[0-9]{1,3},[0-9]{1,9}\.[0-9]{4}")
 
 
-def rows(tmp_path: Path, text: str | bytes) -> hey.Rows:
+def rows(tmp_path: Path, text: str | bytes) -> Rows:
     path = tmp_path / "rows of one.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return hey.read_rows(path)
+    return hey_output.read_rows(path)
 
 
-def summary(name: str) -> hey.Summary:
-    output = hey.read(FIXTURES / name)
-    assert isinstance(output, hey.Summary)
+def summary(name: str) -> hey_output.Summary:
+    output = hey_output.read(FIXTURES / name)
+    assert isinstance(output, hey_output.Summary)
     return output
 
 
@@ -34,8 +35,8 @@ def summary(name: str) -> hey.Summary:
 
 
 def test_rows_of_real_output() -> None:
-    output = hey.read(FIXTURES / "rows.csv")
-    assert isinstance(output, hey.Rows)
+    output = hey_output.read(FIXTURES / "rows.csv")
+    assert isinstance(output, Rows)
     lines = (FIXTURES / "rows.csv").read_text().splitlines()[1:]
     cells = [line.split(",") for line in lines]
     assert len(output) == len(lines) == 100
@@ -45,9 +46,9 @@ def test_rows_of_real_output() -> None:
 
 
 def test_statuses_are_counted_and_transport_errors_leave_no_row() -> None:
-    assert hey.read_rows(FIXTURES / "rows_limit.csv").statuses() == {200: 100, 429: 200}
-    assert hey.read_rows(FIXTURES / "rows_drop.csv").statuses() == {200: 180}
-    assert len(hey.read_rows(FIXTURES / "rows_refused.csv")) == 0
+    assert hey_output.read_rows(FIXTURES / "rows_limit.csv").statuses() == {200: 100, 429: 200}
+    assert hey_output.read_rows(FIXTURES / "rows_drop.csv").statuses() == {200: 180}
+    assert len(hey_output.read_rows(FIXTURES / "rows_refused.csv")) == 0
 
 
 @pytest.mark.parametrize("text", ["", HEADER])
@@ -131,9 +132,9 @@ def test_what_another_shell_does_to_a_text_is_undone(
 ) -> None:
     path = tmp_path / fixture
     path.write_bytes(written((FIXTURES / fixture).read_text()))
-    output, wanted = hey.read(path), hey.read(FIXTURES / fixture)
-    if isinstance(output, hey.Rows):
-        assert isinstance(wanted, hey.Rows)
+    output, wanted = hey_output.read(path), hey_output.read(FIXTURES / fixture)
+    if isinstance(output, Rows):
+        assert isinstance(wanted, Rows)
         assert output.latency_ms.tolist() == wanted.latency_ms.tolist()
         assert output.offset_s.tolist() == wanted.offset_s.tolist()
     else:
@@ -160,12 +161,12 @@ def test_as_many_rows_as_hey_can_keep_are_refused(tmp_path: Path) -> None:
 
 def test_a_summary_where_rows_are_needed() -> None:
     with pytest.raises(UserError, match="run hey with -o csv"):
-        hey.read_rows(FIXTURES / "summary.txt")
+        hey_output.read_rows(FIXTURES / "summary.txt")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No such file"):
-        hey.read_rows(tmp_path / "none.csv")
+        hey_output.read_rows(tmp_path / "none.csv")
 
 
 TIMES = st.integers(min_value=0, max_value=10**13 - 1)
@@ -222,7 +223,7 @@ def test_a_summary_with_a_time_below_zero(tmp_path: Path, positive: str, negativ
     with pytest.raises(
         UserError, match=r"line [0-9]+: a time below zero .*: the clock was set while hey ran"
     ) as raised:
-        hey.read(path)
+        hey_output.read(path)
     assert named in str(raised.value)
 
 
@@ -264,10 +265,10 @@ def test_a_summary_that_was_cut_short_is_refused(name: str) -> None:
     text = (FIXTURES / name).read_text()
     for end in range(0, text.index("Status code distribution") + 20, 7):
         with pytest.raises(UserError, match=r"^here: line \d+: "):
-            hey.parse_summary(text[:end], "here")
+            hey_output.parse_summary(text[:end], "here")
 
 
 @given(st.text())
 def test_any_text_is_a_summary_or_a_clear_refusal(text: str) -> None:
     with pytest.raises(UserError):
-        hey.parse_summary(text, "here")
+        hey_output.parse_summary(text, "here")

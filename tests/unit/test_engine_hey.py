@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from benchkit.errors import UserError
-from benchkit.load import hey, hey_program
-from benchkit.load.hey_program import find_hey
+from benchkit.load.engines import hey as engine_module
+from benchkit.load.engines import hey_output
+from benchkit.load.engines.hey import Hey
 from benchkit.settings import load_settings
 
 USAGE = """Usage: hey [options...] <url>
@@ -18,13 +19,13 @@ USAGE = """Usage: hey [options...] <url>
   -T  Content-type
   -disable-redirects    Disable following of HTTP redirects
 """
-ROWS = hey.HEADER.decode()
+ROWS = hey_output.HEADER.decode()
 OLD_ROWS = "\n" + ROWS.replace(",status-code,offset", "")
 
 
 @pytest.fixture(autouse=True)
 def _forget() -> None:
-    hey_program.problem_of.cache_clear()
+    engine_module.problem_of.cache_clear()
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "bin"
     directory.mkdir()
     monkeypatch.setenv("PATH", f"{directory}:/usr/bin:/bin")
-    monkeypatch.setattr(hey_program, "ROOT", tmp_path)
+    monkeypatch.setattr(engine_module, "ROOT", tmp_path)
     return directory
 
 
@@ -49,21 +50,26 @@ def program(file: Path, usage: str, rows: str = ROWS, *, more: str = "") -> str:
     return str(file)
 
 
+def found_program(name: str = "hey") -> str:
+    [found] = Hey().program(load_settings(environ={"PERF_HEY": name}))
+    return found
+
+
 def refused(name: str = "hey") -> str:
     with pytest.raises(UserError) as raised:
-        find_hey(load_settings(environ={"PERF_HEY": name}))
+        found_program(name)
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
 
 def test_the_real_one_is_taken() -> None:
-    found = find_hey(load_settings(environ={}))
-    assert hey_program.problem_of(found) == ""
+    found = found_program()
+    assert engine_module.problem_of(found) == ""
 
 
 def test_one_that_speaks_the_same_language_is_taken(path: Path) -> None:
     found = program(path / "hey", USAGE)
-    assert find_hey(load_settings(environ={})) == found
+    assert found_program() == found
 
 
 @pytest.mark.parametrize(
@@ -88,7 +94,7 @@ def test_one_that_cannot_make_the_load_is_refused_with_what_to_install(
 
 
 def test_one_that_waits_for_a_question_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hey_program, "_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(engine_module, "_TIMEOUT_S", 0.3)
     program(path / "hey", USAGE, more="sleep 3 & wait")
     assert "does not end within 0.3 s" in refused()
 
@@ -103,7 +109,7 @@ def test_one_for_another_processor_is_refused(path: Path) -> None:
 def test_the_set_up_s_is_taken_where_another_program_stands_on_the_path(path: Path, tmp_path: Path) -> None:
     program(path / "hey", "hey there")
     installed = program(tmp_path / ".tools" / "bin" / "hey", USAGE)
-    assert find_hey(load_settings(environ={})) == installed
+    assert found_program() == installed
 
 
 def test_one_that_is_named_is_the_only_one_that_will_do(path: Path, tmp_path: Path) -> None:
@@ -116,7 +122,7 @@ def test_one_that_is_named_is_the_only_one_that_will_do(path: Path, tmp_path: Pa
 def test_the_check_sends_nothing_to_anybody(path: Path) -> None:
     calls = path / "calls"
     program(path / "hey", USAGE, more=f"echo \"$*\" >> '{calls}'")
-    find_hey(load_settings(environ={}))
+    found_program()
     usage, request = calls.read_text().split("\n")[:2]
     assert usage == ""
     assert request.startswith("-n 1 -c 1 -t 1 -o csv -disable-redirects http://127.0.0.1:")
