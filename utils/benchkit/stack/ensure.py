@@ -57,10 +57,6 @@ def ensure(settings: Settings, place: StackPaths, caller: StartCallbacks) -> Out
     service = settings.config.service
     # What a killed run left would take this run's ports, its share of the machine, or its place: an aged gateway.
     down_orphans([place, *variant_places(place)], caller)
-    if service.mode == "docker":
-        raise UserError(
-            "GATEWAY=docker (service.mode) is not available yet: a later release starts the stack in Docker"
-        )
     if service.mode == "local":
         return up(settings, place, caller)
     problem = gateway_problem(service.base_url)
