@@ -21,9 +21,9 @@ from pathlib import Path
 from benchkit.errors import ExitCode, UserError, os_reason, run_program
 from benchkit.run.cleaning import Findings, find_baselines, find_runs, remove
 from benchkit.settings import load_settings
+from benchkit.stack.deployment import StartCallbacks
 from benchkit.stack.interrupt import Interrupt
-from benchkit.stack.local import down
-from benchkit.stack.start import StartCallbacks
+from benchkit.stack.lifecycle import down
 from benchkit.stack.state import default_paths, variant_places
 
 _SHOWN = 5

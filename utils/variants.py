@@ -26,9 +26,9 @@ from benchkit.plain import printable
 from benchkit.run.target import register_servers
 from benchkit.run.variants import Variant, Variants, servers_settings, variant_settings
 from benchkit.settings import Settings, add_arguments, from_arguments
+from benchkit.stack.deployment import StartCallbacks
 from benchkit.stack.interrupt import Interrupt
-from benchkit.stack.local import down, up
-from benchkit.stack.start import StartCallbacks
+from benchkit.stack.lifecycle import down, up
 from benchkit.stack.state import ServerAccess, StackPaths, StackState, default_paths, read_state, variant_places
 
 QUIET = ("ready after", "waiting,", "another start or stop")

@@ -251,15 +251,15 @@ def register_servers(stack: StackState, place: StackPaths) -> list[str]:
     """
     own = own_stack(stack, place)
     assert own is not None, "a stack that runs can be entered"
-    assert stack.gateway is not None, "it was entered"
     gateway = Gateway.find(own.url)
     # Not through the settings: a token of the environment is for another gateway.
     Session(gateway, Access(own.credentials, own.token_cache, mint=own.mint)).start()
     servers = [(server.name, server.url) for server in stack.servers]
     lines = []
-    if _ONE_SERVER_ONLY.match(stack.gateway.version) and len(servers) > 1:
+    release = stack.gateways[0].version
+    if _ONE_SERVER_ONLY.match(release) and len(servers) > 1:
         lines.append(
-            f"gateway {stack.gateway.version} cannot hold two servers with a prompt of the same name (1.0.0b2 can): "
+            f"gateway {release} cannot hold two servers with a prompt of the same name (1.0.0b2 can): "
             f"only {servers[0][0]} is registered"
         )
         servers = servers[:1]
@@ -273,10 +273,10 @@ def own_stack(stack: StackState | None, place: StackPaths | None = None) -> OwnS
     Raises:
         UserError: the file with the gateway's environment cannot be read.
     """
-    if stack is None or stack.gateway is None:
+    access = stack.target if stack is not None else None
+    if access is None:
         return None
     place = place or default_paths()
-    access = stack.gateway
     return OwnStack(
         url=access.url,
         credentials=Credentials(access.email, access.password, source=str(place.state)),
@@ -305,9 +305,7 @@ def _with_own_knowledge(target: TargetDescription, stack: StackState) -> TargetD
 
     Values are shown by the allow-list; of other settings, only the names of those that the user gave.
     """
-    access, node = stack.gateway, stack.topology.gateway
-    assert access is not None, "its gateway is the target"
-    assert node is not None
+    access, node = stack.gateways[0], stack.topology.gateways[0]  # all gateways of a stack are of one release
     variables = _variables(Path(access.env_file))
     named = {name: variables[name] for name in variables if name in SHOWN_SETTINGS or name in node.settings}
     return target.model_copy(
@@ -315,7 +313,7 @@ def _with_own_knowledge(target: TargetDescription, stack: StackState) -> TargetD
             "release": target.release or access.version,
             "python": python_of(node.installation),
             "packages": packages_of(node.installation),
-            "workers": node.workers,
+            "workers": sum(one.workers for one in stack.topology.gateways),
             "settings": shown_settings(named),
         }
     )

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import psutil
 
 from benchkit.identity import ProcessIdentity, start_time, started_before
-
-LOOPBACK = "127.0.0.1"
+from benchkit.stack.topology import LOOPBACK
 
 
 @dataclass(frozen=True)
@@ -106,22 +105,21 @@ def _command(pid: int) -> str | None:
         return None
 
 
-def memory_bytes(process: psutil.Process) -> int:
-    """Memory of a process and its children, shared pages divided among their users where the system tells."""
-    total = 0
-    for each in _family(process):
-        try:
-            total += _memory_bytes(each)
-        except psutil.Error:
-            continue
-    return total
+def memory_bytes(pid: int) -> int | None:
+    """Memory of a process and its children, shared pages divided among their users where the system tells.
 
-
-def _family(process: psutil.Process) -> list[psutil.Process]:
+    ``None`` when there is no such process.
+    """
     try:
-        return [process, *process.children(recursive=True)]
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
     except psutil.Error:
-        return []
+        return None
+    total = 0
+    for each in family:
+        with contextlib.suppress(psutil.Error):
+            total += _memory_bytes(each)
+    return total
 
 
 def _memory_bytes(process: psutil.Process) -> int:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchkit.errors import UserError
-from benchkit.identity import ProcessIdentity
+from benchkit.stack.deployment import StartCallbacks
 from benchkit.stack.environment import database_key
-from benchkit.stack.interrupt import Interrupt
 from benchkit.stack.postgres import Cluster
 from benchkit.stack.programs import GATEWAY, MIGRATION, POSTGRES, PREPARING_DATABASE, REDIS, Layout
 from benchkit.stack.readiness import http_problem, redis_problem
@@ -22,34 +21,11 @@ from benchkit.stack.state import StackState
 from benchkit.stack.supervisor import Program, Supervisor
 from benchkit.stack.topology import GATEWAY_DATABASE, GatewayNode, ServerNode
 
-Say = Callable[[str], None]
-"""Takes a line for the user."""
-
 _COMPLETION = "registration"
 _POLL_S = 0.1
 _STATUS_EVERY_S = 0.5
 _SAY_EVERY_S = 5.0
 _TAIL_LINES = 15
-
-
-def _nothing(_state: StackState) -> None:
-    return
-
-
-@dataclass(frozen=True)
-class StartCallbacks:
-    """Who asked: ``say`` takes lines for the user, ``interrupt`` knows of signals.
-
-    ``began`` is called as soon as there is something that would have to be stopped. ``complete`` is called in a thread
-    when all programs are ready, and belongs to the start: when it fails, or a signal comes meanwhile, all is stopped.
-    ``owner``: the run that stops what is started here; absent where that is left to the user.
-    """
-
-    say: Say
-    interrupt: Interrupt
-    began: Callable[[StackState], None] = _nothing
-    complete: Callable[[StackState], None] = _nothing
-    owner: ProcessIdentity | None = None
 
 
 class Limit:
@@ -129,7 +105,7 @@ class Start:
             steps[REDIS] = self._redis()
         if self.layout.topology.postgres is not None:
             steps[POSTGRES] = self._postgres(self.layout.topology.postgres.databases)
-        gateway = self.layout.topology.gateway
+        gateway = self.layout.gateway
         if gateway is not None:
             # It takes longest, so it comes first.
             steps[GATEWAY] = self._gateway(gateway)

@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
 
 from benchkit import store
 from benchkit.errors import UserError, os_reason
 from benchkit.identity import ProcessIdentity, is_mine
 from benchkit.model import Model
+from benchkit.model.upgrades import Upgrade, stack_of_one_gateway
 from benchkit.settings import ROOT
-from benchkit.stack.topology import Database, Topology
+from benchkit.stack.topology import Database, Topology, address_of
 
 MARK = ".benchmark-stack"
 """The file by which a directory is known as a stack's. Whatever has no such file is not written to and not removed."""
@@ -29,11 +32,24 @@ class SupervisorProcess(ProcessIdentity):
     socket: str
 
 
-class GatewayAccess(Model):
-    """How to reach the stack's gateway, as its administrator.
+class ProcessRuntime(Model):
+    """What runs a stack of local processes: their supervisor. ``directory`` holds the Unix sockets."""
 
-    ``python`` is the interpreter of its environment, ``env_file`` (shell syntax, ``export NAME=value``) what it was
-    started with.
+    form: Literal["processes"] = "processes"
+    supervisor: SupervisorProcess
+    directory: str
+
+    @property
+    def is_alive(self) -> bool:
+        """Does the supervisor run?"""
+        return self.supervisor.is_alive
+
+
+class GatewayAccess(Model):
+    """How to reach one of the stack's gateways, as its administrator.
+
+    ``python`` is the interpreter of its environment. ``env_file`` holds the variables that it was started with (shell
+    syntax, ``export NAME=value``).
     """
 
     url: str
@@ -54,22 +70,41 @@ class ServerAccess(Model):
 
 
 class StackState(Model):
-    """``stack.json``. It is written before the first program starts; ``ready`` once all of them were.
+    """``stack.json``. It is written before the first program starts; ``ready`` becomes true once all of them are.
 
-    ``servers`` are those that the gateway gets: this stack's own, or those of another stack that a gateway without
-    servers shares. ``gateway`` is absent where only servers run. ``owner`` is the run that stops this stack when it
-    ends; absent where a user started it (``make up``).
+    ``servers`` are those that are registered with the gateways: this stack's own, or those of another stack that a
+    gateway without servers shares. ``owner`` is the run that stops this stack when it ends; absent where a user started
+    it (``make up``).
     """
 
-    schema_version: Literal[1] = 1
+    OLDER: ClassVar[Mapping[int, Upgrade]] = {1: stack_of_one_gateway}
+
+    schema_version: Literal[2] = 2
     created: datetime
     ready: bool
-    supervisor: SupervisorProcess
-    runtime_dir: str
+    runtime: ProcessRuntime
     topology: Topology
-    gateway: GatewayAccess | None = None
+    gateways: list[GatewayAccess]
     servers: list[ServerAccess]
     owner: ProcessIdentity | None = None
+
+    @model_validator(mode="after")
+    def _all_gateways_can_be_reached(self) -> Self:
+        if len(self.gateways) != len(self.topology.gateways):
+            raise ValueError("gateways and topology.gateways differ in number")
+        return self
+
+    @property
+    def target(self) -> GatewayAccess | None:
+        """How to reach the gateway under test, through the balancer if there is one; ``None`` without a gateway."""
+        if self.topology.balancer is not None:
+            return self.gateways[0].model_copy(update={"url": address_of(self.topology.balancer.port)})
+        return self.gateways[0] if self.gateways else None
+
+    @property
+    def is_orphan(self) -> bool:
+        """Was it started by a run that ended without stopping it? Such a run was killed, and nobody stops its stack."""
+        return self.owner is not None and self.owner.is_gone
 
 
 @dataclass(frozen=True)
@@ -213,28 +248,18 @@ def load_state(place: StackPaths) -> StackState | None:
     """What ``stack.json`` says, whether or not it is still so; ``None`` when there is none.
 
     Raises:
-        UserError: it is damaged or of another version.
+        UserError: it is damaged or of an unknown version.
     """
     if not place.state.exists():
         return None
     return store.load(place.state, StackState, "stack's state")
 
 
-def is_running(state: StackState) -> bool:
-    """Is the supervisor of this state alive?"""
-    return state.supervisor.is_alive
-
-
-def is_orphan(state: StackState) -> bool:
-    """Was this stack started by a run that ended without stopping it? Then it was killed, and nobody will."""
-    return state.owner is not None and state.owner.is_gone
-
-
 def read_state(place: StackPaths | None = None) -> StackState | None:
     """The stack that runs and was ready, or ``None``; what an ended stack left behind counts as none.
 
     Raises:
-        UserError: ``stack.json`` is damaged or of another version.
+        UserError: ``stack.json`` is damaged or of an unknown version.
     """
     state = load_state(place or default_paths())
-    return state if state is not None and state.ready and is_running(state) else None
+    return state if state is not None and state.ready and state.runtime.is_alive else None
