@@ -84,15 +84,12 @@ def _say(line: str) -> None:
 
 
 def _caller() -> StartCallbacks:
-    interrupt = Interrupt()
-    interrupt.watch()
-    return StartCallbacks(say=_say, interrupt=interrupt, complete=_register)
+    return StartCallbacks(say=_say, progress=_say, interrupt=Interrupt().watch(), complete=_register)
 
 
 def _register(state: StackState) -> None:
-    """Put the simulated servers into the gateway; those that are in it are left."""
-    for line in register_servers(state, default_paths()):
-        _say(line)
+    """Register the simulated servers with the gateway, except those that are registered already."""
+    register_servers(state, default_paths(), say=_say, progress=_say)
 
 
 def _up() -> ExitCode:

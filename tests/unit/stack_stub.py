@@ -71,7 +71,7 @@ class StubStack:
     @property
     def caller(self) -> StartCallbacks:
         """Takes notes."""
-        return StartCallbacks(say=self.said.append, interrupt=self.interrupt)
+        return StartCallbacks(say=self.said.append, progress=self.said.append, interrupt=self.interrupt)
 
     def settings(self, *, timeout: int = 20, **gateway: str) -> Settings:
         """Settings with further variables for the gateway."""

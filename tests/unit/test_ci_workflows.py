@@ -79,6 +79,13 @@ def test_actions_are_pinned_by_commit_with_their_version_as_a_comment() -> None:
     assert len(set(used)) == len({pin.partition("@")[0] for pin in used})
 
 
+def test_jobs_may_only_read_and_keep_no_credentials() -> None:
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+    assert not any("permissions" in job for job in WORKFLOW["jobs"].values())
+    checkouts = [step for job in WORKFLOW["jobs"].values() for step in job["steps"] if "checkout@" in str(step)]
+    assert {step["with"]["persist-credentials"] for step in checkouts} == {"false"}
+
+
 def test_the_toolkit_is_taken_by_the_tag_of_its_release() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     tag = f"v{project['project']['version']}"

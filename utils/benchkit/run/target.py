@@ -28,6 +28,7 @@ from benchkit.model import Target as TargetDescription
 from benchkit.run import fixtures_record
 from benchkit.run.fixtures_record import Fixture
 from benchkit.settings import Settings
+from benchkit.stack.deployment import Say
 from benchkit.stack.releases import packages_of, python_of
 from benchkit.stack.state import StackPaths, StackState, default_paths, read_state
 from benchkit.stack.topology import Part, differences, topology_of
@@ -241,10 +242,11 @@ def connect(settings: Settings, place: StackPaths | None = None, record_dir: Pat
     return Connection(settings, read_state(place), place, record_dir)
 
 
-def register_servers(stack: StackState, place: StackPaths) -> list[str]:
-    """Register the simulated servers of a running stack with its gateway; answers what there is to say of it.
+def register_servers(stack: StackState, place: StackPaths, *, say: Say, progress: Say = lambda _line: None) -> None:
+    """Register the simulated servers of a running stack with its gateway.
 
     A release before 1.0.0b2 cannot hold two servers whose prompts have the same name, so it gets the first server only.
+    ``say`` takes that line, and ``progress`` the number of servers that were registered.
 
     Raises:
         UserError: a server cannot be registered.
@@ -255,16 +257,15 @@ def register_servers(stack: StackState, place: StackPaths) -> list[str]:
     # Not through the settings: a token of the environment is for another gateway.
     Session(gateway, Access(own.credentials, own.token_cache, mint=own.mint)).start()
     servers = [(server.name, server.url) for server in stack.servers]
-    lines = []
     release = stack.gateways[0].version
     if _ONE_SERVER_ONLY.match(release) and len(servers) > 1:
-        lines.append(
+        say(
             f"gateway {release} cannot hold two servers with a prompt of the same name (1.0.0b2 can): "
             f"only {servers[0][0]} is registered"
         )
         servers = servers[:1]
     done = register(gateway, servers)
-    return [*lines, f"{len(done.added)} MCP servers registered, {len(done.kept)} were there"]
+    progress(f"{len(done.added)} MCP servers registered, {len(done.kept)} were there")
 
 
 def own_stack(stack: StackState | None, place: StackPaths | None = None) -> OwnStack | None:

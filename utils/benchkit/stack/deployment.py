@@ -16,7 +16,7 @@ Say = Callable[[str], None]
 """Takes a line for the user."""
 
 
-def _nothing(_state: StackState) -> None:
+def _nothing(_: object) -> None:
     return
 
 
@@ -24,6 +24,7 @@ def _nothing(_state: StackState) -> None:
 class StartCallbacks:
     """Who asked for a start or a stop: ``say`` takes lines for the user, ``interrupt`` knows of signals.
 
+    ``progress`` takes the lines that only say how far the work is.
     ``began`` is called as soon as there is something that would have to be stopped. ``complete`` is called in a thread
     when all programs are ready, and belongs to the start: when it fails, or a signal comes meanwhile, all is stopped.
     ``owner`` is the run that stops what is started here; absent where that is left to the user.
@@ -31,6 +32,7 @@ class StartCallbacks:
 
     say: Say
     interrupt: Interrupt
+    progress: Say = _nothing
     began: Callable[[StackState], None] = _nothing
     complete: Callable[[StackState], None] = _nothing
     owner: ProcessIdentity | None = None

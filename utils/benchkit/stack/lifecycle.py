@@ -74,7 +74,7 @@ def up(
     form = deployment(place)
     topology = topology_of(settings, redis=form.has_redis, part=part)
     place.make()
-    with locked(place, timeout_s=_LOCK_S, interrupt=caller.interrupt, say=caller.say):
+    with locked(place, timeout_s=_LOCK_S, interrupt=caller.interrupt, say=caller.progress):
         state = load_state(place)
         if state is not None and state.ready and state.runtime.is_alive and not state.is_orphan:
             _check_running(form, state, topology)
@@ -101,7 +101,7 @@ def down(place: StackPaths, caller: StartCallbacks, *, only: ProcessRuntime | No
     """
     if not place.root.exists():
         return False
-    with locked(place, timeout_s=_LOCK_S, interrupt=caller.interrupt, say=caller.say):
+    with locked(place, timeout_s=_LOCK_S, interrupt=caller.interrupt, say=caller.progress):
         state = load_state(place)
         if state is None or (only is not None and state.runtime != only):
             return False

@@ -68,7 +68,7 @@ def end(processes: Iterable[psutil.Process], *, terminate_s: float) -> list[psut
 
 def port_owner(port: int) -> Owner | None:
     """Who listens on a TCP port of this machine's loopback address; ``None`` when it is free."""
-    if not _is_taken(port):
+    if port_is_free(port):
         return None
     try:
         connections = psutil.net_connections(kind="tcp")
@@ -82,11 +82,12 @@ def port_owner(port: int) -> Owner | None:
     return Owner(None, None)
 
 
-def _is_taken(port: int) -> bool:
+def port_is_free(port: int) -> bool:
+    """Could a program listen on this port of the loopback address now?"""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         if probe.connect_ex((LOOPBACK, port)) == 0:
-            return True
+            return False
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As servers do: connections that wait for their end don't keep a port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -94,8 +95,8 @@ def _is_taken(port: int) -> bool:
             probe.bind((LOOPBACK, port))
         except OSError as error:
             # A port that may not be had for another reason is for the program itself to complain about.
-            return error.errno == errno.EADDRINUSE
-    return False
+            return error.errno != errno.EADDRINUSE
+    return True
 
 
 def _command(pid: int) -> str | None:

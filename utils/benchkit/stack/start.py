@@ -84,7 +84,7 @@ class Start:
                 except StopIteration:
                     del steps[name], waiting[name]
                     self.ready.add(name)
-                    self.caller.say(f"{name}: ready after {self.limit.elapsed_s:.1f} s")
+                    self.caller.progress(f"{name}: ready after {self.limit.elapsed_s:.1f} s")
             if not steps:
                 return
             now = time.monotonic()
@@ -96,7 +96,9 @@ class Start:
             if now - said >= _SAY_EVERY_S:
                 said = now
                 whom = "; ".join(f"{name} ({what})" for name, what in _awaited(waiting).items())
-                self.caller.say(f"waiting, {self.limit.elapsed_s:.0f} s of at most {self.limit.total_s:.0f} s: {whom}")
+                self.caller.progress(
+                    f"waiting, {self.limit.elapsed_s:.0f} s of at most {self.limit.total_s:.0f} s: {whom}"
+                )
             time.sleep(_POLL_S)
 
     def _steps(self) -> dict[str, Step]:
