@@ -107,76 +107,50 @@ class StackState(Model):
         return self.owner is not None and self.owner.is_gone
 
 
+class _Below:
+    """A path below a stack's directory."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, place: StackPaths, _owner: object = None) -> Path:
+        return place.root / self._name
+
+
 @dataclass(frozen=True)
 class StackPaths:
-    """A stack's directory: everything that the stack writes, but its sockets."""
+    """A stack's directory ``root``: it holds everything that the stack writes, except its sockets."""
 
     root: Path
 
-    @property
-    def state(self) -> Path:
-        """The document that :func:`read_state` reads."""
-        return self.root / "stack.json"
-
-    @property
-    def variants(self) -> Path:
-        """Holds the stacks of gateways that are measured side by side."""
-        return self.root / "variants"
-
-    @property
-    def lock(self) -> Path:
-        """Locked by whoever starts or stops the stack."""
-        return self.root / "lock"
-
-    @property
-    def secrets(self) -> Path:
-        """The gateway's secrets, kept from one start to the next with its database."""
-        return self.root / "secrets.json"
+    state = _Below("stack.json")
+    """The document that :func:`load_state` reads."""
+    variants = _Below("variants")
+    """Holds the stacks of gateways that are measured side by side."""
+    lock = _Below("lock")
+    """Locked by whoever starts or stops the stack."""
+    secrets = _Below("secrets.json")
+    """The gateway's secrets, kept from one start to the next together with its database."""
+    logs = _Below("logs")
+    """One log for each program, ``NAME.log``."""
+    programs = _Below("programs")
+    """One shell script for each program: what the supervisor runs."""
+    gateway = _Below("gateway")
+    """The gateway's working directory and home."""
+    gateway_environment = _Below("gateway.env")
+    """The gateway's environment; not in its working directory, since it would read a ``.env`` there."""
+    servers = _Below("servers")
+    """The simulated servers' working directory, with their SQLite databases."""
+    postgres = _Below("postgres")
+    """Holds PostgreSQL's data directory."""
+    temporary = _Below("tmp")
+    """``TMPDIR`` of all programs."""
+    supervisor_config = _Below("supervisord.conf")
 
     @property
     def tokens(self) -> list[Path]:
         """Tokens that the gateway's users cached: they name users and teams of its database."""
         return list(self.root.glob("token*"))
-
-    @property
-    def logs(self) -> Path:
-        """One log for each program, ``NAME.log``."""
-        return self.root / "logs"
-
-    @property
-    def programs(self) -> Path:
-        """One shell script for each program: what the supervisor runs."""
-        return self.root / "programs"
-
-    @property
-    def gateway(self) -> Path:
-        """The gateway's working directory and home."""
-        return self.root / "gateway"
-
-    @property
-    def gateway_environment(self) -> Path:
-        """The gateway's environment; beside its working directory, since it would read a ``.env`` in there."""
-        return self.root / "gateway.env"
-
-    @property
-    def servers(self) -> Path:
-        """The simulated servers' working directory, with their SQLite databases."""
-        return self.root / "servers"
-
-    @property
-    def postgres(self) -> Path:
-        """Holds PostgreSQL's data directory."""
-        return self.root / "postgres"
-
-    @property
-    def temporary(self) -> Path:
-        """``TMPDIR`` of all programs."""
-        return self.root / "tmp"
-
-    @property
-    def supervisor_config(self) -> Path:
-        """The supervisor's configuration."""
-        return self.root / "supervisord.conf"
 
     @property
     def is_ours(self) -> bool:
