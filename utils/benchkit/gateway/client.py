@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from benchkit import http
 from benchkit.errors import ForbiddenError, UserError, missing_permission
+from benchkit.model import path_segment
 from benchkit.plain import plain_text, without_secrets
 
 ListKind = Literal["tools", "resources", "prompts", "servers", "gateways"]
@@ -98,6 +99,15 @@ class Gateway:
         self.lowest_rate_limit: int | None = None
         self._token = ""
         self._session = http.Session()
+
+    @property
+    def rpc_url(self) -> str:
+        """The address that takes JSON-RPC messages."""
+        return f"{self.base_url}/rpc"
+
+    def mcp_url(self, server_id: str) -> str:
+        """The MCP endpoint of a virtual server; raises ``ValueError`` for an id that cannot be part of an address."""
+        return f"{self.base_url}/servers/{path_segment(server_id)}/mcp"
 
     @classmethod
     def find(cls, base_url: str) -> Gateway:

@@ -99,7 +99,8 @@ class Connection:
             base_url=self._gateway.base_url,
             prefix=self._gateway.prefix,
             servers=servers,
-            virtual_server_id=virtual_server_id,
+            rpc_url=self._gateway.rpc_url,
+            mcp_url=self._mcp_url(virtual_server_id),
             auth_required=self._session.needed,
         )
         if mine is not None:
@@ -211,6 +212,13 @@ class Connection:
         except UserError as error:
             reason = error.lacks if isinstance(error, ForbiddenError) else error
             self.warnings.append(f"cases that need a virtual server are skipped: {reason}")
+            return ""
+
+    def _mcp_url(self, virtual_server_id: str) -> str:
+        try:
+            return self._gateway.mcp_url(virtual_server_id) if virtual_server_id else ""
+        except ValueError as error:
+            self.warnings.append(f"cases that need a virtual server are skipped: {error}")
             return ""
 
     def _note_fixture(self, name: str, path: str) -> None:
