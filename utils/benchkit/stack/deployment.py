@@ -1,4 +1,4 @@
-"""How a stack is started, watched and stopped, whatever runs it. Processes under a supervisor are the first form."""
+"""The interface that starts, watches and stops a stack. Processes under a supervisor are its first form."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _nothing(_: object) -> None:
 
 @dataclass(frozen=True)
 class StartCallbacks:
-    """Who asked for a start or a stop: ``say`` takes lines for the user, ``interrupt`` knows of signals.
+    """Callbacks of a start or a stop: ``say`` takes lines for the user, ``interrupt`` knows of signals.
 
     ``progress`` takes the lines that only say how far the work is.
     ``began`` is called as soon as there is something that would have to be stopped. ``complete`` is called in a thread

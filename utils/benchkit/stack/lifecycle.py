@@ -46,7 +46,7 @@ class StackOwner(Model):
 
 
 def deployment(place: StackPaths) -> Deployment:
-    """What runs the stack of a directory. Processes are the only form so far; here a second one is chosen."""
+    """Choose what runs the stack of a directory. Processes are the only form so far."""
     return LocalProcesses(place)
 
 
@@ -119,12 +119,12 @@ def down_orphans(places: Sequence[StackPaths], caller: StartCallbacks) -> None:
 
 
 def write_owner(path: Path, state: StackState) -> None:
-    """Note whose stack this is; see :func:`benchkit.store.save` for what is raised."""
+    """Note what runs the stack that a run started; raises as :func:`benchkit.store.save`."""
     store.save(path, StackOwner(runtime=state.runtime))
 
 
 def read_owner(path: Path) -> ProcessRuntime | None:
-    """What runs the stack that a run started, as its file says; ``None`` without a file: the run started nothing."""
+    """Read from a run's file what runs its stack; ``None`` without a file: the run started nothing."""
     return store.load(path, StackOwner, "stack's owner").runtime if path.exists() else None
 
 

@@ -17,7 +17,7 @@ from benchkit.stack.topology import LOOPBACK
 
 @dataclass(frozen=True)
 class Owner:
-    """Who listens on a port. Both are absent where the system does not tell (another user's process)."""
+    """The process that listens on a port. The system may not tell either value (another user's process)."""
 
     pid: int | None
     command: str | None
@@ -67,7 +67,7 @@ def end(processes: Iterable[psutil.Process], *, terminate_s: float) -> list[psut
 
 
 def port_owner(port: int) -> Owner | None:
-    """Who listens on a TCP port of this machine's loopback address; ``None`` when it is free."""
+    """Find the process that listens on a TCP port of the loopback address; ``None`` when the port is free."""
     if port_is_free(port):
         return None
     try:

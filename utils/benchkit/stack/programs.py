@@ -32,7 +32,7 @@ _UNSET = "unset SUPERVISOR_ENABLED SUPERVISOR_SERVER_URL SUPERVISOR_PROCESS_NAME
 
 @dataclass(frozen=True)
 class Installation:
-    """What the programs are started from. ``redis_server`` and ``postgres`` are absent where they are not needed."""
+    """The installed programs. ``redis_server`` and ``postgres`` are absent where they are not needed."""
 
     python: Path
     server_script: Path
@@ -49,7 +49,7 @@ class Installation:
 
     @property
     def gateway_build(self) -> str:
-        """What was installed there, as the set-up noted it: two builds of one release are two gateways."""
+        """The set-up's note of what is installed there: two builds of one release are two gateways."""
         assert self.gateway is not None, "a stack without gateway"
         stamp = self.gateway / ".setup-stamp"
         return stamp.read_text(encoding="utf-8") if stamp.exists() else ""
@@ -68,12 +68,12 @@ class Sockets:
 
     @property
     def supervisor(self) -> str:
-        """Where the supervisor answers."""
+        """The supervisor's socket."""
         return str(self.root / "supervisor.sock")
 
     @property
     def redis(self) -> str:
-        """Where Redis answers."""
+        """Redis's socket."""
         return str(self.root / "redis.sock")
 
     @property

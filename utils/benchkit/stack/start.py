@@ -1,4 +1,4 @@
-"""From started to ready: what each program needs first, how it says that it is ready, and what goes wrong meanwhile."""
+"""Waits until the programs of a stack are ready, in the order of their needs, and reports a failure with its log."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TAIL_LINES = 15
 
 
 class Limit:
-    """The time that a start may take, in seconds; what is done once (migrations) gives the rest a new one."""
+    """The time that a start may take. It begins anew after work that is done only once (migrations)."""
 
     def __init__(self, allowed_s: float) -> None:
         self.allowed_s = allowed_s
@@ -38,12 +38,12 @@ class Limit:
 
     @property
     def elapsed_s(self) -> float:
-        """How long it took so far."""
+        """Seconds since the start began."""
         return time.monotonic() - self._began
 
     @property
     def total_s(self) -> float:
-        """How long it may take at most."""
+        """Seconds from the begin of the start to its deadline."""
         return self._end - self._began
 
     def renew(self) -> None:
@@ -52,12 +52,12 @@ class Limit:
 
 
 Step = Iterator[str]
-"""What one program goes through until it is ready: yields, again and again, what it waits for."""
+"""The start of one program: yields what it waits for, in words, until the program is ready."""
 
 
 @dataclass
 class Start:
-    """A start under way: every program goes through its own steps, all at the same time."""
+    """A start under way: each program takes its own steps, all programs at the same time."""
 
     layout: Layout
     state: StackState
@@ -238,7 +238,7 @@ class Start:
 
 
 def _awaited(waiting: dict[str, str]) -> dict[str, str]:
-    """Those that matter: the completion waits for all others, so it is not to blame while there is another."""
+    """The programs to blame for the delay. The completion waits for all others, so it counts only when it is alone."""
     others = {name: what for name, what in waiting.items() if name != _COMPLETION}
     return others or waiting
 

@@ -1,4 +1,4 @@
-"""Where a stack's files lie, and ``stack.json``: what others have to know about the stack that runs."""
+"""The paths of a stack's files, and ``stack.json``, which describes the stack that runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchkit.settings import ROOT
 from benchkit.stack.topology import Database, Topology, address_of
 
 MARK = ".benchmark-stack"
-"""The file by which a directory is known as a stack's. Whatever has no such file is not written to and not removed."""
+"""The file that marks a directory as a stack's. A directory without it is neither written to nor removed."""
 
 PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600
@@ -33,7 +33,7 @@ class SupervisorProcess(ProcessIdentity):
 
 
 class ProcessRuntime(Model):
-    """What runs a stack of local processes: their supervisor. ``directory`` holds the Unix sockets."""
+    """The supervisor of a stack of local processes. ``directory`` holds the Unix sockets."""
 
     form: Literal["processes"] = "processes"
     supervisor: SupervisorProcess
@@ -46,7 +46,7 @@ class ProcessRuntime(Model):
 
 
 class GatewayAccess(Model):
-    """How to reach one of the stack's gateways, as its administrator.
+    """The address and the administrator's login of one of the stack's gateways.
 
     ``python`` is the interpreter of its environment. ``env_file`` holds the variables that it was started with (shell
     syntax, ``export NAME=value``).
@@ -61,7 +61,7 @@ class GatewayAccess(Model):
 
 
 class ServerAccess(Model):
-    """How to reach a simulated server: ``url`` speaks MCP, ``counters_url`` tells its counters."""
+    """The addresses of a simulated server: ``url`` speaks MCP, ``counters_url`` answers its counters."""
 
     name: str
     url: str
@@ -96,7 +96,7 @@ class StackState(Model):
 
     @property
     def target(self) -> GatewayAccess | None:
-        """How to reach the gateway under test, through the balancer if there is one; ``None`` without a gateway."""
+        """Access to the gateway under test, through the balancer if there is one; ``None`` without a gateway."""
         if self.topology.balancer is not None:
             return self.gateways[0].model_copy(update={"url": address_of(self.topology.balancer.port)})
         return self.gateways[0] if self.gateways else None
@@ -154,7 +154,7 @@ class StackPaths:
 
     @property
     def is_ours(self) -> bool:
-        """Whether this toolkit made this directory, for this user. Earlier versions left only their secrets in it."""
+        """Did this toolkit make this directory, for this user? Earlier versions left only their secrets in it."""
         marks = (self.root / MARK, self.secrets)
         return is_mine(self.root) and any(is_mine(mark) and not mark.is_symlink() for mark in marks)
 
@@ -219,7 +219,7 @@ def default_paths(environ: Mapping[str, str] | None = None) -> StackPaths:
 
 
 def load_state(place: StackPaths) -> StackState | None:
-    """What ``stack.json`` says, whether or not it is still so; ``None`` when there is none.
+    """Read ``stack.json``, whether or not the stack still runs; ``None`` when there is none.
 
     Raises:
         UserError: it is damaged or of an unknown version.
@@ -230,7 +230,7 @@ def load_state(place: StackPaths) -> StackState | None:
 
 
 def read_state(place: StackPaths | None = None) -> StackState | None:
-    """The stack that runs and was ready, or ``None``; what an ended stack left behind counts as none.
+    """The stack that runs and was ready, or ``None``; the leftovers of an ended stack count as none.
 
     Raises:
         UserError: ``stack.json`` is damaged or of an unknown version.

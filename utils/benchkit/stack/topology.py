@@ -1,4 +1,4 @@
-"""What the stack consists of, whatever runs it: the same topology is rendered to local processes and to containers."""
+"""The parts of a stack, whatever runs it: the same topology becomes local processes or containers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from benchkit.stack.releases import built_version, installation_name
 Database = Literal["sqlite", "postgresql"]
 
 Part = Literal["all", "gateway", "servers"]
-"""What of the stack is meant: several gateways that are held against each other share one set of servers, so there the
-servers are a stack of their own, and so is each gateway."""
+"""The part of the stack that is meant. Gateways that are compared side by side share one set of servers: the servers
+are a stack of their own, and so is each gateway."""
 
 LOOPBACK = "127.0.0.1"
 """Everything in the stack listens on this address only."""
@@ -54,7 +54,7 @@ class GatewayNode(_Node):
 
 
 class BalancerNode(_Node):
-    """What spreads the load over several gateways. Then its port is the address under test."""
+    """Spreads the load over several gateways. Then its port is the address under test."""
 
     name: str = "balancer"
     port: int
@@ -142,7 +142,7 @@ def topology_of(settings: Settings, *, redis: bool, part: Part = "all") -> Topol
 
 
 def differences(running: Topology, wanted: Topology) -> list[str]:
-    """What would have to change, one sentence for each; empty when the running stack is the wanted one."""
+    """List the differences, one sentence each; empty when the running stack is the wanted one."""
     found: list[str] = []
     if len(running.gateways) != len(wanted.gateways):
         found.append(f"gateways are {len(running.gateways)}, wanted {len(wanted.gateways)}")
