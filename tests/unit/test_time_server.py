@@ -272,8 +272,6 @@ def test_the_official_client_can_use_everything(server: Running, mode: str, vers
             ]
             expanded = await client.get_prompt("compare_timezones", {"timezones": "UTC"})
             assert "- UTC: " in expanded.messages[0].content.text  # type: ignore[union-attr]
-            with pytest.raises(MCPError, match="unknown time zone 'Nowhere'"):
-                await client.get_prompt("compare_timezones", {"timezones": "Nowhere"})
 
     asyncio.run(use())
 
@@ -614,21 +612,15 @@ def test_a_second_start_changes_nothing_and_another_seed_replaces(new_database: 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_servers_that_start_together_fill_a_database_once(new_database: NewDatabase, backend: str) -> None:
     url = new_database(backend)
-    logs: list[str] = []
 
-    def start() -> None:
+    def start(_number: int) -> bool:
         with running(url) as process:
             process.answer("get_system_time")
             process.stop()
-            logs.append(process.stderr)
+            return "filling the database" in process.stderr
 
-    threads = [threading.Thread(target=start) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(logs) == 2
-    assert sum("filling the database" in log for log in logs) == 1
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(start, range(2))) == [False, True]
     assert rows(url)["zones"] == 597
 
 

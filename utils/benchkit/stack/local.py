@@ -38,7 +38,7 @@ from benchkit.stack.programs import (
     render_environment,
     render_programs,
 )
-from benchkit.stack.start import Limit, Start, last_lines
+from benchkit.stack.start import Start, last_lines
 from benchkit.stack.state import (
     PRIVATE_DIRECTORY,
     PRIVATE_FILE,
@@ -109,9 +109,8 @@ class LocalProcesses:
                 layout=layout,
                 state=state,
                 programs={program.name: program for program in programs},
-                supervisor=Supervisor(sockets.supervisor),
                 caller=callbacks,
-                limit=Limit(timeout_s),
+                timeout_s=timeout_s,
             ).run()
             state = state.model_copy(update={"ready": True})
             store.save(place.state, state, mode=PRIVATE_FILE)
