@@ -21,9 +21,9 @@ from pathlib import Path
 from benchkit.errors import ExitCode, UserError, os_reason, run_program
 from benchkit.run.cleaning import Findings, find_baselines, find_runs, remove
 from benchkit.settings import load_settings
+from benchkit.stack.deployment import StartCallbacks
 from benchkit.stack.interrupt import Interrupt
-from benchkit.stack.local import down
-from benchkit.stack.start import StartCallbacks
+from benchkit.stack.lifecycle import down
 from benchkit.stack.state import default_paths, variant_places
 
 _SHOWN = 5
@@ -69,10 +69,9 @@ def _clean_stack(*, yes: bool) -> None:
     if not place.is_ours:
         raise UserError(f"{place.root}: was not made by this toolkit, so it is not removed; see PERF_STACK_DIR")
     _ask(f"Stop the stack in {place.root}, and remove its databases and logs?", yes=yes)
-    interrupt = Interrupt()
-    interrupt.watch()
+    callbacks = StartCallbacks(say=_say, progress=_say, interrupt=Interrupt().watch())
     for each in [place, *variant_places(place)]:
-        down(each, StartCallbacks(say=_say, interrupt=interrupt))
+        down(each, callbacks)
     try:
         shutil.rmtree(place.root)
     except OSError as error:

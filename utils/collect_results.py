@@ -3,6 +3,7 @@
 Beside run.json each scenario gets a text summary like those of load generators, and a table of all cases goes to
 stdout. Nothing else is read, so an old run can be collected again. The exit code is the run's: 0, or 3 when a case is
 invalid.
+
 With --hey the figures of one output of hey, rows or text summary, are printed.
 """
 

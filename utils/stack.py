@@ -17,24 +17,24 @@ exit: 0 done; 2 usage, configuration, or a program that is not there or does not
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-from benchkit import store
-from benchkit.errors import ExitCode, UserError, run_program
+from benchkit.errors import ExitCode, run_program
 from benchkit.identity import ProcessIdentity
 from benchkit.plain import printable
 from benchkit.run.target import register_servers
 from benchkit.settings import Settings, add_arguments, from_arguments, load_settings
-from benchkit.stack.ensure import Ensured, ensure, read_owner, write_owner
+from benchkit.stack.deployment import ProgramStatus, StartCallbacks
 from benchkit.stack.interrupt import Interrupt
-from benchkit.stack.local import ProgramReport, down, report, up
-from benchkit.stack.start import StartCallbacks
-from benchkit.stack.state import StackState, default_paths, is_running, load_state, variant_places
+from benchkit.stack.lifecycle import deployment, down, ensure, read_owner, up, write_owner
+from benchkit.stack.processes import memory_bytes
+from benchkit.stack.state import StackState, default_paths, load_state, variant_places
 
-_LOG_LINES = "20"
+_LOG_LINES = 20
 _MIB = 1024 * 1024
 
 
@@ -84,20 +84,17 @@ def _say(line: str) -> None:
 
 
 def _caller() -> StartCallbacks:
-    interrupt = Interrupt()
-    interrupt.watch()
-    return StartCallbacks(say=_say, interrupt=interrupt, complete=_register)
+    return StartCallbacks(say=_say, progress=_say, interrupt=Interrupt().watch(), complete=_register)
 
 
 def _register(state: StackState) -> None:
-    """Put the simulated servers into the gateway; those that are in it are left."""
-    for line in register_servers(state, default_paths()):
-        _say(line)
+    """Register the simulated servers with the gateway, except those that are registered already."""
+    register_servers(state, default_paths(), say=_say, progress=_say)
 
 
 def _up() -> ExitCode:
     outcome = up(load_settings(), default_paths(), _caller())
-    gateway = outcome.state.gateway
+    gateway = outcome.state.target
     assert gateway is not None, "a whole stack has a gateway"
     _say(f"{'up' if outcome.started else 'already up'}: gateway {gateway.version} at {gateway.url}, {gateway.email}")
     return ExitCode.OK
@@ -125,12 +122,9 @@ def _ensure(owner_file: Path, owner: int, settings: Settings) -> ExitCode:
     except BaseException:
         owner_file.unlink(missing_ok=True)
         raise
-    if outcome is None:
-        result = Ensured(started=False, url=settings.config.service.base_url)
-    else:
-        assert outcome.state.gateway is not None, "a whole stack has a gateway"
-        result = Ensured(started=outcome.started, url=outcome.state.gateway.url)
-    sys.stdout.write(store.dump(result))
+    target = outcome.state.target if outcome is not None else None
+    url = target.url if target is not None else settings.config.service.base_url
+    print(json.dumps({"started": outcome is not None and outcome.started, "url": url}))
     return ExitCode.OK
 
 
@@ -139,44 +133,33 @@ def _status() -> ExitCode:
     if state is None:
         _say("nothing runs (make up starts it)")
         return ExitCode.USAGE
-    if not is_running(state):
+    if not state.runtime.is_alive:
         _say("the supervisor is gone, so this stack is no more: make down removes what is left of it")
         return ExitCode.USAGE
-    reports = report(state)
-    for line in _table(reports):
-        print(line)
+    statuses = deployment(default_paths()).statuses(state)
+    width = max(len(status.name) for status in statuses)
+    for status in statuses:
+        print(_row(status, width))
     if not state.ready:
         _say("it is being started, or its start was cut off (make down)")
-    return ExitCode.OK if state.ready and all(each.status.runs for each in reports) else ExitCode.USAGE
+    return ExitCode.OK if state.ready and all(status.runs for status in statuses) else ExitCode.USAGE
 
 
-def _table(reports: list[ProgramReport]) -> list[str]:
-    width = max(len(each.status.name) for each in reports)
-    return [_row(each, width) for each in reports]
-
-
-def _row(program: ProgramReport, width: int) -> str:
-    status = program.status
+def _row(status: ProgramStatus, width: int) -> str:
     line = f"{status.name:<{width}}  {status.state:<8}"
     if not status.runs:
         return line + (f"  exit status {status.exit_status}" if status.has_ended else "")
     hours, seconds = divmod(status.uptime_s, 3600)
     uptime = f"{hours}:{seconds // 60:02d}:{seconds % 60:02d}"
-    port = f"port {program.port:<5}" if program.port else " " * 10
-    memory = f"{program.memory / _MIB:6.0f} MiB" if program.memory is not None else ""
-    return f"{line}  pid {status.pid:<7}  up {uptime:>8}  {port}  {memory}".rstrip()
+    port = f"port {status.port:<5}" if status.port else " " * 10
+    memory = memory_bytes(status.pid)
+    shown = f"{memory / _MIB:6.0f} MiB" if memory is not None else ""
+    return f"{line}  pid {status.pid:<7}  up {uptime:>8}  {port}  {shown}".rstrip()
 
 
 def _logs(name: str | None, follow: bool) -> ExitCode:
-    place = default_paths()
-    names = sorted(path.stem for path in place.logs.glob("*.log"))
-    if not names:
-        raise UserError("there are no logs: the stack was never up (make up)")
-    if name is not None and name not in names:
-        raise UserError(f"there is no log of {name!r}; there are: {', '.join(names)}")
-    files = [str(place.logs / f"{each}.log") for each in ([name] if name else names)]
-    # tail knows rotated files, terminals and broken pipes.
-    os.execvp("tail", ["tail", "-n", _LOG_LINES, *(["-F"] if follow else []), *files])  # noqa: S606 - needs no shell
+    command = deployment(default_paths()).log_command(name, lines=_LOG_LINES, follow=follow)
+    os.execvp(command[0], command)  # noqa: S606 - needs no shell
 
 
 if __name__ == "__main__":

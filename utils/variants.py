@@ -26,14 +26,10 @@ from benchkit.plain import printable
 from benchkit.run.target import register_servers
 from benchkit.run.variants import Variant, Variants, servers_settings, variant_settings
 from benchkit.settings import Settings, add_arguments, from_arguments
+from benchkit.stack.deployment import StartCallbacks
 from benchkit.stack.interrupt import Interrupt
-from benchkit.stack.local import down, up
-from benchkit.stack.start import StartCallbacks
+from benchkit.stack.lifecycle import down, up
 from benchkit.stack.state import ServerAccess, StackPaths, StackState, default_paths, read_state, variant_places
-
-QUIET = ("ready after", "waiting,", "another start or stop")
-"""What a start says of its progress: of interest once, not for every block. While one gateway is started, the lock of
-another is for a moment held by a child that is about to become its supervisor; that is nothing to be told of."""
 
 
 def main() -> ExitCode:
@@ -46,9 +42,8 @@ def main() -> ExitCode:
     add_arguments(parser)
     options = parser.parse_args()
     variants = store.load(options.file, Variants, "variants")
-    interrupt = Interrupt()
-    interrupt.watch()
-    caller = StartCallbacks(say=_say, interrupt=interrupt, owner=ProcessIdentity.of(options.owner))
+    # Without the lines about progress: gateways are started again for every block.
+    caller = StartCallbacks(say=_say, interrupt=Interrupt().watch(), owner=ProcessIdentity.of(options.owner))
     match options.command:
         case "servers" if variants.own:
             _start_servers(variants, from_arguments(options), caller)
@@ -62,7 +57,7 @@ def main() -> ExitCode:
 
 
 def _start_servers(variants: Variants, settings: Settings, caller: StartCallbacks) -> None:
-    # What a killed comparison left would be measured along; another one can't be under way, for there is the lock.
+    # Stacks that a killed comparison left would add load. No other comparison can be under way: this run has the lock.
     for left in variant_places(default_paths()):
         down(left, caller)
     up(servers_settings(settings, variants), _place(variants.servers_place), caller, part="servers")
@@ -111,8 +106,7 @@ def _place(directory: str) -> StackPaths:
 
 
 def _say(line: str) -> None:
-    if not any(word in line for word in QUIET):
-        print(f"stack: {printable(line)}", file=sys.stderr, flush=True)
+    print(f"stack: {printable(line)}", file=sys.stderr, flush=True)
 
 
 def _variant_caller(caller: StartCallbacks, variant: Variant, *, again: bool) -> StartCallbacks:
@@ -122,9 +116,7 @@ def _variant_caller(caller: StartCallbacks, variant: Variant, *, again: bool) ->
         _say(f"{variant.label}: {line}")
 
     def complete(state: StackState) -> None:
-        for line in register_servers(state, _place(variant.place)):
-            if not again and "registered, 0 were there" not in line:
-                say(line)
+        register_servers(state, _place(variant.place), say=(lambda _line: None) if again else say)
 
     return replace(caller, say=say, complete=complete)
 

@@ -1,4 +1,4 @@
-"""What the server offers, and how each tool, resource and prompt is answered from the database.
+"""The tools, resources and prompts of the server, and the queries that answer them.
 
 The functions take the queries and the present as a Unix time in seconds, and return plain data or text; nothing here
 knows the MCP protocol's messages.

@@ -1,4 +1,4 @@
-"""How many requests of each kind arrived, and how they were answered.
+"""Counts requests by kind and outcome.
 
 The counting stands around the MCP endpoint, where a request is still as it arrived and its answer is already as it
 leaves: also what the SDK answers by itself is counted (``initialize``, malformed parameters, refused headers), and each
@@ -82,7 +82,7 @@ class CountedEndpoint:
         return f"{method}:{subject or UNKNOWN}"
 
     def _subject(self, method: str, name: str) -> str | None:
-        """What a request is about, as the server lists it; for a URI of the template, the template."""
+        """Name the tool, resource or prompt of a request. A URI that fits the template counts as the template."""
         if method == "tools/call":
             return name if name in self._tools else None
         if method == "prompts/get":

@@ -1,4 +1,4 @@
-"""What the person who starts the server, and what a client of it, can do wrong."""
+"""Errors that a user of the server causes: on the command line, or in a request."""
 
 
 class UserError(Exception):

@@ -111,7 +111,7 @@ _WORDS = (
 
 @dataclass(frozen=True, slots=True)
 class ClockRule:
-    """What the clocks of a zone show from one change to the next.
+    """A period in which the clocks of a zone have one offset from UTC.
 
     Attributes:
         utc_from: first Unix time (seconds) at which the rule holds, inclusive.

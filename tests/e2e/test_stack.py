@@ -80,8 +80,8 @@ class Stack:
         return state
 
     def assert_nothing_left(self, state: StackState) -> None:
-        assert session_members(state.supervisor) == []
-        assert not Path(state.runtime_dir).exists()
+        assert session_members(state.runtime.supervisor) == []
+        assert not Path(state.runtime.directory).exists()
         assert not self.place.state.exists()
         for port in self.ports:
             assert port_owner(port) is None
@@ -110,9 +110,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def log_in(state: StackState) -> str:
-    credentials = json.dumps({"email": state.gateway.email, "password": state.gateway.password}).encode()
+    credentials = json.dumps({"email": state.target.email, "password": state.target.password}).encode()
     for path in ("/v1/auth/login", "/auth/login"):
-        request = urllib.request.Request(state.gateway.url + path, credentials, {"Content-Type": "application/json"})
+        request = urllib.request.Request(state.target.url + path, credentials, {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return str(json.load(answer)["access_token"])
@@ -136,11 +136,11 @@ def test_up_status_and_down(stack: Stack, tmp_path: Path) -> None:
     for server in state.servers:
         assert get(server.counters_url.replace("/counters", "/health"))["database"] == server.database
     token = log_in(state)
-    listed = get(f"{state.gateway.url}/v1/gateways", Authorization=f"Bearer {token}")
+    listed = get(f"{state.target.url}/v1/gateways", Authorization=f"Bearer {token}")
     assert {row["name"] for row in listed} == {"time1", "time2"}
 
-    for process in session_members(state.supervisor):
-        assert state.gateway.password not in _command(process)
+    for process in session_members(state.runtime.supervisor):
+        assert state.target.password not in _command(process)
         for connection in process.net_connections(kind="tcp"):
             assert connection.status != psutil.CONN_LISTEN or connection.laddr[0] == "127.0.0.1"
 
@@ -152,7 +152,7 @@ def test_up_status_and_down(stack: Stack, tmp_path: Path) -> None:
     assert "simulated servers are 2, wanted 1: run make down first" in other.stderr
     owner = tmp_path / "owner.json"
     ensured = stack.run("ensure", "--owner-file", str(owner))
-    assert json.loads(ensured.stdout) == {"started": False, "url": state.gateway.url}
+    assert json.loads(ensured.stdout) == {"started": False, "url": state.target.url}
     assert not owner.exists()
 
     began = time.monotonic()
@@ -168,7 +168,7 @@ def test_a_killed_supervisor_and_the_next_start(stack: Stack, tmp_path: Path) ->
     assert json.loads(first.stdout)["started"] is True
     state = read_state(stack.place)
     assert state is not None
-    os.kill(state.supervisor.pid, signal.SIGKILL)
+    os.kill(state.runtime.supervisor.pid, signal.SIGKILL)
     time.sleep(0.2)
     assert read_state(stack.place) is None
     assert stack.run("status").returncode == 2
@@ -178,11 +178,11 @@ def test_a_killed_supervisor_and_the_next_start(stack: Stack, tmp_path: Path) ->
 
 def test_postgresql(stack: Stack) -> None:
     state = stack.up(PERF_DB_BACKEND="postgresql")
-    ready = get(f"{state.gateway.url}/ready")
+    ready = get(f"{state.target.url}/ready")
     assert ready["status"] == "ready"
     assert log_in(state)
     databases = subprocess.run(
-        ["/bin/sh", "-c", '. "$1" && echo "$DATABASE_URL"', "sh", state.gateway.env_file],
+        ["/bin/sh", "-c", '. "$1" && echo "$DATABASE_URL"', "sh", state.target.env_file],
         capture_output=True,
         text=True,
         check=True,

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from benchkit.settings import Config, Settings
-from benchkit.stack import local
+from benchkit.stack import lifecycle, local
+from benchkit.stack.deployment import StartCallbacks
 from benchkit.stack.interrupt import Interrupt
 from benchkit.stack.programs import Installation
-from benchkit.stack.start import StartCallbacks
 from benchkit.stack.state import StackPaths
 from benchkit.stack.topology import Topology
 
@@ -71,7 +71,7 @@ class StubStack:
     @property
     def caller(self) -> StartCallbacks:
         """Takes notes."""
-        return StartCallbacks(say=self.said.append, interrupt=self.interrupt)
+        return StartCallbacks(say=self.said.append, progress=self.said.append, interrupt=self.interrupt)
 
     def settings(self, *, timeout: int = 20, **gateway: str) -> Settings:
         """Settings with further variables for the gateway."""
@@ -88,13 +88,13 @@ class StubStack:
         )
         return Settings(config=config, profile="light", scenarios=["s"], sources={})
 
-    def up(self, *, timeout: int = 20, **gateway: str) -> local.Outcome:
+    def up(self, *, timeout: int = 20, **gateway: str) -> lifecycle.Outcome:
         """Start it."""
-        return local.up(self.settings(timeout=timeout, **gateway), self.place, self.caller)
+        return lifecycle.up(self.settings(timeout=timeout, **gateway), self.place, self.caller)
 
     def down(self) -> bool:
         """Stop it."""
-        return local.down(self.place, self.caller)
+        return lifecycle.down(self.place, self.caller)
 
 
 def make_stub_stack(directory: Path, monkeypatch: pytest.MonkeyPatch) -> StubStack:

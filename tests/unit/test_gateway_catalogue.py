@@ -188,17 +188,11 @@ def test_counts_and_limits_are_those_that_the_gateway_answers_with() -> None:
         assert [catalogue.total(kind) for kind in ("tools", "resources", "prompts", "gateways")] == [80, 40, 40, 40]
         assert [catalogue.listed("tools", limit) for limit in (10, 50, 100, None)] == [10, 50, 80, 50]
         assert catalogue.rpc_listed("tools") == 80
-        assert catalogue.honours_limit is True
 
 
 def test_a_release_that_ignores_limits() -> None:
     with catalogue_of(release("0.8.0", servers=1)) as catalogue:
         assert catalogue.listed("tools", 1) == 2
-        assert catalogue.honours_limit is False
-    empty = FakeGateway()
-    empty.is_open = True
-    with catalogue_of(empty) as catalogue:
-        assert catalogue.honours_limit is None
 
 
 def test_an_rpc_listing_of_another_shape_is_said() -> None:

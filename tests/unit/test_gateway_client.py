@@ -33,6 +33,15 @@ def test_the_prefix_is_found_by_asking(release: str, prefix: str) -> None:
     assert not any("authorization" in request.headers for request in stub.requests)
 
 
+def test_an_id_stands_percent_encoded_in_an_address_or_not_at_all() -> None:
+    gateway = Gateway("http://gw:4444")
+    assert gateway.rpc_url == "http://gw:4444/rpc"
+    assert gateway.mcp_url('x\0ok\n"/..') == "http://gw:4444/servers/x%00ok%0A%22%2F../mcp"
+    for identity in ("..", ".", ""):
+        with pytest.raises(ValueError, match="cannot stand in an address"):
+            gateway.mcp_url(identity)
+
+
 def test_a_gateway_that_lists_without_a_token_is_open(fake: FakeGateway) -> None:
     fake.is_open = True
     with serving(fake) as stub:

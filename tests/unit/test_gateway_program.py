@@ -16,7 +16,7 @@ import gateway as program
 from benchkit.errors import ExitCode, UserError
 from benchkit.gateway import registration
 from benchkit.run.target import own_stack
-from benchkit.stack.state import GatewayAccess, ServerAccess, StackState, SupervisorProcess
+from benchkit.stack.state import GatewayAccess, ProcessRuntime, ServerAccess, StackState, SupervisorProcess
 from benchkit.stack.topology import GatewayNode, Topology
 from gateway_stub import EMAIL, PASSWORD, FakeGateway, Reply, Stub, make_token, serving
 
@@ -59,24 +59,25 @@ def stack_of(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sta
     state = StackState(
         created=datetime.now(UTC),
         ready=True,
-        supervisor=SupervisorProcess(pid=1, started=0.0, socket="none"),
-        runtime_dir="none",
+        runtime=ProcessRuntime(supervisor=SupervisorProcess(pid=1, started=0.0, socket="none"), directory="none"),
         topology=Topology(
-            gateway=GatewayNode(
-                version="1.0.7", installation="1.0.7", port=4444, workers=1, database="sqlite", settings={}
-            ),
+            gateways=[
+                GatewayNode(version="1.0.7", installation="1.0.7", port=4444, workers=1, database="sqlite", settings={})
+            ],
             servers=[],
             postgres=None,
             redis=False,
         ),
-        gateway=GatewayAccess(
-            url=stub.url,
-            email=EMAIL,
-            password=PASSWORD,
-            python=sys.executable,
-            env_file=str(environment),
-            version="1.0.7",
-        ),
+        gateways=[
+            GatewayAccess(
+                url=stub.url,
+                email=EMAIL,
+                password=PASSWORD,
+                python=sys.executable,
+                env_file=str(environment),
+                version="1.0.7",
+            )
+        ],
         servers=[
             ServerAccess(name="time1", url=f"{stub.url}/mcp", counters_url=f"{stub.url}/health", database="sqlite")
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -22,10 +24,11 @@ import pytest
 from benchkit import store
 from benchkit.errors import ExitCode, UserError
 from benchkit.identity import ProcessIdentity
-from benchkit.stack import local, processes
-from benchkit.stack.ensure import ensure, read_owner, write_owner
-from benchkit.stack.start import StartCallbacks
+from benchkit.stack import lifecycle, processes
+from benchkit.stack.deployment import ProgramStatus, StartCallbacks
+from benchkit.stack.lifecycle import ensure, read_owner, write_owner
 from benchkit.stack.state import StackPaths, StackState, load_state, read_state, variant_places
+from benchkit.stack.topology import BalancerNode, PostgresNode, topology_of
 from stack_stub import StubStack, make_stub_stack
 
 
@@ -38,7 +41,13 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StubStack
 
 
 def members(state: StackState) -> list[psutil.Process]:
-    return processes.session_members(state.supervisor)
+    return processes.session_members(state.runtime.supervisor)
+
+
+def statuses(stack: StubStack) -> list[ProgramStatus]:
+    state = read_state(stack.place)
+    assert state is not None
+    return lifecycle.deployment(stack.place).statuses(state)
 
 
 def assert_nothing_left(stack: StubStack, state: StackState | None) -> None:
@@ -47,7 +56,7 @@ def assert_nothing_left(stack: StubStack, state: StackState | None) -> None:
         assert processes.port_owner(port) is None
     if state is not None:
         assert members(state) == []
-        assert not Path(state.runtime_dir).exists()
+        assert not Path(state.runtime.directory).exists()
 
 
 def body(port: int) -> str:
@@ -58,8 +67,12 @@ def body(port: int) -> str:
 def test_up_is_ready_and_down_leaves_nothing(stack: StubStack) -> None:
     outcome = stack.up()
     assert outcome.started
-    assert [report.status.name for report in local.report(outcome.state)] == ["gateway", "time1"]
-    assert all(report.status.runs and report.memory for report in local.report(outcome.state))
+    assert [status.name for status in statuses(stack)] == ["gateway", "time1"]
+    assert all(status.runs for status in statuses(stack))
+    assert [(status.kind, status.port) for status in statuses(stack)] == [
+        ("gateway", stack.ports[0]),
+        ("server", stack.ports[1]),
+    ]
     assert read_state(stack.place) == outcome.state
     assert stack.said[-1].startswith("registration: ready")
     assert stack.down()
@@ -78,7 +91,7 @@ def test_only_the_user_can_read_what_it_writes(stack: StubStack) -> None:
 
 def test_the_supervisor_is_in_a_session_of_its_own(stack: StubStack) -> None:
     state = stack.up().state
-    assert os.getsid(state.supervisor.pid) == state.supervisor.pid != os.getsid(0)
+    assert os.getsid(state.runtime.supervisor.pid) == state.runtime.supervisor.pid != os.getsid(0)
 
 
 def test_no_secret_stands_in_an_argument_list(stack: StubStack) -> None:
@@ -126,17 +139,17 @@ def test_another_topology_is_refused_while_one_is_up(stack: StubStack) -> None:
 
 
 def test_a_program_that_ended_is_named_by_the_next_up(stack: StubStack) -> None:
-    state = stack.up().state
-    pid = next(report.status.pid for report in local.report(state) if report.status.name == "time1")
+    stack.up()
+    pid = next(status.pid for status in statuses(stack) if status.name == "time1")
     os.kill(pid, signal.SIGKILL)
-    while any(report.status.pid == pid for report in local.report(state)):
+    while any(status.pid == pid for status in statuses(stack)):
         time.sleep(0.05)
     with pytest.raises(UserError, match=r"time1 ended .* make down first"):
         stack.up()
 
 
 def test_two_ups_at_once_start_one_stack(stack: StubStack) -> None:
-    outcomes: list[local.Outcome] = []
+    outcomes: list[lifecycle.Outcome] = []
     threads = [threading.Thread(target=lambda: outcomes.append(stack.up())) for _ in range(2)]
     for thread in threads:
         thread.start()
@@ -194,7 +207,7 @@ def test_an_interrupt_during_up_stops_everything(stack: StubStack) -> None:
         threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
         caller = StartCallbacks(stack.said.append, stack.interrupt, began=noted.append)
         with pytest.raises(UserError, match="interrupted") as caught:
-            local.up(stack.settings(STUB="deaf"), stack.place, caller)
+            lifecycle.up(stack.settings(STUB="deaf"), stack.place, caller)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -207,7 +220,7 @@ def test_a_failed_completion_belongs_to_the_start(stack: StubStack) -> None:
         raise UserError("the gateway takes no servers")
 
     with pytest.raises(UserError, match="takes no servers"):
-        local.up(stack.settings(), stack.place, StartCallbacks(stack.said.append, stack.interrupt, complete=fail))
+        lifecycle.up(stack.settings(), stack.place, StartCallbacks(stack.said.append, stack.interrupt, complete=fail))
     assert_nothing_left(stack, None)
 
 
@@ -221,22 +234,22 @@ def test_down_ends_a_gateway_that_ignores_term_within_eight_seconds(stack: StubS
 
 def test_a_killed_supervisor_is_recognised_and_its_leftovers_are_removed(stack: StubStack) -> None:
     state = stack.up().state
-    os.kill(state.supervisor.pid, signal.SIGKILL)
-    while state.supervisor.is_alive:
+    os.kill(state.runtime.supervisor.pid, signal.SIGKILL)
+    while state.runtime.supervisor.is_alive:
         time.sleep(0.05)
     assert read_state(stack.place) is None
     assert len(members(state)) == 2
     again = stack.up()
     assert again.started
     assert members(state) == []
-    assert not Path(state.runtime_dir).exists()
+    assert not Path(state.runtime.directory).exists()
 
 
 def test_a_pid_that_was_given_again_is_not_taken_for_the_supervisor(stack: StubStack) -> None:
     state = stack.up().state
     stack.down()
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as bystander:
-        recycled = state.supervisor.model_copy(update={"pid": bystander.pid})
+        recycled = state.runtime.supervisor.model_copy(update={"pid": bystander.pid})
         store.save(stack.place.state, state.model_copy(update={"supervisor": recycled}))
         assert read_state(stack.place) is None
         assert stack.down()
@@ -251,7 +264,7 @@ def test_a_start_that_was_killed_is_cleaned_up_by_the_next(stack: StubStack) -> 
     assert read_state(stack.place) is None
     again = stack.up()
     assert again.started
-    assert again.state.supervisor != state.supervisor
+    assert again.state.runtime.supervisor != state.runtime.supervisor
     assert members(state) == []
 
 
@@ -263,7 +276,7 @@ def test_a_session_of_this_number_after_a_reboot_is_left(stack: StubStack) -> No
     daemon = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, start_new_session=True, check=True)
     bystander = psutil.Process(int(daemon.stdout))
     number = os.getsid(bystander.pid)
-    before = state.supervisor.model_copy(update={"pid": number, "boot": "before the reboot", "started": 1.0})
+    before = state.runtime.supervisor.model_copy(update={"pid": number, "boot": "before the reboot", "started": 1.0})
     store.save(stack.place.state, state.model_copy(update={"supervisor": before}))
     assert stack.down()
     assert bystander.is_running()
@@ -273,10 +286,10 @@ def test_a_session_of_this_number_after_a_reboot_is_left(stack: StubStack) -> No
 @pytest.mark.parametrize("way", ["ensure", "up", "variant"])
 def test_a_stack_whose_run_was_killed_is_told_and_not_used(stack: StubStack, way: str) -> None:
     killed = ProcessIdentity.of(0x7FFFFFFF)
-    aged = local.up(stack.settings(), stack.place, replace(stack.caller, owner=killed)).state
+    aged = lifecycle.up(stack.settings(), stack.place, replace(stack.caller, owner=killed)).state
     assert aged.owner == killed
     if way == "up":
-        outcome: local.Outcome | None = stack.up()
+        outcome: lifecycle.Outcome | None = stack.up()
     elif way == "ensure":
         outcome = ensure(stack.settings(), stack.place, stack.caller)
     else:
@@ -285,18 +298,18 @@ def test_a_stack_whose_run_was_killed_is_told_and_not_used(stack: StubStack, way
         above.make()
         above.variants.mkdir()
         (above.variants / "head").symlink_to(stack.place.root)
-        local.down_orphans(variant_places(above), stack.caller)
+        lifecycle.down_orphans(variant_places(above), stack.caller)
         outcome = stack.up()
     assert outcome is not None
     assert outcome.started
-    assert outcome.state.supervisor != aged.supervisor
+    assert outcome.state.runtime.supervisor != aged.runtime.supervisor
     assert members(aged) == []
     assert any("started by a run that was killed (pid 2147483647)" in line for line in stack.said)
 
 
 def test_a_stack_whose_run_goes_on_or_that_a_user_started_is_used(stack: StubStack) -> None:
     for owner in (None, ProcessIdentity.of(os.getpid())):
-        first = local.up(stack.settings(), stack.place, replace(stack.caller, owner=owner)).state
+        first = lifecycle.up(stack.settings(), stack.place, replace(stack.caller, owner=owner)).state
         assert ensure(stack.settings(), stack.place, stack.caller) is None
         assert read_state(stack.place) == first
         stack.down()
@@ -309,7 +322,7 @@ def test_files_of_others_are_not_taken_for_a_stacks(stack: StubStack, tmp_path: 
     (work / "logs" / "mine.log").write_text("mine")
     work.chmod(0o755)
     with pytest.raises(UserError, match="is no directory of this toolkit's, logs is in it"):
-        local.up(stack.settings(), StackPaths(work), stack.caller)
+        lifecycle.up(stack.settings(), StackPaths(work), stack.caller)
     assert (work / "logs" / "mine.log").read_text() == "mine"
     assert work.stat().st_mode & 0o777 == 0o755
     linked = StackPaths(tmp_path / "linked")
@@ -317,19 +330,54 @@ def test_files_of_others_are_not_taken_for_a_stacks(stack: StubStack, tmp_path: 
     linked.logs.rmdir()
     linked.logs.symlink_to(work / "logs")
     with pytest.raises(UserError, match="is a symbolic link"):
-        local.up(stack.settings(), linked, stack.caller)
+        lifecycle.up(stack.settings(), linked, stack.caller)
     assert (work / "logs" / "mine.log").read_text() == "mine"
 
 
 def test_the_sockets_directory_is_kept_from_those_who_tidy_up_tmp(stack: StubStack) -> None:
     """systemd-tmpfiles tries for this lock, and leaves what it does not get."""
     state = stack.up().state
-    descriptor = os.open(state.runtime_dir, os.O_RDONLY)
+    descriptor = os.open(state.runtime.directory, os.O_RDONLY)
     with pytest.raises(BlockingIOError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     stack.down()
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"balancer": BalancerNode(port=1)}, "several gateways come with a later version"),
+        ({"gateways": [], "postgres": PostgresNode(databases=[], connections=1, cpus=0.5)}, "limits of CPU and memory"),
+    ],
+)
+def test_processes_refuse_what_they_cannot_be_given(stack: StubStack, change: dict[str, Any], message: str) -> None:
+    topology = topology_of(stack.settings(), redis=False).model_copy(update=change)
+    with pytest.raises(UserError, match=message):
+        lifecycle.deployment(stack.place).start(topology, stack.caller, timeout_s=1, shared_servers=[])
+    assert_nothing_left(stack, None)
+
+
+def test_the_stack_that_an_earlier_version_started_is_known_and_stopped(stack: StubStack) -> None:
+    state = stack.up().state
+    runtime, node, access = state.runtime, state.topology.gateways[0], state.gateways[0]
+    old = {
+        "schema_version": 1,
+        "created": "2025-01-01T00:00:00Z",
+        "ready": True,
+        "supervisor": runtime.supervisor.model_dump(),
+        "runtime_dir": runtime.directory,
+        "topology": {"gateway": node.model_dump(exclude={"name", "cpus", "memory_mib"}), "servers": [], "redis": False},
+        "gateway": access.model_dump(),
+        "servers": [],
+    }
+    stack.place.state.write_text(json.dumps(old))
+    read = read_state(stack.place)
+    assert read is not None
+    assert (read.target, read.topology.gateways, read.runtime) == (access, [node], runtime)
+    assert stack.down()
+    assert_nothing_left(stack, state)
 
 
 def test_a_damaged_state_is_one_line(stack: StubStack) -> None:
@@ -354,9 +402,9 @@ def test_only_the_stack_that_a_run_started_is_stopped(stack: StubStack, tmp_path
     write_owner(owner, stack.up().state)
     stack.down()
     second = stack.up().state
-    assert not local.down(stack.place, stack.caller, only=read_owner(owner))
+    assert not lifecycle.down(stack.place, stack.caller, only=read_owner(owner))
     assert read_state(stack.place) == second
-    assert local.down(stack.place, stack.caller, only=second.supervisor)
+    assert lifecycle.down(stack.place, stack.caller, only=second.runtime)
 
 
 def test_ensure_starts_a_stack_where_nobody_answers_and_uses_it_afterwards(stack: StubStack) -> None:
@@ -372,22 +420,19 @@ def test_ensure_starts_a_stack_where_nobody_answers_and_uses_it_afterwards(stack
 
 def test_ensure_does_not_trust_a_gateway_whose_supervisor_is_gone(stack: StubStack) -> None:
     state = stack.up().state
-    os.kill(state.supervisor.pid, signal.SIGKILL)
-    while state.supervisor.is_alive:
+    os.kill(state.runtime.supervisor.pid, signal.SIGKILL)
+    while state.runtime.supervisor.is_alive:
         time.sleep(0.05)
     outcome = ensure(stack.settings(), stack.place, stack.caller)
     assert outcome is not None
     assert outcome.started
 
 
-@pytest.mark.parametrize(
-    ("mode", "message"), [("external", "no gateway answers at .*: Connection refused"), ("docker", "not available yet")]
-)
-def test_ensure_starts_nothing_where_it_may_not(stack: StubStack, mode: str, message: str) -> None:
+def test_ensure_starts_nothing_where_it_may_not(stack: StubStack) -> None:
     settings = stack.settings()
-    service = settings.config.service.model_copy(update={"mode": mode})
+    service = settings.config.service.model_copy(update={"mode": "external"})
     settings = settings.model_copy(update={"config": settings.config.model_copy(update={"service": service})})
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=r"no gateway answers at .*: Connection refused"):
         ensure(settings, stack.place, stack.caller)
     assert load_state(stack.place) is None
 
@@ -407,4 +452,4 @@ def test_a_missing_gateway_says_how_to_get_it(stack: StubStack, monkeypatch: pyt
     section = settings.config.stack.model_copy(update={"gateway": version})
     settings = settings.model_copy(update={"config": settings.config.model_copy(update={"stack": section})})
     with pytest.raises(UserError, match=r"gateway 0\.0\.1 is not installed .* make setup"):
-        local.up(settings, stack.place, stack.caller)
+        lifecycle.up(settings, stack.place, stack.caller)

@@ -76,3 +76,25 @@ def test_an_interrupted_ensure_leaves_no_owner_file(tmp_path: Path) -> None:
     assert "no gateway answers at http://127.0.0.1:1" in result.stderr
     assert result.stdout == ""
     assert not owner.exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [sys.executable, "utils/stack.py", "up"],
+        [sys.executable, "utils/stack.py", "ensure", "--owner-file", "/nonexistent"],
+        ["utils/check-services.sh"],
+        ["./run-configurable.sh", "--profile", "light"],
+    ],
+    ids=lambda command: Path(command[-1] if len(command) == 1 else command[1]).name,
+)
+def test_docker_is_refused_by_every_entry_in_one_line(tmp_path: Path, command: list[str]) -> None:
+    environment = {"PATH": os.environ["PATH"], "GATEWAY": "docker", "PERF_PYTHON": sys.executable}
+    environment |= {"PERF_STACK_DIR": str(tmp_path / "stack"), "RESULTS_DIR": str(tmp_path / "results")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: environment variable GATEWAY: service.mode = 'docker': starting the stack in Docker comes with a later "
+        "version; use local for a stack of processes, external for a gateway that runs already, or auto"
+    ]
+    assert list(tmp_path.iterdir()) == []

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchkit.stack import postgres
+from benchkit.stack.environment import new_secrets
 from benchkit.stack.postgres import PostgresInstallation
 from benchkit.stack.programs import Installation, Layout, Sockets, redis_url, render_environment, render_programs
 from benchkit.stack.state import StackPaths
@@ -31,7 +32,7 @@ def layout(database: Database = "sqlite", workers: int = 1) -> Layout:
     )
     return Layout(
         topology=Topology(
-            gateway=gateway, servers=servers, postgres=PostgresNode(databases=["time2"], connections=30), redis=True
+            gateways=[gateway], servers=servers, postgres=PostgresNode(databases=["time2"], connections=30), redis=True
         ),
         place=StackPaths(Path("/home/me/my checkout 100%/.stack")),
         sockets=Sockets(Path("/tmp/mcp-benchmark-x")),
@@ -42,7 +43,7 @@ def layout(database: Database = "sqlite", workers: int = 1) -> Layout:
             postgres=PostgresInstallation(Path("/wheel/bin"), ("/bin/setpriv", "--reuid=65534", "--")),
             redis_server="/usr/bin/redis-server",
         ),
-        environment={"JWT_SECRET_KEY": "the secret"},
+        secrets=new_secrets().model_copy(update={"jwt_secret_key": "the secret"}),
     )
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from benchkit.errors import UserError
 from benchkit.settings import Config, GatewayStack, Settings
 from benchkit.stack.environment import database_key, gateway_environment, new_secrets
 from benchkit.stack.releases import installation_name
-from benchkit.stack.topology import GatewayNode, Topology, differences, topology_of
+from benchkit.stack.state import GatewayAccess, ProcessRuntime, StackState, SupervisorProcess
+from benchkit.stack.topology import BalancerNode, GatewayNode, Topology, differences, topology_of
 
 
 def settings(url: str = "http://127.0.0.1:4444", **stack: Any) -> Settings:
@@ -53,7 +56,7 @@ def test_postgresql_takes_what_the_gateways_workers_may_open() -> None:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:4444", "http://localhost:4444"])
 def test_the_gateways_port_is_that_of_the_address(url: str) -> None:
-    assert topology_of(settings(url), redis=False).gateway.port == 4444
+    assert topology_of(settings(url), redis=False).gateways[0].port == 4444
 
 
 @pytest.mark.parametrize(
@@ -70,6 +73,26 @@ def test_the_stack_listens_on_loopback_only(url: str) -> None:
         topology_of(settings(url), redis=False)
 
 
+def test_replicas_of_a_gateway_are_reached_through_their_balancer() -> None:
+    node = topology().gateways[0]
+    replicas = [node.model_copy(update={"name": f"gateway{number}", "port": 4450 + number}) for number in (1, 2)]
+    made = Topology(gateways=replicas, balancer=BalancerNode(port=4444), servers=[], redis=True)
+    access = GatewayAccess(url="http://127.0.0.1:4451", email="e", password="p", python="p", env_file="f", version="1")
+    state = StackState(
+        created=datetime.now(UTC),
+        ready=True,
+        runtime=ProcessRuntime(supervisor=SupervisorProcess(pid=1, started=0.0, socket="s"), directory="d"),
+        topology=made,
+        gateways=[access, access],
+        servers=[],
+    )
+    assert state.target == access.model_copy(update={"url": "http://127.0.0.1:4444"})
+    assert differences(topology(), made)[0] == "gateways are 1, wanted 2"
+    for wrong in ({"gateways": replicas}, {"gateways": replicas, "balancer": BalancerNode(port=4451)}):
+        with pytest.raises(ValidationError, match=r"same port|need a balancer"):
+            Topology(servers=[], redis=True, **wrong)
+
+
 def test_a_server_may_not_have_the_gateways_port() -> None:
     with pytest.raises(UserError, match=r"time3 would have port 4444.*first_server_port"):
         topology(first_server_port=4442)
@@ -77,7 +100,7 @@ def test_a_server_may_not_have_the_gateways_port() -> None:
 
 def test_values_of_settings_become_the_texts_of_an_environment() -> None:
     made = topology(gateway={"settings": {"B": True, "A": 3, "C": 0.5, "D": "x"}})
-    assert made.gateway.settings == {"A": "3", "B": "true", "C": "0.5", "D": "x"}
+    assert made.gateways[0].settings == {"A": "3", "B": "true", "C": "0.5", "D": "x"}
 
 
 @pytest.mark.parametrize(
@@ -124,18 +147,17 @@ def test_secrets_are_strong_and_never_the_same() -> None:
 
 def test_settings_of_the_gateway_win() -> None:
     made = topology(gateway={"settings": {"LOG_LEVEL": "INFO", "CACHE_TYPE": "memory"}})
-    assert environment(made.gateway, "unix:///r")["LOG_LEVEL"] == "INFO"
-    assert environment(made.gateway, "unix:///r")["CACHE_TYPE"] == "memory"
+    assert environment(made.gateways[0], "unix:///r")["LOG_LEVEL"] == "INFO"
+    assert environment(made.gateways[0], "unix:///r")["CACHE_TYPE"] == "memory"
 
 
 def test_the_cache_is_only_named_where_there_is_one() -> None:
-    assert "CACHE_TYPE" not in environment(topology().gateway)
-    assert environment(topology().gateway, "unix:///r")["REDIS_URL"] == "unix:///r"
+    assert "CACHE_TYPE" not in environment(topology().gateways[0])
+    assert environment(topology().gateways[0], "unix:///r")["REDIS_URL"] == "unix:///r"
 
 
 def test_the_database_is_kept_for_the_same_release_and_settings_wherever_it_lies() -> None:
-    gateway = topology().gateway
-    assert gateway is not None
+    gateway = topology().gateways[0]
     key = database_key(gateway, "a build", environment(gateway))
     moved = gateway.model_copy(update={"port": 4445})
     assert database_key(moved, "a build", environment(moved, database="sqlite:///elsewhere")) == key
@@ -151,7 +173,7 @@ def test_the_database_is_kept_for_the_same_release_and_settings_wherever_it_lies
 def test_several_gateways_share_servers_that_are_a_stack_of_their_own() -> None:
     own = settings(servers=3, database="postgresql")
     servers = topology_of(own, redis=True, part="servers")
-    assert (servers.gateway, servers.redis, len(servers.servers)) == (None, False, 3)
+    assert (servers.gateways, servers.redis, len(servers.servers)) == ([], False, 3)
     assert servers.postgres is not None
     assert servers.postgres.databases == ["time2"]
     gateway = topology_of(own, redis=True, part="gateway")

@@ -16,7 +16,7 @@ from benchkit.load.validity import IterationFacts, judge
 from benchkit.model import Expectation, Probe, RawIteration, Validity
 from benchkit.run.target import Connection, connect
 from benchkit.settings import Settings, load_settings
-from benchkit.stack.state import GatewayAccess, StackPaths, StackState, SupervisorProcess
+from benchkit.stack.state import GatewayAccess, ProcessRuntime, StackPaths, StackState, SupervisorProcess
 from benchkit.stack.topology import GatewayNode, Topology
 from benchkit.store import save
 from gateway_stub import EMAIL, PASSWORD, FakeGateway, Handler, Reply, serving
@@ -194,10 +194,11 @@ def test_of_the_own_gateways_settings_only_harmless_values_are_stored(tmp_path: 
         state = StackState(
             created=datetime.now(UTC),
             ready=True,
-            supervisor=SupervisorProcess(pid=1, started=0.0, socket="s"),
-            runtime_dir=str(tmp_path),
-            topology=Topology(gateway=node, servers=[], redis=False),
-            gateway=access,
+            runtime=ProcessRuntime(
+                supervisor=SupervisorProcess(pid=1, started=0.0, socket="s"), directory=str(tmp_path)
+            ),
+            topology=Topology(gateways=[node], servers=[], redis=False),
+            gateways=[access],
             servers=[],
         )
         connection = Connection(settings_for(stub.url, tmp_path), state, place)

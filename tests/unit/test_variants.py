@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import socket
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from benchkit.errors import UserError
 from benchkit.run.options import parser_for
 from benchkit.run.paired import _paired_settings, _wanted, looks, order, with_group
-from benchkit.run.variants import Variants, VariantSpec, port_is_free, resolve, servers_settings, variant_settings
+from benchkit.run.variants import Variants, VariantSpec, resolve, servers_settings, variant_settings
 from benchkit.settings import Config, Settings
 from test_driver import case
 
@@ -60,11 +59,6 @@ def test_ports_that_are_taken_are_passed_over() -> None:
 def test_no_port_is_free() -> None:
     with pytest.raises(UserError, match=r"paired\.first_port = 4460: there are no 2 free ports in a row"):
         resolve(pair("1.0.6", "1.0.7"), settings(), Path("/stacks"), is_free=lambda _port: False)
-
-
-def test_a_port_that_somebody_listens_on_is_not_free() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        assert not port_is_free(server.getsockname()[1])
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,16 @@ class Service(Section):
     health_check_timeout: int = Field(60, ge=1, le=3600)
     auth_required: bool = True
 
+    @field_validator("mode")
+    @classmethod
+    def _is_available(cls, value: str) -> str:
+        if value == "docker":
+            raise ValueError(
+                "starting the stack in Docker comes with a later version; use local for a stack of processes, external "
+                "for a gateway that runs already, or auto"
+            )
+        return value
+
     @field_validator("base_url")
     @classmethod
     def _is_http_url(cls, value: str) -> str:

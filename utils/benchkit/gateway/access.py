@@ -1,4 +1,4 @@
-"""Which gateway, and with whose credentials: the settings' own, or the running stack's where that is the target."""
+"""Choose the gateway and the credentials: the settings', or the running stack's where that is the target."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchkit.settings import Settings
 
 @dataclass(frozen=True)
 class OwnStack:
-    """What the toolkit's running stack says of its gateway; its token is kept in ``token_cache``."""
+    """Access to the gateway of the toolkit's running stack; its token is kept in ``token_cache``."""
 
     url: str
     credentials: Credentials
@@ -25,7 +25,7 @@ class OwnStack:
 
 
 def is_own(settings: Settings, own: OwnStack | None) -> bool:
-    """Whether ``service.base_url`` leads to the running stack's gateway."""
+    """Does ``service.base_url`` lead to the running stack's gateway?"""
     return own is not None and same_url(settings.config.service.base_url, own.url)
 
 

@@ -1,4 +1,4 @@
-"""What the gateway lists: tools, resources, templates and prompts, by the names that their MCP servers gave them.
+"""Find what the gateway lists (tools, resources, templates, prompts) by the names that their MCP servers gave them.
 
 The gateway renames: ``get_system_time`` of the server ``time1`` is ``time1-get-system-time``. Payloads name the
 original, and what has to be sent is looked up here. How a release identifies things:
@@ -52,7 +52,7 @@ class Listed:
 
 
 class Catalogue:
-    """What the target offers, as it was when this was loaded; see :func:`load_catalogue`.
+    """Everything that the target offered when this was loaded; see :func:`load_catalogue`.
 
     The look-ups return ``None`` when there is nothing of that name. ``server`` is a server's name; empty: any.
     """
@@ -121,27 +121,22 @@ class Catalogue:
         return self._refused.get(cast(ListKind, kind), "")
 
     def total(self, kind: str) -> int:
-        """How many tools, resources, prompts, servers (virtual ones) or gateways (MCP servers) there are."""
+        """The number of tools, resources, prompts, servers (virtual ones) or gateways (MCP servers)."""
         return self._totals[cast(ListKind, kind)]
 
     def listed(self, kind: str, limit: int | None) -> int:
-        """How many rows a REST listing answers with this limit (``None``: without); asked once of the gateway."""
+        """The number of rows that a REST listing answers with this limit (``None``: without); asked once."""
         key = (kind, limit)
         if key not in self._listed:
             self._listed[key] = self._gateway.listed(cast(ListKind, kind), limit)
         return self._listed[key]
 
     def rpc_listed(self, kind: str) -> int:
-        """How many rows ``tools/list``, ``resources/list`` or ``prompts/list`` answers on /rpc: its first page."""
+        """The number of rows on the first page of ``tools/list``, ``resources/list`` or ``prompts/list`` on /rpc."""
         rows = self._gateway.rpc(f"{kind}/list", {}).get(kind)
         if not isinstance(rows, list):
             raise UserError(f"{self._gateway.base_url}: {kind}/list on /rpc: the answer is no list of {kind}")
         return len(rows)
-
-    @property
-    def honours_limit(self) -> bool | None:
-        """Whether ``GET /tools?limit=`` is obeyed; ``None`` where fewer than two tools leave that open."""
-        return None if self.total("tools") < 2 else self.listed("tools", 1) == 1
 
     def _tool(self, original: str, server: str) -> Listed | None:
         return _first(self._entries["tools"], original, server)
@@ -246,7 +241,7 @@ def _prompt(row: Mapping[str, Any], names: Mapping[str, str], generation: str) -
 
 
 def _is_template(row: Mapping[str, Any]) -> bool:
-    """Whether a row of /resources is a template: 0.9 lists them there, with braces in the URI."""
+    """Is a row of /resources a template? 0.9 lists templates there, with braces in the URI."""
     return bool(row.get("uriTemplate")) or "{" in str(row.get("uri", ""))
 
 
@@ -266,7 +261,7 @@ def _templates(gateway: Gateway) -> list[dict[str, Any]]:
 
 
 def matches_template(template: str, uri: str) -> bool:
-    """Whether a URI is one of a URI template of level 1 (RFC 6570).
+    """Does a URI fit a URI template of level 1 (RFC 6570)?
 
     A variable stands for one segment, ``{+name}`` for several; both for at least one character. The time grows with the
     product of both lengths and no faster, whatever the gateway lists.

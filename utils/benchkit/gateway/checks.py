@@ -21,7 +21,7 @@ _COUNTERS_TIMEOUT_S = 5.0
 
 
 class State(StrEnum):
-    """What is said of a thing. Only ``OK`` lets a run be trusted."""
+    """The state of a thing that a run needs. Only ``OK`` lets a run be trusted."""
 
     OK = "ok"
     MISSING = "missing"

@@ -15,10 +15,11 @@ from urllib.parse import urlencode
 
 from benchkit import http
 from benchkit.errors import ForbiddenError, UserError, missing_permission
+from benchkit.model import path_segment
 from benchkit.plain import plain_text, without_secrets
 
 ListKind = Literal["tools", "resources", "prompts", "servers", "gateways"]
-"""What the gateway lists; ``servers`` are its virtual servers, ``gateways`` the MCP servers behind it."""
+"""The kinds that the gateway lists: ``servers`` are its virtual servers, ``gateways`` the MCP servers behind it."""
 
 LIST_KINDS: tuple[ListKind, ...] = ("tools", "resources", "prompts", "servers", "gateways")
 
@@ -42,12 +43,12 @@ _SHORT_PAGE = 50
 """Rows that 0.9 gives whatever is asked for."""
 
 _PREFIXES = ("/v1", "")
-"""Where the listings may lie. 1.0.7 serves ``/v1`` and, as deprecated, the bare paths; 0.7-1.0.0 only the latter."""
+"""Prefixes of the listings. 1.0.7 serves ``/v1`` and, as deprecated, the bare paths; 0.7-1.0.0 only the latter."""
 
 
 @dataclass(frozen=True)
 class Answer(http.Answer):
-    """What the gateway answered. ``secrets``: what was sent to it and may not be shown where it repeats that."""
+    """An answer of the gateway. ``secrets`` were sent to it, and are hidden where the answer repeats them."""
 
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
@@ -72,7 +73,7 @@ class Answer(http.Answer):
 
     @property
     def retry_after(self) -> str:
-        """How long the gateway asks to wait: ``60 s``, or what it says that is no number of seconds."""
+        """The time that the gateway asks to wait: ``60 s``, or its own words where they are no number of seconds."""
         value = self.headers.get("retry-after", "60")
         return f"{value} s" if re.fullmatch("[0-9]{1,9}", value) else plain_text(value, 40)
 
@@ -98,6 +99,15 @@ class Gateway:
         self.lowest_rate_limit: int | None = None
         self._token = ""
         self._session = http.Session()
+
+    @property
+    def rpc_url(self) -> str:
+        """The address that takes JSON-RPC messages."""
+        return f"{self.base_url}/rpc"
+
+    def mcp_url(self, server_id: str) -> str:
+        """The MCP endpoint of a virtual server; raises ``ValueError`` for an id that cannot be part of an address."""
+        return f"{self.base_url}/servers/{path_segment(server_id)}/mcp"
 
     @classmethod
     def find(cls, base_url: str) -> Gateway:
@@ -209,7 +219,7 @@ class Gateway:
         return [row for page in self._pages(kind) for row in page]
 
     def listed(self, kind: ListKind, limit: int | None) -> int:
-        """How many rows one request of a listing answers with this ``limit`` (``None``: without any)."""
+        """Count the rows that one request of a listing answers with this ``limit`` (``None``: without any)."""
         rows = _rows(self.ask(f"/{kind}" if limit is None else f"/{kind}?limit={limit}"), kind)
         return len(rows or [])
 

@@ -30,7 +30,7 @@ from benchkit.gateway.client import Answer, Gateway
 from benchkit.model import Model
 
 TIMEOUT_S = 10.0
-"""How long one request may take; a gateway without load answers within milliseconds."""
+"""The most seconds that one request may take; a gateway without load answers within milliseconds."""
 
 _MARK = "Made by the conformance checks of the MCP Gateway benchmark toolkit; safe to delete."
 _NAME = "perf-conformance"
@@ -42,7 +42,7 @@ _QUIET_REQUESTS = 20
 
 
 class Conclusion(StrEnum):
-    """What a check found. Only ``FAILED`` is a failure."""
+    """The result of a check. Only ``FAILED`` is a failure."""
 
     OK = "ok"
     FAILED = "failed"
@@ -119,7 +119,7 @@ class Signer:
 
 @dataclass(frozen=True)
 class User:
-    """Who owns the team: the address that tokens name as their subject, and an ordinary token."""
+    """The owner of the team: the address that tokens name as their subject, and an ordinary token."""
 
     email: str
     token: str = field(repr=False)
@@ -220,12 +220,12 @@ class _Seen:
 
     @property
     def ok(self) -> bool:
-        """Whether the request was fulfilled."""
+        """Was the request fulfilled?"""
         return self.status is not None and 200 <= self.status < 300 and not self.words.startswith("JSON-RPC error")
 
     @property
     def failing(self) -> bool:
-        """Whether the gateway itself failed, or did not answer."""
+        """Did the gateway itself fail, or not answer?"""
         return self.status is None or self.status >= 500
 
 
@@ -256,7 +256,7 @@ def _read(answer: Answer) -> _Seen:
 def judge(
     endpoint: Endpoint, control: _Seen, answers: Mapping[str, _Seen], without_teams: Callable[[], Iterable[_Seen]]
 ) -> Finding:
-    """What an endpoint's answers say.
+    """Judge an endpoint by its answers.
 
     Args:
         endpoint: that was asked.
@@ -429,7 +429,7 @@ def check_quiet(gateway: Gateway, token: str, log_bytes: Callable[[], int], log_
 
 @contextmanager
 def _team(gateway: Gateway, token: str, email: str, warn: Callable[[str], None]) -> Iterator[Team | None]:
-    """The user's personal team; where none is told of a team that is made for the checks and removed after them."""
+    """The user's personal team. Without one, a team is made for the checks and removed after them."""
     gateway.authorize(token)
     personal = _personal_team(gateway, token, email)
     if personal is not None:
@@ -514,7 +514,7 @@ def _bodies(gateway: Gateway) -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 def _identities(row: Mapping[str, Any]) -> list[str]:
-    """What a row may be asked for by: its id; in 0.7 a resource's URI and a prompt's name."""
+    """The key to ask for a row by: its id; in 0.7 a resource's URI and a prompt's name."""
     return [str(row[name]) for name in ("id", "uri", "name") if row.get(name)]
 
 
@@ -527,7 +527,7 @@ def _reachable(gateway: Gateway, kind: str, identities: list[str]) -> str:
 
 
 def _remove_leftovers(gateway: Gateway, kind: str, warn: Callable[[str], None]) -> None:
-    """What an earlier call left that was killed; it is known by its description."""
+    """Remove the leftovers of an earlier call that was killed; their description marks them."""
     for row in _rows(gateway, f"{kind}?limit=500", kind):
         if row.get("description") == _MARK and row.get("id"):
             _delete(gateway, kind, _identities(row), warn)

@@ -1,4 +1,4 @@
-"""Who counted the work: the gateway's own metrics, and the simulated MCP servers' counters."""
+"""Read the two independent counts of the work: the gateway's own metrics, and the simulated servers' counters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _POLL_S = 1.0
 _MAX_SETTING_S = 86_400.0
 
 _MAX_COUNT = 2**53
-"""What JSON can hold exactly everywhere; more is no count."""
+"""The largest number that every JSON reader holds exactly; a larger one is no count."""
 
 _NOTHING = ExecutionCount(succeeded=0, failed=0)
 
@@ -48,7 +48,7 @@ def gateway_counts(gateway: Gateway) -> dict[str, ExecutionCount]:
 
 
 def lag_of(settings: Mapping[str, str]) -> float:
-    """How late a gateway may count, in seconds: it buffers its counts, and answers ``/metrics`` from a cache.
+    """The delay of a gateway's counts, in seconds: it buffers them, and answers ``/metrics`` from a cache.
 
     ``settings`` are the gateway's variables; where one is absent or no number, the default of 1.x is taken, 60 s each.
     """
@@ -195,7 +195,7 @@ def _is_below(count: ExecutionCount, other: ExecutionCount) -> bool:
 
 
 def _caught_up(count: ExecutionCount | None, before: ExecutionCount, sent: ExecutionCount) -> bool:
-    """Whether all that was sent is counted, and with the outcome that was expected.
+    """Is everything that was sent counted, with the expected outcome?
 
     Failures alone would not do: an earlier run's, that arrive late, would stand for executions that are still to come.
     """

@@ -16,14 +16,14 @@ _LOGINS = ("/v1/auth/login", "/auth/login", "/auth/email/login")
 """Tried in this order. 0.7.0 fails at ``/auth/login`` for everybody (HTTP 500), 0.9.0 at ``/auth/email/login``."""
 
 _MARGIN_S = 30.0
-"""What a token must last beyond the time that it is needed for: clocks differ."""
+"""Seconds that a token must last beyond the time that it is needed for: clocks differ."""
 
 _MINT_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """Who logs in. ``source`` says where that is set, for errors."""
+    """The e-mail address and password of a login. ``source`` names for errors where they are set."""
 
     email: str
     password: str = field(repr=False)
@@ -147,7 +147,7 @@ class Session:
 
     @property
     def needed(self) -> bool:
-        """Whether requests carry a token at all: not where the gateway is open."""
+        """Do requests carry a token? They do not where the gateway is open."""
         return self._given is not None or (self._access.wanted and not self._gateway.is_open)
 
     def renewed_for(self, seconds: float) -> str:

@@ -46,7 +46,7 @@ _SERVED_KINDS: tuple[ListKind, ...] = ("tools", "resources", "prompts")
 
 @dataclass(frozen=True)
 class Registration:
-    """What :func:`register` did: names of servers that were put in now, and of those that were there already."""
+    """The result of :func:`register`: names of the servers that it added, and of those that were there already."""
 
     added: tuple[str, ...]
     kept: tuple[str, ...]
@@ -203,7 +203,7 @@ def _rows_if_allowed(gateway: Gateway, kind: ListKind) -> list[dict[str, Any]]:
 
 
 def offers(url: str) -> dict[ListKind, int] | None:
-    """How many tools, resources and prompts an MCP server says it has; ``None`` when it does not say.
+    """Ask an MCP server for its numbers of tools, resources and prompts; ``None`` when it does not say.
 
     Only servers that keep no sessions (as the simulated ones) answer without an initialization.
     """
@@ -223,7 +223,7 @@ def offers(url: str) -> dict[ListKind, int] | None:
 
 
 def same_url(first: str, second: str) -> bool:
-    """Whether two URLs lead to the same place: the gateway stores ``localhost`` where it was given ``127.0.0.1``."""
+    """Do two URLs lead to the same place? The gateway stores ``localhost`` where it was given ``127.0.0.1``."""
     return _normal(first) == _normal(second)
 
 
@@ -298,7 +298,7 @@ def _wait_until_listed(gateway: Gateway, servers: Sequence[tuple[str, str]], wai
 
 
 def _lacking(gateway: Gateway, expected: Mapping[str, Mapping[ListKind, int]]) -> str:
-    """What is not listed yet of the first server that is not complete, in words; empty when all are."""
+    """Say in words what the gateway does not list yet of the first incomplete server; empty when all are complete."""
     names = {upstream.id: upstream.name for upstream in upstreams(gateway)}
     for kind in _SERVED_KINDS:
         rows = gateway.rows(kind)

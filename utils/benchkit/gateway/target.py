@@ -1,4 +1,4 @@
-"""What the gateway says of itself: release, age, database, cache, and how much it holds."""
+"""Describe the gateway by its own answers: release, age, database, cache, and how much it holds."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Token:
     expires: float | None = None
 
     def lasts(self, seconds: float) -> bool:
-        """Whether it is valid now and for so many seconds more; one that does not say counts as lasting."""
+        """Is it valid for so many seconds more? A token without an expiry counts as lasting."""
         return self.expires is None or self.expires >= time.time() + seconds
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -22,7 +22,6 @@ from benchkit.model import (
     Part,
     PlannedCase,
     PlannedDifference,
-    path_segment,
     path_segments,
 )
 from benchkit.settings import CaseSettings, Scenario, Settings
@@ -80,12 +79,16 @@ class Catalogue(Protocol):
 
 @dataclass(frozen=True)
 class Target:
-    """Where requests go: the gateway's address and prefix, its MCP servers, and the toolkit's virtual server on it."""
+    """Where requests go. ``prefix`` stands before versioned paths; ``rpc_url`` takes JSON-RPC messages.
+
+    ``mcp_url`` is the MCP endpoint of the toolkit's virtual server; empty where that could not be created.
+    """
 
     base_url: str
     prefix: str
     servers: list[Server]
-    virtual_server_id: str
+    rpc_url: str
+    mcp_url: str
     auth_required: bool
 
 
@@ -386,12 +389,11 @@ class _Planner:
         body: str | None = json.dumps(message.gateway)
         match case.route:
             case "rpc":
-                url = f"{self._target.base_url}/rpc"
+                url = self._target.rpc_url
             case "mcp":
-                if not self._target.virtual_server_id:
+                if not self._target.mcp_url:
                     raise _CannotMeasureError("the toolkit could not create its virtual server on this gateway")
-                identity = _encoded(path_segment, self._target.virtual_server_id)
-                url = f"{self._target.base_url}/servers/{identity}/mcp"
+                url = self._target.mcp_url
             case "direct":
                 if server is None:
                     raise _CannotMeasureError("no MCP server of this gateway is known by address")
@@ -399,7 +401,7 @@ class _Planner:
             case _:
                 if message.entity is None:
                     raise _CannotMeasureError("a REST path takes a payload that reads a resource or gets a prompt")
-                identity = _encoded(path_segments, message.entity.id)
+                identity = _encoded(message.entity.id)
                 url = self._address(case).replace("{resource}", identity).replace("{prompt}", identity)
                 arguments = message.gateway["params"].get("arguments") or {}
                 body = json.dumps(arguments) if case.method == "POST" else None
@@ -472,9 +474,9 @@ def _check_engine(engine: Engine, planned: PlannedCase) -> None:
             )
 
 
-def _encoded(encode: Callable[[str], str], identity: str) -> str:
+def _encoded(identity: str) -> str:
     try:
-        return encode(identity)
+        return path_segments(identity)
     except ValueError as error:
         raise _CannotMeasureError(f"no load can be sent there: {error}") from error
 

@@ -9,6 +9,7 @@ The history of the schema versions:
   ``parties``.
 - baseline: 2 has ``oldest`` and ``reason``; 3 has a machine's ``engines``.
 - noise record, profile: 2 has a machine's ``engines``.
+- stack.json: 2 has a list of gateways, and ``runtime`` says what runs the stack.
 """
 
 from __future__ import annotations
@@ -76,6 +77,10 @@ def _planned_case_of_version_1(case: dict[str, Any]) -> dict[str, Any]:
     return _mapped({**renamed, "resolution_ms": _RESOLUTION_MS}, "parts", with_request)
 
 
+def _without(data: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key not in names}
+
+
 def variants_from_sides(data: dict[str, Any]) -> dict[str, Any]:
     """``history.json`` and ``tune.json`` of version 1."""
     return {**_renamed(data, {"sides": "variants"}), "schema_version": 2}
@@ -96,3 +101,17 @@ def baseline_with_oldest(data: dict[str, Any]) -> dict[str, Any]:
     """A baseline of version 1 had neither ``oldest`` nor ``reason``: its first runs are the oldest that are known."""
     runs = data.get("runs")
     return {**data, "schema_version": 2, "oldest": runs[:OLDEST_RUNS] if isinstance(runs, list) else []}
+
+
+def stack_of_one_gateway(data: dict[str, Any]) -> dict[str, Any]:
+    """``stack.json`` of version 1 had one gateway or none, and a supervisor ran it."""
+
+    def with_list(part: dict[str, Any]) -> dict[str, Any]:
+        gateway = part.get("gateway")
+        return {**_without(part, "gateway"), "gateways": [] if gateway is None else [gateway]}
+
+    runtime = {"supervisor": data.get("supervisor"), "directory": data.get("runtime_dir")}
+    data = {**with_list(_without(data, "supervisor", "runtime_dir")), "runtime": runtime, "schema_version": 2}
+    if isinstance(topology := data.get("topology"), dict):
+        data["topology"] = with_list(topology)
+    return data

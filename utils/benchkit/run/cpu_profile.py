@@ -14,9 +14,8 @@ from benchkit.profiling.rounds import recording_name
 from benchkit.run.session import RunSession, Shell, say
 from benchkit.run.steps import End, Program, Step, code_of
 from benchkit.settings import Settings, from_arguments
-from benchkit.stack.programs import GATEWAY
+from benchkit.stack.lifecycle import deployment
 from benchkit.stack.state import default_paths, read_state
-from benchkit.stack.supervisor import Supervisor
 
 _PLAIN_SAMPLED = (False, True, True, False)
 """Over the rounds: whether the sampler runs. A drift over the run then hits both alike."""
@@ -130,12 +129,13 @@ def gateway_pid(url: str) -> int:
         UserError: the gateway at this address is not the local stack's, or does not run.
     """
     state = read_state(default_paths())
-    if state is None or state.gateway is None or state.gateway.url != url:
+    if state is None or state.target is None or state.target.url != url:
         raise UserError(
             f"the gateway at {url} is not the local stack's, so its process cannot be sampled: stop it, or choose "
             "another address with GATEWAY_URL"
         )
-    status = next((one for one in Supervisor(state.supervisor.socket).statuses() if one.name == GATEWAY), None)
+    statuses = deployment(default_paths()).statuses(state)
+    status = next((one for one in statuses if one.kind == "gateway"), None)
     if status is None or not status.runs:
         raise UserError("the local stack's gateway does not run: make logs NAME=gateway says why")
     return status.pid

@@ -10,21 +10,20 @@ import psutil
 
 from benchkit.gateway.registration import same_url
 from benchkit.load.engines import ENGINES
-from benchkit.model import ComponentKind, MonitoredComponent
+from benchkit.model import MonitoredComponent
 from benchkit.monitor.database import postgres_connections
 from benchkit.monitor.feed import first_line
 from benchkit.monitor.processes import listener
 from benchkit.monitor.sampler import INTERVAL_S, Finder, Found
 from benchkit.run.variants import Variants
 from benchkit.settings import ROOT, Settings
+from benchkit.stack.lifecycle import deployment
 from benchkit.stack.postgres import SUPERUSER
-from benchkit.stack.programs import GATEWAY, MIGRATION, POSTGRES, REDIS, Sockets
+from benchkit.stack.programs import Sockets
 from benchkit.stack.state import StackPaths, StackState, default_paths, read_state
-from benchkit.stack.supervisor import Supervisor
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PORTS = {"http": 80, "https": 443}
-_KINDS: dict[str, ComponentKind] = {GATEWAY: "gateway", POSTGRES: "database", REDIS: "cache"}
 _DOCKER_PROXY = "docker-proxy"
 _LOAD_SCRIPTS = {engine.script for engine in ENGINES.values()}
 """Those of the toolkit's own programs that make load."""
@@ -63,33 +62,31 @@ def is_load(shell: psutil.Process, process: psutil.Process) -> bool | None:
 def _target(url: str, place: StackPaths) -> Found:
     """The gateway of a run: the own stack's, or another."""
     state = read_state(place)
-    if state is not None and state.gateway is not None and same_url(state.gateway.url, url):
-        return _of_stack(state, "")
+    if state is not None and state.target is not None and same_url(state.target.url, url):
+        return _of_stack(place, state, "")
     return _foreign(url, "")
 
 
 def _at_place(place: StackPaths, variant: str) -> Found:
     """What runs of a stack; one that is about to be started again has nothing."""
     state = read_state(place)
-    return _of_stack(state, variant) if state is not None else Found()
+    return _of_stack(place, state, variant) if state is not None else Found()
 
 
-def _of_stack(state: StackState, variant: str) -> Found:
+def _of_stack(place: StackPaths, state: StackState, variant: str) -> Found:
     found = Found()
-    for status in Supervisor(state.supervisor.socket).statuses():
-        if status.runs and status.name != MIGRATION:
-            kind = _KINDS.get(status.name, "server")
-            component = MonitoredComponent(name=status.name, kind=kind, source="process", variant=variant)
+    for status in deployment(place).statuses(state):
+        if status.runs:
+            component = MonitoredComponent(name=status.name, kind=status.kind, source="process", variant=variant)
             try:
                 found.processes[component] = psutil.Process(status.pid)
             except psutil.Error:
                 continue  # it ended a moment ago
-            if status.name == POSTGRES:
-                socket_dir = Sockets(Path(state.runtime_dir)).postgres
+            if status.kind == "database":
+                socket_dir = Sockets(Path(state.runtime.directory)).postgres
                 read = partial(postgres_connections, socket_dir, SUPERUSER, INTERVAL_S)
                 found.connections[component] = (socket_dir, read)
-    gateway = state.topology.gateway
-    if gateway is not None and gateway.database == "sqlite":
+    if any(gateway.database == "sqlite" for gateway in state.topology.gateways):
         found.notes.append(
             "the gateway's database is SQLite: its work is part of the gateway's, and it has no connections to count"
         )
@@ -112,7 +109,7 @@ def _foreign(url: str, variant: str) -> Found:
         reason = "a container's" if process is not None else "not to be seen (another user's process, or none)"
         return Found(notes=[f"port {port}: its listener is {reason}, so the gateway is not sampled; {problem}"])
     return Found(
-        processes={MonitoredComponent(name=GATEWAY, kind="gateway", source="process", variant=variant): process},
+        processes={MonitoredComponent(name="gateway", kind="gateway", source="process", variant=variant): process},
         notes=["the gateway was not started by the toolkit: its database, cache and servers are not known"],
     )
 

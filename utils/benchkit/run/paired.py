@@ -50,8 +50,9 @@ from benchkit.run.session import (
 )
 from benchkit.run.steps import End, Load, Program, SetUp, StartMonitor, Step, Steps, StopMonitor, code_of, succeed
 from benchkit.run.target import Connection, connect
-from benchkit.run.variants import Variant, Variants, VariantSpec, port_is_free, resolve, variant_settings
+from benchkit.run.variants import Variant, Variants, VariantSpec, resolve, variant_settings
 from benchkit.settings import Settings, from_arguments
+from benchkit.stack.processes import port_is_free
 from benchkit.stack.state import StackPaths, default_paths
 from benchkit.stack.topology import text_of
 from benchkit.store import save

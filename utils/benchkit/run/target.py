@@ -28,6 +28,7 @@ from benchkit.model import Target as TargetDescription
 from benchkit.run import fixtures_record
 from benchkit.run.fixtures_record import Fixture
 from benchkit.settings import Settings
+from benchkit.stack.deployment import Say
 from benchkit.stack.releases import packages_of, python_of
 from benchkit.stack.state import StackPaths, StackState, default_paths, read_state
 from benchkit.stack.topology import Part, differences, topology_of
@@ -98,7 +99,8 @@ class Connection:
             base_url=self._gateway.base_url,
             prefix=self._gateway.prefix,
             servers=servers,
-            virtual_server_id=virtual_server_id,
+            rpc_url=self._gateway.rpc_url,
+            mcp_url=self._mcp_url(virtual_server_id),
             auth_required=self._session.needed,
         )
         if mine is not None:
@@ -212,6 +214,13 @@ class Connection:
             self.warnings.append(f"cases that need a virtual server are skipped: {reason}")
             return ""
 
+    def _mcp_url(self, virtual_server_id: str) -> str:
+        try:
+            return self._gateway.mcp_url(virtual_server_id) if virtual_server_id else ""
+        except ValueError as error:
+            self.warnings.append(f"cases that need a virtual server are skipped: {error}")
+            return ""
+
     def _note_fixture(self, name: str, path: str) -> None:
         """Something was made: should this run be killed, the next command knows of it."""
         self._fixtures.append(Fixture(name=name, path=path))
@@ -241,30 +250,30 @@ def connect(settings: Settings, place: StackPaths | None = None, record_dir: Pat
     return Connection(settings, read_state(place), place, record_dir)
 
 
-def register_servers(stack: StackState, place: StackPaths) -> list[str]:
-    """Register the simulated servers of a running stack with its gateway; answers what there is to say of it.
+def register_servers(stack: StackState, place: StackPaths, *, say: Say, progress: Say = lambda _line: None) -> None:
+    """Register the simulated servers of a running stack with its gateway.
 
     A release before 1.0.0b2 cannot hold two servers whose prompts have the same name, so it gets the first server only.
+    ``say`` takes that line, and ``progress`` the number of servers that were registered.
 
     Raises:
         UserError: a server cannot be registered.
     """
     own = own_stack(stack, place)
     assert own is not None, "a stack that runs can be entered"
-    assert stack.gateway is not None, "it was entered"
     gateway = Gateway.find(own.url)
     # Not through the settings: a token of the environment is for another gateway.
     Session(gateway, Access(own.credentials, own.token_cache, mint=own.mint)).start()
     servers = [(server.name, server.url) for server in stack.servers]
-    lines = []
-    if _ONE_SERVER_ONLY.match(stack.gateway.version) and len(servers) > 1:
-        lines.append(
-            f"gateway {stack.gateway.version} cannot hold two servers with a prompt of the same name (1.0.0b2 can): "
+    release = stack.gateways[0].version
+    if _ONE_SERVER_ONLY.match(release) and len(servers) > 1:
+        say(
+            f"gateway {release} cannot hold two servers with a prompt of the same name (1.0.0b2 can): "
             f"only {servers[0][0]} is registered"
         )
         servers = servers[:1]
     done = register(gateway, servers)
-    return [*lines, f"{len(done.added)} MCP servers registered, {len(done.kept)} were there"]
+    progress(f"{len(done.added)} MCP servers registered, {len(done.kept)} were there")
 
 
 def own_stack(stack: StackState | None, place: StackPaths | None = None) -> OwnStack | None:
@@ -273,10 +282,10 @@ def own_stack(stack: StackState | None, place: StackPaths | None = None) -> OwnS
     Raises:
         UserError: the file with the gateway's environment cannot be read.
     """
-    if stack is None or stack.gateway is None:
+    access = stack.target if stack is not None else None
+    if access is None:
         return None
     place = place or default_paths()
-    access = stack.gateway
     return OwnStack(
         url=access.url,
         credentials=Credentials(access.email, access.password, source=str(place.state)),
@@ -305,9 +314,7 @@ def _with_own_knowledge(target: TargetDescription, stack: StackState) -> TargetD
 
     Values are shown by the allow-list; of other settings, only the names of those that the user gave.
     """
-    access, node = stack.gateway, stack.topology.gateway
-    assert access is not None, "its gateway is the target"
-    assert node is not None
+    access, node = stack.gateways[0], stack.topology.gateways[0]  # all gateways of a stack are of one release
     variables = _variables(Path(access.env_file))
     named = {name: variables[name] for name in variables if name in SHOWN_SETTINGS or name in node.settings}
     return target.model_copy(
@@ -315,7 +322,7 @@ def _with_own_knowledge(target: TargetDescription, stack: StackState) -> TargetD
             "release": target.release or access.version,
             "python": python_of(node.installation),
             "packages": packages_of(node.installation),
-            "workers": node.workers,
+            "workers": sum(one.workers for one in stack.topology.gateways),
             "settings": shown_settings(named),
         }
     )

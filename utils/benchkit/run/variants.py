@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,11 @@ from benchkit.disclosure import HIDDEN, address_problem
 from benchkit.errors import UserError
 from benchkit.model import Model
 from benchkit.settings import NEWEST, Settings
+from benchkit.stack.topology import address_of
 
 _RELEASE = re.compile(rf"{NEWEST}|[0-9]+(\.[0-9]+)+(\.?(a|b|rc|post|dev)[0-9]+)*")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _VARIABLE = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)", re.DOTALL)
-_LOOPBACK = "127.0.0.1"
 
 
 class Variant(Model):
@@ -125,17 +124,6 @@ def servers_settings(settings: Settings, variants: Variants) -> Settings:
     return settings.model_copy(update={"config": settings.config.model_copy(update={"stack": stack})})
 
 
-def port_is_free(port: int) -> bool:
-    """Whether a program could listen on this port of loopback now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_LOOPBACK, port))
-        except OSError:
-            return False
-    return True
-
-
 def _free_ports(first: int, count: int, is_free: Callable[[int], bool], key: str) -> list[int]:
     """So many free ports in a row, the first such row from ``first`` on."""
     row: list[int] = []
@@ -160,7 +148,7 @@ def _variant(wanted: VariantSpec, port: int, root: Path) -> Variant:
         kind=kind,
         release=release,
         source=source,
-        url=url or f"http://{_LOOPBACK}:{port}",
+        url=url or address_of(port),
         settings=settings,
         place=str(root / wanted.label),
     )

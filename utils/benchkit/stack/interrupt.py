@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from types import FrameType
+from typing import Self
 
 from benchkit.errors import ExitCode, UserError
 
@@ -19,12 +20,13 @@ class Interrupt:
     def __init__(self) -> None:
         self._received: signal.Signals | None = None
 
-    def watch(self) -> None:
-        """From now on remember the signals instead of dying of them."""
+    def watch(self) -> Self:
+        """Remember the signals from now on instead of dying of them."""
         for number in _SIGNALS:
             # nohup and its like decided that HUP is to be ignored.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._remember)
+        return self
 
     def check(self) -> None:
         """Raise the error that ends the program, if a signal came: exit 130 for INT, 143 for TERM and HUP."""

@@ -1,4 +1,4 @@
-"""The stack as local processes: start, stop, status."""
+"""The stack as processes of this machine, under a supervisor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,39 +21,37 @@ import psutil
 from benchkit import store
 from benchkit.errors import UserError, os_reason
 from benchkit.identity import ProcessIdentity
-from benchkit.settings import ROOT, Settings
+from benchkit.model import ComponentKind
+from benchkit.settings import ROOT
 from benchkit.stack import processes
-from benchkit.stack.environment import ADMIN_EMAIL, Secrets, gateway_environment, new_secrets
-from benchkit.stack.lock import locked
+from benchkit.stack.deployment import ProgramStatus, StartCallbacks
+from benchkit.stack.environment import ADMIN_EMAIL, Secrets, new_secrets
 from benchkit.stack.postgres import find_postgres
 from benchkit.stack.programs import (
     GATEWAY,
     MIGRATION,
+    POSTGRES,
+    REDIS,
     Installation,
     Layout,
     Sockets,
-    gateway_database_url,
-    redis_url,
     render_environment,
     render_programs,
 )
-from benchkit.stack.start import Limit, Say, Start, StartCallbacks, last_lines
+from benchkit.stack.start import Start, last_lines
 from benchkit.stack.state import (
     PRIVATE_DIRECTORY,
     PRIVATE_FILE,
     GatewayAccess,
+    ProcessRuntime,
     ServerAccess,
     StackPaths,
     StackState,
     SupervisorProcess,
-    is_orphan,
-    is_running,
-    load_state,
 )
-from benchkit.stack.supervisor import Program, ProgramStatus, Supervisor, render_config
-from benchkit.stack.topology import Part, Topology, differences, topology_of
+from benchkit.stack.supervisor import Program, Supervisor, render_config
+from benchkit.stack.topology import Topology, address_of
 
-_LOCK_S = 120.0
 _POLL_S = 0.05
 _SUPERVISOR_START_S = 15.0
 _SUPERVISOR_OUTPUT = "supervisord.out"
@@ -65,120 +63,122 @@ _RUNTIME_PREFIX = "mcp-benchmark-"
 # Not $TMPDIR, which is longer than a socket's path may be on some systems, and not $XDG_RUNTIME_DIR, which is emptied
 # when the user logs out, while the stack goes on.
 _RUNTIME_PARENT = Path("/tmp")  # noqa: S108 - mkdtemp makes a directory of mode 0700 with a name of its own
+_KINDS: dict[str, ComponentKind] = {GATEWAY: "gateway", POSTGRES: "database", REDIS: "cache"}
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A stack that is ready; ``started``: by this call."""
+class LocalProcesses:
+    """The stack of one directory as local processes; see :class:`benchkit.stack.deployment.Deployment`."""
 
-    state: StackState
-    started: bool
+    def __init__(self, place: StackPaths) -> None:
+        self._place = place
+        self._redis_server = shutil.which("redis-server")
+
+    @property
+    def has_redis(self) -> bool:
+        """Is there a ``redis-server`` on this machine?"""
+        return self._redis_server is not None
+
+    def start(
+        self, topology: Topology, callbacks: StartCallbacks, *, timeout_s: float, shared_servers: Sequence[ServerAccess]
+    ) -> StackState:
+        """Start the supervisor, then the programs as soon as they have what they need."""
+        _check_form(topology)
+        place, installation = self._place, find_installation(topology, self._redis_server)
+        sockets = _make_sockets(installation)
+        supervisor: subprocess.Popen[bytes] | None = None
+        try:
+            own = _secrets(place)
+            layout = Layout(topology, place, sockets, installation, own)
+            programs = render_programs(layout)
+            _write_files(layout, programs)
+            with _kept(sockets.root) as runtime:
+                supervisor = _launch_supervisor(place, runtime)
+            state = StackState(
+                created=datetime.now(UTC),
+                ready=False,
+                runtime=_runtime(supervisor.pid, sockets),
+                topology=topology,
+                gateways=_gateways(layout),
+                servers=[*shared_servers, *_servers(topology)],
+                owner=callbacks.owner,
+            )
+            store.save(place.state, state, mode=PRIVATE_FILE)
+            callbacks.began(state)
+            _await_supervisor(supervisor, sockets, place, callbacks)
+            Start(
+                layout=layout,
+                state=state,
+                programs={program.name: program for program in programs},
+                caller=callbacks,
+                timeout_s=timeout_s,
+            ).run()
+            state = state.model_copy(update={"ready": True})
+            store.save(place.state, state, mode=PRIVATE_FILE)
+        except BaseException:
+            left: list[psutil.Process] = []
+            if supervisor is not None:
+                left = _end_session(_runtime(supervisor.pid, sockets).supervisor)
+                supervisor.poll()
+            shutil.rmtree(sockets.root, ignore_errors=True)
+            if not left:
+                # Otherwise make down finds them by it.
+                place.state.unlink(missing_ok=True)
+            raise
+        # The supervisor goes on without this process, which is not going to wait for it.
+        supervisor.returncode = 0
+        return state
+
+    def statuses(self, state: StackState) -> list[ProgramStatus]:
+        """Ask the supervisor; the migration of the gateway's database is no program that runs."""
+        ports = {node.name: node.port for node in state.topology.listeners}
+        return [
+            replace(status, kind=_KINDS.get(status.name, "server"), port=ports.get(status.name))
+            for status in Supervisor(state.runtime.supervisor.socket).statuses()
+            if status.name != MIGRATION
+        ]
+
+    def log_command(self, name: str | None, *, lines: int, follow: bool) -> list[str]:
+        """``tail``, which knows rotated files, terminals and broken pipes."""
+        logs = self._place.logs
+        names = sorted(path.stem for path in logs.glob("*.log"))
+        if not names:
+            raise UserError("there are no logs: the stack was never up (make up)")
+        if name is not None and name not in names:
+            raise UserError(f"there is no log of {name!r}; there are: {', '.join(names)}")
+        files = [str(logs / f"{each}.log") for each in ([name] if name else names)]
+        return ["tail", "-n", str(lines), *(["-F"] if follow else []), *files]
+
+    def stop(self, state: StackState) -> None:
+        """End all processes of the supervisor's session, within 8 s."""
+        left = _end_session(state.runtime.supervisor)
+        if left:
+            names = ", ".join(f"pid {process.pid}" for process in left)
+            raise UserError(
+                f"the stack is not stopped: {names} cannot be ended; end it by hand and run make down again"
+            )
+        runtime = Path(state.runtime.directory)
+        if runtime.name.startswith(_RUNTIME_PREFIX):
+            shutil.rmtree(runtime, ignore_errors=True)
+        try:
+            self._place.state.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(f"{self._place.state}: cannot be removed: {os_reason(error)}") from error
 
 
-@dataclass(frozen=True)
-class ProgramReport:
-    """A program as ``status`` shows it. ``memory`` in bytes, absent when it does not run."""
-
-    status: ProgramStatus
-    port: int | None
-    memory: int | None
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Up
-
-
-def up(
-    settings: Settings,
-    place: StackPaths,
-    caller: StartCallbacks,
-    *,
-    part: Part = "all",
-    shared_servers: Sequence[ServerAccess] = (),
-) -> Outcome:
-    """Start the stack that the settings ask for, unless it runs already, and wait until it is ready.
-
-    Args:
-        settings: what it is made of.
-        place: its directory.
-        caller: hears what is waited for.
-        part: start the gateway without servers, or servers without a gateway.
-        shared_servers: the servers of another stack, which a gateway without its own gets.
-
-    Raises:
-        UserError: another stack runs, a port is taken, something is not installed, did not get ready in time, or a
-            signal came. Whatever this call started is stopped again.
-    """
-    redis_server = shutil.which("redis-server")
-    topology = topology_of(settings, redis=redis_server is not None, part=part)
-    place.make()
-    with locked(place, timeout_s=_LOCK_S, interrupt=caller.interrupt, say=caller.say):
-        state = load_state(place)
-        if state is not None and state.ready and is_running(state) and not is_orphan(state):
-            _check_running(state, topology)
-            return Outcome(state, started=False)
-        if state is not None:
-            caller.say(f"{_what_was_left(state)}: removing what it left")
-            _sweep(state, place)
-        _check_ports(topology, part, caller.say)
-        installation = find_installation(topology, redis_server)
-        timeout_s = settings.config.service.health_check_timeout
-        begun = _Begin(topology, place, installation, list(shared_servers))
-        return Outcome(_start(begun, timeout_s, caller), started=True)
-
-
-def _what_was_left(state: StackState) -> str:
-    if state.owner is not None and is_orphan(state):
-        return f"this stack was started by a run that was killed (pid {state.owner.pid})"
-    return "an earlier stack did not end properly"
-
-
-def down_orphans(places: Sequence[StackPaths], caller: StartCallbacks) -> None:
-    """Stop the stacks among these whose runs were killed; raises as :func:`down`."""
-    for place in places:
-        state = load_state(place)
-        if state is not None and is_orphan(state):
-            caller.say(f"{place.root}: {_what_was_left(state)}: stopping it")
-            down(place, caller, only=state.supervisor)
-
-
-def _check_running(state: StackState, wanted: Topology) -> None:
-    different = differences(state.topology, wanted)
-    if different:
-        raise UserError(f"another stack is up: {'; '.join(different)}: run make down first")
-    ended = [status.name for status in _statuses(state) if not status.runs]
-    if ended:
-        raise UserError(f"the stack is up, but {', '.join(ended)} ended (make logs): run make down first")
-
-
-def _check_ports(topology: Topology, part: Part, say: Say) -> None:
-    wanted = []
-    whole = part == "all"
-    if topology.gateway is not None:
-        remedy = "GATEWAY_URL=http://127.0.0.1:PORT" if whole else "paired.first_port of config.yaml"
-        wanted.append((GATEWAY, topology.gateway.port, remedy))
-    remedy = "PERF_FIRST_SERVER_PORT=PORT" if whole else "paired.first_server_port of config.yaml"
-    wanted += [(server.name, server.port, remedy) for server in topology.servers]
-    problems = []
-    for name, port, remedy in wanted:
-        owner = processes.port_owner(port)
-        if owner is not None:
-            problems.append(f"port {port} (for {name}) is taken by {owner}: stop that, or choose another with {remedy}")
-    if len(problems) == 1:
-        raise UserError(f"{problems[0]}; nothing was started")
-    if problems:
-        for problem in problems:
-            say(f"error: {problem}")
-        raise UserError(f"{len(problems)} ports are taken; nothing was started")
+def _check_form(topology: Topology) -> None:
+    if topology.balancer is not None:
+        raise UserError("several gateways come with a later version: a stack of local processes has one gateway")
+    if any(node.cpus or node.memory_mib for node in [*topology.listeners, *filter(None, [topology.postgres])]):
+        raise UserError("limits of CPU and memory come with a later version: local processes have none")
 
 
 def find_installation(topology: Topology, redis_server: str | None) -> Installation:
-    """What a topology's programs are started from, on this machine.
+    """Find on this machine what the programs of a topology are started from.
 
     Raises:
         UserError: the gateway's release or PostgreSQL is not installed.
     """
-    gateway = topology.gateway
+    gateway = next(iter(topology.gateways), None)
     installation = Installation(
         python=Path(sys.executable),
         server_script=ROOT / "servers" / "time_server.py",
@@ -191,68 +191,30 @@ def find_installation(topology: Topology, redis_server: str | None) -> Installat
     return installation
 
 
-@dataclass(frozen=True)
-class _Begin:
-    """What a start begins with."""
-
-    topology: Topology
-    place: StackPaths
-    installation: Installation
-    shared_servers: list[ServerAccess]
-
-
-def _start(begun: _Begin, timeout_s: float, caller: StartCallbacks) -> StackState:
-    topology, place, installation = begun.topology, begun.place, begun.installation
-    sockets = _make_sockets(installation)
-    supervisor: subprocess.Popen[bytes] | None = None
-    try:
-        own = _secrets(place)
-        layout = Layout(topology, place, sockets, installation, _gateway_environment(topology, own, sockets))
-        programs = render_programs(layout)
-        _write_files(layout, programs)
-        with _kept(sockets.root) as runtime:
-            supervisor = _launch_supervisor(place, runtime)
-        state = _initial_state(layout, own, supervisor.pid, begun.shared_servers)
-        state = state.model_copy(update={"owner": caller.owner})
-        store.save(place.state, state, mode=PRIVATE_FILE)
-        caller.began(state)
-        _await_supervisor(supervisor, sockets, place, caller)
-        start = Start(
-            layout=layout,
-            state=state,
-            programs={program.name: program for program in programs},
-            supervisor=Supervisor(sockets.supervisor),
-            caller=caller,
-            limit=Limit(timeout_s),
+def _gateways(layout: Layout) -> list[GatewayAccess]:
+    return [
+        GatewayAccess(
+            url=address_of(gateway.port),
+            email=ADMIN_EMAIL,
+            password=layout.secrets.admin_password,
+            python=str(layout.installation.gateway_python),
+            env_file=str(layout.place.gateway_environment),
+            version=gateway.version,
         )
-        start.run()
-        state = state.model_copy(update={"ready": True})
-        store.save(place.state, state, mode=PRIVATE_FILE)
-    except BaseException:
-        left: list[psutil.Process] = []
-        if supervisor is not None:
-            left = _end_session(_identity(supervisor.pid, sockets))
-            supervisor.poll()
-        shutil.rmtree(sockets.root, ignore_errors=True)
-        if not left:
-            # Otherwise make down finds them by it.
-            place.state.unlink(missing_ok=True)
-        raise
-    # It goes on without this process, which is not going to wait for it.
-    supervisor.returncode = 0
-    return state
+        for gateway in layout.topology.gateways
+    ]
 
 
-def _gateway_environment(topology: Topology, own: Secrets, sockets: Sockets) -> dict[str, str]:
-    if topology.gateway is None:
-        return {}
-    return gateway_environment(
-        topology.gateway,
-        own,
-        host=processes.LOOPBACK,
-        database_url=gateway_database_url(topology.gateway, sockets),
-        redis_url=redis_url(topology, sockets),
-    )
+def _servers(topology: Topology) -> list[ServerAccess]:
+    return [
+        ServerAccess(
+            name=server.name,
+            url=address_of(server.port, "/mcp"),
+            counters_url=address_of(server.port, "/counters"),
+            database=server.database,
+        )
+        for server in topology.servers
+    ]
 
 
 def _make_sockets(installation: Installation) -> Sockets:
@@ -337,82 +299,9 @@ def _await_supervisor(
         time.sleep(_POLL_S)
 
 
-def _identity(pid: int, sockets: Sockets) -> SupervisorProcess:
-    return SupervisorProcess(**ProcessIdentity.of(pid).model_dump(), socket=sockets.supervisor)
-
-
-def _initial_state(layout: Layout, own: Secrets, pid: int, shared_servers: list[ServerAccess]) -> StackState:
-    topology, place, sockets = layout.topology, layout.place, layout.sockets
-
-    def url(port: int, path: str = "") -> str:
-        return f"http://{processes.LOOPBACK}:{port}{path}"
-
-    return StackState(
-        created=datetime.now(UTC),
-        ready=False,
-        supervisor=_identity(pid, sockets),
-        runtime_dir=str(sockets.root),
-        topology=topology,
-        gateway=GatewayAccess(
-            url=url(topology.gateway.port),
-            email=ADMIN_EMAIL,
-            password=own.admin_password,
-            python=str(layout.installation.gateway_python),
-            env_file=str(place.gateway_environment),
-            version=topology.gateway.version,
-        )
-        if topology.gateway is not None
-        else None,
-        servers=shared_servers
-        + [
-            ServerAccess(
-                name=server.name,
-                url=url(server.port, "/mcp"),
-                counters_url=url(server.port, "/counters"),
-                database=server.database,
-            )
-            for server in topology.servers
-        ],
-    )
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Down
-
-
-def down(place: StackPaths, caller: StartCallbacks, *, only: SupervisorProcess | None = None) -> bool:
-    """Stop the stack and whatever an earlier one left; false when there was nothing to stop.
-
-    Args:
-        place: the stack's directory.
-        caller: hears what is waited for.
-        only: stop the stack only when it is this supervisor's.
-
-    Raises:
-        UserError: a process could not be ended, or the state is damaged.
-    """
-    if not place.root.exists():
-        return False
-    with locked(place, timeout_s=_LOCK_S, interrupt=caller.interrupt, say=caller.say):
-        state = load_state(place)
-        if state is None or (only is not None and state.supervisor != only):
-            return False
-        _sweep(state, place)
-        return True
-
-
-def _sweep(state: StackState, place: StackPaths) -> None:
-    left = _end_session(state.supervisor)
-    if left:
-        names = ", ".join(f"pid {process.pid}" for process in left)
-        raise UserError(f"the stack is not stopped: {names} cannot be ended; end it by hand and run make down again")
-    runtime = Path(state.runtime_dir)
-    if runtime.name.startswith(_RUNTIME_PREFIX):
-        shutil.rmtree(runtime, ignore_errors=True)
-    try:
-        place.state.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"{place.state}: cannot be removed: {os_reason(error)}") from error
+def _runtime(pid: int, sockets: Sockets) -> ProcessRuntime:
+    supervisor = SupervisorProcess(**ProcessIdentity.of(pid).model_dump(), socket=sockets.supervisor)
+    return ProcessRuntime(supervisor=supervisor, directory=str(sockets.root))
 
 
 def _end_session(supervisor: SupervisorProcess) -> list[psutil.Process]:
@@ -442,34 +331,3 @@ def _shut_down(supervisor: SupervisorProcess) -> bool:
         rpc.answers()
         time.sleep(_POLL_S)
     return True
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Status
-
-
-def report(state: StackState) -> list[ProgramReport]:
-    """What each program of a running stack does.
-
-    Raises:
-        UserError: the supervisor does not answer.
-    """
-    gateway = state.topology.gateway
-    ports: dict[str, int | None] = {GATEWAY: gateway.port} if gateway is not None else {}
-    ports |= {server.name: server.port for server in state.topology.servers}
-    return [
-        ProgramReport(status=status, port=ports.get(status.name), memory=_memory(status)) for status in _statuses(state)
-    ]
-
-
-def _statuses(state: StackState) -> list[ProgramStatus]:
-    return [status for status in Supervisor(state.supervisor.socket).statuses() if status.name != MIGRATION]
-
-
-def _memory(status: ProgramStatus) -> int | None:
-    if not status.runs:
-        return None
-    try:
-        return processes.memory_bytes(psutil.Process(status.pid))
-    except psutil.Error:
-        return None

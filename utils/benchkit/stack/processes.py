@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import psutil
 
 from benchkit.identity import ProcessIdentity, start_time, started_before
-
-LOOPBACK = "127.0.0.1"
+from benchkit.stack.topology import LOOPBACK
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who listens on a port. Both are absent where the system does not tell (another user's process)."""
+    """The process that listens on a port. The system may not tell either value (another user's process)."""
 
     pid: int | None
     command: str | None
@@ -68,8 +67,8 @@ def end(processes: Iterable[psutil.Process], *, terminate_s: float) -> list[psut
 
 
 def port_owner(port: int) -> Owner | None:
-    """Who listens on a TCP port of this machine's loopback address; ``None`` when it is free."""
-    if not _is_taken(port):
+    """Find the process that listens on a TCP port of the loopback address; ``None`` when the port is free."""
+    if port_is_free(port):
         return None
     try:
         connections = psutil.net_connections(kind="tcp")
@@ -83,11 +82,12 @@ def port_owner(port: int) -> Owner | None:
     return Owner(None, None)
 
 
-def _is_taken(port: int) -> bool:
+def port_is_free(port: int) -> bool:
+    """Could a program listen on this port of the loopback address now?"""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         if probe.connect_ex((LOOPBACK, port)) == 0:
-            return True
+            return False
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As servers do: connections that wait for their end don't keep a port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -95,8 +95,8 @@ def _is_taken(port: int) -> bool:
             probe.bind((LOOPBACK, port))
         except OSError as error:
             # A port that may not be had for another reason is for the program itself to complain about.
-            return error.errno == errno.EADDRINUSE
-    return False
+            return error.errno != errno.EADDRINUSE
+    return True
 
 
 def _command(pid: int) -> str | None:
@@ -106,22 +106,21 @@ def _command(pid: int) -> str | None:
         return None
 
 
-def memory_bytes(process: psutil.Process) -> int:
-    """Memory of a process and its children, shared pages divided among their users where the system tells."""
-    total = 0
-    for each in _family(process):
-        try:
-            total += _memory_bytes(each)
-        except psutil.Error:
-            continue
-    return total
+def memory_bytes(pid: int) -> int | None:
+    """Memory of a process and its children, shared pages divided among their users where the system tells.
 
-
-def _family(process: psutil.Process) -> list[psutil.Process]:
+    ``None`` when there is no such process.
+    """
     try:
-        return [process, *process.children(recursive=True)]
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
     except psutil.Error:
-        return []
+        return None
+    total = 0
+    for each in family:
+        with contextlib.suppress(psutil.Error):
+            total += _memory_bytes(each)
+    return total
 
 
 def _memory_bytes(process: psutil.Process) -> int:

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchkit.stack.environment import Secrets, gateway_environment
 from benchkit.stack.postgres import SUPERUSER, PostgresInstallation
-from benchkit.stack.processes import LOOPBACK
 from benchkit.stack.state import StackPaths
 from benchkit.stack.supervisor import Program
-from benchkit.stack.topology import GATEWAY_DATABASE, GatewayNode, PostgresNode, ServerNode, Topology
+from benchkit.stack.topology import GATEWAY_DATABASE, LOOPBACK, GatewayNode, PostgresNode, ServerNode, Topology
 
 GATEWAY = "gateway"
 MIGRATION = "gateway-database"
@@ -32,7 +32,7 @@ _UNSET = "unset SUPERVISOR_ENABLED SUPERVISOR_SERVER_URL SUPERVISOR_PROCESS_NAME
 
 @dataclass(frozen=True)
 class Installation:
-    """What the programs are started from. ``redis_server`` and ``postgres`` are absent where they are not needed."""
+    """The installed programs. ``redis_server`` and ``postgres`` are absent where they are not needed."""
 
     python: Path
     server_script: Path
@@ -49,7 +49,7 @@ class Installation:
 
     @property
     def gateway_build(self) -> str:
-        """What was installed there, as the set-up noted it: two builds of one release are two gateways."""
+        """The set-up's note of what is installed there: two builds of one release are two gateways."""
         assert self.gateway is not None, "a stack without gateway"
         stamp = self.gateway / ".setup-stamp"
         return stamp.read_text(encoding="utf-8") if stamp.exists() else ""
@@ -68,12 +68,12 @@ class Sockets:
 
     @property
     def supervisor(self) -> str:
-        """Where the supervisor answers."""
+        """The supervisor's socket."""
         return str(self.root / "supervisor.sock")
 
     @property
     def redis(self) -> str:
-        """Where Redis answers."""
+        """Redis's socket."""
         return str(self.root / "redis.sock")
 
     @property
@@ -84,16 +84,31 @@ class Sockets:
 
 @dataclass(frozen=True)
 class Layout:
-    """A topology on this machine: where it is written, where it is reached, and what it is started from.
-
-    ``environment``: the gateway's.
-    """
+    """A topology with one gateway or none on this machine: its directories, sockets, installed programs and secrets."""
 
     topology: Topology
     place: StackPaths
     sockets: Sockets
     installation: Installation
-    environment: Mapping[str, str]
+    secrets: Secrets
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The gateway's variables; empty without a gateway."""
+        if self.gateway is None:
+            return {}
+        return gateway_environment(
+            self.gateway,
+            self.secrets,
+            host=LOOPBACK,
+            database_url=gateway_database_url(self.gateway, self.sockets),
+            redis_url=redis_url(self.topology, self.sockets),
+        )
+
+    @property
+    def gateway(self) -> GatewayNode | None:
+        """The only gateway of the topology."""
+        return next(iter(self.topology.gateways), None)
 
 
 def render_programs(layout: Layout) -> list[Program]:
@@ -107,9 +122,9 @@ def render_programs(layout: Layout) -> list[Program]:
         assert installation.postgres is not None
         programs.append(_postgres(topology.postgres, installation.postgres, place, sockets))
     programs += [_server(server, installation, place, sockets) for server in topology.servers]
-    if topology.gateway is not None:
-        programs.append(_migration(topology.gateway, place, sockets))
-        programs.append(_gateway(topology.gateway, place, sockets))
+    if layout.gateway is not None:
+        programs.append(_migration(layout.gateway, place, sockets))
+        programs.append(_gateway(layout.gateway, place, sockets))
     return programs
 
 

@@ -7,7 +7,7 @@ import socket
 
 from benchkit.errors import os_reason
 from benchkit.http import AnswerError, Session
-from benchkit.stack.processes import LOOPBACK
+from benchkit.stack.topology import LOOPBACK
 
 _TIMEOUT_S = 2.0
 _FOREIGN_TIMEOUT_S = 5.0

@@ -1,4 +1,4 @@
-"""From started to ready: what each program needs first, how it says that it is ready, and what goes wrong meanwhile."""
+"""Waits until the programs of a stack are ready, in the order of their needs, and reports a failure with its log."""
 
 from __future__ import annotations
 
@@ -12,18 +12,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchkit.errors import UserError
-from benchkit.identity import ProcessIdentity
+from benchkit.stack.deployment import StartCallbacks
 from benchkit.stack.environment import database_key
-from benchkit.stack.interrupt import Interrupt
 from benchkit.stack.postgres import Cluster
 from benchkit.stack.programs import GATEWAY, MIGRATION, POSTGRES, PREPARING_DATABASE, REDIS, Layout
 from benchkit.stack.readiness import http_problem, redis_problem
 from benchkit.stack.state import StackState
 from benchkit.stack.supervisor import Program, Supervisor
 from benchkit.stack.topology import GATEWAY_DATABASE, GatewayNode, ServerNode
-
-Say = Callable[[str], None]
-"""Takes a line for the user."""
 
 _COMPLETION = "registration"
 _POLL_S = 0.1
@@ -32,64 +28,29 @@ _SAY_EVERY_S = 5.0
 _TAIL_LINES = 15
 
 
-def _nothing(_state: StackState) -> None:
-    return
-
-
-@dataclass(frozen=True)
-class StartCallbacks:
-    """Who asked: ``say`` takes lines for the user, ``interrupt`` knows of signals.
-
-    ``began`` is called as soon as there is something that would have to be stopped. ``complete`` is called in a thread
-    when all programs are ready, and belongs to the start: when it fails, or a signal comes meanwhile, all is stopped.
-    ``owner``: the run that stops what is started here; absent where that is left to the user.
-    """
-
-    say: Say
-    interrupt: Interrupt
-    began: Callable[[StackState], None] = _nothing
-    complete: Callable[[StackState], None] = _nothing
-    owner: ProcessIdentity | None = None
-
-
-class Limit:
-    """The time that a start may take, in seconds; what is done once (migrations) gives the rest a new one."""
-
-    def __init__(self, allowed_s: float) -> None:
-        self.allowed_s = allowed_s
-        self._began = time.monotonic()
-        self._end = self._began + allowed_s
-
-    @property
-    def elapsed_s(self) -> float:
-        """How long it took so far."""
-        return time.monotonic() - self._began
-
-    @property
-    def total_s(self) -> float:
-        """How long it may take at most."""
-        return self._end - self._began
-
-    def renew(self) -> None:
-        """Count the allowed time from now."""
-        self._end = time.monotonic() + self.allowed_s
-
-
 Step = Iterator[str]
-"""What one program goes through until it is ready: yields, again and again, what it waits for."""
+"""The start of one program: yields what it waits for, in words, until the program is ready."""
 
 
 @dataclass
 class Start:
-    """A start under way: every program goes through its own steps, all at the same time."""
+    """A start under way: each program takes its own steps, all programs at the same time."""
 
     layout: Layout
     state: StackState
     programs: dict[str, Program]
-    supervisor: Supervisor
     caller: StartCallbacks
-    limit: Limit
+    timeout_s: float
     ready: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._supervisor = Supervisor(self.layout.sockets.supervisor)
+        self._began = time.monotonic()
+        self._deadline = self._began + self.timeout_s
+
+    @property
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self._began
 
     def run(self) -> None:
         """Go through all steps.
@@ -108,19 +69,21 @@ class Start:
                 except StopIteration:
                     del steps[name], waiting[name]
                     self.ready.add(name)
-                    self.caller.say(f"{name}: ready after {self.limit.elapsed_s:.1f} s")
+                    self.caller.progress(f"{name}: ready after {self._elapsed_s:.1f} s")
             if not steps:
                 return
             now = time.monotonic()
             if now - looked >= _STATUS_EVERY_S:
                 looked = now
                 self._look(waiting)
-            if self.limit.elapsed_s >= self.limit.total_s:
+            if now >= self._deadline:
                 self._fail_late(waiting)
             if now - said >= _SAY_EVERY_S:
                 said = now
                 whom = "; ".join(f"{name} ({what})" for name, what in _awaited(waiting).items())
-                self.caller.say(f"waiting, {self.limit.elapsed_s:.0f} s of at most {self.limit.total_s:.0f} s: {whom}")
+                self.caller.progress(
+                    f"waiting, {self._elapsed_s:.0f} s of at most {self._deadline - self._began:.0f} s: {whom}"
+                )
             time.sleep(_POLL_S)
 
     def _steps(self) -> dict[str, Step]:
@@ -129,7 +92,7 @@ class Start:
             steps[REDIS] = self._redis()
         if self.layout.topology.postgres is not None:
             steps[POSTGRES] = self._postgres(self.layout.topology.postgres.databases)
-        gateway = self.layout.topology.gateway
+        gateway = self.layout.gateway
         if gateway is not None:
             # It takes longest, so it comes first.
             steps[GATEWAY] = self._gateway(gateway)
@@ -139,12 +102,12 @@ class Start:
         return steps
 
     def _redis(self) -> Step:
-        self.supervisor.start(self.programs[REDIS])
+        self._supervisor.start(self.programs[REDIS])
         yield from _until(lambda: redis_problem(self.layout.sockets.redis))
 
     def _postgres(self, databases: list[str]) -> Step:
         cluster = self._cluster()
-        self.supervisor.start(self.programs[POSTGRES])
+        self._supervisor.start(self.programs[POSTGRES])
         yield from _until(cluster.problem)
         there = cluster.databases()
         cluster.create([name for name in databases if name not in there])
@@ -157,7 +120,7 @@ class Start:
     def _server(self, server: ServerNode) -> Step:
         if server.database == "postgresql":
             yield from self._after(POSTGRES)
-        self.supervisor.start(self.programs[server.name])
+        self._supervisor.start(self.programs[server.name])
         yield from _until(lambda: http_problem(server.port, "/health"))
 
     def _gateway(self, gateway: GatewayNode) -> Step:
@@ -169,7 +132,7 @@ class Start:
         if self.layout.topology.redis:
             yield from self._after(REDIS)
         port = gateway.port
-        self.supervisor.start(self.programs[GATEWAY])
+        self._supervisor.start(self.programs[GATEWAY])
         yield from _until(lambda: http_problem(port, "/health"))
         yield from _until(lambda: http_problem(port, "/ready"))
 
@@ -214,19 +177,20 @@ class Start:
 
     def _migrate(self) -> Step:
         self.caller.say(f"{GATEWAY}: preparing its database, once for this release and its settings")
-        self.supervisor.start(self.programs[MIGRATION])
+        self._supervisor.start(self.programs[MIGRATION])
         while True:
-            status = self.supervisor.seen.get(MIGRATION)
+            status = self._supervisor.seen.get(MIGRATION)
             if status is not None and status.has_ended:
                 break
             yield "migrations of its database"
         if status.exit_status != 0:
             self._fail_ended(MIGRATION, status.exit_status)
-        self.limit.renew()
+        # That is done only once, so the rest gets all of its time.
+        self._deadline = time.monotonic() + self.timeout_s
 
     def _look(self, waiting: dict[str, str]) -> None:
         """Ask the supervisor, and give up when a program ended that should run."""
-        for status in self.supervisor.statuses():
+        for status in self._supervisor.statuses():
             if status.has_ended and not self.programs[status.name].one_shot:
                 what = waiting.get(status.name)
                 self._fail_ended(status.name, status.exit_status, f" ({what})" if what else "")
@@ -234,7 +198,7 @@ class Start:
     def _fail_ended(self, name: str, exit_status: int, detail: str = "") -> NoReturn:
         last = self._show_log(name)
         raise UserError(
-            f"{name} ended with exit status {exit_status} after {self.limit.elapsed_s:.1f} s{detail}: {last}; "
+            f"{name} ended with exit status {exit_status} after {self._elapsed_s:.1f} s{detail}: {last}; "
             f"{self._log(name)}"
         )
 
@@ -244,8 +208,8 @@ class Start:
         log = name if name in self.programs else GATEWAY
         self._show_log(log)
         raise UserError(
-            f"{', '.join(late)} not ready after {self.limit.elapsed_s:.0f} s "
-            f"(service.health_check_timeout: {self.limit.allowed_s:g}); {name}: {what}; {self._log(log)}"
+            f"{', '.join(late)} not ready after {self._elapsed_s:.0f} s "
+            f"(service.health_check_timeout: {self.timeout_s:g}); {name}: {what}; {self._log(log)}"
         )
 
     def _log(self, name: str) -> str:
@@ -260,7 +224,7 @@ class Start:
 
 
 def _awaited(waiting: dict[str, str]) -> dict[str, str]:
-    """Those that matter: the completion waits for all others, so it is not to blame while there is another."""
+    """The programs to blame for the delay. The completion waits for all others, so it counts only when it is alone."""
     others = {name: what for name, what in waiting.items() if name != _COMPLETION}
     return others or waiting
 

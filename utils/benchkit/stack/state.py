@@ -1,4 +1,4 @@
-"""Where a stack's files lie, and ``stack.json``: what others have to know about the stack that runs."""
+"""The paths of a stack's files, and ``stack.json``, which describes the stack that runs."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
 
 from benchkit import store
 from benchkit.errors import UserError, os_reason
 from benchkit.identity import ProcessIdentity, is_mine
 from benchkit.model import Model
+from benchkit.model.upgrades import Upgrade, stack_of_one_gateway
 from benchkit.settings import ROOT
-from benchkit.stack.topology import Database, Topology
+from benchkit.stack.topology import Database, Topology, address_of
 
 MARK = ".benchmark-stack"
-"""The file by which a directory is known as a stack's. Whatever has no such file is not written to and not removed."""
+"""The file that marks a directory as a stack's. A directory without it is neither written to nor removed."""
 
 PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600
@@ -29,11 +32,24 @@ class SupervisorProcess(ProcessIdentity):
     socket: str
 
 
-class GatewayAccess(Model):
-    """How to reach the stack's gateway, as its administrator.
+class ProcessRuntime(Model):
+    """The supervisor of a stack of local processes. ``directory`` holds the Unix sockets."""
 
-    ``python`` is the interpreter of its environment, ``env_file`` (shell syntax, ``export NAME=value``) what it was
-    started with.
+    form: Literal["processes"] = "processes"
+    supervisor: SupervisorProcess
+    directory: str
+
+    @property
+    def is_alive(self) -> bool:
+        """Does the supervisor run?"""
+        return self.supervisor.is_alive
+
+
+class GatewayAccess(Model):
+    """The address and the administrator's login of one of the stack's gateways.
+
+    ``python`` is the interpreter of its environment. ``env_file`` holds the variables that it was started with (shell
+    syntax, ``export NAME=value``).
     """
 
     url: str
@@ -45,7 +61,7 @@ class GatewayAccess(Model):
 
 
 class ServerAccess(Model):
-    """How to reach a simulated server: ``url`` speaks MCP, ``counters_url`` tells its counters."""
+    """The addresses of a simulated server: ``url`` speaks MCP, ``counters_url`` answers its counters."""
 
     name: str
     url: str
@@ -54,49 +70,82 @@ class ServerAccess(Model):
 
 
 class StackState(Model):
-    """``stack.json``. It is written before the first program starts; ``ready`` once all of them were.
+    """``stack.json``. It is written before the first program starts; ``ready`` becomes true once all of them are.
 
-    ``servers`` are those that the gateway gets: this stack's own, or those of another stack that a gateway without
-    servers shares. ``gateway`` is absent where only servers run. ``owner`` is the run that stops this stack when it
-    ends; absent where a user started it (``make up``).
+    ``servers`` are those that are registered with the gateways: this stack's own, or those of another stack that a
+    gateway without servers shares. ``owner`` is the run that stops this stack when it ends; absent where a user started
+    it (``make up``).
     """
 
-    schema_version: Literal[1] = 1
+    OLDER: ClassVar[Mapping[int, Upgrade]] = {1: stack_of_one_gateway}
+
+    schema_version: Literal[2] = 2
     created: datetime
     ready: bool
-    supervisor: SupervisorProcess
-    runtime_dir: str
+    runtime: ProcessRuntime
     topology: Topology
-    gateway: GatewayAccess | None = None
+    gateways: list[GatewayAccess]
     servers: list[ServerAccess]
     owner: ProcessIdentity | None = None
+
+    @model_validator(mode="after")
+    def _all_gateways_can_be_reached(self) -> Self:
+        if len(self.gateways) != len(self.topology.gateways):
+            raise ValueError("gateways and topology.gateways differ in number")
+        return self
+
+    @property
+    def target(self) -> GatewayAccess | None:
+        """Access to the gateway under test, through the balancer if there is one; ``None`` without a gateway."""
+        if self.topology.balancer is not None:
+            return self.gateways[0].model_copy(update={"url": address_of(self.topology.balancer.port)})
+        return self.gateways[0] if self.gateways else None
+
+    @property
+    def is_orphan(self) -> bool:
+        """Was it started by a run that ended without stopping it? Such a run was killed, and nobody stops its stack."""
+        return self.owner is not None and self.owner.is_gone
+
+
+class _Below:
+    """A path below a stack's directory."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, place: StackPaths, _owner: object = None) -> Path:
+        return place.root / self._name
 
 
 @dataclass(frozen=True)
 class StackPaths:
-    """A stack's directory: everything that the stack writes, but its sockets."""
+    """A stack's directory ``root``: it holds everything that the stack writes, except its sockets."""
 
     root: Path
 
-    @property
-    def state(self) -> Path:
-        """The document that :func:`read_state` reads."""
-        return self.root / "stack.json"
-
-    @property
-    def variants(self) -> Path:
-        """Holds the stacks of gateways that are measured side by side."""
-        return self.root / "variants"
-
-    @property
-    def lock(self) -> Path:
-        """Locked by whoever starts or stops the stack."""
-        return self.root / "lock"
-
-    @property
-    def secrets(self) -> Path:
-        """The gateway's secrets, kept from one start to the next with its database."""
-        return self.root / "secrets.json"
+    state = _Below("stack.json")
+    """The document that :func:`load_state` reads."""
+    variants = _Below("variants")
+    """Holds the stacks of gateways that are measured side by side."""
+    lock = _Below("lock")
+    """Locked by whoever starts or stops the stack."""
+    secrets = _Below("secrets.json")
+    """The gateway's secrets, kept from one start to the next together with its database."""
+    logs = _Below("logs")
+    """One log for each program, ``NAME.log``."""
+    programs = _Below("programs")
+    """One shell script for each program: what the supervisor runs."""
+    gateway = _Below("gateway")
+    """The gateway's working directory and home."""
+    gateway_environment = _Below("gateway.env")
+    """The gateway's environment; not in its working directory, since it would read a ``.env`` there."""
+    servers = _Below("servers")
+    """The simulated servers' working directory, with their SQLite databases."""
+    postgres = _Below("postgres")
+    """Holds PostgreSQL's data directory."""
+    temporary = _Below("tmp")
+    """``TMPDIR`` of all programs."""
+    supervisor_config = _Below("supervisord.conf")
 
     @property
     def tokens(self) -> list[Path]:
@@ -104,48 +153,8 @@ class StackPaths:
         return list(self.root.glob("token*"))
 
     @property
-    def logs(self) -> Path:
-        """One log for each program, ``NAME.log``."""
-        return self.root / "logs"
-
-    @property
-    def programs(self) -> Path:
-        """One shell script for each program: what the supervisor runs."""
-        return self.root / "programs"
-
-    @property
-    def gateway(self) -> Path:
-        """The gateway's working directory and home."""
-        return self.root / "gateway"
-
-    @property
-    def gateway_environment(self) -> Path:
-        """The gateway's environment; beside its working directory, since it would read a ``.env`` in there."""
-        return self.root / "gateway.env"
-
-    @property
-    def servers(self) -> Path:
-        """The simulated servers' working directory, with their SQLite databases."""
-        return self.root / "servers"
-
-    @property
-    def postgres(self) -> Path:
-        """Holds PostgreSQL's data directory."""
-        return self.root / "postgres"
-
-    @property
-    def temporary(self) -> Path:
-        """``TMPDIR`` of all programs."""
-        return self.root / "tmp"
-
-    @property
-    def supervisor_config(self) -> Path:
-        """The supervisor's configuration."""
-        return self.root / "supervisord.conf"
-
-    @property
     def is_ours(self) -> bool:
-        """Whether this toolkit made this directory, for this user. Earlier versions left only their secrets in it."""
+        """Did this toolkit make this directory, for this user? Earlier versions left only their secrets in it."""
         marks = (self.root / MARK, self.secrets)
         return is_mine(self.root) and any(is_mine(mark) and not mark.is_symlink() for mark in marks)
 
@@ -210,31 +219,21 @@ def default_paths(environ: Mapping[str, str] | None = None) -> StackPaths:
 
 
 def load_state(place: StackPaths) -> StackState | None:
-    """What ``stack.json`` says, whether or not it is still so; ``None`` when there is none.
+    """Read ``stack.json``, whether or not the stack still runs; ``None`` when there is none.
 
     Raises:
-        UserError: it is damaged or of another version.
+        UserError: it is damaged or of an unknown version.
     """
     if not place.state.exists():
         return None
     return store.load(place.state, StackState, "stack's state")
 
 
-def is_running(state: StackState) -> bool:
-    """Is the supervisor of this state alive?"""
-    return state.supervisor.is_alive
-
-
-def is_orphan(state: StackState) -> bool:
-    """Was this stack started by a run that ended without stopping it? Then it was killed, and nobody will."""
-    return state.owner is not None and state.owner.is_gone
-
-
 def read_state(place: StackPaths | None = None) -> StackState | None:
-    """The stack that runs and was ready, or ``None``; what an ended stack left behind counts as none.
+    """The stack that runs and was ready, or ``None``; the leftovers of an ended stack count as none.
 
     Raises:
-        UserError: ``stack.json`` is damaged or of another version.
+        UserError: ``stack.json`` is damaged or of an unknown version.
     """
     state = load_state(place or default_paths())
-    return state if state is not None and state.ready and is_running(state) else None
+    return state if state is not None and state.ready and state.runtime.is_alive else None

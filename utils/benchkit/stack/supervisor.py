@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from benchkit.errors import UserError
+from benchkit.stack.deployment import ProgramStatus
 
 _RPC_TIMEOUT_S = 5.0
 _LOG_BYTES = 5_000_000
@@ -35,27 +36,6 @@ class Program:
     port: int | None = None
     stop_signal: Literal["TERM", "INT"] = "TERM"
     one_shot: bool = False
-
-
-@dataclass(frozen=True)
-class ProgramStatus:
-    """What the supervisor says of a program: ``state`` in its words, ``pid`` 0 when it does not run."""
-
-    name: str
-    state: str
-    pid: int
-    uptime_s: int
-    exit_status: int
-
-    @property
-    def runs(self) -> bool:
-        """Is there a process?"""
-        return self.pid != 0
-
-    @property
-    def has_ended(self) -> bool:
-        """Was it started, and has ended?"""
-        return self.state in ("EXITED", "FATAL", "UNKNOWN")
 
 
 def render_config(programs: Sequence[Program], socket_path: str) -> str:

@@ -1,9 +1,11 @@
-"""What the stack consists of, whatever runs it: the same topology is rendered to local processes and to containers."""
+"""The parts of a stack, whatever runs it: the same topology becomes local processes or containers."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import urlsplit
+
+from pydantic import model_validator
 
 from benchkit.errors import UserError
 from benchkit.model import Model
@@ -13,10 +15,13 @@ from benchkit.stack.releases import built_version, installation_name
 Database = Literal["sqlite", "postgresql"]
 
 Part = Literal["all", "gateway", "servers"]
-"""What of the stack is meant: several gateways that are held against each other share one set of servers, so there the
-servers are a stack of their own, and so is each gateway."""
+"""The part of the stack that is meant. Gateways that are compared side by side share one set of servers: the servers
+are a stack of their own, and so is each gateway."""
 
-_LOOPBACK_NAMES = ("127.0.0.1", "localhost")
+LOOPBACK = "127.0.0.1"
+"""Everything in the stack listens on this address only."""
+
+_LOOPBACK_NAMES = (LOOPBACK, "localhost")
 
 # A gateway worker may open DB_POOL_SIZE + DB_MAX_OVERFLOW connections (200 + 10 unless it is told otherwise), a
 # simulated server 4, and PostgreSQL keeps 3 for the superuser; the rest is for whoever looks on.
@@ -25,13 +30,21 @@ _CONNECTIONS_PER_SERVER = 5
 _CONNECTIONS_SPARE = 20
 
 
-class GatewayNode(Model):
-    """The gateway under test. ``settings``: further environment variables, which win over the toolkit's own.
+class _Node(Model):
+    """A part of the stack. ``cpus`` (cores) and ``memory_mib`` are the most that it may use; ``None``: no limit."""
+
+    cpus: float | None = None
+    memory_mib: int | None = None
+
+
+class GatewayNode(_Node):
+    """A gateway under test. ``settings`` are environment variables that win over those that the toolkit sets.
 
     ``installation`` is the name of its environment below ``.tools/gateway``: the release, or that of a build of one's
     own (``stack.gateway.source``).
     """
 
+    name: str = "gateway"
     version: str
     installation: str
     port: int
@@ -40,8 +53,15 @@ class GatewayNode(Model):
     settings: dict[str, str]
 
 
-class ServerNode(Model):
-    """One simulated MCP server. ``tools``: further tools that it lists; ``seed``: of its generated content."""
+class BalancerNode(_Node):
+    """Spreads the load over several gateways. Then its port is the address under test."""
+
+    name: str = "balancer"
+    port: int
+
+
+class ServerNode(_Node):
+    """A simulated MCP server. It lists ``tools`` further tools, and ``seed`` decides its generated content."""
 
     name: str
     port: int
@@ -50,8 +70,8 @@ class ServerNode(Model):
     tools: int
 
 
-class PostgresNode(Model):
-    """The PostgreSQL server: its databases, and how many connections it takes."""
+class PostgresNode(_Node):
+    """The PostgreSQL server, with the names of its databases and the number of connections that it takes."""
 
     databases: list[str]
     connections: int
@@ -60,13 +80,28 @@ class PostgresNode(Model):
 class Topology(Model):
     """The whole stack. ``postgres`` is absent when nothing needs it; ``redis`` says whether there is a cache.
 
-    ``gateway`` is absent where only servers are started.
+    There is no gateway where only servers are started, and a balancer only where there are several.
     """
 
-    gateway: GatewayNode | None = None
+    gateways: list[GatewayNode]
+    balancer: BalancerNode | None = None
     servers: list[ServerNode]
     postgres: PostgresNode | None = None
     redis: bool
+
+    @property
+    def listeners(self) -> list[GatewayNode | BalancerNode | ServerNode]:
+        """The nodes that have a port of their own."""
+        return [*([self.balancer] if self.balancer else []), *self.gateways, *self.servers]
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> Self:
+        ports = [node.port for node in self.listeners]
+        if len(set(ports)) < len(ports):
+            raise ValueError("two nodes have the same port")
+        if (len(self.gateways) > 1) != (self.balancer is not None):
+            raise ValueError("several gateways need a balancer, and a single one needs none")
+        return self
 
 
 GATEWAY_DATABASE = "gateway"
@@ -83,7 +118,7 @@ def topology_of(settings: Settings, *, redis: bool, part: Part = "all") -> Topol
     stack = settings.config.stack
     if part == "gateway":
         gateway = _gateway(settings)
-        return Topology(gateway=gateway, servers=[], postgres=_postgres(gateway, []), redis=redis)
+        return Topology(gateways=[gateway], servers=[], postgres=_postgres([gateway], []), redis=redis)
     servers = [
         ServerNode(
             name=f"time{number}",
@@ -95,7 +130,7 @@ def topology_of(settings: Settings, *, redis: bool, part: Part = "all") -> Topol
         for number in range(1, stack.servers + 1)
     ]
     if part == "servers":
-        return Topology(gateway=None, servers=servers, postgres=_postgres(None, servers), redis=False)
+        return Topology(gateways=[], servers=servers, postgres=_postgres([], servers), redis=False)
     gateway = _gateway(settings)
     for server in servers:
         if server.port == gateway.port:
@@ -103,16 +138,17 @@ def topology_of(settings: Settings, *, redis: bool, part: Part = "all") -> Topol
                 f"{_source(settings, 'stack.first_server_port')}: {server.name} would have port {server.port}, the "
                 f"gateway's ({_source(settings, 'service.base_url')}): choose another stack.first_server_port"
             )
-    return Topology(gateway=gateway, servers=servers, postgres=_postgres(gateway, servers), redis=redis)
+    return Topology(gateways=[gateway], servers=servers, postgres=_postgres([gateway], servers), redis=redis)
 
 
 def differences(running: Topology, wanted: Topology) -> list[str]:
-    """What would have to change, one sentence for each; empty when the running stack is the wanted one."""
+    """List the differences, one sentence each; empty when the running stack is the wanted one."""
     found: list[str] = []
-    if running.gateway is not None and wanted.gateway is not None:
-        found += _gateway_differences(running.gateway, wanted.gateway)
-    elif running.gateway is not wanted.gateway:
-        found.append("it has no gateway" if running.gateway is None else "it has a gateway")
+    if len(running.gateways) != len(wanted.gateways):
+        found.append(f"gateways are {len(running.gateways)}, wanted {len(wanted.gateways)}")
+    else:
+        for now, then in zip(running.gateways, wanted.gateways, strict=True):
+            found += _gateway_differences(now, then)
     if len(running.servers) != len(wanted.servers):
         found.append(f"simulated servers are {len(running.servers)}, wanted {len(wanted.servers)}")
     elif running.servers != wanted.servers:
@@ -162,13 +198,19 @@ def _gateway_port(settings: Settings) -> int:
     return port
 
 
-def _postgres(gateway: GatewayNode | None, servers: list[ServerNode]) -> PostgresNode | None:
+def _postgres(gateways: list[GatewayNode], servers: list[ServerNode]) -> PostgresNode | None:
     databases = [server.name for server in servers if server.database == "postgresql"]
     connections = _CONNECTIONS_SPARE + _CONNECTIONS_PER_SERVER * len(databases)
-    if gateway is not None and gateway.database == "postgresql":
+    workers = sum(gateway.workers for gateway in gateways if gateway.database == "postgresql")
+    if workers:
         databases = [GATEWAY_DATABASE, *databases]
-        connections += _CONNECTIONS_PER_WORKER * gateway.workers
+        connections += _CONNECTIONS_PER_WORKER * workers
     return PostgresNode(databases=databases, connections=connections) if databases else None
+
+
+def address_of(port: int, path: str = "") -> str:
+    """The URL of a port of the stack."""
+    return f"http://{LOOPBACK}:{port}{path}"
 
 
 def text_of(value: str | float | bool) -> str:
