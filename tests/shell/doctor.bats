@@ -154,7 +154,7 @@ says() {
 
 @test "an old Chart.js" {
   utils/setup.sh runtime gateway
-  printf '5.0.0\nsha512-AAAA\n' >utils/chartjs.pin
+  printf '5.0.0\nsha512 aaaa\n' >utils/chartjs.pin
   run_doctor
   [ "$status" -eq 0 ]
   says old Chart.js "5.0.0"
