@@ -21,10 +21,10 @@ import psutil
 from benchkit import store
 from benchkit.errors import UserError, os_reason
 from benchkit.identity import ProcessIdentity
+from benchkit.lock import locked_file
 from benchkit.settings import ROOT, Settings
 from benchkit.stack import processes
 from benchkit.stack.environment import ADMIN_EMAIL, Secrets, gateway_environment, new_secrets
-from benchkit.stack.lock import locked
 from benchkit.stack.postgres import find_postgres
 from benchkit.stack.programs import (
     GATEWAY,
@@ -54,6 +54,7 @@ from benchkit.stack.supervisor import Program, ProgramStatus, Supervisor, render
 from benchkit.stack.topology import Part, Topology, differences, topology_of
 
 _LOCK_S = 120.0
+_OTHER = "another start or stop of the stack"
 _POLL_S = 0.05
 _SUPERVISOR_START_S = 15.0
 _SUPERVISOR_OUTPUT = "supervisord.out"
@@ -112,7 +113,7 @@ def up(
     redis_server = shutil.which("redis-server")
     topology = topology_of(settings, redis=redis_server is not None, part=part)
     place.make()
-    with locked(place, timeout_s=_LOCK_S, interrupt=caller.interrupt, say=caller.say):
+    with locked_file(place.lock, _OTHER, timeout_s=_LOCK_S, say=caller.say, check=caller.interrupt.check):
         state = load_state(place)
         if state is not None and state.ready and is_running(state) and not is_orphan(state):
             _check_running(state, topology)
@@ -393,7 +394,7 @@ def down(place: StackPaths, caller: StartCallbacks, *, only: SupervisorProcess |
     """
     if not place.root.exists():
         return False
-    with locked(place, timeout_s=_LOCK_S, interrupt=caller.interrupt, say=caller.say):
+    with locked_file(place.lock, _OTHER, timeout_s=_LOCK_S, say=caller.say, check=caller.interrupt.check):
         state = load_state(place)
         if state is None or (only is not None and state.supervisor != only):
             return False
