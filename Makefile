@@ -292,7 +292,7 @@ test-unit: ## Tests of the Python side
 
 .PHONY: test-shell
 test-shell: ## Tests of the shell side
-	@PATH="$$PATH:$(CURDIR)/.tools/bats/bin" bats tests/shell
+	@.venv/bin/bats tests/shell
 
 .PHONY: test-e2e
 test-e2e: ## Tests with the real gateway, real databases and a real browser

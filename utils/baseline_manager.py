@@ -27,13 +27,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.model import METRICS, Run, Validity
 from benchkit.settings import load_settings
+from benchkit.text_table import text_table
 from benchkit.verdict.baseline_archive import export_baseline, import_baseline
 from benchkit.verdict.baseline_files import noise_path
 from benchkit.verdict.baseline_history import Change, diff_versions, read_history
@@ -153,7 +154,7 @@ def _list(directory: Path, options: argparse.Namespace) -> ExitCode:
     elif not listed:
         print(f"No baselines in {directory}; save one: utils/baseline_manager.py save RUN_DIR")
     else:
-        print(_listing(listed), end="")
+        print(_listing(listed))
     return _say_damaged([entry.problem for entry in listed if entry.problem])
 
 
@@ -167,13 +168,7 @@ def _listing(listed: list[ListedBaseline]) -> str:
             rows.append(
                 (entry.profile, str(entry.version), str(entry.runs), str(entry.cases), newest, entry.machine or "-")
             )
-    return _table(rows)
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "".join(line.rstrip() + "\n" for line in lines)
+    return "\n".join(text_table(rows))
 
 
 def _say_damaged(problems: list[str]) -> ExitCode:
@@ -209,7 +204,7 @@ def _history(directory: Path, options: argparse.Namespace) -> ExitCode:
             number = f"{one.version}{' (current)' if one.current else ''}"
             why = one.reason or "not recorded"
             rows.append((number, f"{one.created:%Y-%m-%d %H:%M}", str(one.runs), str(one.cases), one.newest_run, why))
-        sys.stdout.write(_table(rows))
+        print("\n".join(text_table(rows)))
         if not any(one.current for one in history.versions):
             print(f"None of them is current; utils/baseline_manager.py rollback {options.profile} --to VERSION")
     return _say_damaged([one.problem for one in history.damaged])
@@ -240,7 +235,7 @@ def _diff(directory: Path, options: argparse.Namespace) -> ExitCode:
             print(f"{what}: {', '.join(names)}")
     if diff.changes:
         rows = [("CASE", "METRIC", f"VERSION {diff.before.version}", f"VERSION {diff.after.version}", "CHANGE")]
-        sys.stdout.write(_table([*rows, *(_changed(change) for change in diff.changes)]))
+        print("\n".join(text_table([*rows, *(_changed(change) for change in diff.changes)])))
     print(f"{diff.same} figures are the same.")
     return ExitCode.OK
 

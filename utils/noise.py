@@ -20,6 +20,7 @@ from benchkit import store
 from benchkit.errors import ExitCode, UserError, os_reason, run_program
 from benchkit.model import METRICS, NoiseRecord
 from benchkit.settings import Baselines, load_settings
+from benchkit.text_table import text_table
 from benchkit.verdict.baseline_files import noise_path
 from benchkit.verdict.noise import load_noise, make_record, recorded_prior, visible_percent
 from benchkit.verdict.runs import load_run
@@ -83,14 +84,11 @@ def _shown(noise: NoiseRecord, limits: Baselines) -> str:
     hypotheses = len(noise.deviation) * len(limits.gate)
     rows = [("METRIC", "DEVIATION", "WORST CASE", *(f"{runs} RUN" + "S" * (runs > 1) for runs in RUNS))]
     rows += [row for metric in limits.metrics if (row := _row(noise, metric, limits, hypotheses))]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    table = "".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n" for row in rows
-    )
+    table = "\n".join(text_table(rows))
     return (
         f"Noise between runs, profile {noise.profile}: {len(noise.runs)} runs of {len(noise.deviation)} cases, "
         f"{load.requests} requests, {load.concurrency} concurrent, {load.iterations} iterations\n"
-        f"{machine.cpu_model}, {machine.cores} cores; newest run {noise.runs[-1]}\n\n{table}\n"
+        f"{machine.cpu_model}, {machine.cores} cores; newest run {noise.runs[-1]}\n\n{table}\n\n"
         "DEVIATION: standard deviation between runs, median over the cases. N RUNS: the change for the worse that a\n"
         f"comparison with N runs finds in 4 of 5 cases, when {hypotheses} figures decide and {limits.significance:.0%} "
         "of suites may\nalarm by chance. What is smaller needs two gateways side by side: ./run-advanced.sh\n"

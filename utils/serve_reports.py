@@ -14,16 +14,15 @@ from __future__ import annotations
 import argparse
 import errno
 import secrets
-import shutil
 import signal
 import stat
 import sys
-from email.utils import formatdate
 from functools import partial
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import FrameType
+from typing import Any
 from urllib.parse import quote, unquote
 
 from benchkit.errors import ExitCode, UserError, os_reason, run_program
@@ -34,11 +33,11 @@ STARTS = ("index.html", "report.html", "history.html", "tune.html")
 """What a directory leads to, the first that is there."""
 
 KINDS = {
-    ".html": "text/html",
-    ".json": "application/json",
-    **dict.fromkeys([".csv", ".err", ".log", ".md", ".txt", ".xml"], "text/plain"),
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json; charset=utf-8",
+    **dict.fromkeys([".csv", ".err", ".log", ".md", ".txt", ".xml"], "text/plain; charset=utf-8"),
 }
-"""What a file is shown as, by its name's end."""
+"""What a file is shown as, by its name's end; a browser saves all others."""
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -49,7 +48,7 @@ HEADERS = {
 }
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(SimpleHTTPRequestHandler):
     """Answers GET and HEAD with files below ``root``, which is resolved, under the path ``/KEY/``."""
 
     protocol_version = "HTTP/1.1"
@@ -57,56 +56,38 @@ class Handler(BaseHTTPRequestHandler):
     server_version = "reports"
     sys_version = ""
 
-    def __init__(self, root: Path, key: str, *arguments: object) -> None:
+    def __init__(self, root: Path, key: str, *arguments: Any) -> None:
         self._root = root
         self._prefix = f"/{key}"
-        super().__init__(*arguments)  # type: ignore[arg-type]  # the server's own, passed on
+        self._file = root
+        super().__init__(*arguments)
 
-    def do_GET(self) -> None:  # pylint: disable=invalid-name  # the base class looks for it
-        """Send a file."""
-        self._answer(body=True)
-
-    def do_HEAD(self) -> None:  # pylint: disable=invalid-name  # the base class looks for it
-        """Send what GET would, without the file."""
-        self._answer(body=False)
-
-    def _answer(self, *, body: bool) -> None:
-        if not self._is_asked_here():
-            self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
-            return
+    def send_head(self) -> Any:
+        """Begin the answer. Returns the open file that belongs to it, ``None`` where there is none."""
+        name = self.headers.get("Host") or ""
+        if (name.rpartition(":")[0] or name) not in (HOST, "localhost"):
+            return self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
         path = self.path.partition("?")[0]
-        given, asked = path[: len(self._prefix)], path[len(self._prefix) :]
+        given, asked = path[: len(self._prefix)], path[len(self._prefix) :] or "/"
         known = secrets.compare_digest(given.encode(), self._prefix.encode())
-        found = find(self._root, asked or "/") if known else None
+        found = find(self._root, asked) if known else None
         if found is None:
-            self.send_error(HTTPStatus.NOT_FOUND)
-        elif isinstance(found, str):
-            self.send_response(HTTPStatus.FOUND)
-            self.send_header("Location", f"{self._prefix}{found}")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-        else:
-            self._send(found, body=body)
+            return self.send_error(HTTPStatus.NOT_FOUND)
+        if isinstance(found, Path):
+            self._file = found
+            return super().send_head()
+        self.send_response(HTTPStatus.FOUND)
+        self.send_header("Location", f"{self._prefix}{found}")
+        self.send_header("Content-Length", "0")
+        return self.end_headers()
 
-    def _is_asked_here(self) -> bool:
-        name = (self.headers.get("Host") or "").rpartition(":")[0] or self.headers.get("Host")
-        return name in (HOST, "localhost")
+    def translate_path(self, path: str) -> str:  # noqa: ARG002 - the base class passes it
+        """The file that was found: a regular one, so that the base class lists no directory."""
+        return str(self._file)
 
-    def _send(self, path: Path, *, body: bool) -> None:
-        try:
-            source = path.open("rb")
-        except OSError:
-            self.send_error(HTTPStatus.NOT_FOUND)
-            return
-        with source:
-            size = path.stat().st_size
-            self.send_response(HTTPStatus.OK)
-            self.send_header("Content-Type", content_type(path))
-            self.send_header("Content-Length", str(size))
-            self.send_header("Last-Modified", formatdate(path.stat().st_mtime, usegmt=True))
-            self.end_headers()
-            if body:
-                shutil.copyfileobj(source, self.wfile)
+    def guess_type(self, path: Any) -> str:
+        """As what a browser shows a file."""
+        return KINDS.get(Path(path).suffix, "application/octet-stream")
 
     def end_headers(self) -> None:
         """Every answer, errors too, carries the headers above."""
@@ -115,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class's name
-        """Nobody asked who read what."""
+        """No access log."""
 
 
 class Server(ThreadingHTTPServer):
@@ -152,11 +133,6 @@ def find(root: Path, path: str) -> Path | str | None:
     if start is None:
         return None
     return "/" + "/".join(quote(part) for part in [*parts, start])
-
-
-def content_type(path: Path) -> str:
-    """As what a browser shows a file; what it would not show as text it saves."""
-    return f"{kind}; charset=utf-8" if (kind := KINDS.get(path.suffix)) else "application/octet-stream"
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

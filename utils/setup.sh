@@ -4,15 +4,13 @@
 # usage: utils/setup.sh [PART...]         (without a PART: runtime gateway)
 #
 #   runtime   python hey chartjs
-#   dev       the same, the tools that `make check` needs, bats and axe
+#   dev       the same, and the tools that `make check` needs
 #   all       dev gateway
 #
 #   uv        the installer: the one on PATH, else .tools/uv
 #   python    the toolkit's environment .venv, from requirements.lock
 #   hey       the load generator: the one on PATH, else .tools/bin/hey
-#   bats      runs the tests of the shell side: the one on PATH, else .tools/bats
 #   chartjs   the chart library of the reports, .tools/chartjs
-#   axe       finds what keeps people out of the reports, for their tests, .tools/axe
 #   gateway   the gateway to measure, .tools/gateway/VERSION
 #
 # hey and gateway bring the toolkit's environment, which reads config.yaml. Everything from a package index is checked against
@@ -52,10 +50,8 @@ ROOT=$(CDPATH='' cd -- "$(dirname -- "$SELF")/.." && pwd -P) || exit 2
 . "$ROOT/utils/lib/gateway.sh" || exit 2
 
 TOOLS=$ROOT/.tools
-LOCK=$TOOLS/.lock
+TMP=$TOOLS/tmp.$$
 PATIENCE=${SETUP_PATIENCE:-300}
-# For so many seconds after it could not be had, Chart.js is not tried again unless it is asked for by name.
-CHARTJS_RETRY=3600
 
 usage() {
   sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
@@ -63,17 +59,9 @@ usage() {
 
 # --- what is asked for -----------------------------------------------------------------------------------------------
 
-parts=()
+asked=''      # parts, each with a blank before it
 level=runtime # of the toolkit's environment: runtime or dev
 retry_chartjs=false
-
-add_part() {
-  local part
-  for part in ${parts[@]+"${parts[@]}"}; do
-    [ "$part" != "$1" ] || return 0
-  done
-  parts+=("$1")
-}
 
 read_arguments() {
   local argument
@@ -84,40 +72,27 @@ read_arguments() {
         usage
         exit 0
         ;;
-      uv | python | bats | axe) add_part "$argument" ;;
-      hey | gateway)
-        add_part python # reads the settings
-        add_part "$argument"
-        ;;
-      chartjs)
-        add_part chartjs
-        retry_chartjs=true
-        ;;
-      runtime)
-        add_part python
-        add_part hey
-        add_part chartjs
-        ;;
-      dev)
+      runtime) asked+=' python hey chartjs' ;;
+      dev | all)
         level=dev
-        add_part python
-        add_part hey
-        add_part bats
-        add_part chartjs
-        add_part axe
+        asked+=' python hey chartjs'
+        [ "$argument" = dev ] || asked+=' gateway'
         ;;
-      all)
-        level=dev
-        add_part python
-        add_part hey
-        add_part bats
-        add_part chartjs
-        add_part axe
-        add_part gateway
+      hey | gateway) asked+=" python $argument" ;; # python reads the settings
+      uv | python | chartjs)
+        asked+=" $argument"
+        [ "$argument" != chartjs ] || retry_chartjs=true
         ;;
-      *) log::die 2 "unknown part '$argument': uv, python, hey, bats, chartjs, axe, gateway, runtime, dev or all (see utils/setup.sh --help)" ;;
+      *) log::die 2 "unknown part '$argument': uv, python, hey, chartjs, gateway, runtime, dev or all (see utils/setup.sh --help)" ;;
     esac
   done
+}
+
+is_asked() {
+  case "$asked " in
+    *" $1 "*) return 0 ;;
+    *) return 1 ;;
+  esac
 }
 
 check_date() {
@@ -156,105 +131,66 @@ is_there() {
     uv) tools::uv >/dev/null ;;
     python) [ "$(tools::python_state "$level")" = ok ] ;;
     hey) tools::hey >/dev/null ;;
-    bats) tools::bats >/dev/null ;;
-    chartjs) [ "$(tools::chartjs_state)" = ok ] || { chartjs_is_given_up && chartjs_warn 'it could not be had a while ago'; } ;;
-    axe) [ "$(tools::axe_state)" = ok ] ;;
+    chartjs) [ "$(tools::chartjs_state)" = ok ] || chartjs_is_given_up ;;
     gateway) [ "$(gateway_state)" = ok ] ;;
   esac
 }
 
-# find_missing PART...: sets `missing` to those that need work.
+# find_missing PART...: sets `missing` to those that are asked for and need work.
 missing=()
 find_missing() {
   local part
   missing=()
   for part in "$@"; do
-    is_there "$part" || missing+=("$part")
+    ! is_asked "$part" || is_there "$part" || missing+=("$part")
   done
 }
 
-# --- one set-up at a time --------------------------------------------------------------------------------------------
+# --- one set-up at a time, and how it is stopped -----------------------------------------------------------------------
 
-# The lock is a symbolic link whose target is the owner's pid: made and filled in one step, on every system.
-has_lock=false
-
-is_running() {
-  local answer
-  answer=$(LC_ALL=C kill -0 "$1" 2>&1) && return 0
-  case $answer in
-    *ermitted*) return 0 ;; # somebody else's process
-    *) return 1 ;;
-  esac
-}
-
-# break_lock PID: takes away the lock of a set-up that is gone. Only one of several waiters may, and only that lock.
-break_lock() {
-  mkdir "$LOCK.of-$1" 2>/dev/null || return 0
-  if [ "$(readlink "$LOCK" || true)" = "$1" ]; then
-    rm -f "$LOCK"
+# try_lock: locks the file behind descriptor 9. macOS has no flock, but perl; small Linux systems have it the other way round.
+try_lock() {
+  if command -v flock >/dev/null 2>&1; then
+    flock -n 9
+  else
+    perl -e 'open(LOCK, ">&=", 9) && flock(LOCK, 6) or exit 1' # 6: exclusive, without waiting
   fi
-  rmdir "$LOCK.of-$1"
 }
 
-take_lock() {
-  local owner end=$((SECONDS + PATIENCE)) told=false
-  until ln -sn "$$" "$LOCK" 2>/dev/null; do
-    owner=$(readlink "$LOCK" || true) # empty when it was released just now
-    if [ "$SECONDS" -ge "$end" ]; then
-      log::die 2 "another set-up (pid ${owner:-unknown}) has held $LOCK for $PATIENCE s: wait for it, or remove $LOCK if there is none"
-    elif [ -n "$owner" ] && ! is_running "$owner"; then
-      log::info "the set-up of pid $owner was interrupted; going on from there"
-      break_lock "$owner"
-    elif ! $told; then
-      log::info "another set-up (pid ${owner:-unknown}) is running: waiting for it"
-      told=true
-    fi
+# begin: takes the lock, once, before the first thing that is written. The system releases it with the last process that has
+# inherited the descriptor, so nothing of a killed set-up still writes when the next one begins.
+has_lock=false
+begin() {
+  local end=$((SECONDS + PATIENCE)) told=false owner
+  ! $has_lock || return 0
+  { mkdir -p "$TOOLS/log" && [ -w "$TOOLS" ]; } 2>/dev/null \
+    || log::die 2 "cannot write to $TOOLS: make the checkout writable for $(id -un)"
+  exec 9>>"$TOOLS/lock"
+  until try_lock; do
+    owner=$(cat "$TOOLS/lock")
+    [ "$SECONDS" -lt "$end" ] \
+      || log::die 2 "another set-up (pid ${owner:-unknown}) has held $TOOLS/lock for $PATIENCE s: wait for it, or stop it"
+    $told || log::info "another set-up (pid ${owner:-unknown}) is running: waiting for it"
+    told=true
     sleep 0.2
   done
+  echo "$$" >"$TOOLS/lock"
   has_lock=true
+  rm -rf "$TOOLS"/tmp.*
+  mkdir "$TMP"
 }
 
-# --- jobs: parts that run side by side, each in a process group of its own so that all of it can be stopped ------------
-
-job_pids=()
-
-start_job() {
-  set -m
-  (install_"$1") </dev/null &
-  set +m
-  job_pids+=("$!")
-}
-
-# wait_for_jobs: 0 when all succeeded, else 2.
-wait_for_jobs() {
-  local pid result=0
-  for pid in ${job_pids[@]+"${job_pids[@]}"}; do
-    wait "$pid" 2>/dev/null || result=2
-  done
-  job_pids=()
-  return "$result"
-}
-
-# stop_jobs: TERM to every process of every job, and KILL to those that are still there 3 s later.
-stop_jobs() {
-  local pid end=$((SECONDS + 3))
-  for pid in ${job_pids[@]+"${job_pids[@]}"}; do
-    kill -TERM -- "-$pid" 2>/dev/null || true
-  done
-  for pid in ${job_pids[@]+"${job_pids[@]}"}; do
-    while kill -0 -- "-$pid" 2>/dev/null; do
-      [ "$SECONDS" -lt "$end" ] || kill -KILL -- "-$pid" 2>/dev/null || true
-      sleep 0.1
-    done
-  done
-}
-
+# clean_up: TERM to all processes of the worker's group, and KILL to those that are still there 3 s later.
 clean_up() {
-  stop_jobs
-  if $has_lock; then
-    rm -rf "$TOOLS/tmp"
-    rm -f "$LOCK"
-  fi
+  local worker=${!-} tenth
+  [ -n "$worker" ] || return 0
+  kill -TERM -- "-$worker" 2>/dev/null
+  for ((tenth = 0; tenth < 30; tenth++)); do
+    kill -0 -- "-$worker" 2>/dev/null || break
+    sleep 0.1
+  done
+  kill -KILL -- "-$worker" 2>/dev/null
+  rm -rf "$TMP"
 }
 
 on_signal() {
@@ -303,7 +239,7 @@ readonly ASK_NETWORK="check the network and the machine's settings of the packag
 # apt_unpack LOG PACKAGE DIRECTORY: downloads a package and unpacks it there. Uses the system's package lists when it has
 # them, else its own; the system's are not written to, nor its cache.
 apt_unpack() {
-  local log=$1 package=$2 directory=$3 work=$TOOLS/tmp/apt lists
+  local log=$1 package=$2 directory=$3 work=$TMP/apt lists
   mkdir -p "$work/cache/archives/partial" "$work/lists/partial" "$work/$package"
   for lists in system own; do
     {
@@ -343,9 +279,9 @@ install_uv() {
     if run "$log" "$python" -m pip --version; then
       pip=("$python" -m pip install --target "$target")
     elif command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1; then
-      apt_unpack "$log" python3-pip-whl "$TOOLS/tmp/pip" \
+      apt_unpack "$log" python3-pip-whl "$TMP/pip" \
         || fail "$log" "pip could not be downloaded" "$ASK_NETWORK, or install uv, or python3-venv"
-      for wheel in "$TOOLS/tmp/pip/usr/share/python-wheels/pip-"*.whl; do
+      for wheel in "$TMP/pip/usr/share/python-wheels/pip-"*.whl; do
         pip=("$python" "$wheel/pip" install --target "$target")
       done
     else
@@ -368,13 +304,14 @@ can_write() {
   [ -d "$path" ] && [ -w "$path" ]
 }
 
-# use_uv: sets UV, and the environment that all its calls share.
+# use_uv: sets UV, which is installed where there is none, and the environment that all its calls share.
 use_uv() {
+  is_there uv || install_uv
   UV=$(tools::uv) || log::die 2 "uv was installed and is not usable: see $TOOLS/log/uv.log"
   # An environment that happens to be active in the caller's shell is not the one to install into.
   unset VIRTUAL_ENV CONDA_PREFIX UV_SYSTEM_PYTHON UV_PROJECT_ENVIRONMENT PYTHONHOME PYTHONPATH
   export UV_NO_PROGRESS=1
-  export UV_PYTHON_INSTALL_DIR=${UV_PYTHON_INSTALL_DIR:-$TOOLS/python} UV_TOOL_DIR=$TOOLS/tmp/uv-tools
+  export UV_PYTHON_INSTALL_DIR=${UV_PYTHON_INSTALL_DIR:-$TOOLS/python} UV_TOOL_DIR=$TMP/uv-tools
   if [ -z "${UV_CACHE_DIR:-}" ] && ! can_write "${XDG_CACHE_HOME:-${HOME:-}/.cache}/uv"; then
     export UV_CACHE_DIR=$TOOLS/cache/uv
   fi
@@ -406,7 +343,7 @@ install_python() {
 }
 
 install_hey() {
-  local log unpacked=$TOOLS/tmp/hey
+  local log unpacked=$TMP/hey
   local advice="install hey and put it on PATH, or name it in performance.hey_binary of config.yaml (PERF_HEY)"
   log=$(new_log hey)
   if command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1; then
@@ -425,106 +362,48 @@ install_hey() {
   log::ok "hey: ready"
 }
 
-install_bats() {
-  local log unpacked=$TOOLS/tmp/bats advice="install bats and put it on PATH"
-  log=$(new_log bats)
-  if command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1; then
-    log::info "bats: unpacking the system's package into .tools"
-    apt_unpack "$log" bats "$unpacked" || fail "$log" "bats could not be downloaded" "$ASK_NETWORK, or $advice"
-    run "$log" "$unpacked/usr/bin/bats" --version || fail "$log" "the downloaded bats does not start" "$advice"
-    rm -rf "$TOOLS/bats"
-    mv "$unpacked/usr" "$TOOLS/bats"
-  elif command -v brew >/dev/null 2>&1; then
-    log::info "bats: brew install bats-core"
-    HOMEBREW_NO_AUTO_UPDATE=1 run "$log" brew install bats-core || fail "$log" "brew could not install bats" "$advice"
-  else
-    log::die 2 "bats, which runs the shell tests, is not there, and neither is apt-get or brew: $advice"
-  fi
-  log::ok "bats: ready"
-}
-
-# chartjs_is_given_up: did it fail a short while ago, and did nobody ask for it by name?
+# chartjs_is_given_up: could it not be had in the last hour, and did nobody ask for it by name?
 chartjs_is_given_up() {
-  local failed=$TOOLS/chartjs.failed since
-  ! $retry_chartjs && [ -f "$failed" ] || return 1
-  since=$(cat "$failed")
-  case $since in
-    '' | *[!0-9]*) return 1 ;;
-  esac
-  [ $(($(date +%s) - since)) -lt "$CHARTJS_RETRY" ]
+  ! $retry_chartjs && [ -n "$(find "$TOOLS/chartjs.failed" -mmin -60 2>/dev/null)" ]
 }
 
-chartjs_warn() {
-  log::warn "reports come without charts, Chart.js is missing: $1; to try again: utils/setup.sh chartjs"
-}
-
-# give_up_chartjs LOG WHAT: a report without charts is still a report.
+# give_up_chartjs LOG WHAT: ends the job without an error: a report without charts is still a report.
 give_up_chartjs() {
-  date +%s >"$TOOLS/chartjs.failed"
-  chartjs_warn "$2: $(last_error "$1") (log: $1)"
+  echo "$2: $(last_error "$1") (log: $1)" >"$TOOLS/chartjs.failed"
   exit 0
 }
 
-# npm_digest INTEGRITY: the hexadecimal form of npm's sha512-BASE64.
-npm_digest() {
-  printf '%s' "${1#sha512-}" | base64 --decode | od -An -v -tx1 | tr -d ' \n'
-}
-
-# npm_fetch LOG PACKAGE PIN DIRECTORY FILE...: fetches the release that utils/PIN names and unpacks these files of it into
-# DIRECTORY/package. Returns 1, with the reason in `npm_problem`, when it cannot be had; ends the job when it is another
-# file than the pinned one.
-npm_fetch() {
-  local log=$1 package=$2 pin=$3 work=$4 version integrity npm=() archive digest
-  shift 4
-  { read -r version && read -r integrity; } <"$ROOT/utils/$pin"
-  log::info "$package: fetching $version"
+install_chartjs() {
+  local log work=$TMP/chartjs version pinned npm archive digest
+  log=$(new_log chartjs)
+  { read -r version && read -r pinned; } <"$ROOT/utils/chartjs.pin"
+  archive=$work/chart.js-$version.tgz
+  log::info "chart.js: fetching $version"
   mkdir -p "$work"
   # npm's own cache and notices would be written to the home directory.
   export npm_config_cache=$work/npm npm_config_update_notifier=false npm_config_fetch_retries=1 npm_config_fetch_timeout=30000
-  npm_problem="npm could not be installed"
-  if archive=$(tools::npm); then
-    npm=("$archive")
-  else
+  if ! npm=$(tools::npm); then
+    npm=$work/node/bin/npm
     run "$log" "$UV" venv --no-project --python "$(python_for_uv)" "$work/node" \
-      && run "$log" "$UV" pip sync --python "$work/node/bin/python" --require-hashes "$ROOT/utils/nodejs.pin" || return 1
-    npm=("$work/node/bin/npm")
+      || give_up_chartjs "$log" "npm could not be installed"
+    run "$log" "$UV" pip sync --python "$work/node/bin/python" --require-hashes "$ROOT/utils/nodejs.pin" \
+      || give_up_chartjs "$log" "npm could not be installed"
   fi
-  npm_problem="npm could not fetch it"
-  (cd "$work" && run "$log" "${npm[@]}" pack --ignore-scripts "$package@$version") || return 1
-  archive=$work/$package-$version.tgz
-  npm_problem="npm fetched no ${archive##*/}"
-  [ -f "$archive" ] || return 1
+  (cd "$work" && run "$log" "$npm" pack --ignore-scripts "chart.js@$version") && [ -f "$archive" ] \
+    || give_up_chartjs "$log" "npm could not fetch it"
   digest=$(tools::digest 512 "$archive")
-  if [ "$digest" != "$(npm_digest "$integrity")" ]; then
-    printf 'sha512 of %s: %s\nexpected: %s\n' "${archive##*/}" "$digest" "$(npm_digest "$integrity")" >>"$log"
-    log::die 2 "$package $version is not the file that utils/$pin names (sha512 differs): not used; find out where npm got it from (log: $log)"
+  if [ "sha512 $digest" != "$pinned" ]; then
+    printf 'sha512 %s of %s\n%s is pinned\n' "$digest" "${archive##*/}" "$pinned" >>"$log"
+    log::die 2 "chart.js $version is not the file that utils/chartjs.pin names (sha512 differs): not used; find out where npm got it from (log: $log)"
   fi
-  npm_problem="${archive##*/} could not be unpacked"
-  run "$log" tar -xzf "$archive" -C "$work" "${@/#/package/}" || return 1
-}
-
-install_chartjs() {
-  local log work=$TOOLS/tmp/chartjs
-  log=$(new_log chartjs)
-  npm_fetch "$log" chart.js chartjs.pin "$work" dist/chart.umd.min.js LICENSE.md || give_up_chartjs "$log" "$npm_problem"
+  run "$log" tar -xzf "$archive" -C "$work" package/dist/chart.umd.min.js package/LICENSE.md \
+    || give_up_chartjs "$log" "${archive##*/} could not be unpacked"
   rm -rf "$TOOLS/chartjs" "$TOOLS/chartjs.failed"
   mkdir "$TOOLS/chartjs"
   mv "$work/package/dist/chart.umd.min.js" "$TOOLS/chartjs/chart.umd.js"
   mv "$work/package/LICENSE.md" "$TOOLS/chartjs/LICENSE.md"
   write_stamp "$TOOLS/chartjs" "$(cat "$ROOT/utils/chartjs.pin")"
   log::ok "chart.js: ready"
-}
-
-install_axe() {
-  local log work=$TOOLS/tmp/axe
-  log=$(new_log axe)
-  npm_fetch "$log" axe-core axe.pin "$work" axe.min.js LICENSE \
-    || fail "$log" "axe, which the reports' tests need, is missing: $npm_problem" "$ASK_NETWORK"
-  rm -rf "$TOOLS/axe"
-  mkdir "$TOOLS/axe"
-  mv "$work/package/axe.min.js" "$work/package/LICENSE" "$TOOLS/axe/"
-  write_stamp "$TOOLS/axe" "$(cat "$ROOT/utils/axe.pin")"
-  log::ok "axe-core: ready"
 }
 
 # use_python PYTHONS: sets `python` to the newest Python of this machine that is among PYTHONS ("3.12 3.13"), else to what uv
@@ -575,19 +454,19 @@ install_source() {
   [ -n "$pythons" ] || log::die 2 "$source: requires Python $requires, and none of $GATEWAY_PYTHONS is that"
   case $source in
     *.whl) # NAME-VERSION-TAGS.whl
-      wanted=$TOOLS/tmp/wheel.in
+      wanted=$TMP/wheel.in
       printf '%s\n' "$source" >"$wanted"
       version=${source##*/}
       version=${version#*-}
-      found=$(gateway::look_up "$log" "${version%%-*}" "$TOOLS/tmp/release" "$(python_for_uv)" "$UV") || found='|'
+      found=$(gateway::look_up "$log" "${version%%-*}" "$TMP/release" "$(python_for_uv)" "$UV") || found='|'
       day=${day:-${found#*|}}
       day=${day:-$(tools::setting source-day)}
       ;;
   esac
   use_python "$pythons"
-  printf '%s\n' "${GATEWAY_DRIVERS[@]}" >"$TOOLS/tmp/drivers.in"
+  printf '%s\n' "${GATEWAY_DRIVERS[@]}" >"$TMP/drivers.in"
   rm -f "$lock"
-  resolve "$log" "$lock" "$day" "$wanted" "$TOOLS/tmp/drivers.in" || fail "$log" "gateway of $source could not be built" "$advice"
+  resolve "$log" "$lock" "$day" "$wanted" "$TMP/drivers.in" || fail "$log" "gateway of $source could not be built" "$advice"
   fill_environment "$log" "$target" "$lock" || fail "$log" "gateway of $source: $problem" "$advice"
   case $source in
     *.whl) ;;
@@ -615,7 +494,7 @@ install_gateway() {
 # look_up_release LOG: as gateway::look_up, for the wanted release; ends the job when it cannot be had.
 look_up_release() {
   local newest
-  gateway::look_up "$1" "$release" "$TOOLS/tmp/release" "$(python_for_uv)" "$UV" && return 0
+  gateway::look_up "$1" "$release" "$TMP/release" "$(python_for_uv)" "$UV" && return 0
   grep -q "no version of $GATEWAY_PACKAGE" "$1" || fail "$1" "gateway $release could not be looked up" "$ASK_NETWORK"
   newest=$(newest_release "$1")
   log::die 2 "gateway $release does not exist${newest:+, the newest is $newest}: set GATEWAY_VERSION (stack.gateway.version in config.yaml) to a release of $GATEWAY_PACKAGE"
@@ -645,8 +524,8 @@ install_release() {
     use_python "$pythons"
     lock=$TOOLS/gateway-locks/$release.${packages// /-}.lock
     if [ ! -f "$lock" ] || [ -z "$day" ]; then
-      gateway::requirements "$release" >"$TOOLS/tmp/gateway.in"
-      resolve "$log" "$lock" "$day" "$TOOLS/tmp/gateway.in" \
+      gateway::requirements "$release" >"$TMP/gateway.in"
+      resolve "$log" "$lock" "$day" "$TMP/gateway.in" \
         || fail "$log" "the packages of gateway $release could not be resolved" "$ASK_NETWORK"
     fi
   fi
@@ -661,70 +540,59 @@ install_release() {
 needs_uv() {
   case $1 in
     uv | python | gateway) return 0 ;;
-    chartjs | axe) ! tools::npm >/dev/null ;;
+    chartjs) ! tools::npm >/dev/null ;;
     *) return 1 ;;
   esac
 }
 
-# begin: takes the lock, once, before the first thing that is written.
-begin() {
-  ! $has_lock || return 0
-  { mkdir -p "$TOOLS/log" && [ -w "$TOOLS" ]; } 2>/dev/null \
-    || log::die 2 "cannot write to $TOOLS: make the checkout writable for $(id -un)"
-  cleanup::push clean_up
-  trap 'on_signal HUP 129' HUP
-  trap 'on_signal INT 130' INT
-  trap 'on_signal TERM 143' TERM
-  take_lock
-  rm -rf "$TOOLS/tmp"
-  mkdir "$TOOLS/tmp"
-}
-
-# install_missing PART...: what of them is missing. 0 when all is there, else 2.
+# install_missing PART...: what of them is asked for and missing, side by side. Sets `result` to 2 where one fails.
+result=0
 install_missing() {
-  local part uv=false
-  [ $# -gt 0 ] || return 0
+  local part jobs=() job
   find_missing "$@"
   [ ${#missing[@]} -gt 0 ] || return 0
   begin
   find_missing "$@" # another set-up may have done it
   for part in ${missing[@]+"${missing[@]}"}; do
-    ! needs_uv "$part" || uv=true
+    ! needs_uv "$part" || use_uv
   done
-  if $uv; then
-    if ! is_there uv; then
-      start_job uv
-      wait_for_jobs || exit 2
-    fi
-    use_uv
-  fi
   for part in ${missing[@]+"${missing[@]}"}; do
-    [ "$part" = uv ] || start_job "$part"
+    [ "$part" != uv ] || continue
+    (install_"$part") &
+    jobs+=("$!")
   done
-  wait_for_jobs
+  for job in ${jobs[@]+"${jobs[@]}"}; do
+    wait "$job" || result=2
+  done
+}
+
+# work: installs all that is asked for.
+work() {
+  install_missing uv python chartjs
+  if is_asked hey || is_asked gateway; then
+    is_there python || exit 2
+    read_settings
+    install_missing hey gateway
+  fi
+  if is_asked chartjs && [ -f "$TOOLS/chartjs.failed" ]; then
+    log::warn "reports come without charts, Chart.js is missing: $(cat "$TOOLS/chartjs.failed"); to try again: utils/setup.sh chartjs"
+  fi
+  [ "$result" -ne 0 ] || log::ok "set-up is complete:$asked"
+  exit "$result"
 }
 
 main() {
-  local part first=() then=() result=0
   cleanup::install
   read_arguments "$@"
   check_date
-  for part in "${parts[@]}"; do
-    case $part in
-      hey | gateway) then+=("$part") ;; # need the settings
-      *) first+=("$part") ;;
-    esac
-  done
-  install_missing ${first[@]+"${first[@]}"} || result=$?
-  if [ ${#then[@]} -gt 0 ]; then
-    is_there python || exit 2
-    read_settings
-    install_missing "${then[@]}" || result=$?
-  fi
-  if [ "$result" -eq 0 ]; then
-    log::ok "set-up is complete: ${parts[*]}"
-  fi
-  exit "$result"
+  cleanup::push clean_up
+  trap 'on_signal HUP 129' HUP
+  trap 'on_signal INT 130' INT
+  trap 'on_signal TERM 143' TERM
+  set -m # a process group of its own
+  work </dev/null &
+  set +m
+  wait "$!"
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then

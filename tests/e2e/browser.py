@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -13,12 +14,10 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-from benchkit.settings import ROOT
-
 Browser = webdriver.Chrome
 PATIENCE_S = 20.0
 
-AXE = ROOT / ".tools" / "axe" / "axe.min.js"
+AXE = files("axe_playwright_python") / "axe.min.js"
 
 _VIOLATIONS = """
 const done = arguments[arguments.length - 1];

@@ -9,15 +9,13 @@
 system_programs() {
   local name path found=()
   for name in bash env cat chmod cp mkdir mv rm rmdir ln ls readlink sed grep tail head cmp date dirname basename id kill \
-    sleep touch sha256sum sha512sum shasum base64 od tr tar gzip df awk getconf make mktemp find sort uname wc; do
+    sleep touch sha256sum sha512sum shasum tr tar gzip df awk getconf make mktemp find sort uname wc flock perl ps; do
     if path=$(type -P "$name"); then
       found+=("$path")
     fi
   done
   mkdir "$BATS_FILE_TMPDIR/bin"
   ln -s "${found[@]}" "$BATS_FILE_TMPDIR/bin/"
-  # bats is there in any case, or these tests would not run; setup.sh only looks for it.
-  ln -s "$(type -P true)" "$BATS_FILE_TMPDIR/bin/bats"
 }
 
 bare_machine() {
@@ -42,7 +40,6 @@ bare_machine() {
   printf 'one==1.0\ntwo==2.0\n' >"$CHECKOUT/requirements-dev.lock"
   PATH=$STUBS:$BATS_FILE_TMPDIR/bin
   chartjs_package 'charts()'
-  axe_package 'axe()'
   unset VIRTUAL_ENV XDG_CACHE_HOME XDG_DATA_HOME PYENV_ROOT ASDF_DATA_DIR MISE_DATA_DIR PROFILE PERF_CONFIG UV_CACHE_DIR UV_PYTHON_INSTALL_DIR PERF_HEY GATEWAY_VERSION GATEWAY_SOURCE GATEWAY_DEPENDENCIES_DATE \
     LOG_LEVEL SETUP_PATIENCE
   cd "$CHECKOUT" || return
@@ -55,26 +52,15 @@ gateway_lock() {
   printf '# Python: %s\nmcp-contextforge-gateway==%s\n' "$*" "$release" >"$CHECKOUT/utils/gateway-locks/$release.lock"
 }
 
-# chartjs_package TEXT, axe_package TEXT: npm's tarball in small, and the pin that fits it.
+# chartjs_package TEXT: npm's tarball in small, and the pin that fits it.
 chartjs_package() {
-  npm_package chart.js chartjs.pin dist/chart.umd.min.js "$1" LICENSE.md
-}
-
-axe_package() {
-  npm_package axe-core axe.pin axe.min.js "$1" LICENSE
-}
-
-# npm_package NAME PIN FILE TEXT LICENCE: release 4.0.0 of a package with two files.
-npm_package() {
-  local digest directory=$PARTS/$1/package
-  mkdir -p "$(dirname "$directory/$3")"
-  echo "$4" >"$directory/$3"
-  echo 'a licence' >"$directory/$5"
-  tar -czf "$PARTS/$1-4.0.0.tgz" -C "$PARTS/$1" package
-  digest=$({ sha512sum || shasum -a 512; } <"$PARTS/$1-4.0.0.tgz" 2>/dev/null)
-  # shellcheck disable=SC2001 # ${x//} cannot repeat what it found
-  printf '4.0.0\nsha512-%s\n' "$(printf '%b' "$(sed 's/../\\x&/g' <<<"${digest%% *}")" | base64 | tr -d '\n')" \
-    >"$CHECKOUT/utils/$2"
+  local digest package=$PARTS/chart.js/package
+  mkdir -p "$package/dist"
+  echo "$1" >"$package/dist/chart.umd.min.js"
+  echo 'a licence' >"$package/LICENSE.md"
+  tar -czf "$PARTS/chart.js-4.0.0.tgz" -C "$PARTS/chart.js" package
+  digest=$({ sha512sum || shasum -a 512; } <"$PARTS/chart.js-4.0.0.tgz" 2>/dev/null)
+  printf '4.0.0\nsha512 %s\n' "${digest%% *}" >"$CHECKOUT/utils/chartjs.pin"
 }
 
 # stub NAME [DIRECTORY]: puts a program there (default: on PATH) whose body is stdin.
@@ -200,7 +186,7 @@ has_apt() {
   stub apt-get <<'END'
 [ "$1" = -c ] && [ -f "$2" ] || wrong "$@"
 case $3 in
-  update) grep -q 'Dir::State::lists ".*/.tools/tmp/' "$2" || wrong "$@" ;;
+  update) grep -q 'Dir::State::lists ".*/.tools/tmp[.]' "$2" || wrong "$@" ;;
   download)
     if [ -n "${FAIL_APT:-}" ] || { [ -n "${NO_LISTS:-}" ] && ! grep -q Dir::State::lists "$2"; }; then
       printf 'E: Unable to locate package %s\n\nW: a warning\n' "$4" >&2

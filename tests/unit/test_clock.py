@@ -82,3 +82,24 @@ def test_a_failed_check_belongs_to_its_phase_whatever_its_time_says(
     [result] = collect(directory.finish()).run.cases
     assert result.validity is Validity.INVALID
     assert result.reason == f"{phase} its load: HTTP 500 instead of 200"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-1, "0 s"),
+        (0.0, "0 s"),
+        (0.0505, "50.5 ms"),
+        (0.25, "250 ms"),
+        (0.9996, "1 s"),
+        (8.44, "8.4 s"),
+        (9.96, "10 s"),
+        (59.44, "59.4 s"),
+        (59.96, "1 min 0 s"),
+        (185, "3 min 5 s"),
+        (3599.7, "1 h 0 min"),
+        (7800, "2 h 10 min"),
+    ],
+)
+def test_a_duration_has_one_form_everywhere(seconds: float, words: str) -> None:
+    assert clock.duration(seconds) == words

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from benchkit.errors import UserError
 from benchkit.gateway.access import access_for
-from benchkit.gateway.tokens import Token, TokenCache, read_token
+from benchkit.gateway.tokens import Token, TokenCache, read_claims, read_token
 from benchkit.settings import ROOT, load_settings
 from gateway_stub import make_token
 
@@ -60,6 +60,11 @@ def test_any_text_is_a_token_or_a_clear_error_that_does_not_show_it(text: str) -
 @given(st.binary(max_size=60))
 def test_any_claims_are_survived(claims: bytes) -> None:
     read_token(f"e30.{base64.urlsafe_b64encode(claims).decode()}.x", "here")
+
+
+@pytest.mark.parametrize("claims", ["[" * 60_000, '{"exp": ' + "9" * 5000 + "}", '{"exp": NaN}', '"exp"'])
+def test_hostile_claims_are_none(claims: str) -> None:
+    assert read_claims(f"e30.{base64.urlsafe_b64encode(claims.encode()).decode()}.x") == {}
 
 
 def test_a_token_is_not_shown_where_objects_are_printed() -> None:

@@ -140,7 +140,7 @@ def test_a_lock_that_cannot_be_opened_is_no_regression(tmp_path: Path) -> None:
 
 
 def hold(path: Path, timeout_s: float = 0.2) -> None:
-    with lock.locked_file(path, timeout_s=timeout_s, late=lambda holder: f"late: {holder}", wait=lambda _: None):
+    with lock.locked_file(path, "another test", timeout_s=timeout_s):
         pass
 
 
@@ -184,7 +184,9 @@ def test_another_users_lock_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_who_has_a_directorys_lock_is_waited_for_and_named(tmp_path: Path) -> None:
-    held = lock.locked_file(tmp_path / "lock", timeout_s=1, late=str, wait=lambda _: None)
-    with held, pytest.raises(UserError, match=f"late: {os.getpid()}"):
+    with (
+        lock.locked_file(tmp_path / "lock", "another test", timeout_s=1),
+        pytest.raises(UserError, match=rf"another test \(pid {os.getpid()}\) did not end within 0.2 s"),
+    ):
         hold(tmp_path / "lock")
     hold(tmp_path / "lock")

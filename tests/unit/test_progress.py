@@ -5,20 +5,10 @@ from __future__ import annotations
 import io
 from datetime import UTC, datetime
 
-import pytest
-
 from benchkit.load.driver import WARM_UP, steps
-from benchkit.load.progress import Estimate, Progress, duration
+from benchkit.load.progress import Estimate, Progress
 from benchkit.model import Probe
 from test_driver import case, plan_of
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (7800, "2 h 10 min"), (-1, "0 s")],
-)
-def test_durations(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def probes(latency_ms: float, *names: str) -> dict[str, Probe]:

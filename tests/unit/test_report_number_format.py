@@ -57,22 +57,6 @@ def test_only_a_run_without_failure_is_a_hundred_percent(numbers: tuple[int, int
     assert number_format.success(*numbers) != "100"
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0, "0 ms"),
-        (0.005, "5 ms"),
-        (0.25, "250 ms"),
-        (8.44, "8.4 s"),
-        (192.0, "3 min 12 s"),
-        (59.96, "60.0 s"),
-        (7500.0, "2 h 5 min"),
-    ],
-)
-def test_durations(value: float, text: str) -> None:
-    assert number_format.seconds(value) == text
-
-
 @given(st.floats(min_value=0, max_value=1))
 def test_a_share_above_zero_is_not_shown_as_zero(share: float) -> None:
     assert (number_format.percent_of(share) in ("0.00", "0")) == (share == 0)

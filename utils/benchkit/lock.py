@@ -167,7 +167,12 @@ def _command(process: psutil.Process) -> str:
 
 @contextlib.contextmanager
 def locked_file(
-    path: Path, *, timeout_s: float, late: Callable[[str], str], wait: Callable[[str], None]
+    path: Path,
+    what: str,
+    *,
+    timeout_s: float,
+    say: Callable[[str], None] = lambda _line: None,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[None]:
     """Hold the lock of a file, which is made where there is none; wait for who has it.
 
@@ -176,9 +181,10 @@ def locked_file(
 
     Args:
         path: a file in a directory that exists.
+        what: what another holder does, as messages name it: ``another start of the stack``.
         timeout_s: how long to wait at most.
-        late: the message of the error after that; it gets the holder's pid, or ``unknown``.
-        wait: called again and again while it waits, with the same text; it may raise.
+        say: gets one line, as soon as there is a wait.
+        check: called again and again while it waits; it may raise.
 
     Raises:
         UserError: it cannot be opened, is no ordinary file of this user's, or was not free in time.
@@ -186,11 +192,18 @@ def locked_file(
     descriptor = _open(path)
     try:
         deadline = time.monotonic() + timeout_s
+        told = False
         while not _try(descriptor, path):
             holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
             if time.monotonic() >= deadline:
-                raise UserError(late(holder))
-            wait(holder)
+                raise UserError(
+                    f"{what} (pid {holder}) did not end within {timeout_s:g} s: wait for it or stop it, then try "
+                    "again; nothing was changed"
+                )
+            if not told:
+                say(f"{what} (pid {holder}) is under way: waiting for it")
+                told = True
+            check()
             time.sleep(_POLL_S)
         with contextlib.suppress(OSError):  # A full disk must not matter for a message.
             os.ftruncate(descriptor, 0)

@@ -215,7 +215,10 @@ class Difference(Section):
 
 
 class Scenario(Section):
-    """A group of cases with one purpose. ``concurrent`` runs them at the same time, weighted."""
+    """A group of cases with one purpose. ``concurrent`` runs them at the same time, weighted.
+
+    ``description``, ``endpoint`` and ``methods`` are for readers; no program uses them.
+    """
 
     description: str = ""
     endpoint: str = ""

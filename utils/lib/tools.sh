@@ -6,9 +6,7 @@
 #
 #   .tools/uv/bin/uv           uv, where there is none on PATH
 #   .tools/bin/hey             hey, where there is none on PATH
-#   .tools/bats/bin/bats       bats, where there is none on PATH (only for `make check`)
 #   .tools/chartjs/            chart.umd.js and its licence
-#   .tools/axe/                axe.min.js and its licence (only for `make check`)
 #   .tools/gateway/            the gateway, see gateway.sh
 #   .venv/                     the toolkit's own environment
 #
@@ -153,13 +151,6 @@ tools::uv() {
   fi
 }
 
-# tools::bats: prints the path of bats: the one on PATH, else the one installed here.
-tools::bats() {
-  command -v bats && return 0
-  [ -x "$ROOT/.tools/bats/bin/bats" ] || return 1
-  printf '%s\n' "$ROOT/.tools/bats/bin/bats"
-}
-
 # tools::is_hey PROGRAM: is it the load generator, new enough, and does it start? (It has no --version; its usage exits
 # 1. Before a run utils/benchkit/load/engines/hey.py looks closer.)
 tools::is_hey() {
@@ -215,25 +206,16 @@ tools::python_state() {
   fi
 }
 
-# tools::pinned_state FILE PIN: prints ok, missing, or old (another release than utils/PIN names), of what was installed
-# into the file's directory.
-tools::pinned_state() {
-  local stamp=${1%/*}/$TOOLS_STAMP
-  if [ ! -s "$1" ] || [ ! -f "$stamp" ]; then
+# tools::chartjs_state: prints ok, missing, or old (another release than utils/chartjs.pin names).
+tools::chartjs_state() {
+  local directory=$ROOT/.tools/chartjs
+  if [ ! -s "$directory/chart.umd.js" ] || [ ! -f "$directory/$TOOLS_STAMP" ]; then
     echo missing
-  elif cmp -s "$stamp" "$ROOT/utils/$2"; then
+  elif cmp -s "$directory/$TOOLS_STAMP" "$ROOT/utils/chartjs.pin"; then
     echo ok
   else
     echo old
   fi
-}
-
-tools::chartjs_state() {
-  tools::pinned_state "$ROOT/.tools/chartjs/chart.umd.js" chartjs.pin
-}
-
-tools::axe_state() {
-  tools::pinned_state "$ROOT/.tools/axe/axe.min.js" axe.pin
 }
 
 # tools::read_settings: reads what set-up has to know of config.yaml and of the environment, by the program that reads them

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from benchkit import http
+from benchkit.clock import duration
 from benchkit.disclosure import redacted
 from benchkit.errors import UserError
 from benchkit.gateway.catalogue import Catalogue, Upstream
@@ -58,7 +59,8 @@ def check_gateway(gateway: Gateway, version: Version) -> Check:
     """The gateway answers: what is it."""
     release = version.release or "release unknown"
     paths = f"{gateway.prefix}/…" if gateway.prefix else "paths without prefix"
-    return Check(State.OK, "gateway", f"{gateway.base_url}: {release}, {paths}{_age(version.uptime_s)}")
+    age = "" if version.uptime_s is None else f", up for {duration(version.uptime_s)}"
+    return Check(State.OK, "gateway", f"{gateway.base_url}: {release}, {paths}{age}")
 
 
 def check_token(session: Session) -> Check:
@@ -147,13 +149,6 @@ def _answers(server: KnownServer) -> bool:
             return session.send("GET", server.counters_url, timeout_s=_COUNTERS_TIMEOUT_S).ok
         except http.AnswerError:
             return False
-
-
-def _age(uptime_s: float | None) -> str:
-    if uptime_s is None:
-        return ""
-    minutes = int(uptime_s // 60)
-    return f", up for {minutes // 60} h {minutes % 60} min" if minutes >= 60 else f", up for {minutes} min"
 
 
 def _some(names: Iterable[str], most: int = 6) -> str:

@@ -27,6 +27,7 @@ import jwt
 
 from benchkit.errors import UserError
 from benchkit.gateway.client import Answer, Gateway
+from benchkit.gateway.tokens import read_claims
 from benchkit.model import Model
 
 TIMEOUT_S = 10.0
@@ -458,11 +459,7 @@ def _personal_team(gateway: Gateway, token: str, email: str) -> Team | None:
 
 
 def _claimed_teams(token: str) -> list[dict[str, Any]]:
-    try:
-        # The gateway verifies it; here it is only read.
-        teams = jwt.decode(token, options={"verify_signature": False}).get("teams")
-    except jwt.PyJWTError:
-        return []
+    teams = read_claims(token).get("teams")  # The gateway verifies it; here it is only read.
     return [team for team in teams if isinstance(team, dict)] if isinstance(teams, list) else []
 
 

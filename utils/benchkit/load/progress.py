@@ -9,26 +9,17 @@ import time
 from collections.abc import Set
 from typing import TextIO
 
+from benchkit.clock import duration
 from benchkit.load.driver import WARM_UP, Step
 from benchkit.model import Plan, PlannedCase, Probe
 from benchkit.plain import printable
 
 
-def duration(seconds: float) -> str:
-    """``42 s``, ``3 min 05 s``, ``2 h 10 min``."""
-    total = round(max(0.0, seconds))
-    if total < 60:
-        return f"{total} s"
-    if total < 3600:
-        return f"{total // 60} min {total % 60:02d} s"
-    return f"{total // 3600} h {total % 3600 // 60:02d} min"
-
-
 def span(low: float, high: float) -> str:
-    """A time between two numbers of seconds: ``about 4 min 00 s``, or ``2 min 00 s to 9 min 00 s``."""
+    """A time between two numbers of seconds: ``about 4 min 0 s``, or ``2 min 0 s to 9 min 0 s``."""
     if high <= 1.2 * low or high < 10:
-        return f"about {duration(high)}"
-    return f"{duration(low)} to {duration(high)}"
+        return f"about {duration(round(high))}"
+    return f"{duration(round(low))} to {duration(round(high))}"
 
 
 class Estimate:
@@ -128,8 +119,8 @@ class Progress:
         started = time.monotonic()
         while True:
             elapsed = time.monotonic() - started
-            of = f" of about {duration(expected_s)}" if expected_s >= 2 else ""
-            line = f"{text}  {duration(elapsed)}{of}  (left: {left})"
+            of = f" of about {duration(round(expected_s))}" if expected_s >= 2 else ""
+            line = f"{text}  {duration(round(elapsed))}{of}  (left: {left})"
             # A line that wraps could not be taken back.
             self._print(f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}", end="")
             if self._stop.wait(1.0):

@@ -11,6 +11,7 @@ from typing import TextIO
 from benchkit.load.cases import Detail
 from benchkit.load.validity import TRANSPORT
 from benchkit.model import METRICS, Case, Histogram, Run, Validity
+from benchkit.text_table import text_table
 
 _MAX_BARS = 14
 _BAR_WIDTH = 40
@@ -171,20 +172,9 @@ def print_run(run: Run, stream: TextIO) -> None:
         _print_rich(run, stream)
         return
     for table in tables(run):
-        stream.write(_plain(table) + "\n")
+        lines = text_table([table.head, *table.rows], right=range(1, len(table.head) - 1))
+        stream.write("\n".join(lines) + "\n\n")
     stream.write("\n".join(remarks(run)) + "\n")
-
-
-def _plain(table: Table) -> str:
-    widths = [max(len(row[column]) for row in (table.head, *table.rows)) for column in range(len(table.head))]
-    lines = []
-    for row in (table.head, *table.rows):
-        first, *numbers, last = (
-            cell.rjust(width) if 0 < column < len(row) - 1 else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join((first, *numbers, last)).rstrip() + "\n")
-    return "".join(lines)
 
 
 def _print_rich(run: Run, stream: TextIO) -> None:

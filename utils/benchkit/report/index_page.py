@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from benchkit.clock import duration
 from benchkit.report import number_format
 from benchkit.report.headline import Tone
 from benchkit.report.render import PARTS, fill
@@ -114,7 +115,7 @@ def _shown(row: IndexRow) -> dict[str, Any]:
         "when": when(row.started),
         "valid": number_format.ABSENT if row.measured is None else f"{row.valid} of {row.measured}",
         "sent": number_format.count(row.sent) if row.sent else number_format.ABSENT,
-        "took": number_format.ABSENT if (took := _seconds(row)) is None else number_format.seconds(took),
+        "took": number_format.ABSENT if (took := _seconds(row)) is None else duration(took),
         "seconds": "" if took is None else took,
         "exit": number_format.ABSENT if row.exit_code is None else str(row.exit_code),
     }

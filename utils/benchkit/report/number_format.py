@@ -87,15 +87,3 @@ def success(ok: int, sent: int) -> str:
     if hundredths == 0 and ok:
         return "< 0.01"
     return f"{hundredths / 100:.2f}".rstrip("0").rstrip(".")
-
-
-def seconds(value: float) -> str:
-    """A duration in seconds as words: ``50 ms``, ``8.4 s``, ``3 min 12 s``, ``2 h 5 min``."""
-    if value < 1:
-        return f"{significant(value * 1000, 1).removesuffix('.0')} ms"
-    if value < 60:
-        return f"{significant(value, 1)} s"
-    minutes, rest = divmod(round(value), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchkit.clock import duration
 from benchkit.model import Environment, RunStatus, Validity
 from benchkit.profiling import text
 from benchkit.profiling.categories import LABELS
@@ -204,7 +205,7 @@ def _facts(profile: Profile) -> list[tuple[str, str]]:
             facts.append((label, f"{sum(rates) / len(rates):.1f}"))
     if profile.categories:
         facts.append(("busiest thread", f"{text.percent(profile.busiest_share)} busy"))
-        facts.append(("work sampled", number_format.seconds(profile.working_s)))
+        facts.append(("work sampled", duration(profile.working_s)))
     if profile.slow_from_ms is not None:
         facts.append(("slowest 1 % from", text.milliseconds(profile.slow_from_ms)))
     return facts

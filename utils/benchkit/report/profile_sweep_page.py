@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 from urllib.parse import quote
 
-from benchkit.clock import seconds_between
+from benchkit.clock import duration, seconds_between
 from benchkit.errors import severity
 from benchkit.model import (
     METRICS,
@@ -242,7 +242,7 @@ def _facts(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> list[tupl
     if sent:
         facts.append(("Requests failed", f"{number_format.percent_of(failed / sent)} %"))
     took = sum(_seconds(one.entry) or 0.0 for one in profiles)
-    facts.append(("Time", number_format.seconds(took) if took else ABSENT))
+    facts.append(("Time", duration(took) if took else ABSENT))
     if document.exit_code is not None:
         facts.append(("Exit code", str(document.exit_code)))
     return facts
@@ -364,7 +364,7 @@ def _profile_cells(one: ProfileDocuments) -> list[tuple[str, Figure]]:
         ("failed %", Figure(number_format.percent_of(failed / sent), failed / sent) if sent else Figure()),
         ("p50 ms", _median(valid, "p50_latency")),
         ("p95 ms", _median(valid, "p95_latency")),
-        ("took", Figure(number_format.seconds(took), round(took, 1)) if took is not None else Figure()),
+        ("took", Figure(duration(took), round(took, 1)) if took is not None else Figure()),
         ("under load %", Figure(number_format.percent_of(share), round(share, 4)) if share is not None else Figure()),
         ("exit", Figure(str(code), code) if code is not None else Figure()),
     ]

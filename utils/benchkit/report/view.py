@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from benchkit.clock import seconds_between
+from benchkit.clock import duration, seconds_between
 from benchkit.model import (
     METRICS,
     Case,
@@ -322,7 +322,7 @@ def _key_facts(run: Run) -> list[tuple[str, str]]:
         ("Requests sent", count(sent)),
         (f"Requests {TIMES} iterations", f"{count(load.requests)} {TIMES} {count(load.iterations)}"),
         ("Concurrency", count(load.concurrency)),
-        ("Duration", number_format.seconds(lasted)),
+        ("Duration", duration(lasted)),
         (
             "Of it under load",
             f"{run.load_seconds / lasted:.0%}".replace("%", " %") if lasted > 0 else number_format.ABSENT,
@@ -460,7 +460,7 @@ def _details(
         notes=[sentence(note) for note in case.notes],
         charts=[name for name, chart in vars(series).items() if chart is not None],
         carried=f"p{series.curve.percent[-1]:g}" if series.curve else "",
-        bucket=number_format.seconds(series.course.bucket) if series.course else "",
+        bucket=duration(series.course.bucket) if series.course else "",
         courses=[one.number for one in series.course.iterations] if series.course else [],
         compared=compared_rows(judged, mode) if judged else [],
         iterations=_iteration_table(case),
@@ -640,7 +640,7 @@ def _environment(run: Run) -> list[Facts]:
                 ("database", database or "not told"),
                 ("cache", target.cache or "not told"),
                 ("workers", "not told" if target.workers is None else str(target.workers)),
-                ("age at start", "not told" if target.uptime_s is None else number_format.seconds(target.uptime_s)),
+                ("age at start", "not told" if target.uptime_s is None else duration(target.uptime_s)),
                 ("MCP servers", count(target.servers)),
                 ("tools", count(target.tools)),
                 ("resources", count(target.resources)),

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from benchkit import store
-from benchkit.clock import seconds_between
+from benchkit.clock import duration, seconds_between
 from benchkit.errors import ExitCode, UserError, severity, worst_code
 from benchkit.load.plan import load_of
 from benchkit.model import (
@@ -28,11 +28,11 @@ from benchkit.model import (
     RunStatus,
     Validity,
 )
-from benchkit.report import number_format
 from benchkit.report.headline import headline
 from benchkit.report.profile_sweep_page import ProfileDocuments
 from benchkit.run.owner import is_abandoned
 from benchkit.settings import Settings
+from benchkit.text_table import text_table
 from benchkit.verdict.stored_runs import StoredRun, sent_by, tally_of
 from benchkit.verdict.suite_verdict import worse_cases
 
@@ -230,25 +230,13 @@ def summary_lines(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> li
     """One screen: the sentence, then a line for each profile, the worst first."""
     rows: list[tuple[str, ...]] = [("profile", "verdict", "valid", "worse", "requests", "took", "exit", "run")]
     rows += [_summary_row(one) for one in sorted(profiles, key=lambda one: _badness(one.entry))]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            text.rjust(width) if 2 <= place <= 6 else text.ljust(width)
-            for place, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    return [f"{document.run_id}: {document.reason}", *lines]
+    return [f"{document.run_id}: {document.reason}", *text_table(rows, right=range(2, 7))]
 
 
 def _summary_row(one: ProfileDocuments) -> tuple[str, ...]:
     """The cells of a profile's line. Only cases that were measured themselves count; ``worse``: with a regression."""
     entry, run, comparison = one.entry, one.run, one.comparison
-    took = (
-        number_format.seconds(seconds_between(entry.started, entry.finished))
-        if entry.started and entry.finished
-        else "-"
-    )
+    took = duration(seconds_between(entry.started, entry.finished)) if entry.started and entry.finished else "-"
     end = (took, "-" if entry.exit_code is None else str(entry.exit_code), entry.run or "-")
     if run is None:
         return (entry.profile, "Not measured", "-", "-", "-", *end)

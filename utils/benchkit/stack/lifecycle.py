@@ -9,12 +9,12 @@ from typing import Literal
 
 from benchkit import store
 from benchkit.errors import UserError
+from benchkit.lock import locked_file
 from benchkit.model import Model
 from benchkit.settings import Settings
 from benchkit.stack import processes
 from benchkit.stack.deployment import Deployment, Say, StartCallbacks
 from benchkit.stack.local import LocalProcesses
-from benchkit.stack.lock import locked
 from benchkit.stack.readiness import gateway_problem
 from benchkit.stack.state import (
     ProcessRuntime,
@@ -28,6 +28,7 @@ from benchkit.stack.state import (
 from benchkit.stack.topology import Part, ServerNode, Topology, differences, topology_of
 
 _LOCK_S = 120.0
+_OTHER = "another start or stop of the stack"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def up(
     form = deployment(place)
     topology = topology_of(settings, redis=form.has_redis, part=part)
     place.make()
-    with locked(place, timeout_s=_LOCK_S, interrupt=caller.interrupt, say=caller.progress):
+    with locked_file(place.lock, _OTHER, timeout_s=_LOCK_S, say=caller.progress, check=caller.interrupt.check):
         state = load_state(place)
         if state is not None and state.ready and state.runtime.is_alive and not state.is_orphan:
             _check_running(form, state, topology)
@@ -101,7 +102,7 @@ def down(place: StackPaths, caller: StartCallbacks, *, only: ProcessRuntime | No
     """
     if not place.root.exists():
         return False
-    with locked(place, timeout_s=_LOCK_S, interrupt=caller.interrupt, say=caller.progress):
+    with locked_file(place.lock, _OTHER, timeout_s=_LOCK_S, say=caller.progress, check=caller.interrupt.check):
         state = load_state(place)
         if state is None or (only is not None and state.runtime != only):
             return False

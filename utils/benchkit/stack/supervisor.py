@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import xmlrpc.client
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from xml.parsers.expat import ExpatError
 
 from benchkit.errors import UserError
 from benchkit.stack.deployment import ProgramStatus
@@ -88,6 +90,8 @@ def render_config(programs: Sequence[Program], socket_path: str) -> str:
 
 
 class _Connection(http.client.HTTPConnection):
+    """To a Unix socket, with a limit of time, which supervisor's own transport does not have."""
+
     def __init__(self, path: str) -> None:
         super().__init__("localhost", timeout=_RPC_TIMEOUT_S)
         self._path = path
@@ -98,19 +102,6 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-class _Transport(xmlrpc.client.Transport):
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self._path = path
-
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        if self._connection[1] is None:
-            self._connection = (host, _Connection(self._path))
-        connection = self._connection[1]
-        assert isinstance(connection, http.client.HTTPConnection)
-        return connection
-
-
 class Supervisor:
     """A running supervisor. Every method raises ``UserError`` when it does not answer.
 
@@ -119,8 +110,7 @@ class Supervisor:
 
     def __init__(self, socket_path: str) -> None:
         self.seen: dict[str, ProgramStatus] = {}
-        self._transport = _Transport(socket_path)
-        self._proxy = xmlrpc.client.ServerProxy("http://localhost/RPC2", transport=self._transport)
+        self._socket_path = socket_path
 
     def answers(self) -> bool:
         """Is it there, and ready to start programs?"""
@@ -152,11 +142,15 @@ class Supervisor:
         self.seen = {status.name: status for status in found}
         return found
 
-    def _call(self, method: str, *arguments: object) -> Any:
+    def _call(self, method: str, *arguments: str | bool) -> Any:
+        body = xmlrpc.client.dumps(arguments, f"supervisor.{method}")
         try:
-            return getattr(self._proxy.supervisor, method)(*arguments)
-        except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
-            detail = error.faultString if isinstance(error, xmlrpc.client.Fault) else str(error) or type(error).__name__
+            with contextlib.closing(_Connection(self._socket_path)) as connection:
+                connection.request("POST", "/RPC2", body, {"Content-Type": "text/xml"})
+                (value,), _ = xmlrpc.client.loads(connection.getresponse().read())
+        except xmlrpc.client.Fault as error:
+            raise UserError(f"the stack's supervisor does not do {method}: {error.faultString}") from error
+        except (OSError, http.client.HTTPException, ExpatError, xmlrpc.client.Error) as error:
+            detail = str(error) or type(error).__name__
             raise UserError(f"the stack's supervisor does not do {method}: {detail}") from error
-        finally:
-            self._transport.close()
+        return value

@@ -227,15 +227,7 @@ def locked(directory: Path) -> Iterator[None]:
         UserError: the lock's file cannot be opened, or another writer holds it too long.
     """
     make_directory(directory)
-    path = directory / ".lock"
-
-    def late(holder: str) -> str:
-        return (
-            f"{path}: process {holder} has been writing baselines for {LOCK_WAIT_S:g} s; "
-            "wait for it or stop it, then try again; nothing was changed"
-        )
-
-    with locked_file(path, timeout_s=LOCK_WAIT_S, late=late, wait=lambda _holder: None):
+    with locked_file(directory / ".lock", f"another writer of baselines in {directory}", timeout_s=LOCK_WAIT_S):
         with contextlib.suppress(OSError):  # Litter harms nobody.
             for left in [*directory.glob(_LITTER), *directory.glob(f"history/{_LITTER}")]:
                 left.unlink(missing_ok=True)
