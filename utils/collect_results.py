@@ -3,7 +3,6 @@
 Beside run.json each scenario gets a text summary in hey's style, and a table of all cases goes to stdout. Nothing else
 is read, so an old run can be collected again. The exit code is the run's: 0, or 3 when a case is invalid.
 
-With --finish nothing is collected: the final code of a whole run (after its comparison, say) is put into run.json.
 With --hey the figures of one output of hey, rows or text summary, are printed.
 """
 
@@ -23,20 +22,16 @@ from benchkit.load.hey import read
 from benchkit.load.summary import hey_output, print_run
 from benchkit.model import Run
 from benchkit.run.killed_runs import cut_short, point_latest, write_run
-from benchkit.store import load, save
+from benchkit.store import load
 
 
 def main() -> int:
-    """Collect, finish or show."""
+    """Collect or show."""
     arguments = _arguments()
     if arguments.hey is not None:
         sys.stdout.write(hey_output(read(arguments.hey)))
         return ExitCode.OK
     document: Path = arguments.run_dir / "run.json"
-    if arguments.finish:
-        run = load(document, Run, "run")
-        save(document, run.model_copy(update={"exit_code": arguments.exit_code, "exit_reason": arguments.reason}))
-        return ExitCode.OK
     if not arguments.run_dir.is_dir():
         raise UserError(f"{arguments.run_dir}: there is no such run directory; runs lie below results/")
     if arguments.latest:
@@ -68,20 +63,10 @@ def _arguments() -> argparse.Namespace:
         help="the run ended early with this exit code (130, 143, or an error's): collect what there is",
     )
     parser.add_argument("--latest", action="store_true", help="only let `latest` lead to this run")
-    parser.add_argument("--finish", action="store_true", help="set the exit code and reason of an existing run.json")
-    parser.add_argument("--exit-code", metavar="N", type=int, help="with --finish: the whole run's exit code")
-    parser.add_argument("--reason", metavar="TEXT", help="with --finish: the same in words")
     parser.add_argument("--hey", metavar="FILE", type=Path, help="print what one output of hey says")
     arguments = parser.parse_args()
     if (arguments.run_dir is None) == (arguments.hey is None):
         parser.error("give a RUN_DIR, or --hey FILE")
-    given = arguments.exit_code is not None and arguments.reason is not None
-    if arguments.finish and (arguments.run_dir is None or not given):
-        parser.error("--finish needs RUN_DIR, --exit-code and --reason")
-    if not arguments.finish and (arguments.exit_code is not None or arguments.reason is not None):
-        parser.error("--exit-code and --reason belong to --finish")
-    if arguments.exit_code is not None and not 0 <= arguments.exit_code <= 255:
-        parser.error(f"--exit-code {arguments.exit_code}: 0 to 255")
     return arguments
 
 

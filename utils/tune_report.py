@@ -102,10 +102,8 @@ def _word(compared: MetricComparison) -> str:
 
     Of many settings the interval of one or another excludes 0 by chance, so of a small effect nothing is claimed.
     """
-    if compared.verdict in (Verdict.REGRESSION, Verdict.CRITICAL, Verdict.SLOWER):
-        return "costs"
-    if compared.verdict is Verdict.IMPROVEMENT:
-        return "helps"
+    if compared.verdict.row.is_change:
+        return "helps" if compared.verdict is Verdict.IMPROVEMENT else "costs"
     worse_end, better_end = compared.interval or (0.0, 0.0)
     if worse_end <= 0 <= better_end:
         return "no effect" if compared.verdict is Verdict.UNCHANGED else "undecided"

@@ -54,6 +54,7 @@ if [ "$name" = measure.py ]; then
     esac
   done
 fi
+[ "$name" != ended.py ] || echo 'the documents say how it ended'
 [ "$name" != compare_results.py ] || printf '{\n  "exit_code": %s\n}\n' "$(cat "$CODES/$name" 2>/dev/null || echo 0)" >"$RUN/comparison.json"
 if [ "$name" = variants.py ] && [ "$(grep -c '^variants.py restart' "$CALLS")" = "${PERF_FAIL_RESTART:-}" ]; then exit 2; fi
 if [ -e "$CODES/$name" ]; then exit "$(cat "$CODES/$name")"; fi
@@ -100,7 +101,7 @@ order() {
   run "$ROOT/run-advanced.sh" --base 1.0.6 --head 1.0.7
   [ "$status" -eq 1 ]
   order '^compare_results.py' '^variants.py down'
-  [[ $output == *'regression; results in'*'(exit 1)' ]]
+  [[ $output == *': the documents say how it ended; results in'*'(exit 1)' ]]
 }
 
 @test "an invalid variant is exit 3 although nothing got slower" {
@@ -138,7 +139,7 @@ order() {
   [ "$status" -eq 0 ]
   grep -q -e '--variant 1.0.5=1.0.5 --variant 1.0.6=dist/mcp_gateway-1.0.6-py3-none-any.whl --variant my=../my ' "$CALLS"
   grep -q -e ' --variant gateway=gateway --name history' "$CALLS"
-  [[ $output == *': measured; results in'* ]]
+  [[ $output == *': the documents say how it ended; results in'* ]]
   grep -q "^history_report.py $RUN" "$CALLS"
 }
 

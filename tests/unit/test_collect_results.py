@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import resource
@@ -253,25 +252,6 @@ def test_interrupted_is_quick(tmp_path: Path) -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
 
 
-# Finish
-
-
-def test_finish_puts_the_whole_runs_end_into_the_document(tmp_path: Path) -> None:
-    run_dir = example(tmp_path)
-    collect(run_dir)
-    before = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
-    result = collect("--finish", run_dir, "--exit-code", 1, "--reason", "regression: tools/list p50_latency")
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-    after = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
-    assert after == before | {"exit_code": 1, "exit_reason": "regression: tools/list p50_latency"}
-
-
-def test_finish_without_a_document(tmp_path: Path) -> None:
-    result = collect("--finish", tmp_path, "--exit-code", 1, "--reason", "x")
-    assert result.returncode == 2
-    assert result.stderr == f"error: {tmp_path}/run.json: there is no such run\n"
-
-
 # Bad input: one line, exit 2, nothing written
 
 
@@ -279,9 +259,6 @@ def test_finish_without_a_document(tmp_path: Path) -> None:
     "arguments",
     [
         [],
-        ["--finish", "somewhere"],
-        ["--exit-code", "1", "somewhere"],
-        ["--finish", "somewhere", "--exit-code", "256", "--reason", "x"],
         ["--interrupted", "0", "somewhere"],
         ["--interrupted", "x", "somewhere"],
         ["--hey", "file", "somewhere"],

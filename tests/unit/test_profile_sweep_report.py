@@ -186,7 +186,7 @@ def test_profiles_are_charted_by_their_concurrency(results: Path) -> None:
         ([entry("light")], "Passed"),
         ([entry("light"), entry("medium", 3)], "Invalid"),
         ([entry("light", 2, run="")], "Failed"),
-        ([entry("light"), entry("medium", None)], "Not complete"),
+        ([entry("light"), entry("medium", None)], "Running"),
         ([entry("light"), entry("medium", 130, state=ProfileState.INTERRUPTED)], "Interrupted"),
     ],
 )

@@ -24,12 +24,13 @@ from benchkit.model import (
     RunStatus,
     Timeline,
     TimelinePoint,
+    Tone,
     Validity,
     Verdict,
 )
 from benchkit.report import charts
 from benchkit.report.comparison_view import PAIRED, STORED, Badge, ComparedRow, Mode, compared_rows
-from benchkit.report.headline import Tone, sentence
+from benchkit.report.headline import sentence
 from benchkit.report.reduce import reduced
 from benchkit.report.render import PARTS, render, series
 from benchkit.report.system import Track, load_spans

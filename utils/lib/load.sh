@@ -38,6 +38,7 @@ LOAD_PIDS=()        # load processes that run now
 LOAD_SESSION=''     # pid of utils/measure.py
 LOAD_MONITOR=''     # pid of utils/monitor.py
 LOAD_FINISHED=false # run.json holds its last word
+LOAD_FAILED=false   # the comparison of a run came to no end
 LOAD_REASON='see the error above'
 LOAD_FIELD=''
 LOAD_OPEN_FILES=64
@@ -390,13 +391,12 @@ load::judge() {
   local code=0
   load::python collect_results.py "$LOAD_DIR" || code=$?
   [ "$code" -eq 0 ] || [ "$code" -eq 3 ] || return "$code"
-  LOAD_REASON='measured'
-  [ "$code" -eq 0 ] || LOAD_REASON='at least one case is invalid'
   case $LOAD_BASELINE in
     save) load::save_baseline "$code" || code=$? ;;
     compare) load::compare "$code" || code=$? ;;
   esac
-  load::finish "$code"
+  LOAD_FINISHED=true
+  load::reason
   if [ "$LOAD_REPORT" = true ]; then
     load::python report_generator.py "$LOAD_DIR" || log::warn 'the report could not be written'
   fi
@@ -410,8 +410,7 @@ load::save_baseline() {
     log::warn 'not saved as baseline: at least one case is invalid'
     return "$code"
   fi
-  load::python baseline_manager.py save "$LOAD_DIR" >&2 || return $?
-  LOAD_REASON='saved as baseline'
+  load::python baseline_manager.py save "$LOAD_DIR" >&2
 }
 
 # load::compare CODE: hold the run against the baseline; the first run becomes it, and one without regression joins it.
@@ -419,10 +418,7 @@ load::compare() {
   local code=$1 verdict=0
   load::python compare_results.py "$LOAD_DIR" --join || verdict=$?
   [ "$verdict" -ne 1 ] || cleanup::is_proven || verdict=2
-  load::reason "$verdict" 'passed'
-  if [ "$verdict" -eq 0 ] && [ ! -e "$LOAD_DIR/comparison.json" ]; then
-    LOAD_REASON='passed: saved as the initial baseline'
-  fi
+  [ "$verdict" -ne 2 ] || [ -e "$LOAD_DIR/comparison.json" ] || LOAD_FAILED=true
   [ "$verdict" -ne 0 ] || verdict=$code
   return "$verdict"
 }
@@ -437,21 +433,15 @@ load::says_regression() {
   grep -qE '^  "exit_code": 1,?$' "$1" 2>/dev/null
 }
 
-# load::reason CODE PASSED: what the code of a comparison says, in LOAD_REASON; PASSED stands for 0.
+# load::reason: how the run ended, in one line, in LOAD_REASON.
 load::reason() {
-  case $1 in
-    0) LOAD_REASON=$2 ;;
-    1) LOAD_REASON='regression' ;;
-    3) LOAD_REASON='at least one case is invalid or missing' ;;
-    4) LOAD_REASON='undecided' ;;
-    *) LOAD_REASON='the comparison failed' ;;
-  esac
-}
-
-# load::finish CODE: the code of the whole run goes into run.json.
-load::finish() {
-  load::python collect_results.py --finish "$LOAD_DIR" --exit-code "$1" --reason "$LOAD_REASON" || return 0
-  LOAD_FINISHED=true
+  local reason
+  if [ "$LOAD_FAILED" = true ]; then
+    LOAD_REASON='the comparison failed'
+    return 0
+  fi
+  reason=$(load::python ended.py "$LOAD_DIR") || true # its code is the run's
+  LOAD_REASON=${reason:-$LOAD_REASON}
 }
 
 # load::mark_interrupted: whatever ends a run early, its run.json is whole and says so.

@@ -218,7 +218,7 @@ variants::measure() {
 
 # variants::judge: every variant's raw/ to its run.json, then what changed between them; answers the exit code.
 variants::judge() {
-  local code=0 verdict=0 variant passed='measured'
+  local code=0 verdict=0 variant
   for variant in "$LOAD_DIR"/*/; do
     verdict=0
     load::python collect_results.py "$variant" >/dev/null || verdict=$?
@@ -229,7 +229,6 @@ variants::judge() {
   verdict=0
   case $VARIANTS_KIND in
     paired)
-      passed='no regression'
       load::python compare_results.py "$LOAD_DIR/head" --against "$LOAD_DIR/base" --output-dir "$LOAD_DIR" \
         ${VARIANTS_JUDGE[@]+"${VARIANTS_JUDGE[@]}"} || verdict=$?
       ;;
@@ -243,8 +242,9 @@ variants::judge() {
   esac
   [ "$verdict" -ne 1 ] || cleanup::is_proven || verdict=2
   [ "$verdict" -ne 0 ] || verdict=$code
-  load::reason "$verdict" "$passed"
+  [ "$verdict" -ne 2 ] || [ -e "$LOAD_DIR/comparison.json" ] || LOAD_FAILED=true
   LOAD_FINISHED=true
+  load::reason
   if [ "$VARIANTS_KIND" = paired ] && [ "$LOAD_REPORT" = true ] && [ -e "$LOAD_DIR/comparison.json" ]; then
     load::python report_generator.py "$LOAD_DIR/head" --comparison "$LOAD_DIR/comparison.json" \
       --output "$LOAD_DIR/report.html" || log::warn 'the report could not be written'

@@ -11,7 +11,17 @@ from benchkit.load import metrics, validity
 from benchkit.load.metrics import CaseSamples, IterationSamples
 from benchkit.load.rawfiles import CaseData
 from benchkit.load.validity import IterationFacts, Judgement
-from benchkit.model import AGGREGATE, Case, Counts, Iteration, MetricValues, PlannedCase, PlannedDifference, Validity
+from benchkit.model import (
+    AGGREGATE,
+    VALIDITIES,
+    Case,
+    Counts,
+    Iteration,
+    MetricValues,
+    PlannedCase,
+    PlannedDifference,
+    Validity,
+)
 
 ADDED = {
     "p50_latency": "added_p50_latency",
@@ -193,9 +203,9 @@ def weakest(cases: Sequence[Case], none: str) -> Judgement:
     """The judgement of what is made from several cases: no better than any of them."""
     if not cases:
         return Judgement(Validity.SKIPPED, none)
-    for state in (Validity.INTERRUPTED, Validity.INVALID, Validity.SKIPPED):
+    for state in VALIDITIES:
         ids = [case.id for case in cases if case.validity is state]
-        if ids:
+        if ids and state is not Validity.VALID:
             return Judgement(state, f"made from {', '.join(ids)}, which {'is' if len(ids) == 1 else 'are'} {state}")
     return Judgement(Validity.VALID)
 

@@ -16,7 +16,18 @@ from benchkit.load.cases import Detail, Entry, aggregate, difference, measured_e
 from benchkit.load.rawfiles import read_case, shared_counters
 from benchkit.load.resources import Monitored, read_monitor, resources
 from benchkit.load.validity import CaseFacts, Judgement, Reconciled
-from benchkit.model import Case, Counts, Plan, PlannedCase, RawGatewayCounts, Resources, Run, RunStatus, Validity
+from benchkit.model import (
+    VALIDITIES,
+    Case,
+    Counts,
+    Plan,
+    PlannedCase,
+    RawGatewayCounts,
+    Resources,
+    Run,
+    RunStatus,
+    Validity,
+)
 from benchkit.store import load
 
 _SIGNALS = {int(ExitCode.INTERRUPTED): "Ctrl-C", int(ExitCode.TERMINATED): "TERM"}
@@ -205,12 +216,8 @@ def _exit_reason(cases: Sequence[Case], interrupted: int | None) -> str:
         cause = _SIGNALS.get(interrupted, f"an error (exit {interrupted})")
         return f"interrupted by {cause}: {valid} of {len(cases)} cases were measured to their end"
     words = [f"{valid} of {len(cases)} cases are valid"]
-    for state, phrase in (
-        (Validity.INVALID, "invalid"),
-        (Validity.INTERRUPTED, "not measured to the end"),
-        (Validity.SKIPPED, "skipped"),
-    ):
-        ids = [case.id for case in cases if case.validity is state]
+    for state, row in VALIDITIES.items():
+        ids = [case.id for case in cases if case.validity is state is not Validity.VALID]
         if ids:
-            words.append(f"{phrase}: {', '.join(ids)}")
+            words.append(f"{row.counted}: {', '.join(ids)}")
     return "; ".join(words)

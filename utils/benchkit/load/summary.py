@@ -193,16 +193,16 @@ def _print_rich(run: Run, stream: TextIO) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table as RichTable
+    from rich.text import Text
 
     console = Console(file=stream, highlight=False)
-    colours = {"valid": "green", "invalid": "bold red", "interrupted": "yellow", "skipped": "dim"}
     for table in tables(run):
         rich_table = RichTable()
         for column, title in enumerate(table.head):
             words = column in (0, len(table.head) - 1)
             rich_table.add_column(title, justify="left" if words else "right", no_wrap=not words, overflow="fold")
         for *cells, state in table.rows:
-            rich_table.add_row(*map(escape, cells), f"[{colours[state]}]{state}[/]")
+            rich_table.add_row(*map(escape, cells), Text(state, Validity(state).row.tone.style))
         console.print(rich_table)
     for line in remarks(run):
         console.print(line, markup=False)

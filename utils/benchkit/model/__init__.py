@@ -43,6 +43,7 @@ from benchkit.model.runs import (
     AGGREGATE,
     NO_OTHER_VARIANT,
     OTHER_WORK_PERCENT,
+    VALIDITIES,
     Case,
     ComponentKind,
     ComponentSource,
@@ -63,8 +64,10 @@ from benchkit.model.runs import (
     Timeline,
     TimelinePoint,
     Validity,
+    ValidityRow,
     VariantOfRun,
 )
+from benchkit.model.states import CiOutcome, Tone
 from benchkit.model.studies import (
     AllRuns,
     ChangePoint,
@@ -85,9 +88,8 @@ from benchkit.model.studies import (
 )
 from benchkit.model.texts import forbidden_character, http_address, one_line, path_segment, path_segments
 from benchkit.model.verdicts import (
-    CHANGES,
     MOST_VERSION,
-    REGRESSIONS,
+    VERDICTS,
     Baseline,
     BaselineReference,
     BaselineRun,
@@ -97,17 +99,19 @@ from benchkit.model.verdicts import (
     NoiseRecord,
     PairedReference,
     Verdict,
+    VerdictRow,
+    worst,
 )
 
 __all__ = [
     "AGGREGATE",
-    "CHANGES",
     "METRICS",
     "MIN_SAMPLES_BEYOND",
     "MOST_VERSION",
     "NO_OTHER_VARIANT",
     "OTHER_WORK_PERCENT",
-    "REGRESSIONS",
+    "VALIDITIES",
+    "VERDICTS",
     "AllRuns",
     "Baseline",
     "BaselineReference",
@@ -117,6 +121,7 @@ __all__ = [
     "ChangePoint",
     "CheckPlan",
     "Checks",
+    "CiOutcome",
     "Comparison",
     "ComponentKind",
     "ComponentSource",
@@ -169,13 +174,16 @@ __all__ = [
     "Target",
     "Timeline",
     "TimelinePoint",
+    "Tone",
     "Trend",
     "TrendRun",
     "Validity",
+    "ValidityRow",
     "VariantOfRun",
     "VariantStudy",
     "Varied",
     "Verdict",
+    "VerdictRow",
     "Worse",
     "forbidden_character",
     "http_address",
@@ -186,4 +194,5 @@ __all__ = [
     "path_segment",
     "path_segments",
     "samples_for",
+    "worst",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Literal
@@ -11,16 +12,53 @@ from pydantic import Field
 
 from benchkit.model.base import Model
 from benchkit.model.metrics import MetricValues
+from benchkit.model.states import CiOutcome, Tone
 from benchkit.model.upgrades import Upgrade, variant_from_side
 
 
 class Validity(StrEnum):
-    """Whether the work that a case stands for happened."""
+    """Whether the work that a case stands for happened; what each state means stands in :data:`VALIDITIES`."""
 
-    VALID = "valid"
     INVALID = "invalid"
     INTERRUPTED = "interrupted"
     SKIPPED = "skipped"
+    VALID = "valid"
+
+    @property
+    def row(self) -> ValidityRow:
+        """Its row of :data:`VALIDITIES`."""
+        return VALIDITIES[self]
+
+    @property
+    def severity(self) -> int:
+        """Its place among all states; 0 is the worst."""
+        return _SEVERITY[self]
+
+
+@dataclass(frozen=True)
+class ValidityRow:
+    """One row of the table of validities.
+
+    Attributes:
+        counted: what such cases are called in a sentence: ``not measured to the end: tools/list``.
+        tone: the colour.
+        ci: what a case is for a CI system that was held against nothing.
+    """
+
+    counted: str
+    tone: Tone
+    ci: CiOutcome
+
+
+VALIDITIES: dict[Validity, ValidityRow] = {
+    Validity.INVALID: ValidityRow("invalid", Tone.BAD, CiOutcome.ERROR),
+    Validity.INTERRUPTED: ValidityRow("not measured to the end", Tone.WARN, CiOutcome.ERROR),
+    Validity.SKIPPED: ValidityRow("skipped", Tone.PLAIN, CiOutcome.SKIPPED),
+    Validity.VALID: ValidityRow("valid", Tone.GOOD, CiOutcome.PASSED),
+}
+"""Every state of a case, the worst first: in this order cases without a result are listed."""
+
+_SEVERITY = {validity: place for place, validity in enumerate(VALIDITIES)}
 
 
 class Machine(Model):

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC
 from statistics import median
 
-from benchkit.model import METRICS, Case, Comparison, Run, Validity, Verdict
+from benchkit.ended import tally_of
+from benchkit.model import METRICS, Case, Comparison, Run, Tone, Validity
 from benchkit.report.comparison_table import (
     DERIVED,
     NOT_JUDGED,
@@ -26,7 +27,7 @@ from benchkit.report.comparison_table import (
 )
 from benchkit.report.comparison_view import Badge
 from benchkit.report.frame import Frame, fill_page
-from benchkit.report.headline import VALIDITY_TONES, VERDICT_TONES, Tone, sentence
+from benchkit.report.headline import sentence
 from benchkit.report.number_format import TIMES
 from benchkit.report.plots import Plots
 
@@ -120,11 +121,11 @@ def _finding(sides: Sequence[SideBySide], reference: int) -> tuple[str, Tone, st
         if (one := side.comparison)
     )
     verdicts = {side.comparison.verdict for side in judged if side.comparison}
-    tones = {VERDICT_TONES[verdict] for verdict in verdicts}
+    tones = {verdict.row.tone for verdict in verdicts}
     tone = next(one for one in (Tone.BAD, Tone.WARN, Tone.GOOD, Tone.PLAIN) if one in tones)
     if len(judged) == len(sides) - 1 == 1:
-        verdict = next(iter(verdicts))
-        return "Critical regression" if verdict is Verdict.CRITICAL else verdict.value.capitalize(), tone, said
+        row = next(iter(verdicts)).row
+        return row.headline, row.headline_tone, said
     return f"{len(judged)} of {len(sides) - 1} judged", tone, said
 
 
@@ -149,8 +150,7 @@ def _target(runs: Sequence[Run]) -> str:
 def _facts(side: SideBySide, note: str) -> RunFacts:
     run = side.run
     load, target = run.environment.load, run.environment.target
-    measured = [case for case in run.cases if case.kind == "measured"]
-    valid = sum(case.validity is Validity.VALID for case in measured)
+    tally = tally_of([run])
     facts = [
         run.profile,
         f"{load.requests} {TIMES} {load.iterations}, {load.concurrency} concurrent",
@@ -158,7 +158,7 @@ def _facts(side: SideBySide, note: str) -> RunFacts:
         " ".join(part for part in (target.database, target.database_version) if part) or "not told",
         str(target.servers),
         f"{run.started.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
-        f"{valid} of {len(measured)}",
+        f"{tally.valid} of {tally.measured}",
     ]
     tone = Tone.GOOD if run.status.value == "complete" else Tone.WARN
     notes = [text for text in (note, run.run_id if run.run_id != side.label else "") if text]
@@ -249,7 +249,7 @@ def _together(cases: Sequence[Case], name: str, runs: int) -> Outcome:
     why = "; ".join(dict.fromkeys(f"{case.validity.value}: {case.reason or 'no reason'}" for case in others))
     if not valid:
         worst = Counter(case.validity for case in others).most_common(1)[0][0]
-        return Outcome(Badge(worst.value, VALIDITY_TONES[worst]), why.removeprefix(f"{worst.value}: "), {})
+        return Outcome(Badge(worst.value, worst.row.tone), why.removeprefix(f"{worst.value}: "), {})
     figures = {
         metric: median(found)
         for metric in METRICS

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from benchkit.model import METRICS, Case, CaseComparison, MetricValues, Run, Validity, needed_samples
+from benchkit.model import METRICS, Case, CaseComparison, MetricValues, Run, Tone, Validity, needed_samples
 from benchkit.report import charts, number_format
 from benchkit.report.comparison_view import Badge, Change, metric_change
-from benchkit.report.headline import VALIDITY_TONES, VERDICT_TONES, Tone, sentence
+from benchkit.report.headline import sentence
 from benchkit.report.number_format import TIMES, Cell, absent
 from benchkit.report.plots import Drawn, Plot, Plots, Series, colour
 
@@ -127,7 +127,7 @@ def outcomes(run: Run) -> dict[str, Outcome]:
 def _outcome(case: Case) -> Outcome:
     valid = case.validity is Validity.VALID
     return Outcome(
-        state=Badge(case.validity.value, VALIDITY_TONES[case.validity]),
+        state=Badge(case.validity.value, case.validity.row.tone),
         reason=case.reason,
         figures=case.metrics if valid else {},
         advisory=frozenset(case.advisory),
@@ -220,9 +220,7 @@ def _row(
         verdict = None
         if difference and place != reference:
             verdict = (
-                Badge(compared.verdict.value, VERDICT_TONES[compared.verdict])
-                if compared
-                else Badge(NOT_JUDGED, Tone.PLAIN)
+                Badge(compared.verdict.value, compared.verdict.row.tone) if compared else Badge(NOT_JUDGED, Tone.PLAIN)
             )
         success = _success(found) if difference else None
         groups.append(CellGroup(entries, success, found.state, found.reason, found.remark, verdict))

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from benchkit.model import METRICS, CaseComparison, Comparison, MetricComparison, Verdict
+from benchkit.model import METRICS, CaseComparison, Comparison, MetricComparison, Tone, Verdict
 from benchkit.report import number_format
-from benchkit.report.headline import VERDICT_TONES, Tone, sentence
+from benchkit.report.headline import sentence
 from benchkit.report.number_format import NO_BREAK, Cell, absent, count
 
 _MACHINE = re.compile(
@@ -88,7 +88,7 @@ def mode_of(comparison: Comparison) -> Mode:
 
 def verdict_badge(verdict: Verdict) -> Badge:
     """A verdict's word and colour."""
-    return Badge(verdict.value, VERDICT_TONES[verdict])
+    return Badge(verdict.value, verdict.row.tone)
 
 
 def case_change(compared: CaseComparison | None) -> Change | None:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from benchkit.model import METRICS, ScalingCase, ScalingCurve, ScalingStudy
+from benchkit.model import METRICS, ScalingCase, ScalingCurve, ScalingStudy, Tone
 from benchkit.report import number_format
 from benchkit.report.frame import Frame, fill_page
-from benchkit.report.headline import Tone
 from benchkit.report.number_format import Cell, absent
 from benchkit.report.plots import Drawn, Mark, Plot, Plots, Series
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchkit.model import METRICS, ChangePoint, SeriesTrend, Trend
+from benchkit.model import METRICS, ChangePoint, SeriesTrend, Tone, Trend
 from benchkit.report import number_format
 from benchkit.report.frame import Frame, fill_page
-from benchkit.report.headline import Tone
 from benchkit.report.number_format import Cell, absent
 from benchkit.report.plots import Drawn, Mark, Plot, Plots, Series
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from benchkit.model import METRICS, MetricComparison, StepComparison, VariantStudy, Worse
+from benchkit.model import METRICS, MetricComparison, StepComparison, Tone, VariantStudy, Worse
 from benchkit.report.frame import Frame, fill_page
-from benchkit.report.headline import VERDICT_TONES, Tone, sentence
+from benchkit.report.headline import sentence
 from benchkit.report.plots import Drawn, Mark, Plot, Plots, Series
 
 _TITLES = {"history": "Release history", "tune": "What settings are worth"}
@@ -110,7 +110,7 @@ def _word(document: VariantStudy) -> tuple[Tone, str]:
     found = {
         compared.verdict for step in _neighbours(document) for name in _SHOWN for _, compared in step.changed(name)
     }
-    tones = {VERDICT_TONES[verdict] for verdict in found}
+    tones = {verdict.row.tone for verdict in found}
     if document.kind == "tune":
         return Tone.PLAIN, "Settings differ" if found else "No setting matters"
     if Tone.BAD in tones or Tone.WARN in tones:
@@ -178,7 +178,7 @@ def _case_plot(document: VariantStudy, case: str) -> Plot:
             if found:
                 name, compared = found[0]
                 text = f"{METRICS[name].label} {change_words(compared)} ({interval_words(compared)})"
-                marks.append(Mark(labels.index(step.base) + 0.5, text, VERDICT_TONES[compared.verdict]))
+                marks.append(Mark(labels.index(step.base) + 0.5, text, compared.verdict.row.tone))
     return Plot(
         title=case,
         kind=_KINDS[document.kind],
@@ -227,7 +227,7 @@ def _step(step: StepComparison) -> StepView:
             value=f"{compared.change_percent:.6g}" if compared.change_percent is not None else "",
             interval=interval_words(compared),
             word=compared.verdict.value,
-            tone=VERDICT_TONES[compared.verdict],
+            tone=compared.verdict.row.tone,
         )
         for name in _SHOWN
         for case, compared in step.changed(name)

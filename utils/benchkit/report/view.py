@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from benchkit.clock import seconds_between
+from benchkit.ended import tally_of
 from benchkit.model import (
     METRICS,
     Case,
@@ -20,6 +21,7 @@ from benchkit.model import (
     Iteration,
     MetricValues,
     Run,
+    Tone,
     Validity,
     Verdict,
     needed_samples,
@@ -42,9 +44,7 @@ from benchkit.report.comparison_view import (
     verdict_badge,
 )
 from benchkit.report.headline import (
-    VALIDITY_TONES,
     Headline,
-    Tone,
     headline,
     limitations,
     reference_name,
@@ -314,11 +314,11 @@ def _target_name(environment: Environment) -> str:
 def _key_facts(run: Run) -> list[tuple[str, str]]:
     load = run.environment.load
     measured = [case for case in run.cases if case.kind == "measured"]
-    valid = sum(case.validity is Validity.VALID for case in measured)
+    tally = tally_of([run])
     sent = sum(_sent(case) for case in measured)
     lasted = seconds_between(run.started, run.finished)
     return [
-        ("Cases valid", f"{valid} of {len(measured)}"),
+        ("Cases valid", f"{tally.valid} of {tally.measured}"),
         ("Requests sent", count(sent)),
         (f"Requests {TIMES} iterations", f"{count(load.requests)} {TIMES} {count(load.iterations)}"),
         ("Concurrency", count(load.concurrency)),
@@ -331,12 +331,10 @@ def _key_facts(run: Run) -> list[tuple[str, str]]:
 
 
 def _problems(run: Run, comparison: Comparison | None) -> list[Problem]:
-    order = [Validity.INVALID, Validity.INTERRUPTED, Validity.SKIPPED]
+    without = [case for case in run.cases if case.validity is not Validity.VALID]
     found = [
         Problem(case.id, _validity(case), sentence(case.reason) or "No reason was recorded.")
-        for validity in order
-        for case in run.cases
-        if case.validity is validity
+        for case in sorted(without, key=lambda case: case.validity.severity)
     ]
     known = {case.id for case in run.cases}
     for case in comparison.cases if comparison else []:
@@ -358,7 +356,7 @@ def _by_scenario(cases: list[Case]) -> dict[str, list[Case]]:
 
 
 def _validity(case: Case) -> Badge:
-    return Badge(case.validity.value, VALIDITY_TONES[case.validity])
+    return Badge(case.validity.value, case.validity.row.tone)
 
 
 def _sent(case: Case) -> int:

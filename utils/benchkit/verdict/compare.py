@@ -75,7 +75,7 @@ from benchkit.verdict.rules import (
     shown_metrics,
 )
 from benchkit.verdict.statistics import Among, Estimate, Moment, Prior
-from benchkit.verdict.suite_verdict import JUDGED, Outcome, by_errors_alone, judged_case, outcome, together
+from benchkit.verdict.suite_verdict import Outcome, by_errors_alone, judged_case, outcome, together
 
 
 def compare(run: Run, baseline: Baseline, limits: Baselines, noise: NoiseRecord | None = None) -> Comparison:
@@ -96,7 +96,7 @@ def compare(run: Run, baseline: Baseline, limits: Baselines, noise: NoiseRecord 
         suite_since_oldest=judged.suite_since_oldest,
         verdict=judged.outcome.verdict,
         reason=judged.outcome.sentence + (f"; {_ELSEWHERE}" if other_machine else ""),
-        exit_code=int(judged.outcome.exit_code),
+        exit_code=int(judged.outcome.verdict.row.exit_code),
         warnings=_stored_warnings(run, baseline, other_machine, unfit) + by_errors_alone(judged.cases),
         cases=judged.cases,
     )
@@ -119,7 +119,7 @@ def compare_paired(base: Run, head: Run, limits: Baselines) -> Comparison:
         suite=judged.suite,
         verdict=judged.outcome.verdict,
         reason=judged.outcome.sentence,
-        exit_code=int(judged.outcome.exit_code),
+        exit_code=int(judged.outcome.verdict.row.exit_code),
         warnings=_paired_warnings(base, head) + by_errors_alone(judged.cases),
         cases=judged.cases,
     )
@@ -145,7 +145,7 @@ def _not_comparable(whose: str, lines: Sequence[str], ids: Iterable[str]) -> _Ju
     """Another load: nothing of it is judged."""
     verdict, sentence = Verdict.NOT_COMPARABLE, f"the load differs from {whose} ({', '.join(lines)})"
     cases = [CaseComparison(id=case, verdict=verdict, reason="the load differs") for case in dict.fromkeys(ids)]
-    return _Judged(Outcome(verdict, ExitCode.USAGE, sentence), cases, suite={}, hypotheses=0)
+    return _Judged(Outcome(verdict, sentence), cases, suite={}, hypotheses=0)
 
 
 def _of_case(settled_ones: Mapping[Key, MetricComparison], case: str) -> dict[str, MetricComparison]:
@@ -392,7 +392,7 @@ def _undecidable(metrics: Mapping[_Name, MetricComparison]) -> dict[_Name, Metri
     nothing = {"verdict": Verdict.INCONCLUSIVE, "detectable_percent": None, "decided_by": None}
     return {
         name: one.model_copy(update=nothing | {"reason": "" if one.advisory else "is of another machine"})
-        if one.verdict in JUDGED
+        if one.verdict.row.is_judged
         else one
         for name, one in metrics.items()
     }
@@ -519,8 +519,8 @@ def _beside(base: Run, head: Run, limits: Baselines) -> _Judged:
     findings = {key: one for id_, pair in both.items() for key, one in _paired_findings(id_, pair, limits).items()}
     cases = _paired_cases(base, head, settle(findings, limits, looks=looks))
     result = outcome(head, cases)
-    if base.status is not RunStatus.COMPLETE and result.exit_code is ExitCode.OK:
-        result = Outcome(Verdict.INVALID, ExitCode.INVALID, f"the base's run was interrupted; {result.sentence}")
+    if base.status is not RunStatus.COMPLETE and result.verdict.row.exit_code is ExitCode.OK:
+        result = Outcome(Verdict.INVALID, f"the base's run was interrupted; {result.sentence}")
     suite = _paired_suite(both, findings, limits, looks)
     return _Judged(together(result, suite), cases, suite, _hypotheses(findings))
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from benchkit.model import CHANGES, METRICS, Metric, MetricComparison, Verdict
+from benchkit.model import METRICS, Metric, MetricComparison, Verdict
 from benchkit.settings import Baselines
 from benchkit.verdict import statistics
 from benchkit.verdict.rules import SIDE_BY_SIDE, badness, change_percent, effect_of, is_positive, number, percent
@@ -264,7 +264,7 @@ def settled(finding: Finding, q_value: float | None, level: Level, limits: Basel
         proven = proven and statistics.sign_flip_agrees(finding.sign_flip, estimate.samples)
     verdict = verdict_of(finding, limits, proven=proven)
     # What is proven is the case's own; that nothing changed has to hold however fast the machine was.
-    low, high = estimate.sharp_interval if verdict in CHANGES else (estimate.low, estimate.high)
+    low, high = estimate.sharp_interval if verdict.row.is_change else (estimate.low, estimate.high)
     threshold = effect_of(metric, -finding.threshold)
     seen = statistics.detectable(estimate, level.each, threshold) if math.isfinite(threshold) else math.inf
     compared = MetricComparison(

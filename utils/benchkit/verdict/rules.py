@@ -6,10 +6,9 @@ Light: what only reads figures (baselines, history) loads no statistics with it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from statistics import median
 
-from benchkit.model import METRICS, Case, Metric, MetricValues, Verdict, Worse, is_comparable
+from benchkit.model import METRICS, Case, Metric, MetricValues, Worse, is_comparable
 from benchkit.settings import Baselines
 
 ERROR_RATE = "error_rate"
@@ -17,23 +16,6 @@ ERROR_RATE = "error_rate"
 DERIVED = ("added_p50_latency", "added_p95_latency", "added_p99_latency", "throughput_ratio")
 """Metrics of differences between two cases. They are shown and never decide: their noise is that of two cases, and
 each of those is judged itself."""
-
-BY_SEVERITY = (
-    Verdict.CRITICAL,
-    Verdict.REGRESSION,
-    Verdict.INVALID,
-    Verdict.MISSING,
-    Verdict.NOT_COMPARABLE,
-    Verdict.INCONCLUSIVE,
-    Verdict.SLOWER,
-    Verdict.IMPROVEMENT,
-    Verdict.UNCHANGED,
-    Verdict.NEW,
-)
-"""Verdicts, the worst first: a case's is its worst metric's."""
-
-WORSE = frozenset({Verdict.CRITICAL, Verdict.REGRESSION})
-"""Verdicts that fail: a change for the worse that is proven and beyond its threshold."""
 
 STEADY_REQUESTS = 300
 """Requests per iteration below which throughput and tail decide nothing: the gateway (1.0.7) stalls for about 300 ms
@@ -47,11 +29,6 @@ _LARGEST = 50.0
 
 SIDE_BY_SIDE = "./run-advanced.sh --base/--head"
 """What decides where no number of runs does."""
-
-
-def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """The worst of at least one verdict."""
-    return min(verdicts, key=BY_SEVERITY.index)
 
 
 def case_figures(case: Case) -> MetricValues:

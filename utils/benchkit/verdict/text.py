@@ -10,43 +10,15 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchkit.errors import ExitCode
 from benchkit.model import METRICS, CaseComparison, Comparison, Load, Metric, MetricComparison, Verdict
-from benchkit.verdict.rules import BY_SEVERITY, SIDE_BY_SIDE, STEADY_REQUESTS, WORSE, number
-from benchkit.verdict.suite_verdict import is_without_ratio
+from benchkit.verdict.rules import SIDE_BY_SIDE, STEADY_REQUESTS, number
+from benchkit.verdict.suite_verdict import case_word, is_shown_only
 
 WIDTH = 100
 """Columns that a line may take."""
 
 FIRST_LINES = 14
 """How many lines the first screen has for cases, at most a case's more; the others stand in the table."""
-
-_STYLES = {
-    Verdict.CRITICAL: "bold red",
-    Verdict.REGRESSION: "red",
-    Verdict.IMPROVEMENT: "green",
-    Verdict.INVALID: "yellow",
-    Verdict.MISSING: "yellow",
-    Verdict.INCONCLUSIVE: "yellow",
-    Verdict.SLOWER: "yellow",
-}
-
-_WORDS = {
-    Verdict.CRITICAL: "Critical regression",
-    Verdict.REGRESSION: "Regression",
-    Verdict.INVALID: "Invalid",
-    Verdict.MISSING: "Missing",
-    Verdict.NOT_COMPARABLE: "Not comparable",
-    Verdict.NEW: "Nothing to compare",
-    Verdict.INCONCLUSIVE: "Passed, not all of it decided",
-    Verdict.SLOWER: "Passed, slower within its thresholds",
-    Verdict.IMPROVEMENT: "Passed",
-    Verdict.UNCHANGED: "Passed",
-}
-"""What a whole comparison is called."""
-
-_FIRST = tuple(verdict for verdict in BY_SEVERITY if verdict not in (Verdict.UNCHANGED, Verdict.NEW))
-"""What the first screen names, the worst first; what did not change is not news."""
 
 _CASE, _VERDICT, _METRIC, _FIGURE, _CHANGE = 34, 14, 14, 9, 12
 
@@ -72,8 +44,8 @@ def comparison_report(comparison: Comparison, load: Load) -> list[Line]:
 
     ``load`` is the run's; its iterations are part of what the figures can tell.
     """
-    word = "Inconclusive" if comparison.exit_code == ExitCode.INCONCLUSIVE else _WORDS[comparison.verdict]
-    lines = _wrapped(f"{word}: {comparison.reason}.", style=_STYLES.get(comparison.verdict, "bold"))
+    row = comparison.verdict.row
+    lines = _wrapped(f"{row.headline}: {comparison.reason}.", style=f"bold {row.headline_tone.style}".strip())
     lines += _wrapped(f"{_what(comparison)}; exit code {comparison.exit_code}.")
     for metric, compared, oldest in comparison.together():
         since = " since the oldest accepted runs" if oldest else ""
@@ -123,7 +95,7 @@ def _first_screen(cases: Iterable[CaseComparison]) -> list[Line]:
         if len(lines) > FIRST_LINES:
             lines += _wrapped(f"and {len(listed) - shown} more, in the table below", indent=2)
             break
-        lines.append((Span(f"  {_table_word(case):<14} ", _STYLES.get(case.verdict, "")), Span(case.id)))
+        lines.append((Span(f"  {case_word(case):<14} ", case.verdict.row.tone.style), Span(case.id)))
         # What did not happen has its reason in the case, what was measured in its metrics.
         for line in _moved(case) or [case.reason]:
             lines += _wrapped(line, indent=17)
@@ -131,7 +103,8 @@ def _first_screen(cases: Iterable[CaseComparison]) -> list[Line]:
 
 
 def _is_news(case: CaseComparison) -> bool:
-    return case.verdict in _FIRST and (case.verdict is not Verdict.NOT_COMPARABLE or is_without_ratio(case))
+    """Whether the first screen names it: what did not change, or cannot have changed, is not news."""
+    return case.verdict not in (Verdict.UNCHANGED, Verdict.NEW) and not is_shown_only(case)
 
 
 def _rank(case: CaseComparison) -> tuple[int, float, str]:
@@ -142,7 +115,7 @@ def _rank(case: CaseComparison) -> tuple[int, float, str]:
         if metric.change_percent is not None and metric.verdict is case.verdict
     ]
     largest = max(map(abs, changes), default=0.0)
-    return _FIRST.index(case.verdict), -largest, case.id
+    return case.verdict.severity, -largest, case.id
 
 
 def _moved(case: CaseComparison) -> list[str]:
@@ -155,7 +128,7 @@ def _moved(case: CaseComparison) -> list[str]:
     slid = [
         f"{METRICS[name].label} {_figures(METRICS[name], metric)} since the oldest accepted runs: {metric.reason}"
         for name, metric in case.since_oldest.items()
-        if metric.verdict in WORSE
+        if metric.verdict.row.fails
     ]
     return lines + slid
 
@@ -227,7 +200,7 @@ def _table(comparison: Comparison) -> list[Line]:
 
 
 def _case_rows(case: CaseComparison) -> list[Line]:
-    verdict = Span(f"{_table_word(case):<{_VERDICT}}", _STYLES.get(case.verdict, ""))
+    verdict = Span(f"{case_word(case):<{_VERDICT}}", case.verdict.row.tone.style)
     name = case.id if len(case.id) <= _CASE else case.id[: _CASE - 1] + "…"
     rows = [_metric_row(METRICS[metric], compared) for metric, compared in case.metrics.items()] or [()]
     lines: list[Line] = [(Span(f"{name:<{_CASE}} "), verdict, Span(" "), *rows[0])]
@@ -242,12 +215,8 @@ def _metric_row(metric: Metric, compared: MetricComparison) -> Line:
     return (
         Span(f"{label:<{_METRIC}} {_figure(metric, compared.reference):>{_FIGURE}} → "),
         Span(f"{_figure(metric, compared.current):>{_FIGURE}} "),
-        Span(f"{shown:>{_CHANGE}}", "" if compared.advisory else _STYLES.get(compared.verdict, "")),
+        Span(f"{shown:>{_CHANGE}}", "" if compared.advisory else compared.verdict.row.tone.style),
     )
-
-
-def _table_word(case: CaseComparison) -> str:
-    return "shown only" if case.verdict is Verdict.NOT_COMPARABLE and not is_without_ratio(case) else case.verdict.value
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ def _comparable(runs: Sequence[StoredRun], profile: str) -> tuple[list[StoredRun
             continue
         if run.status is not RunStatus.COMPLETE:
             why["interrupted"] += 1
-        elif not run.measured:
+        elif not run.ended.valid:
             why["without a valid case"] += 1
         elif newest is not None and load_differences(newest.load, run.load):
             why["with another load than the newest"] += 1

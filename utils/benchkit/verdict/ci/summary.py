@@ -7,14 +7,13 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from benchkit.model import METRICS, MetricComparison, Model, Validity, Verdict
+from benchkit.model import METRICS, CiOutcome, MetricComparison, Model, Validity
 from benchkit.plain import plain_text
-from benchkit.verdict.ci.results import MEASURED, CaseResult, Outcome, RunResult, change_words, figure
+from benchkit.verdict.ci.results import CaseResult, RunResult, change_words, figure
 
 STEP_SUMMARY_BYTES = 1024 * 1024
 """What GitHub takes of one step's summary; a longer one is not shown at all."""
 
-_UNREMARKABLE = frozenset({Verdict.UNCHANGED.value, MEASURED})
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~#!])")
 
 
@@ -23,7 +22,7 @@ class CiCase(Model):
 
     id: str
     verdict: str
-    outcome: Outcome
+    outcome: CiOutcome
     summary: str
     change_percent: float | None = None
 
@@ -75,7 +74,8 @@ def ci_summary(result: RunResult) -> CiSummary:
                 summary=case.summary,
                 change_percent=case.change,
             )
-            for case in _remarkable(result)
+            for case in result.worst_first
+            if case.is_remarkable
         ],
     )
 
@@ -95,7 +95,7 @@ def markdown(result: RunResult, most_bytes: int = STEP_SUMMARY_BYTES) -> str:
         *(f"\n> {_cell(warning)}" for warning in _warnings(result)),
         *_suite(result),
     ]
-    remarkable = _remarkable(result)
+    remarkable = [case for case in result.worst_first if case.is_remarkable]
     if remarkable:
         rows = [(_cell(case.verdict), _cell(case.id), _cell(case.summary)) for case in remarkable]
         lines += ["", "### What to look at", "", *_table(("verdict", "case", "what"), rows)]
@@ -132,16 +132,6 @@ def _suite(result: RunResult) -> list[str]:
         return []
     header = ("all cases together", "change (+ is better)", "95 % interval", "verdict")
     return ["", *_table(header, rows)]
-
-
-def _remarkable(result: RunResult) -> list[CaseResult]:
-    """Cases that did not just pass, the worst first; those that were only shown are left out."""
-    return [
-        case
-        for case in result.worst_first
-        if case.verdict not in _UNREMARKABLE
-        and not (case.verdict == Verdict.NOT_COMPARABLE and case.outcome is Outcome.SKIPPED)
-    ]
 
 
 def _warnings(result: RunResult) -> list[str]:
