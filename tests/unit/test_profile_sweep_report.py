@@ -17,9 +17,9 @@ import profile_sweep_report
 from benchkit import store
 from benchkit.errors import run_program
 from benchkit.model import AllRuns, Comparison, MetricComparison, ProfileState, Validity, Verdict
+from benchkit.number_format import ABSENT, MINUS
 from benchkit.plain import without_controls
 from benchkit.report import chart_library
-from benchkit.report.number_format import ABSENT, MINUS
 from benchkit.report.profile_sweep_page import build_page, chart_data
 from benchkit.run.profile_sweep import documents_of, summary_lines
 from documents import HOSTILE_NAMES, case, comparison, failed_case

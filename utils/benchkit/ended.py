@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from benchkit.errors import ExitCode, severity, worst_code
 from benchkit.model import (
@@ -22,7 +23,6 @@ from benchkit.model import (
     Validity,
     VariantStudy,
     Verdict,
-    VerdictRow,
 )
 
 _BY_CODE = {
@@ -108,44 +108,72 @@ def ended_together(runs: Sequence[Run], comparison: Comparison | None = None) ->
         comparison: what came out between them, or of the one against its baseline.
     """
     tally = tally_of(runs)
-    worst_run = min(runs, key=lambda run: severity(run.exit_code))
     own = int(worst_code(run.exit_code for run in runs))
     code = (comparison.exit_code if comparison is not None else 0) or own
+    worst_run = min(runs, key=lambda run: severity(run.exit_code))
+    found = _overruled(runs, comparison, tally, worst_run.exit_reason)
+    if found is None:
+        found = _alone(own, worst_run.exit_reason, tally) if comparison is None else _compared(comparison, tally)
+    return Ended(
+        word=found.word,
+        tone=found.tone,
+        reason=found.reason.strip(),
+        exit_code=own if found.is_cut else code,
+        verdict=found.verdict,
+        valid=tally.valid,
+        measured=tally.measured,
+        skipped=tally.skipped,
+    )
 
-    def ends(verdict: Verdict | None, row: tuple[str, Tone] | VerdictRow, reason: str, exit_code: int = code) -> Ended:
-        word, tone = (row.headline, row.headline_tone) if isinstance(row, VerdictRow) else row
-        return Ended(word, tone, reason.strip(), exit_code, verdict, tally.valid, tally.measured, tally.skipped)
 
+class _Found(NamedTuple):
+    """What came out; ``is_cut``: the run was interrupted, so its own exit code counts."""
+
+    word: str
+    tone: Tone
+    verdict: Verdict | None
+    reason: str
+    is_cut: bool = False
+
+
+def _called(verdict: Verdict, reason: str) -> _Found:
+    return _Found(verdict.row.headline, verdict.row.headline_tone, verdict, reason)
+
+
+def _overruled(runs: Sequence[Run], comparison: Comparison | None, tally: Tally, said: str) -> _Found | None:
+    """What counts whatever else there is to say: a regression, an interrupt, and that there is no figure at all."""
     if comparison is not None and comparison.verdict.row.fails:
-        return ends(comparison.verdict, comparison.verdict.row, comparison.reason)
+        return _called(comparison.verdict, comparison.reason)
     # A paired comparison knows of cases that one of the gateways dropped, and judges the others.
     paired = comparison is not None and comparison.mode == "paired"
     if any(run.status is RunStatus.INTERRUPTED for run in runs) and not paired:
-        said = worst_run.exit_reason or f"interrupted: {tally.valid} of {tally.measured} cases are valid"
-        return ends(None, ("Interrupted", Tone.WARN), said, own)
-    invalid = Verdict.INVALID.row
+        reason = said or f"interrupted: {tally.valid} of {tally.measured} cases are valid"
+        return _Found("Interrupted", Tone.WARN, None, reason, is_cut=True)
     if not tally.measured:
-        text = "no case was measured, so there is no figure to report"
-        return ends(Verdict.INVALID, ("Nothing measured", Tone.BAD), text)
+        reason = "no case was measured, so there is no figure to report"
+        return _Found("Nothing measured", Tone.BAD, Verdict.INVALID, reason)
     if not tally.valid:
         none = "the only case is not valid" if tally.measured == 1 else f"none of the {tally.measured} cases is valid"
-        return ends(Verdict.INVALID, invalid, f"{none}, so there is no figure to report")
-    if comparison is not None:
-        if tally.invalid:
-            return ends(Verdict.INVALID, invalid, tally.invalid_words)
-        undecided = comparison.exit_code == ExitCode.INCONCLUSIVE
-        verdict = Verdict.INCONCLUSIVE if undecided else comparison.verdict
-        return ends(verdict, verdict.row, comparison.reason)
+        return _called(Verdict.INVALID, f"{none}, so there is no figure to report")
+    return None
+
+
+def _compared(comparison: Comparison, tally: Tally) -> _Found:
     if tally.invalid:
-        said = worst_run.exit_reason if own == ExitCode.INVALID else ""
-        return ends(Verdict.INVALID, invalid, said or tally.invalid_words)
-    if own == ExitCode.OK:
-        said = worst_run.exit_reason or "there is no baseline to hold this run against"
-        return ends(None, ("Measured", Tone.PLAIN), said)
-    if own in _BY_CODE:
-        verdict = _BY_CODE[ExitCode(own)]
-        return ends(verdict, verdict.row, worst_run.exit_reason)
-    return ends(None, ("Failed", Tone.BAD), worst_run.exit_reason)
+        return _called(Verdict.INVALID, tally.invalid_words)
+    undecided = comparison.exit_code == ExitCode.INCONCLUSIVE
+    return _called(Verdict.INCONCLUSIVE if undecided else comparison.verdict, comparison.reason)
+
+
+def _alone(code: int, said: str, tally: Tally) -> _Found:
+    if tally.invalid:
+        return _called(Verdict.INVALID, said if said and code == ExitCode.INVALID else tally.invalid_words)
+    if code == ExitCode.OK:
+        reason = said or "there is no baseline to hold this run against"
+        return _Found("Measured", Tone.PLAIN, None, reason)
+    if code in _BY_CODE:
+        return _called(_BY_CODE[ExitCode(code)], said)
+    return _Found("Failed", Tone.BAD, None, said)
 
 
 def ended_study(document: VariantStudy, runs: Sequence[Run]) -> Ended:

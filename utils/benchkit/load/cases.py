@@ -13,6 +13,7 @@ from benchkit.load.rawfiles import CaseData
 from benchkit.load.validity import IterationFacts, Judgement
 from benchkit.model import (
     AGGREGATE,
+    METRICS,
     VALIDITIES,
     Case,
     Counts,
@@ -22,13 +23,6 @@ from benchkit.model import (
     PlannedDifference,
     Validity,
 )
-
-ADDED = {
-    "p50_latency": "added_p50_latency",
-    "p95_latency": "added_p95_latency",
-    "p99_latency": "added_p99_latency",
-}
-"""Which metric of a difference is made from which of its two cases."""
 
 
 @dataclass(frozen=True)
@@ -306,7 +300,7 @@ def difference(planned: PlannedDifference, by_id: dict[str, Case]) -> Case:
     return case.model_copy(
         update={
             "metrics": _subtract(of.metrics, minus.metrics),
-            "advisory": [added for name, added in ADDED.items() if name in of.advisory or name in minus.advisory],
+            "advisory": [name for name, row in METRICS.items() if row.difference_of in {*of.advisory, *minus.advisory}],
             "notes": [f"{planned.of} minus {planned.minus}; the ratio is of requests per second"],
             "iterations": [
                 Iteration(
@@ -326,5 +320,8 @@ def difference(planned: PlannedDifference, by_id: dict[str, Case]) -> Case:
 def _subtract(of: MetricValues, minus: MetricValues) -> MetricValues:
     if not of or not minus:
         return {}
-    added = {name: round(of[source] - minus[source], 6) for source, name in ADDED.items()}
-    return added | {"throughput_ratio": round(of["requests_per_sec"] / minus["requests_per_sec"], 6)}
+    differences = {
+        name: of[row.difference_of] - minus[row.difference_of] for name, row in METRICS.items() if row.difference_of
+    }
+    ratios = {name: of[row.ratio_of] / minus[row.ratio_of] for name, row in METRICS.items() if row.ratio_of}
+    return {name: round(value, 6) for name, value in (differences | ratios).items()}

@@ -11,8 +11,6 @@ from benchkit.model import METRICS, Case, Histogram, Iteration, MetricValues, Pe
 SMALLEST_EDGE_MS = 0.05
 """A logarithmic axis has no zero: half of hey's resolution stands for it."""
 
-OVERHEAD_METRICS = ("added_p50_latency", "added_p95_latency", "added_p99_latency")
-
 
 @dataclass(frozen=True)
 class Distribution:
@@ -166,7 +164,7 @@ def overhead(cases: list[Case]) -> Bars | None:
         return None
     return Bars(
         [case.name for case in cases],
-        [(METRICS[name].label, [case.metrics.get(name) for case in cases]) for name in OVERHEAD_METRICS],
+        [(row.label, [case.metrics.get(name) for case in cases]) for name, row in METRICS.items() if row.difference_of],
     )
 
 

@@ -13,9 +13,9 @@ from datetime import UTC
 from statistics import median
 
 from benchkit.ended import tally_of
-from benchkit.model import METRICS, Case, Comparison, Run, Tone, Validity
+from benchkit.model import METRICS, Case, Comparison, Run, Tone, Validity, derived_metrics, main_metrics
+from benchkit.number_format import TIMES
 from benchkit.report.comparison_table import (
-    DERIVED,
     NOT_JUDGED,
     Column,
     Outcome,
@@ -28,7 +28,6 @@ from benchkit.report.comparison_table import (
 from benchkit.report.comparison_view import Badge
 from benchkit.report.frame import Frame, fill_page
 from benchkit.report.headline import sentence
-from benchkit.report.number_format import TIMES
 from benchkit.report.plots import Plots
 
 HOW_TO_JUDGE = (
@@ -180,10 +179,14 @@ def _page(
     plots = Plots(off=chart_library is None)
     whole = {
         **context,
-        "table": columns_table(columns, reference, cases, difference="ratio" if as_ratio else "percent"),
-        "differences": columns_table(columns, reference, differences, DERIVED, difference="") if differences else None,
+        "table": columns_table(
+            columns, reference, cases, main_metrics(), difference="ratio" if as_ratio else "percent"
+        ),
+        "differences": columns_table(columns, reference, differences, derived_metrics(), difference="")
+        if differences
+        else None,
         "reasons": reasons(columns, [*cases, *differences]),
-        "charts": bars(plots, columns, cases),
+        "charts": bars(plots, columns, cases, main_metrics()),
     }
     return fill_page("compare.html", frame, whole, plots, chart_library)
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from benchkit import number_format
 from benchkit.model import Tone
-from benchkit.report import number_format
 from benchkit.report.render import PARTS, fill
 
 SHOWN = 200

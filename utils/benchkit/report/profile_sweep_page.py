@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 from urllib.parse import quote
 
+from benchkit import number_format
 from benchkit.clock import seconds_between
 from benchkit.ended import Ended, ended, ended_sweep
 from benchkit.errors import severity
@@ -22,10 +23,10 @@ from benchkit.model import (
     Run,
     Tone,
     Validity,
+    main_metrics,
 )
-from benchkit.report import number_format
+from benchkit.number_format import ABSENT
 from benchkit.report.headline import sentence
-from benchkit.report.number_format import ABSENT
 from benchkit.report.render import PARTS, fill
 
 _SINCE = " since the oldest runs"
@@ -163,7 +164,7 @@ def build_page(document: AllRuns, profiles: Sequence[ProfileDocuments], charts_o
         worse=worse,
         problems=problems,
         profiles=[_profile_row(one) for one in profiles],
-        heads=[number_format.heading(name) for name in ("requests_per_sec", "p50_latency", "p95_latency")],
+        heads=[METRICS[name].heading for name in main_metrics()],
         cases=[
             _case_row(one, case)
             for identity in dict.fromkeys(case.id for one in measured for case in _cases(one))
@@ -276,11 +277,11 @@ def _worse_row(one: ProfileDocuments, case: str, name: str, reference: _Referenc
         profile=one.entry.profile,
         case=case or "all cases together",
         link=_link(one, case) if case else "",
-        metric=f"{number_format.heading(name)}{reference.words}",
+        metric=f"{METRICS[name].heading}{reference.words}",
         current=_plain(name, compared.current),
         reference=_plain(name, compared.reference),
-        change=Figure() if change is None else Figure(f"{_signed(change)}{unit}", change),
-        interval="" if compared.interval is None else " to ".join(map(_signed, compared.interval)) + unit,
+        change=Figure() if change is None else Figure(f"{number_format.signed(change)}{unit}", change),
+        interval=number_format.signed_interval(METRICS[name], compared.interval),
         word=compared.verdict.value,
         tone=compared.verdict.row.tone,
     )
@@ -373,7 +374,7 @@ def _case_row(one: ProfileDocuments, case: Case) -> CaseRow:
         link=_link(one, case.id),
         cells=[
             Figure(number_format.count(one.entry.load.concurrency), one.entry.load.concurrency),
-            *(_cell(case, name) for name in ("requests_per_sec", "p50_latency", "p95_latency")),
+            *(_cell(case, name) for name in main_metrics()),
         ],
         validity=case.validity.value,
         validity_tone=case.validity.row.tone,
@@ -430,7 +431,3 @@ def _link(one: ProfileDocuments, case: str) -> str:
 
 def _plain(name: str, value: float | None) -> str:
     return ABSENT if value is None else number_format.metric(name, value)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", number_format.MINUS)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from benchkit import number_format
 from benchkit.model import METRICS, ScalingCase, ScalingCurve, ScalingStudy, Tone
-from benchkit.report import number_format
+from benchkit.number_format import Cell, absent
 from benchkit.report.frame import Frame, fill_page
-from benchkit.report.number_format import Cell, absent
 from benchkit.report.plots import Drawn, Mark, Plot, Plots, Series
 
 _NOUNS = {"servers": "MCP servers", "concurrency": "concurrent requests"}

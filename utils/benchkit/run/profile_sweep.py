@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from benchkit import store
+from benchkit import number_format, store
 from benchkit.clock import seconds_between
 from benchkit.ended import ended as how_it_ended
 from benchkit.errors import ExitCode, UserError, severity, worst_code
@@ -28,7 +28,6 @@ from benchkit.model import (
     Run,
     RunStatus,
 )
-from benchkit.report import number_format
 from benchkit.report.profile_sweep_page import ProfileDocuments
 from benchkit.run.owner import is_abandoned
 from benchkit.settings import Settings

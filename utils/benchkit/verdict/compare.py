@@ -44,6 +44,7 @@ from benchkit.model import (
     VariantOfRun,
     Verdict,
 )
+from benchkit.number_format import plural
 from benchkit.settings import Baselines
 from benchkit.verdict import statistics
 from benchkit.verdict.environments import (
@@ -69,7 +70,6 @@ from benchkit.verdict.rules import (
     case_figures,
     deciding_metrics,
     is_positive,
-    number,
     requests_of,
     sent_of,
     shown_metrics,
@@ -650,6 +650,6 @@ def _paired_warnings(base: Run, head: Run) -> list[str]:
     uneven = [case for case, pair in _both(base, head).items() if len(pair[0].iterations) != len(pair[1].iterations)]
     if uneven:
         lines.append(
-            f"Blocks that only one variant has do not count: {number(len(uneven), 'case')} (the first: {uneven[0]})."
+            f"Blocks that only one variant has do not count: {plural(len(uneven), 'case')} (the first: {uneven[0]})."
         )
     return lines

@@ -12,13 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from benchkit.model import METRICS, Metric, MetricComparison, Verdict
+from benchkit.model import Metric, MetricComparison, Verdict
+from benchkit.number_format import moved, plural
 from benchkit.settings import Baselines
 from benchkit.verdict import statistics
-from benchkit.verdict.rules import SIDE_BY_SIDE, badness, change_percent, effect_of, is_positive, number, percent
+from benchkit.verdict.rules import SIDE_BY_SIDE, badness, change_percent, effect_of, is_positive, percent
 from benchkit.verdict.statistics import Among, Estimate, Prior
-
-_LATENCIES = frozenset(name for name, metric in METRICS.items() if metric.unit == "ms")
 
 _SMALLEST_TOLD = 0.0001
 """How small a q is beyond this says nothing to a reader."""
@@ -48,7 +47,7 @@ class Failures:
     def words(self) -> str:
         """Both in a clause."""
         before = f"{self.failed_before} of {self.sent_before} before"
-        return f"{self.failed} of {number(self.sent, 'request')} failed, {before}"
+        return f"{self.failed} of {plural(self.sent, 'request')} failed, {before}"
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def stored_finding(
         return sides.with_failures(Failures(round(current * requests), requests, before, requests * len(references)))
     if current is None or not references or metric.absolute or not all(map(is_positive, [current, *references])):
         return sides.without_estimate()
-    floor = statistics.resolution(min(current, *references)) if metric.name in _LATENCIES else 0.0
+    floor = statistics.resolution(min(current, *references)) if metric.unit == "ms" else 0.0
     estimate = statistics.stored(
         badness(metric, current),
         [badness(metric, value) for value in references],
@@ -141,7 +140,7 @@ def paired_finding(
     differences = [badness(metric, after) - badness(metric, before) for before, after in pairs]
     # Two roundings for each difference, of values that are at least the smallest.
     smallest = min(value for pair in pairs for value in pair)
-    floor = math.sqrt(2) * statistics.resolution(smallest) if metric.name in _LATENCIES else 0.0
+    floor = math.sqrt(2) * statistics.resolution(smallest) if metric.unit == "ms" else 0.0
     estimate = statistics.paired(differences, floor=floor)
     return sides.with_estimate(estimate, None if advisory else checked(estimate, differences))
 
@@ -371,12 +370,12 @@ def _reason(finding: Finding, compared: MetricComparison) -> str:
     if compared.verdict is Verdict.UNCHANGED:
         worse_end, better_end = compared.interval
         return f"between {worse_end:+.1f} and {better_end:+.1f} %, so within {finding.threshold:g} %"
-    words = _moved(compared)
+    words = moved(compared.change_percent or 0.0, compared.interval)
     if compared.verdict is Verdict.INCONCLUSIVE:
         return f"{words}: {_undecided(compared, estimate, noun)}"
     if compared.q_value is not None:
         words += f", q = {compared.q_value:.2g}" if compared.q_value >= _SMALLEST_TOLD else f", q < {_SMALLEST_TOLD:g}"
-    words += f", {number(estimate.samples, noun)}"
+    words += f", {plural(estimate.samples, noun)}"
     if compared.verdict is Verdict.SLOWER:
         words += f", below the threshold of {finding.threshold:g} %"
     if estimate.machine and abs(estimate.nearest) < abs(estimate.effect):
@@ -385,18 +384,10 @@ def _reason(finding: Finding, compared: MetricComparison) -> str:
     return words
 
 
-def _moved(compared: MetricComparison) -> str:
-    """``12.3 % worse (8.1 to 16.4)``: the interval counts in the direction of the word, so it may begin below 0."""
-    change, interval = compared.change_percent or 0.0, compared.interval or (0.0, 0.0)
-    if change < 0:
-        return f"{-change:.1f} % worse ({-interval[1] + 0.0:.1f} to {-interval[0]:.1f})"
-    return f"{change:.1f} % better ({interval[0] + 0.0:.1f} to {interval[1]:.1f})"
-
-
 def _undecided(compared: MetricComparison, estimate: Estimate, noun: str) -> str:
-    seen = f"noise allows to see {compared.detectable_percent:.0f} % with {number(estimate.samples, noun)}"
+    seen = f"noise allows to see {compared.detectable_percent:.0f} % with {plural(estimate.samples, noun)}"
     if compared.decided_by is not None:
-        return f"{seen}; {number(compared.decided_by, noun)} would decide"
+        return f"{seen}; {plural(compared.decided_by, noun)} would decide"
     if abs(estimate.machine) >= _WORTH_TELLING:
         changed = "slower" if estimate.machine > 0 else "faster"
         changed = f"{100 * math.expm1(abs(estimate.machine)):.0f} % {changed}"

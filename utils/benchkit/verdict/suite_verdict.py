@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from benchkit.model import METRICS, CaseComparison, MetricComparison, Run, RunStatus, Validity, Verdict, worst
-from benchkit.verdict.rules import ERROR_RATE, number
+from benchkit.number_format import plural
+from benchkit.verdict.rules import ERROR_RATE
 
 BY_ERRORS_ALONE = "only its error rate decides: the other figures are advisory or have no reference"
 """The reason of a case whose verdict says nothing about its speed."""
@@ -93,7 +94,7 @@ def by_errors_alone(cases: Iterable[CaseComparison]) -> list[str]:
     count = sum(case.reason.endswith(BY_ERRORS_ALONE) for case in cases)
     if not count:
         return []
-    return [f"{number(count, 'compared case')} judged by errors alone: the figures that gate are advisory there."]
+    return [f"{plural(count, 'compared case')} judged by errors alone: the figures that gate are advisory there."]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -102,7 +103,7 @@ def by_errors_alone(cases: Iterable[CaseComparison]) -> list[str]:
 
 def outcome(run: Run, cases: Sequence[CaseComparison]) -> Outcome:
     """The first that holds of the list in :mod:`benchkit.verdict.compare`, from its second entry on."""
-    compared = number(sum(case.verdict.row.is_judged for case in cases), "compared case")
+    compared = plural(sum(case.verdict.row.is_judged for case in cases), "compared case")
     rest = _counted(case for case in cases if not case.verdict.row.fails)
     worse = [case.verdict for case in cases if case.verdict.row.fails]
     if worse:

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchkit.model import METRICS, CaseComparison, Comparison, Load, Metric, MetricComparison, Verdict
-from benchkit.verdict.rules import SIDE_BY_SIDE, STEADY_REQUESTS, number
+from benchkit.number_format import change, change_within, figure, fixed, plural
+from benchkit.verdict.rules import SIDE_BY_SIDE, STEADY_REQUESTS
 from benchkit.verdict.suite_verdict import case_word, is_shown_only
 
 WIDTH = 100
@@ -68,17 +69,14 @@ def _what(comparison: Comparison) -> str:
         )
     baseline = comparison.baseline
     assert baseline is not None, "a stored comparison names its baseline"
-    runs = number(len(baseline.runs), "run")
+    runs = plural(len(baseline.runs), "run")
     return f"Run {comparison.run_id} against baseline {baseline.profile}, version {baseline.version} ({runs})"
 
 
 def _suite(metric: Metric, compared: MetricComparison, since: str) -> str:
-    """``Suite: p50 -2.1 % (-3.9 to -0.3) of all cases together, unchanged``."""
-    change, interval = compared.change_percent or 0.0, compared.interval or (0.0, 0.0)
-    return (
-        f"Suite: {metric.label} {change:+.1f} % ({interval[0]:+.1f} to {interval[1]:+.1f}) of all cases together"
-        f"{since}, {compared.verdict.value}"
-    )
+    """``Suite: p50 -2.1 % (-3.9 to -0.3 %) of all cases together, unchanged``."""
+    moved = change_within(metric, compared.change_percent, compared.interval)
+    return f"Suite: {metric.label} {moved} of all cases together{since}, {compared.verdict.value}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -121,9 +119,12 @@ def _rank(case: CaseComparison) -> tuple[int, float, str]:
 def _moved(case: CaseComparison) -> list[str]:
     """``p50 20.0 → 30.0 ms: 50.0 % worse (41.2 to 59.1), q = 0.0004, 5 runs`` for each metric that made the verdict."""
     lines = [
-        f"{METRICS[name].label} {_figures(METRICS[name], metric)}: {metric.reason or _change(METRICS[name], metric)}"
+        f"{row.label} {_figures(row, metric)}: {metric.reason or change(row, metric.change_percent)}"
         for name, metric in case.metrics.items()
-        if not metric.advisory and metric.verdict is case.verdict and metric.change_percent is not None
+        if (row := METRICS[name])
+        and not metric.advisory
+        and metric.verdict is case.verdict
+        and metric.change_percent is not None
     ]
     slid = [
         f"{METRICS[name].label} {_figures(METRICS[name], metric)} since the oldest accepted runs: {metric.reason}"
@@ -134,7 +135,7 @@ def _moved(case: CaseComparison) -> list[str]:
 
 
 def _figures(metric: Metric, compared: MetricComparison) -> str:
-    return f"{_figure(metric, compared.reference)} → {_figure(metric, compared.current)} {_unit(metric)}".rstrip()
+    return f"{fixed(metric, compared.reference)} → {figure(metric, compared.current)}"
 
 
 def _range(values: list[float]) -> str:
@@ -158,8 +159,8 @@ def _limits(comparison: Comparison, load: Load) -> list[Line]:
     else:
         # Not every run of a baseline has every case.
         held = _range(samples) if samples else str(len(comparison.baseline.runs) if comparison.baseline else 0)
-        runs = f"{held} run" if held == "1" else f"{held} runs"
-        text = f"One run (the median of {number(load.iterations, 'iteration')}) is held against the mean of {runs}. "
+        runs = f"{held} run{'' if held == '1' else 's'}"
+        text = f"One run (the median of {plural(load.iterations, 'iteration')}) is held against the mean of {runs}. "
         more = (
             "More runs in the baseline and this machine's noise record (make noise) lower these limits; what they "
             f"still hide, two gateways side by side show ({SIDE_BY_SIDE})."
@@ -167,7 +168,7 @@ def _limits(comparison: Comparison, load: Load) -> list[Line]:
     if limits:
         words = " and ".join(f"{_range(values)} % of {METRICS[name].label}" for name, values in limits.items())
         text += (
-            f"With {number(comparison.hypotheses, 'figure')} that decide and the noise there was, a change for the "
+            f"With {plural(comparison.hypotheses, 'figure')} that decide and the noise there was, a change for the "
             f"worse of {words} is found in 4 of 5 cases, a smaller one less often. {more}"
         )
     else:
@@ -209,48 +210,21 @@ def _case_rows(case: CaseComparison) -> list[Line]:
 
 
 def _metric_row(metric: Metric, compared: MetricComparison) -> Line:
-    change = _change(metric, compared)
-    shown = f"[{change}]" if compared.advisory and change else f"{change} "
-    label = f"{metric.label} {_unit(metric)}" if metric.label not in ("req/s", "of direct") else metric.label
+    moved = change(metric, compared.change_percent, _CHANGE - 5)
+    shown = f"[{moved}]" if compared.advisory and moved else f"{moved} "
     return (
-        Span(f"{label:<{_METRIC}} {_figure(metric, compared.reference):>{_FIGURE}} → "),
-        Span(f"{_figure(metric, compared.current):>{_FIGURE}} "),
+        Span(f"{metric.heading:<{_METRIC}} {fixed(metric, compared.reference, _FIGURE):>{_FIGURE}} → "),
+        Span(f"{fixed(metric, compared.current, _FIGURE):>{_FIGURE}} "),
         Span(f"{shown:>{_CHANGE}}", "" if compared.advisory else compared.verdict.row.tone.style),
     )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# MetricValues and words
+# Words
 
 
 def _deciding(case: CaseComparison) -> list[MetricComparison]:
     return [metric for metric in case.metrics.values() if not metric.advisory]
-
-
-def _figure(metric: Metric, value: float | None) -> str:
-    if value is None:
-        return "-"
-    return _short(f"{100 * value:.2f}" if metric.absolute else f"{value:.{metric.decimals}f}", value, _FIGURE)
-
-
-def _short(text: str, value: float, width: int) -> str:
-    """The text, or three digits of the value where it would break its column."""
-    return text if len(text) <= width else f"{value:.3g}"
-
-
-def _unit(metric: Metric) -> str:
-    if metric.absolute:
-        return "%"
-    return metric.unit if metric.unit in ("ms", "s") else ""
-
-
-def _change(metric: Metric, compared: MetricComparison) -> str:
-    if compared.change_percent is None:
-        return ""
-    decimals = 2 if metric.absolute else 1
-    # Adding zero after rounding: what rounds to nothing is no "-0.0".
-    change = round(compared.change_percent, decimals) + 0.0
-    return _short(f"{change:+.{decimals}f}", change, _CHANGE - 5) + (" pp" if metric.absolute else " %")
 
 
 def _heading(title: str) -> list[Line]:

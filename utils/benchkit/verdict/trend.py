@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchkit.model import METRICS, ChangePoint, Metric, RunStatus, SeriesTrend, Slide, Trend, TrendRun
+from benchkit.number_format import plural
 from benchkit.verdict import change_points
 from benchkit.verdict.change_points import MIN_RUNS, Shift, Slope
 from benchkit.verdict.environments import load_differences, machine_differences
-from benchkit.verdict.rules import badness, is_positive, number, percent
+from benchkit.verdict.rules import badness, is_positive, percent
 from benchkit.verdict.statistics import corrected
 from benchkit.verdict.stored_runs import CaseFigures, RunHistory, StoredRun
 
@@ -167,7 +168,7 @@ def _described(series: _Series, looked: _Looked, q_value: float) -> SeriesTrend:
         change_points=[_change_point(series, looked, points, at) for at in points],
         slide=_slide(series, looked, q_value) if slides else None,
         noise_percent=_rounded(100 * change_points.deviation(looked.logs)) if measured >= MIN_RUNS else None,
-        problem="" if measured >= MIN_RUNS else f"{number(measured, 'run')}, {MIN_RUNS} are needed",
+        problem="" if measured >= MIN_RUNS else f"{plural(measured, 'run')}, {MIN_RUNS} are needed",
     )
 
 

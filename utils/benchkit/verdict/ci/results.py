@@ -7,7 +7,6 @@ although it should have been), or is skipped (nothing can be said, and nothing h
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,12 +21,12 @@ from benchkit.model import (
     CaseComparison,
     CiOutcome,
     Comparison,
-    Metric,
     MetricComparison,
     Run,
     Validity,
     Verdict,
 )
+from benchkit.number_format import change, figure, plural
 from benchkit.plain import plain_text
 from benchkit.verdict.runs import load_run
 from benchkit.verdict.suite_verdict import is_without_ratio
@@ -124,10 +123,9 @@ class RunResult:
             return plain_text(f"{comparison.paired.head} against {comparison.paired.base}, block by block")
         if comparison.baseline is None:
             return "against a baseline"
-        baseline, runs = comparison.baseline, len(comparison.baseline.runs)
-        return plain_text(
-            f"against baseline {baseline.profile}, version {baseline.version}, {runs} run{'' if runs == 1 else 's'}"
-        )
+        baseline = comparison.baseline
+        runs = plural(len(baseline.runs), "run")
+        return plain_text(f"against baseline {baseline.profile}, version {baseline.version}, {runs}")
 
     @property
     def problem(self) -> str:
@@ -199,31 +197,12 @@ def run_result(run: Run, comparison: Comparison | None, beside: Sequence[Run] = 
     )
 
 
-def figure(metric: Metric, value: float | None) -> str:
-    """``20.3 ms``; a share in percent; ``-`` for a figure that was not measured."""
-    if value is None:
-        return "-"
-    if metric.absolute:
-        return f"{100 * value:.2f} %"
-    return f"{value:.{metric.decimals}f}" + (f" {metric.unit}" if metric.unit in ("ms", "s") else "")
-
-
-def change_words(metric: Metric, value: float | None) -> str:
-    """``-12.3 %``: positive is better; percentage points for an absolute metric, empty where there is no change."""
-    if value is None or not math.isfinite(value):
-        return ""
-    # Adding zero after rounding: what rounds to nothing is no "-0.0".
-    decimals = 2 if metric.absolute else 1
-    return f"{round(value, decimals) + 0.0:+.{decimals}f} {'pp' if metric.absolute else '%'}"
-
-
 def metric_words(name: str, compared: MetricComparison) -> str:
     """``p50 20.0 ms → 30.0 ms (-50.0 %): reason``."""
     metric = METRICS[name]
     words = f"{metric.label} {figure(metric, compared.reference)} → {figure(metric, compared.current)}"
-    change = change_words(metric, compared.change_percent)
-    if change:
-        words += f" ({change})"
+    if moved := change(metric, compared.change_percent):
+        words += f" ({moved})"
     if compared.advisory:
         words += ", shown only"
     return plain_text(words + (f": {compared.reason}" if compared.reason else ""))
