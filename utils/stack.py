@@ -91,7 +91,8 @@ def _caller() -> StartCallbacks:
 
 def _register(state: StackState) -> None:
     """Put the simulated servers into the gateway; those that are in it are left."""
-    for line in register_servers(state, default_paths()):
+    done = register_servers(state, default_paths())
+    for line in (*done.warnings, done.summary):
         _say(line)
 
 

@@ -31,10 +31,6 @@ from benchkit.stack.local import down, up
 from benchkit.stack.start import StartCallbacks
 from benchkit.stack.state import ServerAccess, StackPaths, StackState, default_paths, read_state, variant_places
 
-QUIET = ("ready after", "waiting,", "another start or stop")
-"""What a start says of its progress: of interest once, not for every block. While one gateway is started, the lock of
-another is for a moment held by a child that is about to become its supervisor; that is nothing to be told of."""
-
 
 def main() -> ExitCode:
     """Do what the command line says."""
@@ -48,7 +44,9 @@ def main() -> ExitCode:
     variants = store.load(options.file, Variants, "variants")
     interrupt = Interrupt()
     interrupt.watch()
-    caller = StartCallbacks(say=_say, interrupt=interrupt, owner=ProcessIdentity.of(options.owner))
+    # Progress is of interest once, not for every block. While one gateway is started, the lock of another is for a
+    # moment held by a child that is about to become its supervisor; that is nothing to be told of.
+    caller = StartCallbacks(say=_say, interrupt=interrupt, owner=ProcessIdentity.of(options.owner), quiet=True)
     match options.command:
         case "servers" if variants.own:
             _start_servers(variants, from_arguments(options), caller)
@@ -111,8 +109,7 @@ def _place(directory: str) -> StackPaths:
 
 
 def _say(line: str) -> None:
-    if not any(word in line for word in QUIET):
-        print(f"stack: {printable(line)}", file=sys.stderr, flush=True)
+    print(f"stack: {printable(line)}", file=sys.stderr, flush=True)
 
 
 def _variant_caller(caller: StartCallbacks, variant: Variant, *, again: bool) -> StartCallbacks:
@@ -122,8 +119,9 @@ def _variant_caller(caller: StartCallbacks, variant: Variant, *, again: bool) ->
         _say(f"{variant.label}: {line}")
 
     def complete(state: StackState) -> None:
-        for line in register_servers(state, _place(variant.place)):
-            if not again and "registered, 0 were there" not in line:
+        done = register_servers(state, _place(variant.place))
+        if not again:
+            for line in (*done.warnings, *([done.summary] if done.kept else [])):
                 say(line)
 
     return replace(caller, say=say, complete=complete)

@@ -63,6 +63,7 @@ def measured_entry(data: CaseData, max_error_rate: float) -> Entry:
         description=planned.description,
         validity=judgement.validity,
         reason=judgement.reason,
+        only_variant=planned.only_variant and judgement.validity is Validity.SKIPPED,
         notes=[*planned.notes, *data.notes],
         counts=validity.count(planned, facts) if facts else None,
     )

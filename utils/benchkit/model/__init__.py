@@ -45,7 +45,6 @@ from benchkit.model.plans import (
 )
 from benchkit.model.runs import (
     AGGREGATE,
-    NO_OTHER_VARIANT,
     OTHER_WORK_PERCENT,
     VALIDITIES,
     Case,
@@ -112,7 +111,6 @@ __all__ = [
     "METRICS",
     "MIN_SAMPLES_BEYOND",
     "MOST_VERSION",
-    "NO_OTHER_VARIANT",
     "OTHER_WORK_PERCENT",
     "VALIDITIES",
     "VERDICTS",

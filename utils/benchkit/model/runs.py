@@ -234,6 +234,8 @@ class Case(Model):
     """``aggregate``: a group's cases together; ``difference``: what one case takes more than another."""
     validity: Validity
     reason: str = ""
+    only_variant: bool = False
+    """True where it is skipped because no other of the compared gateways can measure it."""
     metrics: MetricValues = Field(default_factory=dict)
     """Pooled over the iterations' samples; empty unless the case is valid."""
     advisory: list[str] = Field(default_factory=list)
@@ -312,10 +314,6 @@ class RunStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-NO_OTHER_VARIANT = "no other variant can measure it"
-"""Why a case is skipped on the only one of several gateways that has it."""
-
-
 class VariantOfRun(Model):
     """Which of several gateways a run measured; all were measured at the same time, block by block.
 
@@ -354,6 +352,9 @@ class Run(Model):
     load_seconds: float = 0.0
     """Wall time during which measured load ran, in seconds."""
     warnings: list[str] = Field(default_factory=list)
+    doubts: list[str] = Field(default_factory=list)
+    """Those of the warnings after which the figures are not the gateway's alone: the load generator was the limit, or
+    the machine had other work."""
     variant: VariantOfRun | None = None
     resources: Resources | None = None
     """What gateway, servers, databases and load generator used meanwhile; absent where nothing was sampled."""

@@ -256,7 +256,7 @@ class ScalingCurve:
     """One metric of a case over what was varied, in the metric's unit.
 
     ``points``: each run's; ``medians``: one for each place. ``knee`` is the place where the curve bends; ``remark``
-    says why none is marked.
+    says why none is marked; ``is_sparse``: because there are fewer places than a knee needs.
     """
 
     metric: str
@@ -265,6 +265,7 @@ class ScalingCurve:
     knee: float | None
     remark: str
     law: ScalabilityLaw | None
+    is_sparse: bool = False
 
 
 @dataclass(frozen=True)

@@ -293,6 +293,9 @@ class MetricComparison(Model):
     how many blocks were paired.
     ``detectable_percent``: the smallest change for the worse that would have been found in 4 of 5 such comparisons.
     ``decided_by``: how many runs or blocks would decide an inconclusive metric; absent where no number does.
+    ``explained_by``: what explains a part of the change, or may: how fast the machine was, or what all cases of the run
+    share. ``unexplained_percent``: at least so much of a proven change is the case's own. ``shift_percent``: how much
+    slower (positive) the machine, or all cases together, were where nothing could be decided.
     ``advisory`` metrics are shown and decide nothing.
     """
 
@@ -309,15 +312,33 @@ class MetricComparison(Model):
     spread_percent: float | None = None
     samples: int | None = None
     decided_by: int | None = None
+    explained_by: Literal["machine", "cases"] | None = None
+    unexplained_percent: float | None = None
+    shift_percent: float | None = None
     advisory: bool = False
     reason: str = ""
+
+    @property
+    def explanation(self) -> str:
+        """What ``explained_by`` says in words; empty where nothing explains anything."""
+        by_machine = self.explained_by == "machine"
+        if self.unexplained_percent is not None:
+            other = "the machine's own speed" if by_machine else "what all cases share"
+            return f"at least {self.unexplained_percent:.1f} % of it is not {other}"
+        if self.shift_percent is None:
+            return ""
+        changed = f"{abs(self.shift_percent):.0f} % {'slower' if self.shift_percent > 0 else 'faster'}"
+        if by_machine:
+            return f"the machine is {changed} than it was"
+        return f"all cases together are {changed} than they were"
 
 
 class CaseComparison(Model):
     """One case held against its reference; ``verdict`` is its worst metric's.
 
     ``since_oldest``: the deciding metrics held against the oldest accepted runs, so that a slow slide does not hide
-    behind a reference that slid along.
+    behind a reference that slid along. ``errors_only``: only its error rate decides, so the verdict says nothing about
+    its speed.
     """
 
     id: str
@@ -325,6 +346,7 @@ class CaseComparison(Model):
     reason: str = ""
     metrics: dict[str, MetricComparison] = Field(default_factory=dict)
     since_oldest: dict[str, MetricComparison] = Field(default_factory=dict)
+    errors_only: bool = False
 
 
 class BaselineReference(Model):

@@ -6,19 +6,12 @@ metric's own values point.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from benchkit import number_format
 from benchkit.model import METRICS, CaseComparison, Comparison, MetricComparison, Tone, Verdict
 from benchkit.number_format import NO_BREAK, Cell, absent, plural
 from benchkit.report.headline import sentence
-
-_MACHINE = re.compile(
-    r"at least [^;]* (?:the machine's own speed|what all cases share)"
-    r"|the machine is [^;]* than it was|all cases together are [^;]* than they were"
-)
-"""What a reason says of the machine, or of the moment; the rest of it stands in columns of its own."""
 
 _SMALLEST_TOLD = 0.0001
 """How small a q is beyond this says nothing to a reader."""
@@ -166,8 +159,8 @@ def _rests_on(entry: MetricComparison, mode: Mode) -> str:
     if entry.samples is not None:
         spread = "" if entry.spread_percent is None else f", deviation {entry.spread_percent:g} %"
         parts.append(f"{plural(entry.samples, mode.noun)}{spread}")
-    if machine := _MACHINE.search(entry.reason):
-        parts.append(machine.group())
+    if entry.explanation:
+        parts.append(entry.explanation)
     return ", ".join(parts)
 
 

@@ -24,23 +24,13 @@ def headline(run: Run, comparison: Comparison | None) -> Headline:
     """What came out, and what a reader must not overlook beside it, each once."""
     end = ended(run, comparison)
     text = sentence(end.reason)
-    notes = [*other_limits(run), sentence(tally_of([run]).invalid_words if end.valid else "")]
+    notes = [*map(sentence, run.doubts), sentence(tally_of([run]).invalid_words if end.valid else "")]
     if comparison is None or run.status is RunStatus.INTERRUPTED or not end.measured:
         notes.append(sentence(run.exit_reason))
     if comparison is not None:
         notes += [sentence(comparison.reason), *map(sentence, comparison.warnings)]
     notes.append(_scarce(run))
     return Headline(end.tone, end.word, text, [note for note in dict.fromkeys(notes) if note and note != text])
-
-
-_DOUBTFUL = ("load generator", "something else on this machine")
-"""Words of the warnings after which a run's figures are not the gateway's alone: the generator was itself the
-bottleneck, or the machine had other work."""
-
-
-def other_limits(run: Run) -> list[str]:
-    """What the run says of other limits than the gateway's."""
-    return [sentence(text) for text in run.warnings if any(words in text.casefold() for words in _DOUBTFUL)]
 
 
 def _scarce(run: Run) -> str:

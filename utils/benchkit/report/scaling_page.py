@@ -93,7 +93,7 @@ def _finding(study: ScalingStudy) -> str:
             f"{runs}: the throughput of {len(bent)} of {len(measured)} cases has a knee, at {where} "
             f"{_NOUNS[study.varied]}."
         )
-    few = all("needed" in curve.remark for curve in measured)
+    few = all(curve.is_sparse for curve in measured)
     return f"{runs}: {'too few places for a knee' if few else 'no knee within what was measured'}."
 
 

@@ -88,7 +88,12 @@ def trend_page(
     context = {
         "rows": rows,
         "cases": cases,
-        "found": [(row.case, row.metric, text) for row in rows for text in row.findings if row.state != "too few runs"],
+        "found": [
+            (row.case, row.metric, text)
+            for row, one in zip(rows, words, strict=True)
+            if not one.series.problem
+            for text in row.findings
+        ],
     }
     return fill_page("trend.html", frame, context, plots, chart_library)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -207,7 +206,7 @@ def documents_of(results: Path, entry: ProfileRun) -> ProfileDocuments:
         path = directory / "comparison.json"
         comparison = store.load(path, Comparison, "comparison") if path.exists() else None
     except UserError as error:
-        return ProfileDocuments(entry, run, report=report, problem=str(error).replace(f"{results}{os.sep}", ""))
+        return ProfileDocuments(entry, run, report=report, problem=error.within(results))
     return ProfileDocuments(entry, run, comparison, report)
 
 
@@ -287,7 +286,7 @@ def _reason(run_dir: Path | None, exit_code: int) -> str:
         path = run_dir / "comparison.json"
         end = how_it_ended(run, store.load(path, Comparison, "comparison") if path.exists() else None)
     except UserError as error:
-        return str(error).replace(f"{run_dir.parent}{os.sep}", "")
+        return error.within(run_dir.parent)
     if end.exit_code != exit_code:
         return "measured; what came after it failed, and the reason was printed when it happened"
     return end.reason

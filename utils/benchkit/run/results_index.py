@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from benchkit.ended import ended_sweep
 from benchkit.model import AllRuns
 from benchkit.report.index_page import Damaged, IndexRow
 from benchkit.verdict.groups import GroupKind, StoredGroup, read_groups
-from benchkit.verdict.stored_runs import DamagedRun, StoredRun, read_history
+from benchkit.verdict.stored_runs import StoredRun, read_history
 
 _REPORTS = {GroupKind.HISTORY: "history.html", GroupKind.TUNE: "tune.html"}
 """What a group's report is called where it is not ``report.html``."""
@@ -30,7 +29,7 @@ def read_listing(results: Path) -> tuple[list[IndexRow], list[Damaged]]:
     rows = [_run(results, run) for run in history.runs]
     rows += [_group(results, group, runs) for group in groups.groups]
     damaged = [*history.damaged, *groups.damaged]
-    return rows, [_damaged(one) for one in sorted(damaged, key=lambda one: one.name)]
+    return rows, [Damaged(one.name, one.problem) for one in sorted(damaged, key=lambda one: one.name)]
 
 
 def _run(results: Path, run: StoredRun) -> IndexRow:
@@ -75,8 +74,3 @@ def _group(results: Path, group: StoredGroup, runs: Mapping[str, StoredRun]) -> 
 
 def _report(results: Path, name: str, file: str) -> str:
     return file if (results / name / file).exists() else ""
-
-
-def _damaged(one: DamagedRun) -> Damaged:
-    """The problem without the place of this checkout: its path begins with the directory's own name."""
-    return Damaged(one.name, re.sub(rf"^.*?/(?={re.escape(one.name)}[/:])", "", one.problem, count=1))

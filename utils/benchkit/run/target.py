@@ -8,6 +8,7 @@ import shlex
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -241,8 +242,22 @@ def connect(settings: Settings, place: StackPaths | None = None, record_dir: Pat
     return Connection(settings, read_state(place), place, record_dir)
 
 
-def register_servers(stack: StackState, place: StackPaths) -> list[str]:
-    """Register the simulated servers of a running stack with its gateway; answers what there is to say of it.
+@dataclass(frozen=True)
+class Registered:
+    """How many MCP servers were registered, how many were there already, and what there is to say of it."""
+
+    added: int
+    kept: int
+    warnings: list[str]
+
+    @property
+    def summary(self) -> str:
+        """Both numbers in words."""
+        return f"{self.added} MCP servers registered, {self.kept} were there"
+
+
+def register_servers(stack: StackState, place: StackPaths) -> Registered:
+    """Register the simulated servers of a running stack with its gateway.
 
     A release before 1.0.0b2 cannot hold two servers whose prompts have the same name, so it gets the first server only.
 
@@ -256,15 +271,15 @@ def register_servers(stack: StackState, place: StackPaths) -> list[str]:
     # Not through the settings: a token of the environment is for another gateway.
     Session(gateway, Access(own.credentials, own.token_cache, mint=own.mint)).start()
     servers = [(server.name, server.url) for server in stack.servers]
-    lines = []
+    warnings = []
     if _ONE_SERVER_ONLY.match(stack.gateway.version) and len(servers) > 1:
-        lines.append(
+        warnings.append(
             f"gateway {stack.gateway.version} cannot hold two servers with a prompt of the same name (1.0.0b2 can): "
             f"only {servers[0][0]} is registered"
         )
         servers = servers[:1]
     done = register(gateway, servers)
-    return [*lines, f"{len(done.added)} MCP servers registered, {len(done.kept)} were there"]
+    return Registered(len(done.added), len(done.kept), warnings)
 
 
 def own_stack(stack: StackState | None, place: StackPaths | None = None) -> OwnStack | None:

@@ -112,7 +112,7 @@ def up(
     redis_server = shutil.which("redis-server")
     topology = topology_of(settings, redis=redis_server is not None, part=part)
     place.make()
-    with locked(place, timeout_s=_LOCK_S, interrupt=caller.interrupt, say=caller.say):
+    with locked(place, timeout_s=_LOCK_S, interrupt=caller.interrupt, say=caller.progress):
         state = load_state(place)
         if state is not None and state.ready and is_running(state) and not is_orphan(state):
             _check_running(state, topology)
@@ -393,7 +393,7 @@ def down(place: StackPaths, caller: StartCallbacks, *, only: SupervisorProcess |
     """
     if not place.root.exists():
         return False
-    with locked(place, timeout_s=_LOCK_S, interrupt=caller.interrupt, say=caller.say):
+    with locked(place, timeout_s=_LOCK_S, interrupt=caller.interrupt, say=caller.progress):
         state = load_state(place)
         if state is None or (only is not None and state.supervisor != only):
             return False

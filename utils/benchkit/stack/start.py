@@ -50,6 +50,13 @@ class StartCallbacks:
     began: Callable[[StackState], None] = _nothing
     complete: Callable[[StackState], None] = _nothing
     owner: ProcessIdentity | None = None
+    quiet: bool = False
+    """Lines about progress are not shown."""
+
+    def progress(self, line: str) -> None:
+        """Show how far a start is, which is of interest only while somebody waits for it."""
+        if not self.quiet:
+            self.say(line)
 
 
 class Limit:
@@ -108,7 +115,7 @@ class Start:
                 except StopIteration:
                     del steps[name], waiting[name]
                     self.ready.add(name)
-                    self.caller.say(f"{name}: ready after {self.limit.elapsed_s:.1f} s")
+                    self.caller.progress(f"{name}: ready after {self.limit.elapsed_s:.1f} s")
             if not steps:
                 return
             now = time.monotonic()
@@ -120,7 +127,9 @@ class Start:
             if now - said >= _SAY_EVERY_S:
                 said = now
                 whom = "; ".join(f"{name} ({what})" for name, what in _awaited(waiting).items())
-                self.caller.say(f"waiting, {self.limit.elapsed_s:.0f} s of at most {self.limit.total_s:.0f} s: {whom}")
+                self.caller.progress(
+                    f"waiting, {self.limit.elapsed_s:.0f} s of at most {self.limit.total_s:.0f} s: {whom}"
+                )
             time.sleep(_POLL_S)
 
     def _steps(self) -> dict[str, Step]:

@@ -27,7 +27,6 @@ import numpy as np
 from benchkit.errors import ExitCode, UserError
 from benchkit.model import (
     METRICS,
-    NO_OTHER_VARIANT,
     Baseline,
     BaselineReference,
     BaselineRun,
@@ -596,7 +595,7 @@ def _paired_cases(base: Run, head: Run, judged: Mapping[Key, MetricComparison]) 
         other = bases.get(case.id)
         measured_before = other is not None and other.validity is Validity.VALID
         if case.validity is not Validity.VALID:
-            known = measured_before or (other is not None and other.reason == NO_OTHER_VARIANT)
+            known = measured_before or (other is not None and other.only_variant)
             compared.append(_not_measured(case, known=known))
         elif other is None or other.validity is Validity.SKIPPED:
             reason = "the base does not have it" + (f": {other.reason}" if other is not None else "")

@@ -105,7 +105,7 @@ def _summary(directory: Path) -> Summary:
     try:
         return Summary(read_group(directory).model_dump_json(), "")
     except UserError as error:
-        return Summary("", str(error))
+        return Summary("", error.within(directory.parent))
 
 
 def read_group(directory: Path) -> StoredGroup:

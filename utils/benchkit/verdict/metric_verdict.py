@@ -282,7 +282,21 @@ def settled(finding: Finding, q_value: float | None, level: Level, limits: Basel
         decided_by=_decided_by(finding, estimate, level, limits) if verdict is Verdict.INCONCLUSIVE else None,
         advisory=finding.advisory,
     )
+    compared = compared.model_copy(update=_explained(finding.metric, estimate, compared))
     return compared.model_copy(update={"reason": _reason(finding, compared)})
+
+
+def _explained(metric: Metric, estimate: Estimate, compared: MetricComparison) -> dict[str, object]:
+    """What the machine, or all cases together, explain of a metric that decides."""
+    by = {"explained_by": "cases" if estimate.by_cases else "machine"}
+    if compared.advisory:
+        return {}
+    if compared.verdict.row.is_change and estimate.machine and abs(estimate.nearest) < abs(estimate.effect):
+        return by | {"unexplained_percent": _tenth(abs(percent(metric, estimate.nearest)))}
+    undecidable = compared.verdict is Verdict.INCONCLUSIVE and compared.decided_by is None
+    if undecidable and abs(estimate.machine) >= _WORTH_TELLING:
+        return by | {"shift_percent": _tenth(math.copysign(100 * math.expm1(abs(estimate.machine)), estimate.machine))}
+    return {}
 
 
 def verdict_of(finding: Finding, limits: Baselines, *, proven: bool) -> Verdict:
@@ -378,23 +392,15 @@ def _reason(finding: Finding, compared: MetricComparison) -> str:
     words += f", {plural(estimate.samples, noun)}"
     if compared.verdict is Verdict.SLOWER:
         words += f", below the threshold of {finding.threshold:g} %"
-    if estimate.machine and abs(estimate.nearest) < abs(estimate.effect):
-        other = "what all cases share" if estimate.by_cases else "the machine's own speed"
-        words += f"; at least {abs(percent(finding.metric, estimate.nearest)):.1f} % of it is not {other}"
-    return words
+    return f"{words}; {compared.explanation}" if compared.explanation else words
 
 
 def _undecided(compared: MetricComparison, estimate: Estimate, noun: str) -> str:
     seen = f"noise allows to see {compared.detectable_percent:.0f} % with {plural(estimate.samples, noun)}"
     if compared.decided_by is not None:
         return f"{seen}; {plural(compared.decided_by, noun)} would decide"
-    if abs(estimate.machine) >= _WORTH_TELLING:
-        changed = "slower" if estimate.machine > 0 else "faster"
-        changed = f"{100 * math.expm1(abs(estimate.machine)):.0f} % {changed}"
-        if estimate.by_cases:
-            seen += f", and all cases together are {changed} than they were"
-        else:
-            seen += f", and the machine is {changed} than it was"
+    if compared.explanation:
+        seen += f", and {compared.explanation}"
     return f"{seen}; no number of {noun}s decides" + (f": {SIDE_BY_SIDE}" if estimate.own else "")
 
 

@@ -109,10 +109,13 @@ def _curve(metric: str, points: list[tuple[float, float]], varied: Varied) -> Sc
     middle = medians(points)
     at = knee(points, METRIC_SHAPES[metric][varied])
     remark = "" if at is not None else "no knee within what was measured"
-    if len(middle) < MIN_POINTS:
+    is_sparse = len(middle) < MIN_POINTS
+    if is_sparse:
         remark = f"{plural(len(middle), 'point')}, {MIN_POINTS} are needed for a knee"
     law = scalability_law(points) if varied == "concurrency" and metric == "requests_per_sec" else None
-    return ScalingCurve(metric=metric, points=points, medians=middle, knee=at, remark=remark, law=law)
+    return ScalingCurve(
+        metric=metric, points=points, medians=middle, knee=at, remark=remark, law=law, is_sparse=is_sparse
+    )
 
 
 def medians(points: Points) -> list[tuple[float, float]]:

@@ -124,7 +124,7 @@ def _summary(results: Path, name: str) -> Summary:
     try:
         run = read_light(results / name / "run.json")
     except UserError as error:
-        return Summary("", str(error))
+        return Summary("", error.within(results))
     valid = [case for case in run.cases if case.validity is Validity.VALID]
     head = StoredRun(
         name=name,

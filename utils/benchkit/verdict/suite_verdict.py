@@ -48,17 +48,25 @@ def judged_case(
         verdict = worst([verdict, *(metric.verdict for metric in slid.values())])
         reason = "; ".join([reason, *words] if reason else words)
     return CaseComparison(
-        id=identity, verdict=verdict, reason=reason, metrics=dict(metrics), since_oldest=dict(since_oldest or {})
+        id=identity,
+        verdict=verdict,
+        reason=reason,
+        metrics=dict(metrics),
+        since_oldest=dict(since_oldest or {}),
+        errors_only=list(_judged(metrics)) == [ERROR_RATE],
     )
+
+
+def _judged(metrics: Mapping[str, MetricComparison]) -> dict[str, MetricComparison]:
+    """Those that decide; a figure that only this run has can't be held against anything, the others still can."""
+    return {name: one for name, one in metrics.items() if not one.advisory and one.verdict is not Verdict.NEW}
 
 
 def _case_verdict(metrics: Mapping[str, MetricComparison]) -> tuple[Verdict, str]:
     """The worst of the metrics that decide, and what a reader has to know about it."""
-    deciding = {name: metric for name, metric in metrics.items() if not metric.advisory}
-    # A figure that only this run has can't be held against anything; the others still can.
-    judged = {name: metric for name, metric in deciding.items() if metric.verdict is not Verdict.NEW}
+    judged = _judged(metrics)
     if not judged:
-        if deciding:
+        if not all(metric.advisory for metric in metrics.values()):
             return Verdict.NEW, "the baseline has none of the figures that decide"
         return Verdict.NOT_COMPARABLE, "shown only: none of its figures decides"
     verdict = worst(metric.verdict for metric in judged.values())
@@ -91,7 +99,7 @@ def case_word(case: CaseComparison) -> str:
 
 def by_errors_alone(cases: Iterable[CaseComparison]) -> list[str]:
     """The warning that some cases say nothing about speed, where there are any."""
-    count = sum(case.reason.endswith(BY_ERRORS_ALONE) for case in cases)
+    count = sum(case.errors_only for case in cases)
     if not count:
         return []
     return [f"{plural(count, 'compared case')} judged by errors alone: the figures that gate are advisory there."]
