@@ -170,7 +170,7 @@ def test_an_invalid_case_is_a_gap_and_never_zero(results: Path) -> None:
     assert [value is None for value in lines["tools/list_limit_50"]["requests_per_sec"]] == [False, False, True]
     assert "gateway-core/overhead_rpc" not in lines
     rows = [row for row in build_page(document, profiles, "").cases if row.validity == "invalid"]
-    assert [[cell.text for cell in row.cells] for row in rows] == [["50", ABSENT, ABSENT, ABSENT]]
+    assert [[cell.text for cell in row.cells] for row in rows] == [["50", ABSENT, ABSENT, ABSENT, ABSENT]]
 
 
 def test_profiles_are_charted_by_their_concurrency(results: Path) -> None:
