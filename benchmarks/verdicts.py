@@ -54,7 +54,7 @@ from benchkit.model import (
 from benchkit.model.upgrades import OLDEST_RUNS
 from benchkit.settings import Baselines, load_settings
 from benchkit.verdict.compare import compare, compare_paired, undecided
-from benchkit.verdict.rules import WORSE, badness, case_figures
+from benchkit.verdict.rules import badness, case_figures
 from benchkit.verdict.runs import load_run
 from benchkit.verdict.statistics import FEWEST_TOGETHER, apart
 
@@ -209,7 +209,7 @@ class Judged:
 
 
 def _judged(comparison: Comparison, target: str, blocks: int) -> Judged:
-    failed = {case.id for case in comparison.cases if case.verdict in WORSE}
+    failed = {case.id for case in comparison.cases if case.verdict.row.fails}
     # The exit code, for all cases together fail a suite of which no case does.
     return Judged(alarm=comparison.exit_code == ExitCode.REGRESSION, found=target in failed, blocks=blocks)
 

@@ -30,7 +30,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchkit import store
+from benchkit import number_format, store
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.model import METRICS, Run, Validity
 from benchkit.settings import load_settings
@@ -242,11 +242,8 @@ def _diff(directory: Path, options: argparse.Namespace) -> ExitCode:
 
 def _changed(change: Change) -> tuple[str, ...]:
     metric = METRICS[change.metric]
-    unit = metric.unit if metric.unit in ("ms", "s") else ""
-    scale, decimals = (100.0, 2) if metric.absolute else (1.0, metric.decimals)
-    figures = (f"{scale * value:.{decimals}f}" for value in (change.before, change.after))
-    percent = f"{change.percent:+.{2 if metric.absolute else 1}f} {'pp' if metric.absolute else '%'}"
-    return (change.case, f"{metric.label} {unit}".rstrip(), *figures, percent)
+    figures = (number_format.fixed(metric, value) for value in (change.before, change.after))
+    return (change.case, metric.heading, *figures, number_format.change(metric, change.percent))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

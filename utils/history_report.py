@@ -17,9 +17,10 @@ from pathlib import Path
 
 from benchkit import store
 from benchkit.errors import ExitCode, run_program
-from benchkit.model import METRICS, StepComparison, VariantStudy
+from benchkit.model import METRICS, MetricComparison, StepComparison, VariantStudy
+from benchkit.number_format import change, interval
 from benchkit.report.chart_library import read_chart_library
-from benchkit.report.variants_page import broken_words, change_words, interval_words, variants_page
+from benchkit.report.variants_page import broken_words, variants_page
 from benchkit.settings import load_settings
 from benchkit.verdict.variant_study import history
 
@@ -78,18 +79,19 @@ def step_text(step: StepComparison) -> list[str]:
     """One step: its verdict, the mean over all cases, and the cases that changed, the largest change first."""
     lines = [f"{step.base} → {step.head}: {step.comparison.reason}"]
     for name, compared in step.comparison.suite.items():
-        label = METRICS[name].label
-        lines.append(f"  {label + ' over all cases':<44} {change_words(compared):>10}  ({interval_words(compared)})")
+        lines.append(f"  {METRICS[name].label + ' over all cases':<44} {_moved(name, compared)}")
     for name in _SHOWN:
         found = step.changed(name)
         for case, compared in found[:_MOST_CASES]:
             what = f"{case} {METRICS[name].label}"
-            lines.append(
-                f"  {what:<44} {change_words(compared):>10}  ({interval_words(compared)})  {compared.verdict.value}"
-            )
+            lines.append(f"  {what:<44} {_moved(name, compared)}  {compared.verdict.value}")
         if len(found) > _MOST_CASES:
             lines.append(f"  and {len(found) - _MOST_CASES} more changes of {METRICS[name].label}")
     return lines
+
+
+def _moved(name: str, compared: MetricComparison) -> str:
+    return f"{change(METRICS[name], compared.change_percent):>10}  ({interval(compared.interval)})"
 
 
 if __name__ == "__main__":

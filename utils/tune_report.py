@@ -19,8 +19,9 @@ from pathlib import Path
 from benchkit import store
 from benchkit.errors import ExitCode, run_program
 from benchkit.model import METRICS, MetricComparison, StepComparison, VariantStudy, Verdict
+from benchkit.number_format import change, change_within, interval
 from benchkit.report.chart_library import read_chart_library
-from benchkit.report.variants_page import change_words, interval_words, variants_page
+from benchkit.report.variants_page import variants_page
 from benchkit.settings import Variant, load_settings
 from benchkit.stack.topology import text_of
 from benchkit.verdict.variant_study import tune
@@ -56,7 +57,8 @@ def tune_text(document: VariantStudy) -> list[str]:
     for step in document.steps:
         lines.append(f"{step.head:<22} {effect(step)}")
         for case, compared in step.changed(_METRIC):
-            lines.append(f"    {case:<44} {change_words(compared):>10}  ({interval_words(compared)})")
+            moved = change(METRICS[_METRIC], compared.change_percent)
+            lines.append(f"    {case:<44} {moved:>10}  ({interval(compared.interval)})")
     return lines
 
 
@@ -65,7 +67,7 @@ def effect(step: StepComparison) -> str:
     compared = step.overall(_METRIC)
     if compared is None or compared.change_percent is None:
         return f"not measured: {step.comparison.reason}"
-    figures = f"{METRICS[_METRIC].label} {change_words(compared)} ({interval_words(compared)})"
+    figures = f"{METRICS[_METRIC].label} {change_within(METRICS[_METRIC], compared.change_percent, compared.interval)}"
     return f"{_word(compared)}: {figures}"
 
 
@@ -102,10 +104,8 @@ def _word(compared: MetricComparison) -> str:
 
     Of many settings the interval of one or another excludes 0 by chance, so of a small effect nothing is claimed.
     """
-    if compared.verdict in (Verdict.REGRESSION, Verdict.CRITICAL, Verdict.SLOWER):
-        return "costs"
-    if compared.verdict is Verdict.IMPROVEMENT:
-        return "helps"
+    if compared.verdict.row.is_change:
+        return "helps" if compared.verdict is Verdict.IMPROVEMENT else "costs"
     worse_end, better_end = compared.interval or (0.0, 0.0)
     if worse_end <= 0 <= better_end:
         return "no effect" if compared.verdict is Verdict.UNCHANGED else "undecided"

@@ -14,9 +14,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from benchkit import store
-from benchkit.model import Run
+from benchkit.model import Run, Tone
 from benchkit.plain import without_controls
-from benchkit.report.headline import Tone
 from benchkit.report.index_page import SHOWN, Damaged, IndexRow, index_page
 from benchkit.settings import ROOT
 from browser import Browser, assert_quiet, draw_all, emulate, violations, visit, wait_for

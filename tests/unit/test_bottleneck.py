@@ -58,6 +58,7 @@ def run_with(
 def is_limit(run: Run) -> bool:
     notes = [note for note in run.cases[0].notes if "the load generator was the limit" in note]
     warnings = [warning for warning in run.warnings if "the load generator was the limit" in warning]
+    assert warnings == [doubt for doubt in run.doubts if "the load generator was the limit" in doubt]
     assert len(notes) == len(warnings)
     return bool(notes)
 

@@ -11,7 +11,6 @@ import pytest
 from benchkit import store
 from benchkit.errors import ExitCode, UserError
 from benchkit.model import (
-    NO_OTHER_VARIANT,
     Case,
     Comparison,
     Iteration,
@@ -305,7 +304,7 @@ def test_a_case_that_only_the_base_could_measure_is_missing():
     known = blocks_of("tools/list", [50.0] * 8)
     lost = blocks_of("tools/call", [50.0] * 8)
     skipped = {"validity": Validity.SKIPPED, "metrics": {}, "iterations": []}
-    base = lost.model_copy(update={**skipped, "reason": NO_OTHER_VARIANT})
+    base = lost.model_copy(update={**skipped, "reason": "no other variant can measure it", "only_variant": True})
     head = lost.model_copy(update={**skipped, "reason": "no tool of this name"})
     comparison = compare_paired(variant("base", known, base), variant("head", known, head), LIMITS)
     assert comparison.cases[1].verdict is Verdict.MISSING

@@ -247,7 +247,7 @@ def on_terminal(run: Path, directory: Path, **environ: str) -> str:
 def test_a_terminal_gets_colours_and_the_same_words(place):
     run = write_run(place / "run", run_of(measured(rounds=(24.0,)), BAD, number=2))
     text = on_terminal(run, place / "base lines")
-    assert "\x1b[31mRegression: 1 of 1 compared case got worse" in text
+    assert "\x1b[1;31mRegression: 1 of 1 compared case got worse" in text
     assert "\x1b" not in (run / "comparison_report.txt").read_text()
     without = on_terminal(run, place / "base lines", NO_COLOR="1")
     assert "\x1b[3" not in without

@@ -159,7 +159,7 @@ def test_a_baseline_of_the_reference_alone_judges(tmp_path: Path, runs: list[str
     reference = BaselineReference(profile="light", version=1, runs=runs)
     store.save(paths[1] / "comparison.json", comparison(second, {}, baseline=reference))
     text = text_of(page_of("compare", paths, 1, CHARTS))
-    assert ("Unchanged light_run2 beside light_run1." in text) == judged
+    assert ("Passed light_run2 beside light_run1." in text) == judged
 
 
 def test_some_judged_and_some_not(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ import profile_sweep_report
 from benchkit import store
 from benchkit.errors import run_program
 from benchkit.model import AllRuns, Comparison, MetricComparison, ProfileState, Validity, Verdict
+from benchkit.number_format import ABSENT, MINUS
 from benchkit.plain import without_controls
 from benchkit.report import chart_library
-from benchkit.report.number_format import ABSENT, MINUS
 from benchkit.report.profile_sweep_page import build_page, chart_data
 from benchkit.run.profile_sweep import documents_of, summary_lines
 from documents import HOSTILE_NAMES, case, comparison, failed_case
@@ -171,7 +171,7 @@ def test_an_invalid_case_is_a_gap_and_never_zero(results: Path) -> None:
     assert [value is None for value in lines["tools/list_limit_50"]["requests_per_sec"]] == [False, False, True]
     assert "gateway-core/overhead_rpc" not in lines
     rows = [row for row in build_page(document, profiles, "").cases if row.validity == "invalid"]
-    assert [[cell.text for cell in row.cells] for row in rows] == [["50", ABSENT, ABSENT, ABSENT]]
+    assert [[cell.text for cell in row.cells] for row in rows] == [["50", ABSENT, ABSENT, ABSENT, ABSENT]]
 
 
 def test_profiles_are_charted_by_their_concurrency(results: Path) -> None:
@@ -187,7 +187,7 @@ def test_profiles_are_charted_by_their_concurrency(results: Path) -> None:
         ([entry("light")], "Passed"),
         ([entry("light"), entry("medium", 3)], "Invalid"),
         ([entry("light", 2, run="")], "Failed"),
-        ([entry("light"), entry("medium", None)], "Not complete"),
+        ([entry("light"), entry("medium", None)], "Running"),
         ([entry("light"), entry("medium", 130, state=ProfileState.INTERRUPTED)], "Interrupted"),
     ],
 )

@@ -24,12 +24,13 @@ from benchkit.model import (
     RunStatus,
     Timeline,
     TimelinePoint,
+    Tone,
     Validity,
     Verdict,
 )
 from benchkit.report import charts
 from benchkit.report.comparison_view import PAIRED, STORED, Badge, ComparedRow, Mode, compared_rows
-from benchkit.report.headline import Tone, sentence
+from benchkit.report.headline import sentence
 from benchkit.report.reduce import reduced
 from benchkit.report.render import PARTS, render, series
 from benchkit.report.system import Track, load_spans
@@ -405,19 +406,21 @@ def test_an_open_figure_says_what_could_have_been_seen_and_what_would_decide() -
     assert compared_row(advisory=True).decided_by.absent
 
 
-def test_what_the_machine_did_is_not_lost_with_the_rest_of_the_reason() -> None:
-    said = "14.2 % worse (9 to 19), q = 0.02, 4 runs; at least 3.1 % of it is not the machine's own speed"
-    assert compared_row(reason=said).note.endswith(", at least 3.1 % of it is not the machine's own speed")
-    said = (
-        "1 % worse (-2 to 4): noise allows to see 9 % with 4 runs, and the machine is 12 % slower than it was; no more"
-    )
-    assert compared_row(reason=said).note.endswith(", the machine is 12 % slower than it was")
-    said = "14.2 % worse (9 to 19), q = 0.02, 4 runs; at least 3.1 % of it is not what all cases share"
-    assert compared_row(reason=said).note.endswith(", at least 3.1 % of it is not what all cases share")
-    said = (
-        "1 % worse (-2 to 4): noise allows to see 9 %, and all cases together are 12 % slower than they were; no more"
-    )
-    assert compared_row(reason=said).note.endswith(", all cases together are 12 % slower than they were")
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"explained_by": "machine", "unexplained_percent": 3.1},
+            "at least 3.1 % of it is not the machine's own speed",
+        ),
+        ({"explained_by": "cases", "unexplained_percent": 3.1}, "at least 3.1 % of it is not what all cases share"),
+        ({"explained_by": "machine", "shift_percent": 12.0}, "the machine is 12 % slower than it was"),
+        ({"explained_by": "cases", "shift_percent": -12.0}, "all cases together are 12 % faster than they were"),
+    ],
+)
+def test_what_explains_a_change_stands_beside_it(changes: dict[str, object], words: str) -> None:
+    assert compared_row(**changes).note.endswith(f", {words}")
+    assert words not in compared_row().note
 
 
 def test_what_was_held_against_the_oldest_runs_has_rows_of_its_own() -> None:
@@ -546,7 +549,7 @@ def test_connections_and_their_limit() -> None:
 
 def test_a_generator_that_was_the_bottleneck_stands_in_the_headline() -> None:
     warning = "the load generator took 97 % of all cores: it was the bottleneck"
-    run = documents.run([documents.case()], warnings=["something else", warning])
+    run = documents.run([documents.case()], warnings=["something else", warning], doubts=[warning])
     for comparison in (None, documents.comparison(run)):
         assert page(run, comparison).headline.notes[0] == sentence(warning)
     assert not any("generator" in note for note in page(documents.run([documents.case()])).headline.notes)

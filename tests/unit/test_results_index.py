@@ -17,20 +17,17 @@ import pytest
 from benchkit import store
 from benchkit.model import (
     ProfileState,
-    Run,
     RunStatus,
-    Validity,
+    Tone,
     VariantOfRun,
     VariantStudy,
     Verdict,
 )
-from benchkit.report.headline import Tone, headline, outcome
 from benchkit.report.index_page import SHOWN, Damaged, IndexRow, index_page
 from benchkit.run.results_index import read_listing
 from benchkit.settings import ROOT
 from benchkit.verdict import groups
-from benchkit.verdict.stored_runs import tally_of
-from documents import HOSTILE_NAMES, STARTED, case, comparison, failed_case, run
+from documents import HOSTILE_NAMES, STARTED, comparison
 from sweep_factory import ALL_ID, document_of, entry, run_of_profile, write_all, write_profile
 from verdicts import program, write_run
 
@@ -150,23 +147,6 @@ def test_what_cannot_be_read_is_told_without_a_path_of_this_machine(results: Pat
     assert str(results) not in page
     assert "broken/run.json: the run is damaged" in page
     assert "There is no run yet" in page
-
-
-@pytest.mark.parametrize("status", list(RunStatus))
-@pytest.mark.parametrize("verdict", [None, *Verdict])
-@pytest.mark.parametrize("code", [0, 1, 2, 3, 4, 143])
-def test_the_word_of_a_row_is_that_of_its_report(status: RunStatus, verdict: Verdict | None, code: int) -> None:
-    mixes = [
-        [case("tools/a")],
-        [case("tools/a"), failed_case("tools/b", "no")],
-        [failed_case("tools/b", "no")],
-        [failed_case("tools/b", "no", Validity.SKIPPED, sent=0)],
-    ]
-    for cases in mixes:
-        one: Run = run(cases, status=status, exit_code=code)
-        compared = comparison(one, verdict=verdict) if verdict else None
-        shown = headline(one, compared)
-        assert outcome(status, tally_of(one), verdict, code) == (shown.word, shown.tone)
 
 
 def test_only_what_changed_is_read_again(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:

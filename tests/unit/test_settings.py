@@ -67,6 +67,14 @@ def test_no_source_can_be_asked_for_although_the_configuration_has_one(config_wi
     assert load_settings(environ=environ, config_file=config_file).config.stack.gateway.source == ""
 
 
+def test_a_flag_or_the_environment_gives_a_value_a_profile_does_not() -> None:
+    found = settings(PERF_REQUESTS="200", PERF_TIMEOUT="")
+    assert found.is_given("performance.default_requests")
+    assert not found.is_given("performance.default_concurrency")
+    assert not found.is_given("performance.default_timeout")
+    assert load_settings(flags={"--timeout": "9"}, environ={}).is_given("performance.default_timeout")
+
+
 def test_sources_name_who_decided() -> None:
     sources = settings(PERF_REQUESTS="200").sources
     assert sources["performance.default_requests"] == "environment variable PERF_REQUESTS"

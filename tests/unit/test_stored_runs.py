@@ -53,8 +53,8 @@ def test_every_run_is_listed_once_the_oldest_first_with_its_figures(results):
     assert [run.run_id for run in found.runs] == ["light_run1", "light_run2", "light_run3"]
     assert (p50(found), found.damaged) == ([21.0, 22.0, 23.0], [])
     first = found.runs[0]
-    assert (first.release, first.control_score, first.cases, first.measured) == ("1.0.7", 41.8, 1, 1)
-    assert (first.verdict, first.paired, first.exit_code) == (None, False, 0)
+    assert (first.release, first.control_score, first.ended.valid) == ("1.0.7", 41.8, 1)
+    assert (first.ended.verdict, first.paired, first.ended.exit_code) == (None, False, 0)
 
 
 def test_only_what_changed_is_read_again(results, read):
@@ -72,7 +72,7 @@ def test_only_what_changed_is_read_again(results, read):
     assert sorted(read) == ["light_run1", "light_run2", "light_run4"]
     assert [run.run_id for run in found.runs] == ["light_run1", "light_run2", "light_run4"]
     assert p50(found)[1] == 99.0
-    assert found.runs[0].verdict is Verdict.UNCHANGED
+    assert found.runs[0].ended.verdict is Verdict.UNCHANGED
 
 
 def test_only_valid_cases_have_figures(tmp_path):
@@ -82,7 +82,7 @@ def test_only_valid_cases_have_figures(tmp_path):
     variant = VariantOfRun(label="head", spec="1.0.7", fresh=True, looks=1)
     write_run(tmp_path / "one", document.model_copy(update={"variant": variant}))
     found = read_history(tmp_path)
-    assert (found.runs[0].cases, found.runs[0].measured, found.runs[0].paired) == (2, 1, True)
+    assert (found.runs[0].ended.measured, found.runs[0].ended.valid, found.runs[0].paired) == (2, 1, True)
     assert found.runs[0].status is RunStatus.INTERRUPTED
     assert list(found.figures(found.runs)[0]) == ["tools/list"]
 
@@ -100,11 +100,10 @@ def test_damaged_runs_are_listed_with_the_problem_and_stop_nothing(results):
         ]
 
 
-def test_a_damaged_comparison_says_so_beside_its_run(results):
+def test_a_run_with_a_damaged_comparison_is_listed_as_one_without(results):
+    before = read_history(results).runs[0]
     (results / "light_run1" / "comparison.json").write_text("{")
-    first = read_history(results).runs[0]
-    assert first.verdict is None
-    assert "comparison is damaged" in first.verdict_reason
+    assert read_history(results).runs[0].ended == before.ended
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all" * 100, b"SQLite format 3\x00" + b"\xff" * 5000])

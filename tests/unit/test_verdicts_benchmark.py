@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from benchkit.settings import ROOT
-from benchkit.verdict.rules import WORSE
 from documents import environment
 from test_compare_paired import TWENTY, blocks_of, noisy, two, variant
 from verdicts import measured, run_of, write_run
@@ -81,7 +80,7 @@ def test_a_suite_that_only_fails_together_is_an_alarm(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, spec.name, benchmark)
     spec.loader.exec_module(benchmark)
     together = two(dict.fromkeys(TWENTY, 1.15), noise=0.12)
-    assert not [case for case in together.cases if case.verdict in WORSE]
+    assert not [case for case in together.cases if case.verdict.row.fails]
     judged = benchmark._judged(together, together.cases[0].id, 8)
     assert (judged.alarm, judged.found) == (True, False)
 

@@ -77,6 +77,10 @@ class UserError(Exception):
         super().__init__(plain_text(message, _LONGEST))
         self.exit_code = exit_code
 
+    def within(self, directory: Path) -> str:
+        """The message with paths that begin in a directory, without the place of that on this machine."""
+        return str(self).replace(f"{directory}{os.sep}", "")
+
 
 class ForbiddenError(UserError):
     """The target knows the user and refuses: a permission is missing. ``permission`` is its name, where it is told."""

@@ -381,13 +381,19 @@ class Settings(Section):
     """The resolved settings of one call.
 
     ``scenarios`` are the names of those to run, in the order of ``config.yaml``. ``sources`` says for each dotted key
-    that ``config.yaml`` does not decide where its value comes from.
+    that ``config.yaml`` does not decide where its value comes from; ``given`` are those of them that a flag or the
+    environment decides.
     """
 
     config: Config
     profile: str
     scenarios: list[str]
     sources: dict[str, str]
+    given: frozenset[str] = frozenset()
+
+    def is_given(self, key: str) -> bool:
+        """Whether a flag or the environment gives the value of a dotted key, and neither profile nor config.yaml."""
+        return key in self.given
 
     def path(self, value: str) -> Path:
         """A path of the configuration: relative ones start at the checkout."""
@@ -555,7 +561,14 @@ def load_settings(
         else:
             _set(data, key, _typed(key, text, source), source)
     config = _validate(data, config_file, sources)
-    return Settings(config=config, profile=profile, scenarios=_select(selection, config), sources=sources)
+    given = {FLAGS[flag] for flag in flags or {}} | {key for name, key in ENVIRONMENT.items() if environ.get(name)}
+    return Settings(
+        config=config,
+        profile=profile,
+        scenarios=_select(selection, config),
+        sources=sources,
+        given=frozenset(given),
+    )
 
 
 def _layers(

@@ -12,14 +12,18 @@ from benchkit.load import metrics, validity
 from benchkit.load.metrics import CaseSamples, IterationSamples
 from benchkit.load.rawfiles import CaseData
 from benchkit.load.validity import IterationFacts, Judgement
-from benchkit.model import AGGREGATE, Case, Counts, Iteration, MetricValues, PlannedCase, PlannedDifference, Validity
-
-ADDED = {
-    "p50_latency": "added_p50_latency",
-    "p95_latency": "added_p95_latency",
-    "p99_latency": "added_p99_latency",
-}
-"""Which metric of a difference is made from which of its two cases."""
+from benchkit.model import (
+    AGGREGATE,
+    METRICS,
+    VALIDITIES,
+    Case,
+    Counts,
+    Iteration,
+    MetricValues,
+    PlannedCase,
+    PlannedDifference,
+    Validity,
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ def measured_entry(data: CaseData, max_error_rate: float) -> Entry:
         reason=judgement.reason,
         resolution_ms=planned.resolution_ms,
         closed_loop=planned.closed_loop,
+        only_variant=planned.only_variant and judgement.validity is Validity.SKIPPED,
         notes=[*planned.notes, *data.notes],
         counts=validity.count(planned, facts) if facts else None,
     )
@@ -197,9 +202,9 @@ def weakest(cases: Sequence[Case], none: str) -> Judgement:
     """The judgement of what is made from several cases: no better than any of them."""
     if not cases:
         return Judgement(Validity.SKIPPED, none)
-    for state in (Validity.INTERRUPTED, Validity.INVALID, Validity.SKIPPED):
+    for state in VALIDITIES:
         ids = [case.id for case in cases if case.validity is state]
-        if ids:
+        if ids and state is not Validity.VALID:
             return Judgement(state, f"made from {', '.join(ids)}, which {'is' if len(ids) == 1 else 'are'} {state}")
     return Judgement(Validity.VALID)
 
@@ -304,7 +309,7 @@ def difference(planned: PlannedDifference, by_id: dict[str, Case]) -> Case:
     return case.model_copy(
         update={
             "metrics": _subtract(of.metrics, minus.metrics),
-            "advisory": [added for name, added in ADDED.items() if name in of.advisory or name in minus.advisory],
+            "advisory": [name for name, row in METRICS.items() if row.difference_of in {*of.advisory, *minus.advisory}],
             "notes": [f"{planned.of} minus {planned.minus}; the ratio is of requests per second"],
             "iterations": [
                 Iteration(
@@ -324,5 +329,8 @@ def difference(planned: PlannedDifference, by_id: dict[str, Case]) -> Case:
 def _subtract(of: MetricValues, minus: MetricValues) -> MetricValues:
     if not of or not minus:
         return {}
-    added = {name: round(of[source] - minus[source], 6) for source, name in ADDED.items()}
-    return added | {"throughput_ratio": round(of["requests_per_sec"] / minus["requests_per_sec"], 6)}
+    differences = {
+        name: of[row.difference_of] - minus[row.difference_of] for name, row in METRICS.items() if row.difference_of
+    }
+    ratios = {name: of[row.ratio_of] / minus[row.ratio_of] for name, row in METRICS.items() if row.ratio_of}
+    return {name: round(value, 6) for name, value in (differences | ratios).items()}

@@ -16,7 +16,18 @@ from benchkit.load.cases import Detail, Entry, aggregate, difference, measured_e
 from benchkit.load.rawfiles import read_case, shared_counters
 from benchkit.load.resources import Monitored, read_monitor, resources
 from benchkit.load.validity import CaseFacts, Judgement, Reconciled
-from benchkit.model import Case, Counts, Plan, PlannedCase, RawGatewayCounts, Resources, Run, RunStatus, Validity
+from benchkit.model import (
+    VALIDITIES,
+    Case,
+    Counts,
+    Plan,
+    PlannedCase,
+    RawGatewayCounts,
+    Resources,
+    Run,
+    RunStatus,
+    Validity,
+)
 from benchkit.store import load
 
 _SIGNALS = {int(ExitCode.INTERRUPTED): "Ctrl-C", int(ExitCode.TERMINATED): "TERM"}
@@ -59,7 +70,9 @@ def collect(run_dir: Path, interrupted: int | None = None) -> Collected:
     entries, used = _with_use(read_monitor(run_dir, plan), plan, entries)
     run = _document(plan, entries, _in_order(plan, entries, aggregates), reconciled, interrupted)
     if used is not None:
-        run = run.model_copy(update={"resources": used.resources, "warnings": [*run.warnings, *used.warnings]})
+        run = run.model_copy(
+            update={"resources": used.resources, "warnings": [*run.warnings, *used.doubts], "doubts": used.doubts}
+        )
     return Collected(run, {entry.case.id: entry.detail for entry in [*entries, *aggregates.values()]})
 
 
@@ -106,10 +119,10 @@ def _groups(plan: Plan) -> dict[str, list[PlannedCase]]:
 
 @dataclass(frozen=True)
 class _Used:
-    """What was used meanwhile, and what that says of the run."""
+    """What was used meanwhile, and why the figures may not be the gateway's alone."""
 
     resources: Resources
-    warnings: list[str]
+    doubts: list[str]
 
 
 def _with_use(monitored: Monitored | None, plan: Plan, entries: list[Entry]) -> tuple[list[Entry], _Used | None]:
@@ -121,11 +134,11 @@ def _with_use(monitored: Monitored | None, plan: Plan, entries: list[Entry]) -> 
     used = resources(monitored, plan.created).model_copy(
         update={"other_cpu_percent": bottleneck.other_work(monitored, together)}
     )
-    warnings = [bottleneck.warning(list(limited), len(entries))] if limited else []
+    doubts = [bottleneck.warning(list(limited), len(entries))] if limited else []
     if used.other_cpu_percent is not None and used.has_other_work:
-        warnings.append(bottleneck.other_work_warning(used.other_cpu_percent))
+        doubts.append(bottleneck.other_work_warning(used.other_cpu_percent))
     noted = [_with_note(entry, limited.get(entry.case.id)) for entry in entries]
-    return noted, _Used(used, warnings)
+    return noted, _Used(used, doubts)
 
 
 def _together(plan: Plan, entries: Sequence[Entry]) -> list[list[Entry]]:
@@ -205,12 +218,8 @@ def _exit_reason(cases: Sequence[Case], interrupted: int | None) -> str:
         cause = _SIGNALS.get(interrupted, f"an error (exit {interrupted})")
         return f"interrupted by {cause}: {valid} of {len(cases)} cases were measured to their end"
     words = [f"{valid} of {len(cases)} cases are valid"]
-    for state, phrase in (
-        (Validity.INVALID, "invalid"),
-        (Validity.INTERRUPTED, "not measured to the end"),
-        (Validity.SKIPPED, "skipped"),
-    ):
-        ids = [case.id for case in cases if case.validity is state]
+    for state, row in VALIDITIES.items():
+        ids = [case.id for case in cases if case.validity is state is not Validity.VALID]
         if ids:
-            words.append(f"{phrase}: {', '.join(ids)}")
+            words.append(f"{row.counted}: {', '.join(ids)}")
     return "; ".join(words)

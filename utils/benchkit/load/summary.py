@@ -10,15 +10,13 @@ from typing import TextIO
 
 from benchkit.load.cases import Detail
 from benchkit.load.validity import TRANSPORT
-from benchkit.model import METRICS, Case, Histogram, Run, Validity
+from benchkit.model import METRICS, Case, Histogram, Run, Validity, derived_metrics, main_metrics
+from benchkit.number_format import figure, fixed
 from benchkit.text_table import text_table
 
 _MAX_BARS = 14
 _BAR_WIDTH = 40
 _STAMP = re.compile(r"\d{4}-\d{2}-\d{2}-\d{6}")
-
-_SHOWN = ("requests_per_sec", "p50_latency", "p95_latency", "p99_latency")
-_SHOWN_DIFFERENCE = ("added_p50_latency", "added_p95_latency", "added_p99_latency", "throughput_ratio")
 
 ABSENT = "-"
 ADVISORY_MARK = "~"
@@ -96,8 +94,7 @@ def _summary_lines(case: Case) -> Iterator[str]:
 def _difference_lines(case: Case) -> Iterator[str]:
     yield from ["", "Difference:"]
     for name, value in case.metrics.items():
-        metric = METRICS[name]
-        yield f"  {metric.label}:\t{value:.{metric.decimals}f} {metric.unit}"
+        yield f"  {METRICS[name].label}:\t{figure(METRICS[name], value)}"
 
 
 def _seconds(milliseconds: float) -> str:
@@ -131,11 +128,12 @@ def tables(run: Run) -> list[Table]:
     """The measured cases with the aggregates, and where there are any the differences between cases."""
     measured = [case for case in run.cases if case.kind != "difference"]
     differences = [case for case in run.cases if case.kind == "difference"]
-    rows = [(case.id, *_share(case), *_values(case, _SHOWN), case.validity) for case in measured]
-    result = [Table(("case", "requests", "ok %", "req/s", "p50 ms", "p95 ms", "p99 ms", "validity"), rows)]
+    shown, derived = main_metrics(), derived_metrics()
+    rows = [(case.id, *_share(case), *_values(case, shown), case.validity) for case in measured]
+    result = [Table(("case", "requests", "ok %", *(METRICS[name].heading for name in shown), "validity"), rows)]
     if differences:
-        added = [(case.id, *_values(case, _SHOWN_DIFFERENCE), case.validity) for case in differences]
-        result.append(Table(("difference", "p50 ms", "p95 ms", "p99 ms", "req/s ratio", "validity"), added))
+        added = [(case.id, *_values(case, derived), case.validity) for case in differences]
+        result.append(Table(("difference", *(METRICS[name].heading for name in derived), "validity"), added))
     return result
 
 
@@ -150,10 +148,10 @@ def _share(case: Case) -> tuple[str, str]:
 
 def _values(case: Case, names: Sequence[str]) -> Iterator[str]:
     for name in names:
-        value = case.metrics.get(name)
+        value, row = case.metrics.get(name), METRICS[name]
         mark = ADVISORY_MARK if name in case.advisory else ""
-        sign = "+" if case.kind == "difference" and METRICS[name].unit == "ms" else ""
-        yield ABSENT if value is None else f"{mark}{value:{sign}.{METRICS[name].decimals}f}"
+        sign = "+" if row.difference_of and value is not None and value >= 0 else ""
+        yield f"{mark}{sign}{fixed(row, value)}"
 
 
 def remarks(run: Run) -> list[str]:
@@ -182,16 +180,16 @@ def _print_rich(run: Run, stream: TextIO) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table as RichTable
+    from rich.text import Text
 
     console = Console(file=stream, highlight=False)
-    colours = {"valid": "green", "invalid": "bold red", "interrupted": "yellow", "skipped": "dim"}
     for table in tables(run):
         rich_table = RichTable()
         for column, title in enumerate(table.head):
             words = column in (0, len(table.head) - 1)
             rich_table.add_column(title, justify="left" if words else "right", no_wrap=not words, overflow="fold")
         for *cells, state in table.rows:
-            rich_table.add_row(*map(escape, cells), f"[{colours[state]}]{state}[/]")
+            rich_table.add_row(*map(escape, cells), Text(state, Validity(state).row.tone.style))
         console.print(rich_table)
     for line in remarks(run):
         console.print(line, markup=False)

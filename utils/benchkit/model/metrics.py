@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
@@ -21,43 +22,174 @@ class Worse(StrEnum):
 
 
 @dataclass(frozen=True)
-class Metric:
+class OpenMetrics:
+    """How a metric is called in OpenMetrics: its family without unit, what that is, and its label ``statistic``."""
+
+    family: str
+    help: str
+    statistic: str = ""
+
+
+@dataclass(frozen=True)
+class Metric:  # pylint: disable=too-many-instance-attributes  # a row has all that is to be known
     """One row of the metric table.
 
-    ``percentile`` is set for latency percentiles (0-100): below ``10 / (1 - p)`` samples such a figure is advisory.
-    ``absolute`` metrics are compared by difference and not by ratio.
+    Attributes:
+        name: its key in documents and settings.
+        label: what it is called in a sentence.
+        heading: what it is called above a column of bare numbers, with the unit.
+        unit: ``ms``, ``s``, ``1/s`` or ``share`` (0-1, shown in percent).
+        worse: in which direction it gets worse.
+        decimals: the most that are shown, in the table's unit.
+        openmetrics: how it is exported.
+        percentile: set for latency percentiles (0-100): below ``10 / (1 - p)`` samples such a figure is advisory.
+        absolute: it is compared by difference and not by ratio.
+        difference_of, ratio_of: the metric of which a difference of two cases takes the difference, or the ratio. Such
+            a figure is shown and never decides: its noise is that of two cases, and each of those is judged itself.
+        stall_sensitive: one stall of the gateway moves it, so that it decides only where there are many requests.
+        main: every table of cases shows it.
+        per_iteration: the table of a case's iterations shows it.
     """
 
     name: str
     label: str
+    heading: str
     unit: str
     worse: Worse
     decimals: int
+    openmetrics: OpenMetrics
     percentile: float | None = None
     absolute: bool = False
+    difference_of: str = ""
+    ratio_of: str = ""
+    stall_sensitive: bool = False
+    main: bool = False
+    per_iteration: bool = True
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether it is made of two cases' figures."""
+        return bool(self.difference_of or self.ratio_of)
+
+    @property
+    def is_latency(self) -> bool:
+        """Whether it is a time that requests took; a difference of two is none, and may be negative."""
+        return self.unit == "ms" and not self.is_derived
+
+
+def _latency(statistic: str, *, percentile: float | None = None, stall_sensitive: bool = False) -> Metric:
+    return Metric(
+        name=f"{statistic}_latency",
+        label=statistic,
+        heading=f"{statistic} ms",
+        unit="ms",
+        worse=Worse.HIGHER,
+        decimals=1,
+        openmetrics=OpenMetrics("latency", "Latency of successful requests, by statistic.", statistic),
+        percentile=percentile,
+        stall_sensitive=stall_sensitive,
+        main=percentile is not None,
+    )
+
+
+def _added(statistic: str) -> Metric:
+    """The gateway's own share of a call: measured through it, less measured direct."""
+    return Metric(
+        name=f"added_{statistic}_latency",
+        label=f"added {statistic}",
+        heading=f"added {statistic} ms",
+        unit="ms",
+        worse=Worse.HIGHER,
+        decimals=1,
+        openmetrics=OpenMetrics(
+            "added_latency", "Latency that the gateway adds to the same call made directly.", statistic
+        ),
+        difference_of=f"{statistic}_latency",
+        per_iteration=False,
+    )
 
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("p50_latency", "p50", "ms", Worse.HIGHER, 1, percentile=50.0),
-        Metric("p95_latency", "p95", "ms", Worse.HIGHER, 1, percentile=95.0),
-        Metric("p99_latency", "p99", "ms", Worse.HIGHER, 1, percentile=99.0),
-        Metric("mean_latency", "mean", "ms", Worse.HIGHER, 1),
-        Metric("min_latency", "min", "ms", Worse.HIGHER, 1),
-        Metric("max_latency", "max", "ms", Worse.HIGHER, 1),
-        Metric("requests_per_sec", "req/s", "1/s", Worse.LOWER, 1),
-        Metric("total_time", "total", "s", Worse.HIGHER, 2),
-        Metric("error_rate", "errors", "share", Worse.HIGHER, 4, absolute=True),
-        # The gateway's own share of a call: measured through it, less measured direct.
-        Metric("added_p50_latency", "added p50", "ms", Worse.HIGHER, 1),
-        Metric("added_p95_latency", "added p95", "ms", Worse.HIGHER, 1),
-        Metric("added_p99_latency", "added p99", "ms", Worse.HIGHER, 1),
-        Metric("throughput_ratio", "of direct", "share", Worse.LOWER, 3),
+        _latency("p50", percentile=50.0),
+        _latency("p95", percentile=95.0, stall_sensitive=True),
+        _latency("p99", percentile=99.0),
+        _latency("mean", stall_sensitive=True),
+        _latency("min"),
+        _latency("max", stall_sensitive=True),
+        Metric(
+            name="requests_per_sec",
+            label="req/s",
+            heading="req/s",
+            unit="1/s",
+            worse=Worse.LOWER,
+            decimals=1,
+            openmetrics=OpenMetrics("throughput", "Successful requests by wall time."),
+            stall_sensitive=True,
+            main=True,
+        ),
+        Metric(
+            name="total_time",
+            label="total",
+            heading="total s",
+            unit="s",
+            worse=Worse.HIGHER,
+            decimals=2,
+            openmetrics=OpenMetrics("duration", "Wall time of the case's load, pooled."),
+            stall_sensitive=True,
+        ),
+        Metric(
+            name="error_rate",
+            label="errors",
+            heading="errors %",
+            unit="share",
+            worse=Worse.HIGHER,
+            decimals=4,
+            openmetrics=OpenMetrics("error", "Failed requests divided by requests sent."),
+            absolute=True,
+            per_iteration=False,
+        ),
+        _added("p50"),
+        _added("p95"),
+        _added("p99"),
+        Metric(
+            name="throughput_ratio",
+            label="of direct",
+            heading="throughput %",
+            unit="share",
+            worse=Worse.LOWER,
+            decimals=3,
+            openmetrics=OpenMetrics(
+                "direct_throughput", "Throughput through the gateway divided by that of a direct call."
+            ),
+            ratio_of="requests_per_sec",
+            per_iteration=False,
+        ),
     )
 }
 """Every figure that a case can have. Latencies are over successes, ``requests_per_sec`` is successes per second of wall
 time, ``error_rate`` is failures divided by requests sent (0-1)."""
+
+
+def main_metrics() -> list[str]:
+    """What every table of cases shows, the rate first."""
+    return _rate_first([metric for metric in METRICS.values() if metric.main])
+
+
+def iteration_metrics() -> list[str]:
+    """What the table of a case's iterations shows, the rate first."""
+    return _rate_first([metric for metric in METRICS.values() if metric.per_iteration])
+
+
+def derived_metrics() -> list[str]:
+    """What is shown of a difference of two cases."""
+    return [metric.name for metric in METRICS.values() if metric.is_derived]
+
+
+def _rate_first(metrics: Iterable[Metric]) -> list[str]:
+    return [metric.name for metric in sorted(metrics, key=lambda metric: metric.worse is Worse.HIGHER)]
+
 
 MIN_SAMPLES_BEYOND = 10
 """A percentile with fewer samples beyond it than this is advisory: P95 below n = 200, P99 below n = 1000."""
@@ -75,14 +207,11 @@ def samples_for(percent: float) -> int:
     return -(-MIN_SAMPLES_BEYOND * 10_000 // beyond)
 
 
-_MAY_BE_NEGATIVE = frozenset({"added_p50_latency", "added_p95_latency", "added_p99_latency"})
-
-
 def impossible(name: str, value: float) -> str:
     """Why no run can have measured this figure, in words; empty when one can."""
     if name not in METRICS:
         return f"there is no metric {plain_text(name, 60)!r}"
-    if not math.isfinite(value) or (value < 0 and name not in _MAY_BE_NEGATIVE):
+    if not math.isfinite(value) or (value < 0 and not METRICS[name].difference_of):
         return f"{name} = {value:g}, which nothing can measure"
     if name == "error_rate" and value > 1:
         return f"{name} = {value:g}, which is more than all requests"
@@ -91,7 +220,7 @@ def impossible(name: str, value: float) -> str:
 
 def is_comparable(name: str, value: float) -> bool:
     """Whether other figures can be held against this one: a ratio to zero says nothing."""
-    return not impossible(name, value) and (value != 0 or METRICS[name].absolute or name in _MAY_BE_NEGATIVE)
+    return not impossible(name, value) and (value != 0 or METRICS[name].absolute or bool(METRICS[name].difference_of))
 
 
 def _checked(figures: dict[str, float], info: ValidationInfo) -> dict[str, float]:

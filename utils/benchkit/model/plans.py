@@ -171,6 +171,8 @@ class PlannedCase(Model):
     notes: list[str] = Field(default_factory=list)
     skipped: str = ""
     """Why the case can't be measured on this target; empty when it can."""
+    only_variant: bool = False
+    """True where it is skipped because no other of the compared gateways can measure it."""
 
 
 class PlannedDifference(Model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Literal
@@ -11,16 +12,53 @@ from pydantic import Field
 
 from benchkit.model.base import Model
 from benchkit.model.metrics import MetricValues
+from benchkit.model.states import CiOutcome, Tone
 from benchkit.model.upgrades import Upgrade, run_of_version_1
 
 
 class Validity(StrEnum):
-    """Whether the work that a case stands for happened."""
+    """Whether the work that a case stands for happened; what each state means stands in :data:`VALIDITIES`."""
 
-    VALID = "valid"
     INVALID = "invalid"
     INTERRUPTED = "interrupted"
     SKIPPED = "skipped"
+    VALID = "valid"
+
+    @property
+    def row(self) -> ValidityRow:
+        """Its row of :data:`VALIDITIES`."""
+        return VALIDITIES[self]
+
+    @property
+    def severity(self) -> int:
+        """Its place among all states; 0 is the worst."""
+        return _SEVERITY[self]
+
+
+@dataclass(frozen=True)
+class ValidityRow:
+    """One row of the table of validities.
+
+    Attributes:
+        counted: what such cases are called in a sentence: ``not measured to the end: tools/list``.
+        tone: the colour.
+        ci: what a case is for a CI system that was held against nothing.
+    """
+
+    counted: str
+    tone: Tone
+    ci: CiOutcome
+
+
+VALIDITIES: dict[Validity, ValidityRow] = {
+    Validity.INVALID: ValidityRow("invalid", Tone.BAD, CiOutcome.ERROR),
+    Validity.INTERRUPTED: ValidityRow("not measured to the end", Tone.WARN, CiOutcome.ERROR),
+    Validity.SKIPPED: ValidityRow("skipped", Tone.PLAIN, CiOutcome.SKIPPED),
+    Validity.VALID: ValidityRow("valid", Tone.GOOD, CiOutcome.PASSED),
+}
+"""Every state of a case, the worst first: in this order cases without a result are listed."""
+
+_SEVERITY = {validity: place for place, validity in enumerate(VALIDITIES)}
 
 
 class Machine(Model):
@@ -204,6 +242,8 @@ class Case(Model):
     """The step in which its latencies were told; 0 where there are none."""
     closed_loop: bool = True
     """Whether each worker of its load waited for an answer before it sent the next request."""
+    only_variant: bool = False
+    """True where it is skipped because no other of the compared gateways can measure it."""
     metrics: MetricValues = Field(default_factory=dict)
     """Pooled over the iterations' samples; empty unless the case is valid."""
     advisory: list[str] = Field(default_factory=list)
@@ -282,10 +322,6 @@ class RunStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-NO_OTHER_VARIANT = "no other variant can measure it"
-"""Why a case is skipped on the only one of several gateways that has it."""
-
-
 class VariantOfRun(Model):
     """Which of several gateways a run measured; all were measured at the same time, block by block.
 
@@ -324,6 +360,9 @@ class Run(Model):
     load_seconds: float = 0.0
     """Wall time during which measured load ran, in seconds."""
     warnings: list[str] = Field(default_factory=list)
+    doubts: list[str] = Field(default_factory=list)
+    """Those of the warnings after which the figures are not the gateway's alone: the load generator was the limit, or
+    the machine had other work."""
     variant: VariantOfRun | None = None
     resources: Resources | None = None
     """What gateway, servers, databases and load generator used meanwhile; absent where nothing was sampled."""

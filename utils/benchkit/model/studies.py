@@ -15,7 +15,7 @@ from benchkit.model.base import Model
 from benchkit.model.metrics import MetricValues
 from benchkit.model.runs import Load
 from benchkit.model.upgrades import Upgrade, variants_from_sides
-from benchkit.model.verdicts import CHANGES, Comparison, MetricComparison
+from benchkit.model.verdicts import Comparison, MetricComparison
 
 
 class ProfileState(StrEnum):
@@ -115,7 +115,9 @@ class StepComparison(Model):
         found = [
             (case.id, case.metrics[metric])
             for case in self.comparison.cases
-            if metric in case.metrics and case.metrics[metric].verdict in CHANGES and not case.metrics[metric].advisory
+            if metric in case.metrics
+            and case.metrics[metric].verdict.row.is_change
+            and not case.metrics[metric].advisory
         ]
         return sorted(found, key=lambda pair: (-abs(pair[1].change_percent or 0.0), pair[0]))
 
@@ -254,7 +256,7 @@ class ScalingCurve:
     """One metric of a case over what was varied, in the metric's unit.
 
     ``points``: each run's; ``medians``: one for each place. ``knee`` is the place where the curve bends; ``remark``
-    says why none is marked.
+    says why none is marked; ``is_sparse``: because there are fewer places than a knee needs.
     """
 
     metric: str
@@ -263,6 +265,7 @@ class ScalingCurve:
     knee: float | None
     remark: str
     law: ScalabilityLaw | None
+    is_sparse: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from benchkit.errors import ExitCode
 from benchkit.model.base import Model, is_stored
 from benchkit.model.metrics import MetricValues, is_comparable
 from benchkit.model.runs import Environment
+from benchkit.model.states import CiOutcome, Tone
 from benchkit.model.upgrades import Upgrade, baseline_with_oldest, with_engines
 from benchkit.plain import plain_text
 
@@ -99,25 +102,184 @@ class NoiseRecord(Model):
 
 
 class Verdict(StrEnum):
-    """The verdict of a metric, a case or a run (STATISTICS says when each is given)."""
+    """The verdict of a metric, a case or a run; what each of them means stands in :data:`VERDICTS`."""
 
-    REGRESSION = "regression"
     CRITICAL = "critical"
+    REGRESSION = "regression"
+    INVALID = "invalid"
+    MISSING = "missing"
+    NOT_COMPARABLE = "not comparable"
+    INCONCLUSIVE = "inconclusive"
     SLOWER = "slower"
     IMPROVEMENT = "improvement"
     UNCHANGED = "unchanged"
-    INCONCLUSIVE = "inconclusive"
-    MISSING = "missing"
     NEW = "new"
-    INVALID = "invalid"
-    NOT_COMPARABLE = "not comparable"
+
+    @property
+    def row(self) -> VerdictRow:
+        """Its row of :data:`VERDICTS`."""
+        return VERDICTS[self]
+
+    @property
+    def severity(self) -> int:
+        """Its place among all verdicts; 0 is the worst."""
+        return _SEVERITY[self]
 
 
-CHANGES = frozenset({Verdict.CRITICAL, Verdict.REGRESSION, Verdict.SLOWER, Verdict.IMPROVEMENT})
-"""Verdicts that say that something changed."""
+@dataclass(frozen=True)
+class VerdictRow:  # pylint: disable=too-many-instance-attributes  # a row has all that is to be known
+    """One row of the table of verdicts.
 
-REGRESSIONS = frozenset({Verdict.CRITICAL, Verdict.REGRESSION})
-"""Verdicts that fail a run."""
+    Attributes:
+        headline: what a whole comparison with this verdict is called.
+        headline_tone: the colour of that.
+        tone: the colour of a case or a figure with this verdict.
+        counted: what follows a number of such cases: ``2 better``.
+        exit_code: what a comparison with this verdict ends with.
+        is_judged: the case was held against a reference.
+        is_change: something changed, and that is proven.
+        ci: what a case with this verdict is for a CI system.
+        annotation: the kind of GitHub annotation that such a case gets; empty for none. Cases that fail or are an error
+            always get an error.
+    """
+
+    headline: str
+    headline_tone: Tone
+    tone: Tone
+    counted: str
+    exit_code: ExitCode
+    is_judged: bool
+    is_change: bool
+    ci: CiOutcome
+    annotation: Literal["error", "warning", "notice", ""]
+
+    @property
+    def fails(self) -> bool:
+        """Whether it is a regression: a change for the worse that is proven and beyond its threshold."""
+        return self.exit_code is ExitCode.REGRESSION
+
+
+VERDICTS: dict[Verdict, VerdictRow] = {
+    Verdict.CRITICAL: VerdictRow(
+        headline="Critical regression",
+        headline_tone=Tone.BAD,
+        tone=Tone.BAD,
+        counted="critical",
+        exit_code=ExitCode.REGRESSION,
+        is_judged=True,
+        is_change=True,
+        ci=CiOutcome.FAILED,
+        annotation="error",
+    ),
+    Verdict.REGRESSION: VerdictRow(
+        headline="Regression",
+        headline_tone=Tone.BAD,
+        tone=Tone.BAD,
+        counted="worse",
+        exit_code=ExitCode.REGRESSION,
+        is_judged=True,
+        is_change=True,
+        ci=CiOutcome.FAILED,
+        annotation="error",
+    ),
+    Verdict.INVALID: VerdictRow(
+        headline="Invalid",
+        headline_tone=Tone.BAD,
+        tone=Tone.BAD,
+        counted="invalid",
+        exit_code=ExitCode.INVALID,
+        is_judged=False,
+        is_change=False,
+        ci=CiOutcome.ERROR,
+        annotation="error",
+    ),
+    Verdict.MISSING: VerdictRow(
+        headline="Cases are missing",
+        headline_tone=Tone.WARN,
+        tone=Tone.WARN,
+        counted="missing",
+        exit_code=ExitCode.INVALID,
+        is_judged=False,
+        is_change=False,
+        ci=CiOutcome.ERROR,
+        annotation="error",
+    ),
+    Verdict.NOT_COMPARABLE: VerdictRow(
+        headline="Not comparable",
+        headline_tone=Tone.WARN,
+        tone=Tone.WARN,
+        counted="not comparable",
+        exit_code=ExitCode.USAGE,
+        is_judged=False,
+        is_change=False,
+        ci=CiOutcome.SKIPPED,
+        annotation="",
+    ),
+    Verdict.INCONCLUSIVE: VerdictRow(
+        headline="Inconclusive",
+        headline_tone=Tone.WARN,
+        tone=Tone.WARN,
+        counted="inconclusive",
+        exit_code=ExitCode.OK,
+        is_judged=True,
+        is_change=False,
+        ci=CiOutcome.SKIPPED,
+        annotation="warning",
+    ),
+    Verdict.SLOWER: VerdictRow(
+        headline="Slower, within limits",
+        headline_tone=Tone.WARN,
+        tone=Tone.WARN,
+        counted="slower within its threshold",
+        exit_code=ExitCode.OK,
+        is_judged=True,
+        is_change=True,
+        ci=CiOutcome.PASSED,
+        annotation="warning",
+    ),
+    Verdict.IMPROVEMENT: VerdictRow(
+        headline="Improved",
+        headline_tone=Tone.GOOD,
+        tone=Tone.GOOD,
+        counted="better",
+        exit_code=ExitCode.OK,
+        is_judged=True,
+        is_change=True,
+        ci=CiOutcome.PASSED,
+        annotation="notice",
+    ),
+    Verdict.UNCHANGED: VerdictRow(
+        headline="Passed",
+        headline_tone=Tone.GOOD,
+        tone=Tone.PLAIN,
+        counted="unchanged",
+        exit_code=ExitCode.OK,
+        is_judged=True,
+        is_change=False,
+        ci=CiOutcome.PASSED,
+        annotation="",
+    ),
+    Verdict.NEW: VerdictRow(
+        headline="Nothing to compare",
+        headline_tone=Tone.PLAIN,
+        tone=Tone.PLAIN,
+        counted="without a reference",
+        exit_code=ExitCode.USAGE,
+        is_judged=False,
+        is_change=False,
+        ci=CiOutcome.SKIPPED,
+        annotation="notice",
+    ),
+}
+"""Every verdict, the worst first: a case's is its worst metric's. ``INCONCLUSIVE`` ends with 4 only where
+``--fail-on-inconclusive`` asks for it."""
+
+_SEVERITY = {verdict: place for place, verdict in enumerate(VERDICTS)}
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The worst of at least one verdict."""
+    return min(verdicts, key=lambda verdict: verdict.severity)
 
 
 class MetricComparison(Model):
@@ -133,6 +295,9 @@ class MetricComparison(Model):
     how many blocks were paired.
     ``detectable_percent``: the smallest change for the worse that would have been found in 4 of 5 such comparisons.
     ``decided_by``: how many runs or blocks would decide an inconclusive metric; absent where no number does.
+    ``explained_by``: what explains a part of the change, or may: how fast the machine was, or what all cases of the run
+    share. ``unexplained_percent``: at least so much of a proven change is the case's own. ``shift_percent``: how much
+    slower (positive) the machine, or all cases together, were where nothing could be decided.
     ``advisory`` metrics are shown and decide nothing.
     """
 
@@ -149,15 +314,33 @@ class MetricComparison(Model):
     spread_percent: float | None = None
     samples: int | None = None
     decided_by: int | None = None
+    explained_by: Literal["machine", "cases"] | None = None
+    unexplained_percent: float | None = None
+    shift_percent: float | None = None
     advisory: bool = False
     reason: str = ""
+
+    @property
+    def explanation(self) -> str:
+        """What ``explained_by`` says in words; empty where nothing explains anything."""
+        by_machine = self.explained_by == "machine"
+        if self.unexplained_percent is not None:
+            other = "the machine's own speed" if by_machine else "what all cases share"
+            return f"at least {self.unexplained_percent:.1f} % of it is not {other}"
+        if self.shift_percent is None:
+            return ""
+        changed = f"{abs(self.shift_percent):.0f} % {'slower' if self.shift_percent > 0 else 'faster'}"
+        if by_machine:
+            return f"the machine is {changed} than it was"
+        return f"all cases together are {changed} than they were"
 
 
 class CaseComparison(Model):
     """One case held against its reference; ``verdict`` is its worst metric's.
 
     ``since_oldest``: the deciding metrics held against the oldest accepted runs, so that a slow slide does not hide
-    behind a reference that slid along.
+    behind a reference that slid along. ``errors_only``: only its error rate decides, so the verdict says nothing about
+    its speed.
     """
 
     id: str
@@ -165,6 +348,7 @@ class CaseComparison(Model):
     reason: str = ""
     metrics: dict[str, MetricComparison] = Field(default_factory=dict)
     since_oldest: dict[str, MetricComparison] = Field(default_factory=dict)
+    errors_only: bool = False
 
 
 class BaselineReference(Model):
@@ -208,6 +392,12 @@ class Comparison(Model):
     warnings: list[str] = Field(default_factory=list)
     """What makes the comparison weaker: another machine, another target."""
     cases: list[CaseComparison]
+
+    @property
+    def worse_cases(self) -> str:
+        """How many cases have a regression; ``all`` where it is only seen in all of them together."""
+        count = sum(case.verdict.row.fails for case in self.cases)
+        return "all" if not count and self.verdict.row.fails else str(count)
 
     def together(self) -> list[tuple[str, MetricComparison, bool]]:
         """What all cases say together: metric, how it came out, and whether against the oldest accepted runs."""

@@ -8,8 +8,6 @@ from itertools import pairwise
 
 from benchkit.model import METRICS, Case, Histogram, Iteration, MetricValues, PercentileCurve, Timeline, TimelinePoint
 
-OVERHEAD_METRICS = ("added_p50_latency", "added_p95_latency", "added_p99_latency")
-
 
 @dataclass(frozen=True)
 class Distribution:
@@ -165,7 +163,7 @@ def overhead(cases: list[Case]) -> Bars | None:
         return None
     return Bars(
         [case.name for case in cases],
-        [(METRICS[name].label, [case.metrics.get(name) for case in cases]) for name in OVERHEAD_METRICS],
+        [(row.label, [case.metrics.get(name) for case in cases]) for name, row in METRICS.items() if row.difference_of],
     )
 
 

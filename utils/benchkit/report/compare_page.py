@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC
 from statistics import median
 
-from benchkit.model import METRICS, Case, Comparison, Run, Validity, Verdict
+from benchkit.ended import tally_of
+from benchkit.model import METRICS, Case, Comparison, Run, Tone, Validity, derived_metrics, main_metrics
+from benchkit.number_format import TIMES
 from benchkit.report.comparison_table import (
-    DERIVED,
     NOT_JUDGED,
     Column,
     Outcome,
@@ -26,8 +27,7 @@ from benchkit.report.comparison_table import (
 )
 from benchkit.report.comparison_view import Badge
 from benchkit.report.frame import Frame, fill_page
-from benchkit.report.headline import VALIDITY_TONES, VERDICT_TONES, Tone, sentence
-from benchkit.report.number_format import TIMES
+from benchkit.report.headline import sentence
 from benchkit.report.plots import Plots
 
 HOW_TO_JUDGE = (
@@ -120,11 +120,11 @@ def _finding(sides: Sequence[SideBySide], reference: int) -> tuple[str, Tone, st
         if (one := side.comparison)
     )
     verdicts = {side.comparison.verdict for side in judged if side.comparison}
-    tones = {VERDICT_TONES[verdict] for verdict in verdicts}
+    tones = {verdict.row.tone for verdict in verdicts}
     tone = next(one for one in (Tone.BAD, Tone.WARN, Tone.GOOD, Tone.PLAIN) if one in tones)
     if len(judged) == len(sides) - 1 == 1:
-        verdict = next(iter(verdicts))
-        return "Critical regression" if verdict is Verdict.CRITICAL else verdict.value.capitalize(), tone, said
+        row = next(iter(verdicts)).row
+        return row.headline, row.headline_tone, said
     return f"{len(judged)} of {len(sides) - 1} judged", tone, said
 
 
@@ -149,8 +149,7 @@ def _target(runs: Sequence[Run]) -> str:
 def _facts(side: SideBySide, note: str) -> RunFacts:
     run = side.run
     load, target = run.environment.load, run.environment.target
-    measured = [case for case in run.cases if case.kind == "measured"]
-    valid = sum(case.validity is Validity.VALID for case in measured)
+    tally = tally_of([run])
     facts = [
         run.profile,
         f"{load.requests} {TIMES} {load.iterations}, {load.concurrency} concurrent",
@@ -158,7 +157,7 @@ def _facts(side: SideBySide, note: str) -> RunFacts:
         " ".join(part for part in (target.database, target.database_version) if part) or "not told",
         str(target.servers),
         f"{run.started.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
-        f"{valid} of {len(measured)}",
+        f"{tally.valid} of {tally.measured}",
     ]
     tone = Tone.GOOD if run.status.value == "complete" else Tone.WARN
     notes = [text for text in (note, run.run_id if run.run_id != side.label else "") if text]
@@ -180,10 +179,14 @@ def _page(
     plots = Plots(off=chart_library is None)
     whole = {
         **context,
-        "table": columns_table(columns, reference, cases, difference="ratio" if as_ratio else "percent"),
-        "differences": columns_table(columns, reference, differences, DERIVED, difference="") if differences else None,
+        "table": columns_table(
+            columns, reference, cases, main_metrics(), difference="ratio" if as_ratio else "percent"
+        ),
+        "differences": columns_table(columns, reference, differences, derived_metrics(), difference="")
+        if differences
+        else None,
         "reasons": reasons(columns, [*cases, *differences]),
-        "charts": bars(plots, columns, cases),
+        "charts": bars(plots, columns, cases, main_metrics()),
     }
     return fill_page("compare.html", frame, whole, plots, chart_library)
 
@@ -249,7 +252,7 @@ def _together(cases: Sequence[Case], name: str, runs: int) -> Outcome:
     why = "; ".join(dict.fromkeys(f"{case.validity.value}: {case.reason or 'no reason'}" for case in others))
     if not valid:
         worst = Counter(case.validity for case in others).most_common(1)[0][0]
-        return Outcome(Badge(worst.value, VALIDITY_TONES[worst]), why.removeprefix(f"{worst.value}: "), {})
+        return Outcome(Badge(worst.value, worst.row.tone), why.removeprefix(f"{worst.value}: "), {})
     figures = {
         metric: median(found)
         for metric in METRICS

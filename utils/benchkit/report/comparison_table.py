@@ -9,18 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from benchkit.model import METRICS, Case, CaseComparison, MetricValues, Run, Validity, needed_samples
-from benchkit.report import charts, number_format
+from benchkit import number_format
+from benchkit.model import METRICS, Case, CaseComparison, MetricValues, Run, Tone, Validity, needed_samples
+from benchkit.number_format import TIMES, Cell, absent
 from benchkit.report.comparison_view import Badge, Change, metric_change
-from benchkit.report.headline import VALIDITY_TONES, VERDICT_TONES, Tone, sentence
-from benchkit.report.number_format import TIMES, Cell, absent
+from benchkit.report.headline import sentence
 from benchkit.report.plots import Drawn, Plot, Plots, Series, colour
-
-COMPARED = ("requests_per_sec", "p50_latency", "p95_latency", "p99_latency")
-"""What each column group shows of a case."""
-
-DERIVED = (*charts.OVERHEAD_METRICS, "throughput_ratio")
-"""What it shows of a difference between two cases."""
 
 NOT_JUDGED = "not judged"
 
@@ -127,7 +121,7 @@ def outcomes(run: Run) -> dict[str, Outcome]:
 def _outcome(case: Case) -> Outcome:
     valid = case.validity is Validity.VALID
     return Outcome(
-        state=Badge(case.validity.value, VALIDITY_TONES[case.validity]),
+        state=Badge(case.validity.value, case.validity.row.tone),
         reason=case.reason,
         figures=case.metrics if valid else {},
         advisory=frozenset(case.advisory),
@@ -166,7 +160,7 @@ def columns_table(
     columns: Sequence[Column],
     reference: int,
     cases: Sequence[CaseKey],
-    metrics: Sequence[str] = COMPARED,
+    metrics: Sequence[str],
     *,
     difference: Literal["percent", "ratio", ""] = "percent",
 ) -> ColumnsTable:
@@ -179,7 +173,7 @@ def columns_table(
         metrics: what is shown of each.
         difference: how estimates are worded; empty for none, and for no verdicts either.
     """
-    own = [number_format.heading(name) if name != "throughput_ratio" else "throughput %" for name in metrics]
+    own = [METRICS[name].heading for name in metrics]
     success = ["success %"] if difference else []
     judged = [*own, *success, "validity", "verdict"]
     plain = [*own, *success, "validity"]
@@ -220,9 +214,7 @@ def _row(
         verdict = None
         if difference and place != reference:
             verdict = (
-                Badge(compared.verdict.value, VERDICT_TONES[compared.verdict])
-                if compared
-                else Badge(NOT_JUDGED, Tone.PLAIN)
+                Badge(compared.verdict.value, compared.verdict.row.tone) if compared else Badge(NOT_JUDGED, Tone.PLAIN)
             )
         success = _success(found) if difference else None
         groups.append(CellGroup(entries, success, found.state, found.reason, found.remark, verdict))
@@ -294,7 +286,7 @@ def reasons(columns: Sequence[Column], cases: Sequence[CaseKey]) -> list[Reason]
 
 
 def bars(
-    plots: Plots, columns: Sequence[Column], cases: Sequence[CaseKey], metrics: Sequence[str] = COMPARED
+    plots: Plots, columns: Sequence[Column], cases: Sequence[CaseKey], metrics: Sequence[str]
 ) -> list[tuple[str, list[Drawn]]]:
     """Grouped bars for each metric and scenario; what was not measured has no bar."""
     found = []
@@ -323,4 +315,4 @@ def _bar_series(column: Column, place: int, cases: Sequence[CaseKey], name: str)
 
 
 def _title(name: str) -> str:
-    return number_format.heading(name).replace(" ms", ", ms")
+    return METRICS[name].heading.replace(" ms", ", ms")

@@ -6,19 +6,12 @@ metric's own values point.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from benchkit.model import METRICS, CaseComparison, Comparison, MetricComparison, Verdict
-from benchkit.report import number_format
-from benchkit.report.headline import VERDICT_TONES, Tone, sentence
-from benchkit.report.number_format import NO_BREAK, Cell, absent, count
-
-_MACHINE = re.compile(
-    r"at least [^;]* (?:the machine's own speed|what all cases share)"
-    r"|the machine is [^;]* than it was|all cases together are [^;]* than they were"
-)
-"""What a reason says of the machine, or of the moment; the rest of it stands in columns of its own."""
+from benchkit import number_format
+from benchkit.model import METRICS, CaseComparison, Comparison, MetricComparison, Tone, Verdict
+from benchkit.number_format import NO_BREAK, Cell, absent, plural
+from benchkit.report.headline import sentence
 
 _SMALLEST_TOLD = 0.0001
 """How small a q is beyond this says nothing to a reader."""
@@ -88,7 +81,7 @@ def mode_of(comparison: Comparison) -> Mode:
 
 def verdict_badge(verdict: Verdict) -> Badge:
     """A verdict's word and colour."""
-    return Badge(verdict.value, VERDICT_TONES[verdict])
+    return Badge(verdict.value, verdict.row.tone)
 
 
 def case_change(compared: CaseComparison | None) -> Change | None:
@@ -102,34 +95,10 @@ def metric_change(name: str, entry: MetricComparison) -> Change:
     """A metric's verdict and change, with its interval where it has one."""
     return Change(
         None if entry.advisory else verdict_badge(entry.verdict),
-        change_text(name, entry.change_percent),
-        interval_text(name, entry.interval),
+        number_format.better_or_worse(METRICS[name], entry.change_percent),
+        number_format.signed_interval(METRICS[name], entry.interval),
         entry.reason or ("shown, decides nothing" if entry.advisory else ""),
     )
-
-
-def change_text(name: str, percent: float | None) -> str:
-    """``14.2 % worse``; empty where there is no change to tell."""
-    if percent is None:
-        return ""
-    if float(f"{percent:.1f}") == 0:
-        return "no change"
-    return f"{_amount(name, percent)} {'better' if percent > 0 else 'worse'}"
-
-
-def interval_text(name: str, interval: tuple[float, float] | None) -> str:
-    """``+2.1 to +4.7 %``, the worse end first: minus is worse."""
-    if interval is None:
-        return ""
-    low, high = map(number_format.signed, interval)
-    return f"{low} to {high} {'points' if METRICS[name].absolute else '%'}"
-
-
-def _amount(name: str, percent: float) -> str:
-    amount = number_format.significant(abs(percent), 1)
-    if METRICS[name].absolute:
-        return f"{amount} point{'' if amount == '1' else 's'}"
-    return f"{amount} %"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -138,9 +107,9 @@ def _amount(name: str, percent: float) -> str:
 
 def compared_rows(compared: CaseComparison, mode: Mode) -> list[ComparedRow]:
     """Each metric of a case, then those that were held against the oldest accepted runs as well."""
-    rows = [_row(name, entry, mode, number_format.heading(name)) for name, entry in compared.metrics.items()]
+    rows = [_row(name, entry, mode, METRICS[name].heading) for name, entry in compared.metrics.items()]
     rows += [
-        _row(name, entry, mode, f"{number_format.heading(name)}, since the oldest accepted runs")
+        _row(name, entry, mode, f"{METRICS[name].heading}, since the oldest accepted runs")
         for name, entry in compared.since_oldest.items()
     ]
     return rows
@@ -177,7 +146,7 @@ def _decided_by(entry: MetricComparison, mode: Mode) -> Cell:
         return absent("it is decided")
     if entry.decided_by is None:
         return Cell(f"no number of {mode.noun}s{': side by side' if mode is STORED else ''}")
-    return Cell(_number(entry.decided_by, mode.noun))
+    return Cell(plural(entry.decided_by, mode.noun))
 
 
 def _rests_on(entry: MetricComparison, mode: Mode) -> str:
@@ -189,9 +158,9 @@ def _rests_on(entry: MetricComparison, mode: Mode) -> str:
         parts.append(f"q = {entry.q_value:.2g}" if entry.q_value >= _SMALLEST_TOLD else f"q < {_SMALLEST_TOLD:g}")
     if entry.samples is not None:
         spread = "" if entry.spread_percent is None else f", deviation {entry.spread_percent:g} %"
-        parts.append(f"{_number(entry.samples, mode.noun)}{spread}")
-    if machine := _MACHINE.search(entry.reason):
-        parts.append(machine.group())
+        parts.append(f"{plural(entry.samples, mode.noun)}{spread}")
+    if entry.explanation:
+        parts.append(entry.explanation)
     return ", ".join(parts)
 
 
@@ -231,7 +200,7 @@ def could_be_seen(comparison: Comparison) -> str:
         return ""
     words = [f"{METRICS[name].label} {_range(values)} %" for name, values in limits.items()]
     return sentence(
-        f"With the noise there was and {_number(comparison.hypotheses, 'figure')} that decide, a change for the worse "
+        f"With the noise there was and {plural(comparison.hypotheses, 'figure')} that decide, a change for the worse "
         f"is found in 4 of 5 such comparisons from so much on: {', '.join(words)} (by case); a smaller one less often"
     )
 
@@ -243,7 +212,3 @@ def _deciding(comparison: Comparison) -> list[tuple[str, MetricComparison]]:
 def _range(values: list[float]) -> str:
     low, high = (number_format.significant(value, 1) for value in (min(values), max(values)))
     return low if low == high else f"{low} to {high}"
-
-
-def _number(value: int, noun: str) -> str:
-    return f"{count(value)} {noun}{'' if value == 1 else 's'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from benchkit.report.headline import Tone
+from benchkit.model import Tone
 from benchkit.report.plots import Plots
 from benchkit.report.render import PARTS, fill
 

@@ -3,63 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from benchkit.errors import ExitCode
-from benchkit.model import METRICS, Comparison, Run, RunStatus, Validity, Verdict, samples_for
-
-
-class Tone(StrEnum):
-    """The colour of a state; its word always stands beside it."""
-
-    GOOD = "good"
-    BAD = "bad"
-    WARN = "warn"
-    PLAIN = "plain"
-
-
-VERDICT_TONES = {
-    Verdict.REGRESSION: Tone.BAD,
-    Verdict.CRITICAL: Tone.BAD,
-    Verdict.SLOWER: Tone.WARN,
-    Verdict.IMPROVEMENT: Tone.GOOD,
-    Verdict.UNCHANGED: Tone.PLAIN,
-    Verdict.INCONCLUSIVE: Tone.WARN,
-    Verdict.MISSING: Tone.WARN,
-    Verdict.NEW: Tone.PLAIN,
-    Verdict.INVALID: Tone.BAD,
-    Verdict.NOT_COMPARABLE: Tone.WARN,
-}
-
-VALIDITY_TONES = {
-    Validity.VALID: Tone.GOOD,
-    Validity.INVALID: Tone.BAD,
-    Validity.INTERRUPTED: Tone.WARN,
-    Validity.SKIPPED: Tone.PLAIN,
-}
-
-_COMPARED = {
-    Verdict.REGRESSION: ("Regression", Tone.BAD),
-    Verdict.CRITICAL: ("Critical regression", Tone.BAD),
-    Verdict.SLOWER: ("Slower, within limits", Tone.WARN),
-    Verdict.IMPROVEMENT: ("Improved", Tone.GOOD),
-    Verdict.UNCHANGED: ("Passed", Tone.GOOD),
-    Verdict.INCONCLUSIVE: ("Inconclusive", Tone.WARN),
-    Verdict.MISSING: ("Cases are missing", Tone.WARN),
-    Verdict.NEW: ("Measured", Tone.PLAIN),
-    Verdict.INVALID: ("Invalid", Tone.BAD),
-    Verdict.NOT_COMPARABLE: ("Not comparable", Tone.WARN),
-}
-
-_ENDED: dict[int, tuple[str, Tone]] = {
-    ExitCode.OK: ("Measured", Tone.PLAIN),
-    ExitCode.REGRESSION: ("Regression", Tone.BAD),
-    ExitCode.INVALID: ("Invalid", Tone.BAD),
-    ExitCode.INCONCLUSIVE: ("Inconclusive", Tone.WARN),
-}
+from benchkit.ended import ended, tally_of
+from benchkit.model import METRICS, Comparison, Run, RunStatus, Tone, Validity, samples_for
 
 
 @dataclass(frozen=True)
@@ -73,29 +21,16 @@ class Headline:
 
 
 def headline(run: Run, comparison: Comparison | None) -> Headline:
-    """What came out, in the order of what a reader must not overlook.
-
-    An interrupted run, then one without any valid case, a regression, invalid cases, and only then what a comparison
-    or the run's own end says. Only cases that were measured themselves are counted.
-    """
-    tally = Counter(case.validity for case in run.cases if case.kind == "measured")
-    measured = tally.total() - tally[Validity.SKIPPED]
-    if run.status is RunStatus.INTERRUPTED or not tally[Validity.VALID]:
-        found = _without_result(run, comparison, tally, measured)
-    else:
-        invalid = _invalid_sentence(tally[Validity.INVALID], measured)
-        found = _against(comparison, invalid) if comparison else _alone(run, invalid)
-    return replace(found, notes=_notes(found.sentence, [*other_limits(run), *found.notes, _scarce(run)]))
-
-
-_DOUBTFUL = ("load generator", "something else on this machine")
-"""Words of the warnings after which a run's figures are not the gateway's alone: the generator was itself the
-bottleneck, or the machine had other work."""
-
-
-def other_limits(run: Run) -> list[str]:
-    """What the run says of other limits than the gateway's."""
-    return [sentence(text) for text in run.warnings if any(words in text.casefold() for words in _DOUBTFUL)]
+    """What came out, and what a reader must not overlook beside it, each once."""
+    end = ended(run, comparison)
+    text = sentence(end.reason)
+    notes = [*map(sentence, run.doubts), sentence(tally_of([run]).invalid_words if end.valid else "")]
+    if comparison is None or run.status is RunStatus.INTERRUPTED or not end.measured:
+        notes.append(sentence(run.exit_reason))
+    if comparison is not None:
+        notes += [sentence(comparison.reason), *map(sentence, comparison.warnings)]
+    notes.append(_scarce(run))
+    return Headline(end.tone, end.word, text, [note for note in dict.fromkeys(notes) if note and note != text])
 
 
 def _scarce(run: Run) -> str:
@@ -115,59 +50,6 @@ def _scarce(run: Run) -> str:
     return (
         f"No case has more than {max(samples)} samples; a median needs {needed}, so every percentile here is advisory."
     )
-
-
-def outcome(
-    status: RunStatus, tally: Mapping[Validity, int], verdict: Verdict | None, exit_code: int
-) -> tuple[str, Tone]:
-    """The word of a :func:`headline` and its tone, from what a list knows of a run.
-
-    ``tally``: the cases that were measured themselves, by validity.
-    """
-    if status is RunStatus.INTERRUPTED:
-        return "Interrupted", Tone.WARN
-    if not sum(tally.values()) - tally.get(Validity.SKIPPED, 0):
-        return "Nothing measured", Tone.BAD
-    if not tally.get(Validity.VALID):
-        return "Invalid", Tone.BAD
-    if tally.get(Validity.INVALID) and verdict not in (Verdict.REGRESSION, Verdict.CRITICAL):
-        return "Invalid", Tone.BAD
-    return _COMPARED[verdict] if verdict else _ENDED.get(exit_code, ("Failed", Tone.BAD))
-
-
-def _without_result(run: Run, comparison: Comparison | None, tally: Counter[Validity], measured: int) -> Headline:
-    """An interrupted run, or one in which no case is valid."""
-    said = sentence(run.exit_reason)
-    warnings = _warnings(comparison)
-    if run.status is RunStatus.INTERRUPTED:
-        text = said or f"The run was interrupted; {tally[Validity.VALID]} of {measured} cases are valid."
-        invalid = _invalid_sentence(tally[Validity.INVALID], measured)
-        return Headline(Tone.WARN, "Interrupted", text, _notes(text, [invalid, *warnings]))
-    if not measured:
-        text = "No case was measured, so there is no figure to report."
-        return Headline(Tone.BAD, "Nothing measured", text, _notes(text, [said, *warnings]))
-    text = "The only case is not valid" if measured == 1 else f"None of the {measured} cases is valid"
-    return Headline(Tone.BAD, "Invalid", f"{text}, so there is no figure to report.", warnings)
-
-
-def _against(comparison: Comparison, invalid: str) -> Headline:
-    """A run that was held against a baseline; only a regression stands before invalid cases."""
-    word, tone = _COMPARED[comparison.verdict]
-    text = sentence(comparison.reason) or f"Held against {reference_name(comparison)}."
-    if invalid and comparison.verdict not in (Verdict.REGRESSION, Verdict.CRITICAL):
-        return Headline(Tone.BAD, "Invalid", invalid, _notes(invalid, [text, *_warnings(comparison)]))
-    return Headline(tone, word, text, _notes(text, [invalid, *_warnings(comparison)]))
-
-
-def _alone(run: Run, invalid: str) -> Headline:
-    """A run without comparison: what it says of its own end."""
-    said = sentence(run.exit_reason)
-    if invalid:
-        if run.exit_code == ExitCode.INVALID and said:
-            return Headline(Tone.BAD, "Invalid", said, [])
-        return Headline(Tone.BAD, "Invalid", invalid, _notes(invalid, [said]))
-    word, tone = _ENDED.get(run.exit_code, ("Failed", Tone.BAD))
-    return Headline(tone, word, said or "There is no baseline to hold this run against.", [])
 
 
 def reference_name(comparison: Comparison) -> str:
@@ -249,22 +131,6 @@ def limitations(run: Run) -> list[str]:
     if step_ms := max((case.resolution_ms for case in run.cases), default=0.0):
         found.append(f"Latencies have a resolution of {step_ms:g} ms.")
     return found
-
-
-def _invalid_sentence(invalid: int, measured: int) -> str:
-    """``3 of 30 cases are invalid.``; empty when there are none."""
-    if not invalid:
-        return ""
-    return f"{invalid} of {measured} cases {'is' if invalid == 1 else 'are'} invalid."
-
-
-def _warnings(comparison: Comparison | None) -> list[str]:
-    return [sentence(text) for text in comparison.warnings] if comparison else []
-
-
-def _notes(text: str, candidates: list[str]) -> list[str]:
-    """What is there to add, each once, and not the sentence itself again."""
-    return [note for note in dict.fromkeys(candidates) if note and note != text]
 
 
 def _is_here(url: str) -> bool:

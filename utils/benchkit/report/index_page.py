@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from benchkit import number_format
 from benchkit.clock import duration
-from benchkit.report import number_format
-from benchkit.report.headline import Tone
+from benchkit.model import Tone
 from benchkit.report.render import PARTS, fill
 
 SHOWN = 200

@@ -9,7 +9,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Literal
 
-from benchkit.report.headline import Tone
+from benchkit.model import Tone
 
 COLOURS = ("s1", "s2", "s3", "s4", "s5", "s6")
 """Colours of runs, in their order; the seventh run has the first's again. A legend with words stands beside each."""

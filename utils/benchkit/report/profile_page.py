@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchkit import number_format
 from benchkit.clock import duration
-from benchkit.model import Environment, RunStatus, Validity
+from benchkit.model import Environment, RunStatus, Tone, Validity
 from benchkit.profiling import text
 from benchkit.profiling.categories import LABELS
 from benchkit.profiling.document import IDLE, Category, FrameName, Profile, SampledRound, Stall
-from benchkit.report import number_format
-from benchkit.report.headline import Tone
 from benchkit.report.render import PARTS, fill
 
 

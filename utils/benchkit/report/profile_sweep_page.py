@@ -8,11 +8,12 @@ from statistics import median
 from typing import Any
 from urllib.parse import quote
 
+from benchkit import number_format
 from benchkit.clock import duration, seconds_between
+from benchkit.ended import Ended, ended, ended_sweep
 from benchkit.errors import severity
 from benchkit.model import (
     METRICS,
-    REGRESSIONS,
     AllRuns,
     Case,
     Comparison,
@@ -20,16 +21,14 @@ from benchkit.model import (
     ProfileRun,
     ProfileState,
     Run,
+    Tone,
     Validity,
-    Verdict,
+    main_metrics,
 )
-from benchkit.report import number_format
-from benchkit.report.headline import VALIDITY_TONES, VERDICT_TONES, Tone, headline, sentence
-from benchkit.report.number_format import ABSENT
+from benchkit.number_format import ABSENT
+from benchkit.report.headline import sentence
 from benchkit.report.render import PARTS, fill
-from benchkit.verdict.suite_verdict import worse_cases
 
-_WORSE_FIRST = (Verdict.CRITICAL, Verdict.REGRESSION)
 _SINCE = " since the oldest runs"
 _CHARTED = ("requests_per_sec", "p95_latency")
 
@@ -46,6 +45,11 @@ class ProfileDocuments:
     comparison: Comparison | None = None
     report: str = ""
     problem: str = ""
+
+    @property
+    def ended(self) -> Ended | None:
+        """How its run ended; ``None`` where there is none."""
+        return ended(self.run, self.comparison) if self.run else None
 
 
 @dataclass(frozen=True)
@@ -146,21 +150,21 @@ def build_page(document: AllRuns, profiles: Sequence[ProfileDocuments], charts_o
     """What the page shows, from the documents alone."""
     worse = _worse(profiles)
     problems = _problems(profiles)
-    word, tone, text = _verdict(document, profiles)
+    end = ended_sweep(document, [one.ended for one in profiles if one.ended])
     measured = [one for one in profiles if one.run is not None]
     return Page(
         run_id=document.run_id,
         started=f"{document.started.astimezone():%Y-%m-%d %H:%M}",
         started_iso=document.started.isoformat(),
-        word=word,
-        tone=tone,
-        sentence=text,
+        word=end.word,
+        tone=end.tone,
+        sentence=sentence(end.reason),
         notes=_notes(document, profiles),
-        facts=_facts(document, profiles),
+        facts=_facts(document, profiles, end),
         worse=worse,
         problems=problems,
         profiles=[_profile_row(one) for one in profiles],
-        heads=[number_format.heading(name) for name in ("requests_per_sec", "p50_latency", "p95_latency")],
+        heads=[METRICS[name].heading for name in main_metrics()],
         cases=[
             _case_row(one, case)
             for identity in dict.fromkeys(case.id for one in measured for case in _cases(one))
@@ -193,22 +197,7 @@ def chart_data(profiles: Sequence[ProfileDocuments]) -> dict[str, Any]:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The verdict
-
-
-def _verdict(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> tuple[str, Tone, str]:
-    """A word with its tone, and one sentence."""
-    text = sentence(document.reason)
-    if any(one.entry.state is ProfileState.INTERRUPTED for one in profiles):
-        return "Interrupted", Tone.WARN, text
-    if not document.is_complete or document.exit_code is None:
-        left = ", ".join(one.entry.profile for one in profiles if one.entry.state is not ProfileState.DONE)
-        return "Not complete", Tone.WARN, f"Still to be measured: {left}."
-    if document.exit_code == 1:
-        critical = any(one.comparison and one.comparison.verdict is Verdict.CRITICAL for one in profiles)
-        return ("Critical regression" if critical else "Regression"), Tone.BAD, text
-    words = {0: ("Passed", Tone.GOOD), 3: ("Invalid", Tone.BAD), 4: ("Inconclusive", Tone.WARN)}
-    return (*words.get(document.exit_code, ("Failed", Tone.BAD)), text)
+# Beside the verdict
 
 
 def _notes(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> list[str]:
@@ -230,13 +219,12 @@ def _notes(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> list[str]
     return notes
 
 
-def _facts(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> list[tuple[str, str]]:
-    tally = [case.validity for one in profiles for case in _measured(one) if case.validity is not Validity.SKIPPED]
+def _facts(document: AllRuns, profiles: Sequence[ProfileDocuments], end: Ended) -> list[tuple[str, str]]:
     sent, failed = _requests([case for one in profiles for case in _measured(one)])
     measured = sum(one.run is not None and one.entry.state is ProfileState.DONE for one in profiles)
     facts = [
         ("Profiles measured", f"{measured} of {len(profiles)}"),
-        ("Cases valid", f"{tally.count(Validity.VALID)} of {len(tally)}"),
+        ("Cases valid", f"{end.valid} of {end.measured}"),
         ("Requests sent", number_format.count(sent)),
     ]
     if sent:
@@ -255,11 +243,11 @@ def _facts(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> list[tupl
 def _worse(profiles: Sequence[ProfileDocuments]) -> list[Worse]:
     """Every metric that got worse beyond doubt, critical ones first, and then the largest change."""
     found = [
-        (_WORSE_FIRST.index(compared.verdict), compared.change_percent or 0.0, _worse_row(one, case, name, where))
+        (compared.verdict.severity, compared.change_percent or 0.0, _worse_row(one, case, name, where))
         for one in profiles
         for case, where in (_judged(one.comparison) if one.comparison else [])
         for name, compared in where.metrics.items()
-        if compared.verdict in REGRESSIONS and not compared.advisory
+        if compared.verdict.row.fails and not compared.advisory
     ]
     return [row for _, _, row in sorted(found, key=lambda item: item[:2])]
 
@@ -289,13 +277,13 @@ def _worse_row(one: ProfileDocuments, case: str, name: str, reference: _Referenc
         profile=one.entry.profile,
         case=case or "all cases together",
         link=_link(one, case) if case else "",
-        metric=f"{number_format.heading(name)}{reference.words}",
+        metric=f"{METRICS[name].heading}{reference.words}",
         current=_plain(name, compared.current),
         reference=_plain(name, compared.reference),
-        change=Figure() if change is None else Figure(f"{_signed(change)}{unit}", change),
-        interval="" if compared.interval is None else " to ".join(map(_signed, compared.interval)) + unit,
+        change=Figure() if change is None else Figure(f"{number_format.signed(change)}{unit}", change),
+        interval=number_format.signed_interval(METRICS[name], compared.interval),
         word=compared.verdict.value,
-        tone=VERDICT_TONES[compared.verdict],
+        tone=compared.verdict.row.tone,
     )
 
 
@@ -313,7 +301,6 @@ def _problems(profiles: Sequence[ProfileDocuments]) -> list[Problem]:
         )
         for one in entries
     ]
-    order = [Validity.INVALID, Validity.INTERRUPTED, Validity.SKIPPED]
     cases = [(one, case) for one in profiles for case in _measured(one) if case.validity is not Validity.VALID]
     found += [
         Problem(
@@ -321,10 +308,10 @@ def _problems(profiles: Sequence[ProfileDocuments]) -> list[Problem]:
             case=case.id,
             link=_link(one, case.id),
             word=case.validity.value,
-            tone=VALIDITY_TONES[case.validity],
+            tone=case.validity.row.tone,
             reason=sentence(case.reason),
         )
-        for one, case in sorted(cases, key=lambda pair: order.index(pair[1].validity))
+        for one, case in sorted(cases, key=lambda pair: pair[1].validity.severity)
     ]
     return found
 
@@ -342,8 +329,8 @@ def _profile_row(one: ProfileDocuments) -> ProfileRow:
     return ProfileRow(
         profile=one.entry.profile,
         report=one.report,
-        word=headline(one.run, one.comparison).word if one.run else _state_word(one.entry).capitalize(),
-        tone=headline(one.run, one.comparison).tone if one.run else Tone.BAD,
+        word=one.ended.word if one.ended else _state_word(one.entry).capitalize(),
+        tone=one.ended.tone if one.ended else Tone.BAD,
         load=f"{load.iterations} {number_format.TIMES} {number_format.count(load.requests)} at {load.concurrency}",
         cells=_profile_cells(one),
     )
@@ -352,14 +339,16 @@ def _profile_row(one: ProfileDocuments) -> ProfileRow:
 def _profile_cells(one: ProfileDocuments) -> list[tuple[str, Figure]]:
     cases = _measured(one)
     valid = [case for case in cases if case.validity is Validity.VALID]
-    counted = [case for case in cases if case.validity is not Validity.SKIPPED]
     sent, failed = _requests(cases)
     took = _seconds(one.entry)
     share = one.run.load_seconds / took if one.run and took else None
     code = one.entry.exit_code
     return [
-        ("valid cases", Figure(f"{len(valid)} of {len(counted)}", len(valid)) if one.run else Figure()),
-        ("got worse", _got_worse(one.comparison)),
+        (
+            "valid cases",
+            Figure(f"{one.ended.valid} of {one.ended.measured}", one.ended.valid) if one.ended else Figure(),
+        ),
+        ("got worse", Figure(one.comparison.worse_cases, one.comparison.worse_cases) if one.comparison else Figure()),
         ("requests", Figure(number_format.count(sent), sent) if one.run else Figure()),
         ("failed %", Figure(number_format.percent_of(failed / sent), failed / sent) if sent else Figure()),
         ("p50 ms", _median(valid, "p50_latency")),
@@ -368,11 +357,6 @@ def _profile_cells(one: ProfileDocuments) -> list[tuple[str, Figure]]:
         ("under load %", Figure(number_format.percent_of(share), round(share, 4)) if share is not None else Figure()),
         ("exit", Figure(str(code), code) if code is not None else Figure()),
     ]
-
-
-def _got_worse(comparison: Comparison | None) -> Figure:
-    """Cases with a regression."""
-    return Figure() if comparison is None else Figure(worse_cases(comparison), worse_cases(comparison))
 
 
 def _median(cases: Sequence[Case], name: str) -> Figure:
@@ -390,12 +374,12 @@ def _case_row(one: ProfileDocuments, case: Case) -> CaseRow:
         link=_link(one, case.id),
         cells=[
             Figure(number_format.count(one.entry.load.concurrency), one.entry.load.concurrency),
-            *(_cell(case, name) for name in ("requests_per_sec", "p50_latency", "p95_latency")),
+            *(_cell(case, name) for name in main_metrics()),
         ],
         validity=case.validity.value,
-        validity_tone=VALIDITY_TONES[case.validity],
+        validity_tone=case.validity.row.tone,
         verdict=verdict.value if verdict else "",
-        verdict_tone=VERDICT_TONES[verdict] if verdict else Tone.PLAIN,
+        verdict_tone=verdict.row.tone if verdict else Tone.PLAIN,
     )
 
 
@@ -447,7 +431,3 @@ def _link(one: ProfileDocuments, case: str) -> str:
 
 def _plain(name: str, value: float | None) -> str:
     return ABSENT if value is None else number_format.metric(name, value)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", number_format.MINUS)

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from benchkit.model import METRICS, ScalingCase, ScalingCurve, ScalingStudy
-from benchkit.report import number_format
+from benchkit import number_format
+from benchkit.model import METRICS, ScalingCase, ScalingCurve, ScalingStudy, Tone
+from benchkit.number_format import Cell, absent
 from benchkit.report.frame import Frame, fill_page
-from benchkit.report.headline import Tone
-from benchkit.report.number_format import Cell, absent
 from benchkit.report.plots import Drawn, Mark, Plot, Plots, Series
 
 _NOUNS = {"servers": "MCP servers", "concurrency": "concurrent requests"}
@@ -94,7 +93,7 @@ def _finding(study: ScalingStudy) -> str:
             f"{runs}: the throughput of {len(bent)} of {len(measured)} cases has a knee, at {where} "
             f"{_NOUNS[study.varied]}."
         )
-    few = all("needed" in curve.remark for curve in measured)
+    few = all(curve.is_sparse for curve in measured)
     return f"{runs}: {'too few places for a knee' if few else 'no knee within what was measured'}."
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean
 
+from benchkit import number_format
 from benchkit.clock import seconds_between
 from benchkit.model import Case, ConnectionSeries, Iteration, Resources, ResourceSeries, Run, Validity
-from benchkit.report import number_format
-from benchkit.report.number_format import Cell, absent, count
+from benchkit.number_format import Cell, absent, count
 from benchkit.report.reduce import Values, reduced
 
 PARTIES = {

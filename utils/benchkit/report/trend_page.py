@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchkit.model import METRICS, ChangePoint, SeriesTrend, Trend
-from benchkit.report import number_format
+from benchkit import number_format
+from benchkit.model import METRICS, ChangePoint, SeriesTrend, Tone, Trend
+from benchkit.number_format import Cell, absent
 from benchkit.report.frame import Frame, fill_page
-from benchkit.report.headline import Tone
-from benchkit.report.number_format import Cell, absent
 from benchkit.report.plots import Drawn, Mark, Plot, Plots, Series
 
 
@@ -89,7 +88,12 @@ def trend_page(
     context = {
         "rows": rows,
         "cases": cases,
-        "found": [(row.case, row.metric, text) for row in rows for text in row.findings if row.state != "too few runs"],
+        "found": [
+            (row.case, row.metric, text)
+            for row, one in zip(rows, words, strict=True)
+            if not one.series.problem
+            for text in row.findings
+        ],
     }
     return fill_page("trend.html", frame, context, plots, chart_library)
 
@@ -117,9 +121,9 @@ def _row(words: SeriesWords) -> TrendRow:
     noise = one.noise_percent
     return TrendRow(
         case=one.case,
-        metric=number_format.heading(metric.name),
+        metric=metric.heading,
         newest=cell,
-        change=Cell(_signed(one.change_percent)) if moved else absent(one.problem or "nothing changed"),
+        change=Cell(number_format.signed(one.change_percent)) if moved else absent(one.problem or "nothing changed"),
         noise=absent(one.problem or "not known") if noise is None else Cell(f"{noise:.1f}"),
         values=[
             "" if newest is None else f"{newest:.6g}",
@@ -159,17 +163,15 @@ def _case(case: str, pairs: Sequence[tuple[TrendRow, SeriesTrend]], trend: Trend
 def _plot(one: SeriesTrend, trend: Trend) -> Plot:
     metric = METRICS[one.metric]
     runs = [run.run_id for run in trend.runs]
-    heading = number_format.heading(metric.name).replace(" ms", ", ms")
+    heading = metric.heading.replace(" ms", ", ms")
     few = len(runs) <= 60
     series = [Series(heading, list(one.values), "s1", dots="large" if few else "small")]
     marks = [_mark(point, runs) for point in one.change_points]
     if one.slide is not None:
         start = runs.index(one.slide.since.run_id)
         low, high = sorted(one.slide.interval)
-        label = (
-            f"slides from here: {_signed(one.slide.total_percent)} % ({_signed(low)} to {_signed(high)}), "
-            f"{_signed(one.slide.per_ten_runs_percent)} % per 10 runs"
-        )
+        slope = number_format.signed(one.slide.per_ten_runs_percent)
+        label = f"slides from here: {_moved(one.slide.total_percent, low, high)}, {slope} % per 10 runs"
         marks.append(Mark(start, label, _tone(one.slide.total_percent)))
     scores = [run.control_score for run in trend.runs]
     if any(score is not None for score in scores):
@@ -193,14 +195,13 @@ def _mark(point: ChangePoint, runs: Sequence[str]) -> Mark:
     """Between the last run before and the first after; runs between them lack the figure."""
     at = (runs.index(point.last_before.run_id) + runs.index(point.first_after.run_id)) / 2
     low, high = sorted(point.interval)
-    text = f"{_signed(point.change_percent)} % ({_signed(low)} to {_signed(high)})"
-    return Mark(at, text, _tone(point.change_percent))
+    return Mark(at, _moved(point.change_percent, low, high), _tone(point.change_percent))
+
+
+def _moved(percent: float, low: float, high: float) -> str:
+    change, worse, better = map(number_format.signed, (percent, low, high))
+    return f"{change} % ({worse} to {better})"
 
 
 def _tone(percent: float) -> Tone:
     return Tone.BAD if percent < 0 else Tone.GOOD
-
-
-def _signed(percent: float) -> str:
-    text = number_format.significant(abs(percent), 1)
-    return f"{number_format.MINUS if percent < 0 else '+'}{text}"

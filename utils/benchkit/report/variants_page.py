@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from benchkit.model import METRICS, MetricComparison, StepComparison, VariantStudy, Worse
+from benchkit.model import METRICS, MetricComparison, StepComparison, Tone, VariantStudy, Worse
+from benchkit.number_format import change, change_within, interval
 from benchkit.report.frame import Frame, fill_page
-from benchkit.report.headline import VERDICT_TONES, Tone, sentence
+from benchkit.report.headline import sentence
 from benchkit.report.plots import Drawn, Mark, Plot, Plots, Series
 
 _TITLES = {"history": "Release history", "tune": "What settings are worth"}
@@ -110,7 +111,7 @@ def _word(document: VariantStudy) -> tuple[Tone, str]:
     found = {
         compared.verdict for step in _neighbours(document) for name in _SHOWN for _, compared in step.changed(name)
     }
-    tones = {VERDICT_TONES[verdict] for verdict in found}
+    tones = {verdict.row.tone for verdict in found}
     if document.kind == "tune":
         return Tone.PLAIN, "Settings differ" if found else "No setting matters"
     if Tone.BAD in tones or Tone.WARN in tones:
@@ -177,8 +178,8 @@ def _case_plot(document: VariantStudy, case: str) -> Plot:
             found = [(name, found) for name in _CHARTED for one, found in step.changed(name) if one == case]
             if found:
                 name, compared = found[0]
-                text = f"{METRICS[name].label} {change_words(compared)} ({interval_words(compared)})"
-                marks.append(Mark(labels.index(step.base) + 0.5, text, VERDICT_TONES[compared.verdict]))
+                text = _moved(name, compared)
+                marks.append(Mark(labels.index(step.base) + 0.5, text, compared.verdict.row.tone))
     return Plot(
         title=case,
         kind=_KINDS[document.kind],
@@ -205,17 +206,8 @@ def _ends(document: VariantStudy, number: int, case: str, name: str) -> tuple[fl
     return round(max(low, 0.0), 3), round(high, 3)
 
 
-def change_words(compared: MetricComparison) -> str:
-    """``+12.3 %``, positive is better."""
-    return "" if compared.change_percent is None else f"{compared.change_percent:+.1f} %"
-
-
-def interval_words(compared: MetricComparison) -> str:
-    """``-16.4 to -8.1 %``, or nothing."""
-    if compared.interval is None:
-        return ""
-    low, high = compared.interval
-    return f"{low:+.1f} to {high:+.1f} %"
+def _moved(name: str, compared: MetricComparison, of: str = "") -> str:
+    return f"{METRICS[name].label}{of} {change_within(METRICS[name], compared.change_percent, compared.interval)}"
 
 
 def _step(step: StepComparison) -> StepView:
@@ -223,19 +215,16 @@ def _step(step: StepComparison) -> StepView:
         StepRow(
             case=case,
             metric=METRICS[name].label,
-            change=change_words(compared),
+            change=change(METRICS[name], compared.change_percent),
             value=f"{compared.change_percent:.6g}" if compared.change_percent is not None else "",
-            interval=interval_words(compared),
+            interval=interval(compared.interval),
             word=compared.verdict.value,
-            tone=VERDICT_TONES[compared.verdict],
+            tone=compared.verdict.row.tone,
         )
         for name in _SHOWN
         for case, compared in step.changed(name)
     ]
-    suite = [
-        f"{METRICS[name].label} over all cases: {change_words(compared)} ({interval_words(compared)})"
-        for name, compared in step.comparison.suite.items()
-    ]
+    suite = [_moved(name, compared, " over all cases:") for name, compared in step.comparison.suite.items()]
     return StepView(f"{step.base} → {step.head}", sentence(step.comparison.reason), suite, rows)
 
 

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from benchkit import number_format
 from benchkit.clock import duration, seconds_between
+from benchkit.ended import tally_of
 from benchkit.model import (
     METRICS,
     Case,
@@ -20,11 +22,16 @@ from benchkit.model import (
     Iteration,
     MetricValues,
     Run,
+    Tone,
     Validity,
     Verdict,
+    derived_metrics,
+    iteration_metrics,
+    main_metrics,
     needed_samples,
 )
-from benchkit.report import charts, number_format
+from benchkit.number_format import TIMES, Cell, absent, count
+from benchkit.report import charts
 from benchkit.report.comparison_view import (
     STORED,
     Badge,
@@ -42,33 +49,13 @@ from benchkit.report.comparison_view import (
     verdict_badge,
 )
 from benchkit.report.headline import (
-    VALIDITY_TONES,
     Headline,
-    Tone,
     headline,
     limitations,
     reference_name,
     sentence,
 )
-from benchkit.report.number_format import TIMES, Cell, absent, count
 from benchkit.report.system import System, build_system
-
-TABLE_METRICS = ("requests_per_sec", "p50_latency", "p95_latency", "p99_latency")
-"""The columns of the table of all cases, beside counts and verdicts."""
-
-DIFFERENCE_METRICS = (*charts.OVERHEAD_METRICS, "throughput_ratio")
-"""The columns of the table of differences."""
-
-ITERATION_METRICS = (
-    "requests_per_sec",
-    "p50_latency",
-    "p95_latency",
-    "p99_latency",
-    "mean_latency",
-    "min_latency",
-    "max_latency",
-    "total_time",
-)
 
 ERROR_WORDS = {"transport": "no answer: refused, reset or timed out"}
 
@@ -270,13 +257,13 @@ def build_page(run: Run, comparison: Comparison | None, chart_types: Sequence[st
         suite=suite_rows(comparison) if comparison else [],
         thresholds=thresholds(comparison) if comparison else "",
         could_be_seen=could_be_seen(comparison) if comparison else "",
-        heads=[number_format.heading(name) for name in TABLE_METRICS],
+        heads=[METRICS[name].heading for name in main_metrics()],
         groups=[
             Group(name, [_row(case, compared.get(case.id)) for case in cases])
             for name, cases in _by_scenario(ordinary).items()
         ],
         advisory=any(case.advisory for case in run.cases if case.validity is Validity.VALID),
-        difference_heads=[*(number_format.heading(name) for name in charts.OVERHEAD_METRICS), "throughput %"],
+        difference_heads=[METRICS[name].heading for name in derived_metrics()],
         differences=[_difference_row(case, compared.get(case.id)) for case in differences],
         difference_bars=None if charts_off else charts.overhead([case for case in differences if case.metrics]),
         scenarios=_scenario_details(
@@ -314,11 +301,11 @@ def _target_name(environment: Environment) -> str:
 def _key_facts(run: Run) -> list[tuple[str, str]]:
     load = run.environment.load
     measured = [case for case in run.cases if case.kind == "measured"]
-    valid = sum(case.validity is Validity.VALID for case in measured)
+    tally = tally_of([run])
     sent = sum(_sent(case) for case in measured)
     lasted = seconds_between(run.started, run.finished)
     return [
-        ("Cases valid", f"{valid} of {len(measured)}"),
+        ("Cases valid", f"{tally.valid} of {tally.measured}"),
         ("Requests sent", count(sent)),
         (f"Requests {TIMES} iterations", f"{count(load.requests)} {TIMES} {count(load.iterations)}"),
         ("Concurrency", count(load.concurrency)),
@@ -331,12 +318,10 @@ def _key_facts(run: Run) -> list[tuple[str, str]]:
 
 
 def _problems(run: Run, comparison: Comparison | None) -> list[Problem]:
-    order = [Validity.INVALID, Validity.INTERRUPTED, Validity.SKIPPED]
+    without = [case for case in run.cases if case.validity is not Validity.VALID]
     found = [
         Problem(case.id, _validity(case), sentence(case.reason) or "No reason was recorded.")
-        for validity in order
-        for case in run.cases
-        if case.validity is validity
+        for case in sorted(without, key=lambda case: case.validity.severity)
     ]
     known = {case.id for case in run.cases}
     for case in comparison.cases if comparison else []:
@@ -358,7 +343,7 @@ def _by_scenario(cases: list[Case]) -> dict[str, list[Case]]:
 
 
 def _validity(case: Case) -> Badge:
-    return Badge(case.validity.value, VALIDITY_TONES[case.validity])
+    return Badge(case.validity.value, case.validity.row.tone)
 
 
 def _sent(case: Case) -> int:
@@ -384,7 +369,7 @@ def _row(case: Case, compared: CaseComparison | None) -> Row:
         has_details=bool(case.iterations),
         sent=Cell(count(sent), value=sent) if sent else absent("nothing was sent"),
         success=success,
-        measures=[_measure(case, name, compared) for name in TABLE_METRICS],
+        measures=[_measure(case, name, compared) for name in main_metrics()],
         verdict=case_change(compared),
     )
 
@@ -395,7 +380,7 @@ def _difference_row(case: Case, compared: CaseComparison | None) -> DifferenceRo
         name=case.name,
         description=case.description,
         notes=[sentence(note) for note in case.notes],
-        measures=[_measure(case, name, compared) for name in DIFFERENCE_METRICS],
+        measures=[_measure(case, name, compared) for name in derived_metrics()],
         iterations=[_metric_cell(one.metrics, "added_p50_latency", 0, advisory=False) for one in case.iterations],
     )
 
@@ -526,9 +511,9 @@ def _iteration_table(case: Case) -> IterationTable:
             for (label, cells), total in zip(rows, (_sent(case), _ok(case)), strict=True)
         ]
     if _has_figures(case):
-        for name in ITERATION_METRICS:
+        for name in iteration_metrics():
             cells = [_iteration_cell(one, name) for one in case.iterations]
-            rows.append((number_format.heading(name), [_figure(case, name), *cells] if pooled else cells))
+            rows.append((METRICS[name].heading, [_figure(case, name), *cells] if pooled else cells))
     return IterationTable([*columns, *(str(number) for number in range(1, len(case.iterations) + 1))], rows)
 
 

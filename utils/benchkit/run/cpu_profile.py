@@ -109,8 +109,7 @@ def profile_settings(settings: Settings) -> Settings:
     """The load of a profiled run: its own number of requests unless one is given, and rounds in pairs."""
     config = settings.config
     load, own = config.performance, config.profiling
-    given = settings.sources.get("performance.default_requests", "")
-    is_given = given.startswith(("--", "environment variable"))
+    is_given = settings.is_given("performance.default_requests")
     performance = load.model_copy(
         update={
             "default_requests": load.default_requests if is_given else max(own.requests, load.default_concurrency),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchkit.errors import UserError
-from benchkit.model import Comparison, ScalingStudy, Trend
+from benchkit.model import Comparison, Environment, ScalingStudy, Trend, Varied
 from benchkit.report.compare_page import SideBySide, compare_page, database_page
 from benchkit.report.scaling_page import scaling_page
 from benchkit.report.trend_page import SeriesWords, trend_page
@@ -127,20 +127,25 @@ def _scalability(runs: Sequence[NamedRun], charts: Charts) -> str:
     return scaling_page(study, about, _also(runs, study), *charts)
 
 
-_MOVED = {"servers": ("MCP servers ",), "concurrency": ("concurrency ",)}
-
-
 def _also(runs: Sequence[NamedRun], study: ScalingStudy) -> list[str]:
     """What the runs differ in beside what was varied, each once, held against the first."""
     base = runs[0].run.environment
     lines = [
         line
-        for one in runs
+        for environment in (_unvaried(one.run.environment, base, study.varied) for one in runs)
         for line in (
-            *load_differences(base.load, one.run.environment.load),
-            *machine_differences(base.machine, one.run.environment.machine),
-            *lesser_differences(base, one.run.environment),
+            *load_differences(base.load, environment.load),
+            *machine_differences(base.machine, environment.machine),
+            *lesser_differences(base, environment),
         )
-        if not line.startswith(_MOVED[study.varied])
     ]
     return list(dict.fromkeys(lines))
+
+
+def _unvaried(environment: Environment, base: Environment, varied: Varied) -> Environment:
+    """The same environment with the base's value of what was varied on purpose."""
+    if varied == "servers":
+        target = environment.target.model_copy(update={"servers": base.target.servers})
+        return environment.model_copy(update={"target": target})
+    load = environment.load.model_copy(update={"concurrency": base.load.concurrency})
+    return environment.model_copy(update={"load": load})

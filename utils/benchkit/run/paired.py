@@ -34,7 +34,7 @@ from benchkit.load.job import http_request
 from benchkit.load.plan import plan_cases
 from benchkit.load.progress import Estimate, Progress, span
 from benchkit.machine import describe_machine
-from benchkit.model import NO_OTHER_VARIANT, Plan, PlannedCase, Run, VariantOfRun
+from benchkit.model import Plan, PlannedCase, Run, VariantOfRun
 from benchkit.run.killed_runs import point_latest
 from benchkit.run.owner import write_owner
 from benchkit.run.session import (
@@ -91,6 +91,10 @@ def with_group(ids: set[str], cases: Sequence[PlannedCase]) -> set[str]:
     """These cases, and those whose load runs together with theirs: without them it would be another load."""
     groups = {case.group for case in cases if case.id in ids and case.group}
     return ids | {case.id for case in cases if case.group in groups and not case.skipped}
+
+
+_ONLY_VARIANT: dict[str, object] = {"skipped": "no other variant can measure it", "only_variant": True}
+"""What becomes of a case on the only one of several gateways that has it."""
 
 
 @dataclass
@@ -383,7 +387,7 @@ class PairedSession:
                 elif case.id in gateway.blocks:
                     cases.append(case.model_copy(update={"iterations": gateway.blocks[case.id] * self._rounds}))
                 else:
-                    cases.append(case.model_copy(update={"skipped": NO_OTHER_VARIANT}))
+                    cases.append(case.model_copy(update=_ONLY_VARIANT))
             self._save_plan(gateway, cases)
 
     @staticmethod
@@ -517,15 +521,14 @@ class PairedSession:
 def _ended(case: PlannedCase, gateway: _Gateway) -> PlannedCase:
     """A case that was dropped because another variant cannot measure it, as far as it was measured on this one."""
     done = gateway.measured.get(case.id, 0)
-    return case.model_copy(update={"iterations": done} if done else {"skipped": NO_OTHER_VARIANT})
+    return case.model_copy(update={"iterations": done} if done else _ONLY_VARIANT)
 
 
 def _paired_settings(settings: Settings) -> Settings:
     """The load of a paired comparison: its own number of requests, unless a flag or the environment gives one."""
     config = settings.config
     load, paired = config.performance, config.paired
-    given = settings.sources.get("performance.default_requests", "")
-    is_given = given.startswith(("--", "environment variable"))
+    is_given = settings.is_given("performance.default_requests")
     requests = load.default_requests if is_given else max(paired.requests, load.default_concurrency)
     performance = load.model_copy(
         update={

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from urllib.parse import quote
 
 from benchkit import store
 from benchkit.clock import duration, seconds_between
+from benchkit.ended import ended as how_it_ended
 from benchkit.errors import ExitCode, UserError, severity, worst_code
 from benchkit.load.plan import load_of
 from benchkit.model import (
@@ -26,15 +26,12 @@ from benchkit.model import (
     ProfileState,
     Run,
     RunStatus,
-    Validity,
 )
-from benchkit.report.headline import headline
 from benchkit.report.profile_sweep_page import ProfileDocuments
 from benchkit.run.owner import is_abandoned
 from benchkit.settings import Settings
 from benchkit.text_table import text_table
-from benchkit.verdict.stored_runs import StoredRun, sent_by, tally_of
-from benchkit.verdict.suite_verdict import worse_cases
+from benchkit.verdict.stored_runs import StoredRun, sent_by
 
 DOCUMENT = "all.json"
 WHAT = "run over all profiles"
@@ -222,7 +219,7 @@ def documents_of(results: Path, entry: ProfileRun) -> ProfileDocuments:
         path = directory / "comparison.json"
         comparison = store.load(path, Comparison, "comparison") if path.exists() else None
     except UserError as error:
-        return ProfileDocuments(entry, run, report=report, problem=str(error).replace(f"{results}{os.sep}", ""))
+        return ProfileDocuments(entry, run, report=report, problem=error.within(results))
     return ProfileDocuments(entry, run, comparison, report)
 
 
@@ -235,16 +232,14 @@ def summary_lines(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> li
 
 def _summary_row(one: ProfileDocuments) -> tuple[str, ...]:
     """The cells of a profile's line. Only cases that were measured themselves count; ``worse``: with a regression."""
-    entry, run, comparison = one.entry, one.run, one.comparison
+    entry, run = one.entry, one.run
     took = duration(seconds_between(entry.started, entry.finished)) if entry.started and entry.finished else "-"
     end = (took, "-" if entry.exit_code is None else str(entry.exit_code), entry.run or "-")
-    if run is None:
+    if run is None or one.ended is None:
         return (entry.profile, "Not measured", "-", "-", "-", *end)
-    tally = tally_of(run)
-    measured = sum(tally.values()) - tally.get(Validity.SKIPPED, 0)
-    worse = "-" if comparison is None else worse_cases(comparison)
-    word = headline(run, comparison).word
-    return (entry.profile, word, f"{tally.get(Validity.VALID, 0)}/{measured}", worse, str(sent_by(run)), *end)
+    worse = "-" if one.comparison is None else one.comparison.worse_cases
+    valid = f"{one.ended.valid}/{one.ended.measured}"
+    return (entry.profile, one.ended.word, valid, worse, str(sent_by(run)), *end)
 
 
 def _badness(entry: ProfileRun) -> int:
@@ -288,9 +283,14 @@ def _reason(run_dir: Path | None, exit_code: int) -> str:
             return "interrupted before anything was measured"
         return "nothing was measured: the reason was printed when it happened"
     try:
-        return store.load(run_dir / "run.json", Run, "run").exit_reason
+        run = store.load(run_dir / "run.json", Run, "run")
+        path = run_dir / "comparison.json"
+        end = how_it_ended(run, store.load(path, Comparison, "comparison") if path.exists() else None)
     except UserError as error:
-        return str(error).replace(f"{run_dir.parent}{os.sep}", "")
+        return error.within(run_dir.parent)
+    if end.exit_code != exit_code:
+        return "measured; what came after it failed, and the reason was printed when it happened"
+    return end.reason
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -379,7 +379,7 @@ def _moment(seconds: float, rounded: Callable[[float], int]) -> str:
 def _tells_time(run: StoredRun) -> bool:
     """Whether a run is a guide to how long another takes: it came to its end, and most of its work happened."""
     whole = run.status is RunStatus.COMPLETE and not run.paired
-    return whole and run.sent > 0 and run.load_seconds > 0 and 2 * run.measured > run.cases
+    return whole and run.sent > 0 and run.load_seconds > 0 and 2 * run.ended.valid > run.ended.measured
 
 
 def _time_of(run: StoredRun, requests: int) -> float:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from benchkit.clock import seconds_between
-from benchkit.errors import ExitCode
-from benchkit.model import RunStatus, Validity, Verdict
-from benchkit.report.headline import Tone, outcome
+from benchkit.ended import ended_sweep
+from benchkit.model import AllRuns
 from benchkit.report.index_page import Damaged, IndexRow
 from benchkit.verdict.groups import GroupKind, StoredGroup, read_groups
-from benchkit.verdict.stored_runs import DamagedRun, StoredRun, read_history
+from benchkit.verdict.stored_runs import StoredRun, read_history
 
 _REPORTS = {GroupKind.HISTORY: "history.html", GroupKind.TUNE: "tune.html"}
 """What a group's report is called where it is not ``report.html``."""
@@ -32,11 +29,10 @@ def read_listing(results: Path) -> tuple[list[IndexRow], list[Damaged]]:
     rows = [_run(results, run) for run in history.runs]
     rows += [_group(results, group, runs) for group in groups.groups]
     damaged = [*history.damaged, *groups.damaged]
-    return rows, [_damaged(one) for one in sorted(damaged, key=lambda one: one.name)]
+    return rows, [Damaged(one.name, one.problem) for one in sorted(damaged, key=lambda one: one.name)]
 
 
 def _run(results: Path, run: StoredRun) -> IndexRow:
-    word, tone = outcome(run.status, run.tally, run.verdict, run.exit_code)
     return IndexRow(
         name=run.name,
         report=_report(results, run.name, "report.html"),
@@ -44,20 +40,21 @@ def _run(results: Path, run: StoredRun) -> IndexRow:
         profile=run.profile,
         kind="run",
         release=run.release or "",
-        word=word,
-        tone=tone,
-        valid=run.tally.get(Validity.VALID, 0),
-        measured=_measured(run.tally),
+        word=run.ended.word,
+        tone=run.ended.tone,
+        valid=run.ended.valid,
+        measured=run.ended.measured,
         sent=run.sent,
         seconds=seconds_between(run.started, run.finished),
-        exit_code=run.exit_code,
+        exit_code=run.ended.exit_code,
     )
 
 
 def _group(results: Path, group: StoredGroup, runs: Mapping[str, StoredRun]) -> IndexRow:
-    parts = [runs[name] for name in group.runs if name in runs]
-    tally = sum((Counter(part.tally) for part in parts), Counter(group.tally))
-    word, tone = _word(group, tally, parts)
+    profiles = group.end.profiles if isinstance(group.end, AllRuns) else []
+    parts = [runs[one.run] for one in profiles if one.run in runs]
+    end = ended_sweep(group.end, [part.ended for part in parts]) if isinstance(group.end, AllRuns) else group.end
+    is_over = group.finished is not None
     return IndexRow(
         name=group.name,
         report=_report(results, group.name, _REPORTS.get(group.kind, "report.html")),
@@ -65,38 +62,15 @@ def _group(results: Path, group: StoredGroup, runs: Mapping[str, StoredRun]) -> 
         profile=group.profile,
         kind=group.kind.value,
         release=group.release or ", ".join(dict.fromkeys(part.release for part in parts if part.release)),
-        word=word,
-        tone=tone,
-        valid=tally[Validity.VALID],
-        measured=_measured(tally) if group.finished else None,
+        word=end.word,
+        tone=end.tone,
+        valid=end.valid,
+        measured=end.measured if is_over else None,
         sent=group.sent + sum(part.sent for part in parts),
         seconds=seconds_between(group.started, group.finished) if group.finished else None,
-        exit_code=group.exit_code,
+        exit_code=end.exit_code if is_over else None,
     )
-
-
-def _word(group: StoredGroup, tally: Mapping[Validity, int], parts: list[StoredRun]) -> tuple[str, Tone]:
-    """What came out of a group; of one over several profiles the worst that any of its runs says."""
-    if group.exit_code is None:
-        return "Running", Tone.PLAIN
-    if group.kind is not GroupKind.ALL:
-        return outcome(group.status, tally, group.verdict, group.exit_code)
-    if group.status is not RunStatus.INTERRUPTED and group.exit_code == ExitCode.OK:
-        return "Passed", Tone.GOOD
-    critical = group.exit_code == ExitCode.REGRESSION and any(part.verdict is Verdict.CRITICAL for part in parts)
-    # Its exit code says what came out of all of them together; the cases of one don't decide it.
-    return outcome(group.status, {Validity.VALID: 1}, Verdict.CRITICAL if critical else None, group.exit_code)
-
-
-def _measured(tally: Mapping[Validity, int]) -> int:
-    """Cases that were to be measured: all but those that the target does not have."""
-    return sum(tally.values()) - tally.get(Validity.SKIPPED, 0)
 
 
 def _report(results: Path, name: str, file: str) -> str:
     return file if (results / name / file).exists() else ""
-
-
-def _damaged(one: DamagedRun) -> Damaged:
-    """The problem without the place of this checkout: its path begins with the directory's own name."""
-    return Damaged(one.name, re.sub(rf"^.*?/(?={re.escape(one.name)}[/:])", "", one.problem, count=1))

@@ -27,7 +27,6 @@ import numpy as np
 from benchkit.errors import ExitCode, UserError
 from benchkit.model import (
     METRICS,
-    NO_OTHER_VARIANT,
     Baseline,
     BaselineReference,
     BaselineRun,
@@ -44,6 +43,7 @@ from benchkit.model import (
     VariantOfRun,
     Verdict,
 )
+from benchkit.number_format import plural
 from benchkit.settings import Baselines
 from benchkit.verdict import statistics
 from benchkit.verdict.environments import (
@@ -69,13 +69,12 @@ from benchkit.verdict.rules import (
     case_figures,
     deciding_metrics,
     is_positive,
-    number,
     requests_of,
     sent_of,
     shown_metrics,
 )
 from benchkit.verdict.statistics import Among, Estimate, Moment, Prior
-from benchkit.verdict.suite_verdict import JUDGED, Outcome, by_errors_alone, judged_case, outcome, together
+from benchkit.verdict.suite_verdict import Outcome, by_errors_alone, judged_case, outcome, together
 
 
 def compare(run: Run, baseline: Baseline, limits: Baselines, noise: NoiseRecord | None = None) -> Comparison:
@@ -96,7 +95,7 @@ def compare(run: Run, baseline: Baseline, limits: Baselines, noise: NoiseRecord 
         suite_since_oldest=judged.suite_since_oldest,
         verdict=judged.outcome.verdict,
         reason=judged.outcome.sentence + (f"; {_ELSEWHERE}" if other_machine else ""),
-        exit_code=int(judged.outcome.exit_code),
+        exit_code=int(judged.outcome.verdict.row.exit_code),
         warnings=_stored_warnings(run, baseline, other_machine, unfit) + by_errors_alone(judged.cases),
         cases=judged.cases,
     )
@@ -119,7 +118,7 @@ def compare_paired(base: Run, head: Run, limits: Baselines) -> Comparison:
         suite=judged.suite,
         verdict=judged.outcome.verdict,
         reason=judged.outcome.sentence,
-        exit_code=int(judged.outcome.exit_code),
+        exit_code=int(judged.outcome.verdict.row.exit_code),
         warnings=_paired_warnings(base, head) + by_errors_alone(judged.cases),
         cases=judged.cases,
     )
@@ -145,7 +144,7 @@ def _not_comparable(whose: str, lines: Sequence[str], ids: Iterable[str]) -> _Ju
     """Another load: nothing of it is judged."""
     verdict, sentence = Verdict.NOT_COMPARABLE, f"the load differs from {whose} ({', '.join(lines)})"
     cases = [CaseComparison(id=case, verdict=verdict, reason="the load differs") for case in dict.fromkeys(ids)]
-    return _Judged(Outcome(verdict, ExitCode.USAGE, sentence), cases, suite={}, hypotheses=0)
+    return _Judged(Outcome(verdict, sentence), cases, suite={}, hypotheses=0)
 
 
 def _of_case(settled_ones: Mapping[Key, MetricComparison], case: str) -> dict[str, MetricComparison]:
@@ -397,7 +396,7 @@ def _undecidable(metrics: Mapping[_Name, MetricComparison]) -> dict[_Name, Metri
     nothing = {"verdict": Verdict.INCONCLUSIVE, "detectable_percent": None, "decided_by": None}
     return {
         name: one.model_copy(update=nothing | {"reason": "" if one.advisory else "is of another machine"})
-        if one.verdict in JUDGED
+        if one.verdict.row.is_judged
         else one
         for name, one in metrics.items()
     }
@@ -524,8 +523,8 @@ def _beside(base: Run, head: Run, limits: Baselines) -> _Judged:
     findings = {key: one for id_, pair in both.items() for key, one in _paired_findings(id_, pair, limits).items()}
     cases = _paired_cases(base, head, settle(findings, limits, looks=looks))
     result = outcome(head, cases)
-    if base.status is not RunStatus.COMPLETE and result.exit_code is ExitCode.OK:
-        result = Outcome(Verdict.INVALID, ExitCode.INVALID, f"the base's run was interrupted; {result.sentence}")
+    if base.status is not RunStatus.COMPLETE and result.verdict.row.exit_code is ExitCode.OK:
+        result = Outcome(Verdict.INVALID, f"the base's run was interrupted; {result.sentence}")
     suite = _paired_suite(both, findings, limits, looks)
     return _Judged(together(result, suite), cases, suite, _hypotheses(findings))
 
@@ -604,7 +603,7 @@ def _paired_cases(base: Run, head: Run, judged: Mapping[Key, MetricComparison]) 
         other = bases.get(case.id)
         measured_before = other is not None and other.validity is Validity.VALID
         if case.validity is not Validity.VALID:
-            known = measured_before or (other is not None and other.reason == NO_OTHER_VARIANT)
+            known = measured_before or (other is not None and other.only_variant)
             compared.append(_not_measured(case, known=known))
         elif other is None or other.validity is Validity.SKIPPED:
             reason = "the base does not have it" + (f": {other.reason}" if other is not None else "")
@@ -658,6 +657,6 @@ def _paired_warnings(base: Run, head: Run) -> list[str]:
     uneven = [case for case, pair in _both(base, head).items() if len(pair[0].iterations) != len(pair[1].iterations)]
     if uneven:
         lines.append(
-            f"Blocks that only one variant has do not count: {number(len(uneven), 'case')} (the first: {uneven[0]})."
+            f"Blocks that only one variant has do not count: {plural(len(uneven), 'case')} (the first: {uneven[0]})."
         )
     return lines

@@ -7,20 +7,20 @@ Like :mod:`~benchkit.verdict.stored_runs` for what has no ``run.json`` of its ow
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
 from benchkit import store
-from benchkit.errors import ExitCode, UserError, os_reason, worst_code
-from benchkit.model import AllRuns, Comparison, Model, ProfileState, Run, RunStatus, Validity, VariantStudy, Verdict
+from benchkit.ended import Ended, ended_study, ended_together
+from benchkit.errors import ExitCode, UserError, os_reason
+from benchkit.model import AllRuns, Comparison, Model, Run, VariantStudy
 from benchkit.verdict.results_database import FileIndex, Summary, stamp_or_none
-from benchkit.verdict.stored_runs import DamagedRun, read_light, sent_by, tally_of
+from benchkit.verdict.stored_runs import DamagedRun, read_light, sent_by
 
 INDEX = ".groups.sqlite"
 
@@ -37,23 +37,18 @@ class GroupKind(StrEnum):
 class StoredGroup(Model):
     """One line of the list. ``name`` is the group's directory below the results' directory.
 
-    ``finished`` and ``exit_code`` are absent while a run over several profiles goes on. ``verdict``: of a comparison.
-    ``tally``, ``sent``: those of the variants, as in :class:`~benchkit.verdict.stored_runs.StoredRun`; of a run over
-    several profiles they are absent, for its ``runs`` have lines of their own.
+    ``end``: how its variants ended, with what was found between them; of a run over several profiles its document, for
+    its runs have lines of their own. ``sent`` is 0 then, and ``finished`` absent while it goes on.
     """
 
     name: str
     kind: GroupKind
     profile: str
     release: str = ""
-    status: RunStatus
     started: datetime
+    end: Ended | AllRuns
     finished: datetime | None = None
-    exit_code: int | None = None
-    verdict: Verdict | None = None
-    tally: dict[Validity, int] = Field(default_factory=dict)
     sent: int = 0
-    runs: list[str] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -108,24 +103,29 @@ def _marks(path: str) -> str:
 
 def _summary(directory: Path) -> Summary:
     try:
-        group = _all(directory) if (directory / "all.json").exists() else _variants(directory)
+        return Summary(read_group(directory).model_dump_json(), "")
     except UserError as error:
-        return Summary("", str(error))
-    return Summary(group.model_dump_json(), "")
+        return Summary("", error.within(directory.parent))
+
+
+def read_group(directory: Path) -> StoredGroup:
+    """The group of a directory.
+
+    Raises:
+        UserError: it holds none, or a document is damaged.
+    """
+    return _all(directory) if (directory / "all.json").exists() else _variants(directory)
 
 
 def _all(directory: Path) -> StoredGroup:
     document = store.load(directory / "all.json", AllRuns, "run over all profiles")
-    cut = any(one.state is ProfileState.INTERRUPTED for one in document.profiles)
     return StoredGroup(
         name=directory.name,
         kind=GroupKind.ALL,
         profile=", ".join(one.profile for one in document.profiles),
-        status=RunStatus.INTERRUPTED if cut else RunStatus.COMPLETE,
         started=document.started,
         finished=document.finished,
-        exit_code=document.exit_code,
-        runs=[one.run for one in document.profiles if one.run],
+        end=document,
     )
 
 
@@ -138,32 +138,28 @@ def _variants(directory: Path) -> StoredGroup:
             f"{directory}: there is no run.json: its run still goes on, or was killed; what there is of a killed one "
             f"is collected by utils/mark_interrupted.py results/{directory.name} {ExitCode.TERMINATED:d}"
         )
-    kind, comparison = _kind(directory)
-    cut = any(run.status is RunStatus.INTERRUPTED for run in runs)
+    kind, found = _kind(directory)
     return StoredGroup(
         name=directory.name,
         kind=kind,
         profile=runs[0].profile,
         release=_releases(runs),
-        status=RunStatus.INTERRUPTED if cut else RunStatus.COMPLETE,
         started=runs[0].started,
         finished=max(run.finished for run in runs),
-        # As the runner ends: a comparison that found nothing leaves the word to the variants.
-        exit_code=(comparison.exit_code if comparison else 0) or worst_code(run.exit_code for run in runs),
-        verdict=comparison.verdict if comparison else None,
-        tally=dict(sum((Counter(tally_of(run)) for run in runs), Counter())),
+        end=ended_study(found, runs) if isinstance(found, VariantStudy) else ended_together(runs, found),
         sent=sum(map(sent_by, runs)),
     )
 
 
-def _kind(directory: Path) -> tuple[GroupKind, Comparison | None]:
-    """What the variants were measured for; one that was cut short is told by its name alone."""
+def _kind(directory: Path) -> tuple[GroupKind, Comparison | VariantStudy | None]:
+    """What the variants were measured for, and what came of it; one that was cut short is told by its name alone."""
     if (directory / "comparison.json").exists():
         return GroupKind.COMPARISON, store.load(directory / "comparison.json", Comparison, "comparison")
     for kind in (GroupKind.HISTORY, GroupKind.TUNE):
         path = directory / f"{kind}.json"
         if path.exists():
-            return GroupKind(store.load(path, VariantStudy, kind).kind), None
+            study = store.load(path, VariantStudy, kind)
+            return GroupKind(study.kind), study
     word = directory.name.partition("_")[0]
     return (GroupKind(word) if word in set(GroupKind) else GroupKind.COMPARISON), None
 

@@ -12,13 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from benchkit.model import CHANGES, METRICS, Metric, MetricComparison, Verdict
+from benchkit.model import Metric, MetricComparison, Verdict
+from benchkit.number_format import moved, plural
 from benchkit.settings import Baselines
 from benchkit.verdict import statistics
-from benchkit.verdict.rules import SIDE_BY_SIDE, badness, change_percent, effect_of, is_positive, number, percent
+from benchkit.verdict.rules import SIDE_BY_SIDE, badness, change_percent, effect_of, is_positive, percent
 from benchkit.verdict.statistics import Among, Estimate, Prior
-
-_LATENCIES = frozenset(name for name, metric in METRICS.items() if metric.unit == "ms")
 
 _SMALLEST_TOLD = 0.0001
 """How small a q is beyond this says nothing to a reader."""
@@ -48,7 +47,7 @@ class Failures:
     def words(self) -> str:
         """Both in a clause."""
         before = f"{self.failed_before} of {self.sent_before} before"
-        return f"{self.failed} of {number(self.sent, 'request')} failed, {before}"
+        return f"{self.failed} of {plural(self.sent, 'request')} failed, {before}"
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def stored_finding(
         return sides.with_failures(Failures(round(current * requests), requests, before, requests * len(references)))
     if current is None or not references or metric.absolute or not all(map(is_positive, [current, *references])):
         return sides.without_estimate()
-    floor = statistics.resolution(min(current, *references), known.resolution_ms) if metric.name in _LATENCIES else 0.0
+    floor = statistics.resolution(min(current, *references), known.resolution_ms) if metric.unit == "ms" else 0.0
     estimate = statistics.stored(
         badness(metric, current),
         [badness(metric, value) for value in references],
@@ -144,7 +143,7 @@ def paired_finding(
     differences = [badness(metric, after) - badness(metric, before) for before, after in pairs]
     # Two roundings for each difference, of values that are at least the smallest.
     smallest = min(value for pair in pairs for value in pair)
-    floor = math.sqrt(2) * statistics.resolution(smallest, resolution_ms) if metric.name in _LATENCIES else 0.0
+    floor = math.sqrt(2) * statistics.resolution(smallest, resolution_ms) if metric.unit == "ms" else 0.0
     estimate = statistics.paired(differences, floor=floor)
     return sides.with_estimate(estimate, None if advisory else checked(estimate, differences))
 
@@ -267,7 +266,7 @@ def settled(finding: Finding, q_value: float | None, level: Level, limits: Basel
         proven = proven and statistics.sign_flip_agrees(finding.sign_flip, estimate.samples)
     verdict = verdict_of(finding, limits, proven=proven)
     # What is proven is the case's own; that nothing changed has to hold however fast the machine was.
-    low, high = estimate.sharp_interval if verdict in CHANGES else (estimate.low, estimate.high)
+    low, high = estimate.sharp_interval if verdict.row.is_change else (estimate.low, estimate.high)
     threshold = effect_of(metric, -finding.threshold)
     seen = statistics.detectable(estimate, level.each, threshold) if math.isfinite(threshold) else math.inf
     compared = MetricComparison(
@@ -286,7 +285,21 @@ def settled(finding: Finding, q_value: float | None, level: Level, limits: Basel
         decided_by=_decided_by(finding, estimate, level, limits) if verdict is Verdict.INCONCLUSIVE else None,
         advisory=finding.advisory,
     )
+    compared = compared.model_copy(update=_explained(finding.metric, estimate, compared))
     return compared.model_copy(update={"reason": _reason(finding, compared)})
+
+
+def _explained(metric: Metric, estimate: Estimate, compared: MetricComparison) -> dict[str, object]:
+    """What the machine, or all cases together, explain of a metric that decides."""
+    by = {"explained_by": "cases" if estimate.by_cases else "machine"}
+    if compared.advisory:
+        return {}
+    if compared.verdict.row.is_change and estimate.machine and abs(estimate.nearest) < abs(estimate.effect):
+        return by | {"unexplained_percent": _tenth(abs(percent(metric, estimate.nearest)))}
+    undecidable = compared.verdict is Verdict.INCONCLUSIVE and compared.decided_by is None
+    if undecidable and abs(estimate.machine) >= _WORTH_TELLING:
+        return by | {"shift_percent": _tenth(math.copysign(100 * math.expm1(abs(estimate.machine)), estimate.machine))}
+    return {}
 
 
 def verdict_of(finding: Finding, limits: Baselines, *, proven: bool) -> Verdict:
@@ -374,39 +387,23 @@ def _reason(finding: Finding, compared: MetricComparison) -> str:
     if compared.verdict is Verdict.UNCHANGED:
         worse_end, better_end = compared.interval
         return f"between {worse_end:+.1f} and {better_end:+.1f} %, so within {finding.threshold:g} %"
-    words = _moved(compared)
+    words = moved(compared.change_percent or 0.0, compared.interval)
     if compared.verdict is Verdict.INCONCLUSIVE:
         return f"{words}: {_undecided(compared, estimate, noun)}"
     if compared.q_value is not None:
         words += f", q = {compared.q_value:.2g}" if compared.q_value >= _SMALLEST_TOLD else f", q < {_SMALLEST_TOLD:g}"
-    words += f", {number(estimate.samples, noun)}"
+    words += f", {plural(estimate.samples, noun)}"
     if compared.verdict is Verdict.SLOWER:
         words += f", below the threshold of {finding.threshold:g} %"
-    if estimate.machine and abs(estimate.nearest) < abs(estimate.effect):
-        other = "what all cases share" if estimate.by_cases else "the machine's own speed"
-        words += f"; at least {abs(percent(finding.metric, estimate.nearest)):.1f} % of it is not {other}"
-    return words
-
-
-def _moved(compared: MetricComparison) -> str:
-    """``12.3 % worse (8.1 to 16.4)``: the interval counts in the direction of the word, so it may begin below 0."""
-    change, interval = compared.change_percent or 0.0, compared.interval or (0.0, 0.0)
-    if change < 0:
-        return f"{-change:.1f} % worse ({-interval[1] + 0.0:.1f} to {-interval[0]:.1f})"
-    return f"{change:.1f} % better ({interval[0] + 0.0:.1f} to {interval[1]:.1f})"
+    return f"{words}; {compared.explanation}" if compared.explanation else words
 
 
 def _undecided(compared: MetricComparison, estimate: Estimate, noun: str) -> str:
-    seen = f"noise allows to see {compared.detectable_percent:.0f} % with {number(estimate.samples, noun)}"
+    seen = f"noise allows to see {compared.detectable_percent:.0f} % with {plural(estimate.samples, noun)}"
     if compared.decided_by is not None:
-        return f"{seen}; {number(compared.decided_by, noun)} would decide"
-    if abs(estimate.machine) >= _WORTH_TELLING:
-        changed = "slower" if estimate.machine > 0 else "faster"
-        changed = f"{100 * math.expm1(abs(estimate.machine)):.0f} % {changed}"
-        if estimate.by_cases:
-            seen += f", and all cases together are {changed} than they were"
-        else:
-            seen += f", and the machine is {changed} than it was"
+        return f"{seen}; {plural(compared.decided_by, noun)} would decide"
+    if compared.explanation:
+        seen += f", and {compared.explanation}"
     return f"{seen}; no number of {noun}s decides" + (f": {SIDE_BY_SIDE}" if estimate.own else "")
 
 

@@ -21,7 +21,7 @@ from benchkit.verdict import statistics
 from benchkit.verdict.baseline_files import noise_path
 from benchkit.verdict.environments import load_differences, machine_differences
 from benchkit.verdict.metric_verdict import Level
-from benchkit.verdict.rules import DERIVED, case_figures, effect_of, is_positive, percent
+from benchkit.verdict.rules import case_figures, effect_of, is_positive, percent
 from benchkit.verdict.statistics import Prior
 
 MIN_RUNS = 3
@@ -199,7 +199,7 @@ def _logarithms(runs: Sequence[Run]) -> _Logarithms:
         for case in run.cases:
             if case.validity is Validity.VALID:
                 for name, value in case_figures(case).items():
-                    if not METRICS[name].absolute and name not in DERIVED and is_positive(value):
+                    if not METRICS[name].absolute and not METRICS[name].is_derived and is_positive(value):
                         values.setdefault((case.id, name), [math.nan] * len(runs))[place] = math.log(value)
     return values
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchkit.store import create_temporary
 
-LAYOUT = 2
+LAYOUT = 3
 """Number of the table's layout and of what the texts hold; another one in the file means that it is made anew."""
 
 WAIT_S = 10.0

@@ -6,52 +6,22 @@ Light: what only reads figures (baselines, history) loads no statistics with it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from statistics import median
 
-from benchkit.model import METRICS, Case, Metric, MetricValues, Verdict, Worse, is_comparable
+from benchkit.model import METRICS, Case, Metric, MetricValues, Worse, derived_metrics, is_comparable, main_metrics
 from benchkit.settings import Baselines
 
 ERROR_RATE = "error_rate"
 
-DERIVED = ("added_p50_latency", "added_p95_latency", "added_p99_latency", "throughput_ratio")
-"""Metrics of differences between two cases. They are shown and never decide: their noise is that of two cases, and
-each of those is judged itself."""
-
-BY_SEVERITY = (
-    Verdict.CRITICAL,
-    Verdict.REGRESSION,
-    Verdict.INVALID,
-    Verdict.MISSING,
-    Verdict.NOT_COMPARABLE,
-    Verdict.INCONCLUSIVE,
-    Verdict.SLOWER,
-    Verdict.IMPROVEMENT,
-    Verdict.UNCHANGED,
-    Verdict.NEW,
-)
-"""Verdicts, the worst first: a case's is its worst metric's."""
-
-WORSE = frozenset({Verdict.CRITICAL, Verdict.REGRESSION})
-"""Verdicts that fail: a change for the worse that is proven and beyond its threshold."""
-
 STEADY_REQUESTS = 300
 """Requests per iteration below which throughput and tail decide nothing: the gateway (1.0.7) stalls for about 300 ms
 every few hundred requests, so an iteration of 100 holds a stall or does not, and its req/s scatters by 12-32 %."""
-
-STALL_SENSITIVE = frozenset({"requests_per_sec", "total_time", "mean_latency", "max_latency", "p95_latency"})
-"""Metrics that one stall moves."""
 
 _LARGEST = 50.0
 """A logarithm beyond which a percentage is no figure any more."""
 
 SIDE_BY_SIDE = "./run-advanced.sh --base/--head"
 """What decides where no number of runs does."""
-
-
-def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """The worst of at least one verdict."""
-    return min(verdicts, key=BY_SEVERITY.index)
 
 
 def case_figures(case: Case) -> MetricValues:
@@ -87,15 +57,15 @@ def deciding_metrics(case: Case, limits: Baselines, *, steady: bool = True, roun
     ``steady`` false: throughput and tail decide however few requests there are. ``rounds``: so many iterations make one
     figure that is compared.
     """
-    deciding = {*limits.gate, ERROR_RATE} - {*case.advisory, *DERIVED}
+    deciding = {*limits.gate, ERROR_RATE} - {*case.advisory, *derived_metrics()}
     if steady and rounds * requests_of(case) < STEADY_REQUESTS:
-        deciding -= STALL_SENSITIVE
+        deciding = {name for name in deciding if not METRICS[name].stall_sensitive}
     return deciding
 
 
 def shown_metrics(limits: Baselines) -> list[str]:
-    """Every metric that a comparison shows, in the order of the settings."""
-    return list(dict.fromkeys([*limits.metrics, ERROR_RATE, *DERIVED]))
+    """Every metric that a comparison shows: those of the settings in their order, and what every table shows."""
+    return list(dict.fromkeys([*limits.metrics, *main_metrics(), ERROR_RATE, *derived_metrics()]))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -143,8 +113,3 @@ def change_percent(metric: Metric, current: float, reference: float) -> float | 
     if not (is_positive(current) and is_positive(reference)):
         return None
     return percent(metric, badness(metric, current) - badness(metric, reference))
-
-
-def number(count: int, noun: str) -> str:
-    """``1 run``, ``2 runs``."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")

@@ -24,7 +24,7 @@ from scipy.optimize import least_squares
 
 from benchkit.errors import UserError
 from benchkit.model import METRICS, Run, ScalabilityLaw, ScalingCase, ScalingCurve, ScalingStudy, Validity, Varied
-from benchkit.verdict.rules import number
+from benchkit.number_format import plural
 
 Points = Sequence[tuple[float, float]]
 
@@ -81,7 +81,7 @@ def _varied(runs: Sequence[Run]) -> Varied:
         return moving[0]
     said = " and ".join(f"{name} {', '.join(map(str, places))}" for name, places in found.items())
     raise UserError(
-        f"scalability: the {number(len(runs), 'run')} differ in {'both' if moving else 'neither'}: {said}; give runs "
+        f"scalability: the {plural(len(runs), 'run')} differ in {'both' if moving else 'neither'}: {said}; give runs "
         "that differ in one of them (PERF_CONCURRENCY, or stack.servers of config.yaml)"
     )
 
@@ -109,10 +109,13 @@ def _curve(metric: str, points: list[tuple[float, float]], varied: Varied) -> Sc
     middle = medians(points)
     at = knee(points, METRIC_SHAPES[metric][varied])
     remark = "" if at is not None else "no knee within what was measured"
-    if len(middle) < MIN_POINTS:
-        remark = f"{number(len(middle), 'point')}, {MIN_POINTS} are needed for a knee"
+    is_sparse = len(middle) < MIN_POINTS
+    if is_sparse:
+        remark = f"{plural(len(middle), 'point')}, {MIN_POINTS} are needed for a knee"
     law = scalability_law(points) if varied == "concurrency" and metric == "requests_per_sec" else None
-    return ScalingCurve(metric=metric, points=points, medians=middle, knee=at, remark=remark, law=law)
+    return ScalingCurve(
+        metric=metric, points=points, medians=middle, knee=at, remark=remark, law=law, is_sparse=is_sparse
+    )
 
 
 def medians(points: Points) -> list[tuple[float, float]]:

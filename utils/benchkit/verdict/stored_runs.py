@@ -5,8 +5,8 @@ The index lies in ``results/.history.sqlite``. It is a copy: it can be removed a
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,8 +16,9 @@ from pydantic import Field, TypeAdapter
 from pydantic_core import from_json
 
 from benchkit import store
+from benchkit.ended import Ended, ended
 from benchkit.errors import UserError, os_reason
-from benchkit.model import Comparison, Load, Machine, MetricValues, Model, Run, RunStatus, Validity, Verdict
+from benchkit.model import Comparison, Load, Machine, MetricValues, Model, Run, RunStatus, Validity
 from benchkit.verdict.results_database import FileIndex, Summary, stamp_or_none
 from benchkit.verdict.rules import case_figures
 
@@ -27,10 +28,8 @@ INDEX = ".history.sqlite"
 class StoredRun(Model):
     """One line of the history. ``name`` is the run's directory below the results' directory.
 
-    ``verdict`` and ``verdict_reason`` are those of ``comparison.json``, absent where the run was not compared; where
-    that file cannot be read the reason says why. ``measured`` of ``cases`` are valid. ``tally``: the cases that were
-    measured themselves, by validity; ``sent``: their requests. ``paired``: the run is one variant of a comparison of
-    gateways.
+    ``ended``: how it ended, with its comparison where it was compared; ``sent``: the requests of the cases that were
+    measured themselves. ``paired``: the run is one variant of a comparison of gateways.
     """
 
     name: str
@@ -40,15 +39,9 @@ class StoredRun(Model):
     finished: datetime
     status: RunStatus
     release: str | None = None
-    exit_code: int
-    exit_reason: str
-    verdict: Verdict | None = None
-    verdict_reason: str = ""
+    ended: Ended
     machine: Machine
     load: Load
-    cases: int
-    measured: int
-    tally: dict[Validity, int]
     sent: int
     load_seconds: float
     scenarios: list[str]
@@ -131,8 +124,7 @@ def _summary(results: Path, name: str) -> Summary:
     try:
         run = read_light(results / name / "run.json")
     except UserError as error:
-        return Summary("", str(error))
-    verdict, reason = _verdict(results / name / "comparison.json")
+        return Summary("", error.within(results))
     valid = [case for case in run.cases if case.validity is Validity.VALID]
     head = StoredRun(
         name=name,
@@ -141,16 +133,10 @@ def _summary(results: Path, name: str) -> Summary:
         status=run.status,
         started=run.started,
         finished=run.finished,
-        exit_code=run.exit_code,
-        exit_reason=run.exit_reason,
-        verdict=verdict,
-        verdict_reason=reason,
+        ended=ended(run, _comparison(results / name / "comparison.json")),
         release=run.environment.target.release,
         machine=run.environment.machine,
         load=run.environment.load,
-        cases=len(run.cases),
-        measured=len(valid),
-        tally=tally_of(run),
         sent=sent_by(run),
         load_seconds=run.load_seconds,
         scenarios=run.scenarios,
@@ -158,11 +144,6 @@ def _summary(results: Path, name: str) -> Summary:
     )
     figures = {case.id: CaseFigures(figures=case_figures(case), advisory=case.advisory) for case in valid}
     return Summary(head.model_dump_json(), _FIGURES.dump_json(figures).decode())
-
-
-def tally_of(run: Run) -> dict[Validity, int]:
-    """The cases that were measured themselves, by validity."""
-    return dict(Counter(case.validity for case in run.cases if case.kind == "measured"))
 
 
 def sent_by(run: Run) -> int:
@@ -186,11 +167,8 @@ def read_light(path: Path) -> Run:
     return store.check(data, Run, f"{path}: the run")
 
 
-def _verdict(path: Path) -> tuple[Verdict | None, str]:
-    if not path.exists():
-        return None, ""
-    try:
-        comparison = store.load(path, Comparison, "comparison")
-    except UserError as error:
-        return None, str(error)
-    return comparison.verdict, comparison.reason
+def _comparison(path: Path) -> Comparison | None:
+    """What the run was held against; a damaged comparison says nothing of it."""
+    with contextlib.suppress(UserError):
+        return store.load(path, Comparison, "comparison") if path.exists() else None
+    return None

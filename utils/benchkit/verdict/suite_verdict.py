@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from benchkit.errors import ExitCode
-from benchkit.model import METRICS, CaseComparison, Comparison, MetricComparison, Run, RunStatus, Validity, Verdict
-from benchkit.verdict.rules import BY_SEVERITY, ERROR_RATE, WORSE, number, worst
-
-JUDGED = frozenset(
-    {
-        Verdict.CRITICAL,
-        Verdict.REGRESSION,
-        Verdict.INCONCLUSIVE,
-        Verdict.SLOWER,
-        Verdict.IMPROVEMENT,
-        Verdict.UNCHANGED,
-    }
-)
-"""Verdicts of cases that were held against a reference."""
+from benchkit.model import METRICS, CaseComparison, MetricComparison, Run, RunStatus, Validity, Verdict, worst
+from benchkit.number_format import plural
+from benchkit.verdict.rules import ERROR_RATE
 
 BY_ERRORS_ALONE = "only its error rate decides: the other figures are advisory or have no reference"
 """The reason of a case whose verdict says nothing about its speed."""
 
 
+SHOWN_ONLY = "shown only"
+"""What a case is called of which no figure decides."""
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """The verdict of a whole comparison, with its exit code and one sentence."""
+    """The verdict of a whole comparison, and one sentence."""
 
     verdict: Verdict
-    exit_code: ExitCode
     sentence: str
 
 
@@ -51,23 +42,31 @@ def judged_case(
     regression there counts: the case is as it was, compared with the newest runs, because they slid as well.
     """
     verdict, reason = _case_verdict(metrics)
-    slid = _with(WORSE, since_oldest or {})
+    slid = _failing(since_oldest or {})
     if slid:
         words = [f"{METRICS[name].label} slid since {oldest}: {metric.reason}" for name, metric in slid.items()]
         verdict = worst([verdict, *(metric.verdict for metric in slid.values())])
         reason = "; ".join([reason, *words] if reason else words)
     return CaseComparison(
-        id=identity, verdict=verdict, reason=reason, metrics=dict(metrics), since_oldest=dict(since_oldest or {})
+        id=identity,
+        verdict=verdict,
+        reason=reason,
+        metrics=dict(metrics),
+        since_oldest=dict(since_oldest or {}),
+        errors_only=list(_judged(metrics)) == [ERROR_RATE],
     )
+
+
+def _judged(metrics: Mapping[str, MetricComparison]) -> dict[str, MetricComparison]:
+    """Those that decide; a figure that only this run has can't be held against anything, the others still can."""
+    return {name: one for name, one in metrics.items() if not one.advisory and one.verdict is not Verdict.NEW}
 
 
 def _case_verdict(metrics: Mapping[str, MetricComparison]) -> tuple[Verdict, str]:
     """The worst of the metrics that decide, and what a reader has to know about it."""
-    deciding = {name: metric for name, metric in metrics.items() if not metric.advisory}
-    # A figure that only this run has can't be held against anything; the others still can.
-    judged = {name: metric for name, metric in deciding.items() if metric.verdict is not Verdict.NEW}
+    judged = _judged(metrics)
     if not judged:
-        if deciding:
+        if not all(metric.advisory for metric in metrics.values()):
             return Verdict.NEW, "the baseline has none of the figures that decide"
         return Verdict.NOT_COMPARABLE, "shown only: none of its figures decides"
     verdict = worst(metric.verdict for metric in judged.values())
@@ -88,12 +87,22 @@ def is_without_ratio(case: CaseComparison) -> bool:
     return any(not metric.advisory and metric.verdict is Verdict.NOT_COMPARABLE for metric in case.metrics.values())
 
 
+def is_shown_only(case: CaseComparison) -> bool:
+    """Whether none of its figures decides, so that there was nothing to compare."""
+    return case.verdict is Verdict.NOT_COMPARABLE and not is_without_ratio(case)
+
+
+def case_word(case: CaseComparison) -> str:
+    """What a case is called in a table."""
+    return SHOWN_ONLY if is_shown_only(case) else case.verdict.value
+
+
 def by_errors_alone(cases: Iterable[CaseComparison]) -> list[str]:
     """The warning that some cases say nothing about speed, where there are any."""
-    count = sum(case.reason.endswith(BY_ERRORS_ALONE) for case in cases)
+    count = sum(case.errors_only for case in cases)
     if not count:
         return []
-    return [f"{number(count, 'compared case')} judged by errors alone: the figures that gate are advisory there."]
+    return [f"{plural(count, 'compared case')} judged by errors alone: the figures that gate are advisory there."]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -102,20 +111,20 @@ def by_errors_alone(cases: Iterable[CaseComparison]) -> list[str]:
 
 def outcome(run: Run, cases: Sequence[CaseComparison]) -> Outcome:
     """The first that holds of the list in :mod:`benchkit.verdict.compare`, from its second entry on."""
-    compared = number(sum(case.verdict in JUDGED for case in cases), "compared case")
-    rest = _counted(case for case in cases if case.verdict not in WORSE)
-    worse = [case.verdict for case in cases if case.verdict in WORSE]
+    compared = plural(sum(case.verdict.row.is_judged for case in cases), "compared case")
+    rest = _counted(case for case in cases if not case.verdict.row.fails)
+    worse = [case.verdict for case in cases if case.verdict.row.fails]
     if worse:
         critical = f" ({worse.count(Verdict.CRITICAL)} critical)" if Verdict.CRITICAL in worse else ""
-        return Outcome(worst(worse), ExitCode.REGRESSION, f"{len(worse)} of {compared} got worse{critical}{rest}")
+        return Outcome(worst(worse), f"{len(worse)} of {compared} got worse{critical}{rest}")
     problem = _problem(run, cases)
     if problem:
         verdict, words = problem
-        return Outcome(verdict, ExitCode.INVALID, f"{words}; no regression in {compared}{rest}")
-    judged = [case.verdict for case in cases if case.verdict in JUDGED]
+        return Outcome(verdict, f"{words}; no regression in {compared}{rest}")
+    judged = [case.verdict for case in cases if case.verdict.row.is_judged]
     if not judged:
-        return Outcome(Verdict.NEW, ExitCode.USAGE, f"the baseline has no figures for the run's {len(cases)} cases")
-    return Outcome(worst(judged), ExitCode.OK, f"no regression in {compared}{rest}")
+        return Outcome(Verdict.NEW, f"the baseline has no figures for the run's {len(cases)} cases")
+    return Outcome(worst(judged), f"no regression in {compared}{rest}")
 
 
 def together(
@@ -128,27 +137,21 @@ def together(
 
     ``since_oldest``: held against the oldest accepted runs, of which ``oldest`` is the first.
     """
-    worse, slid = _with(WORSE, suite), _with(WORSE, since_oldest or {})
-    better = _with({Verdict.IMPROVEMENT}, suite)
+    worse, slid = _failing(suite), _failing(since_oldest or {})
+    better = {name: one for name, one in suite.items() if one.verdict is Verdict.IMPROVEMENT}
     words = [f"got worse ({_reasons(worse)})"] if worse else []
     words += [f"slid since {oldest} ({_reasons(slid)})"] if slid else []
     if not words:
         return replace(found, sentence=f"{found.sentence}; together they are {_reasons(better)}") if better else found
     sentence = f"the cases together {' and '.join(words)}"
     verdict = worst(compared.verdict for compared in [*worse.values(), *slid.values()])
-    if found.exit_code is ExitCode.REGRESSION:
-        return Outcome(worst([found.verdict, verdict]), found.exit_code, f"{found.sentence}; {sentence}")
-    return Outcome(verdict, ExitCode.REGRESSION, f"{sentence}; {found.sentence}")
+    if found.verdict.row.fails:
+        return Outcome(worst([found.verdict, verdict]), f"{found.sentence}; {sentence}")
+    return Outcome(verdict, f"{sentence}; {found.sentence}")
 
 
-def worse_cases(comparison: Comparison) -> str:
-    """How many cases have a regression; ``all`` where it is only seen in all of them together."""
-    count = sum(case.verdict in WORSE for case in comparison.cases)
-    return "all" if not count and comparison.exit_code == ExitCode.REGRESSION else str(count)
-
-
-def _with(verdicts: Collection[Verdict], metrics: Mapping[str, MetricComparison]) -> dict[str, MetricComparison]:
-    return {name: compared for name, compared in metrics.items() if compared.verdict in verdicts}
+def _failing(metrics: Mapping[str, MetricComparison]) -> dict[str, MetricComparison]:
+    return {name: compared for name, compared in metrics.items() if compared.verdict.row.fails}
 
 
 def _reasons(metrics: Mapping[str, MetricComparison]) -> str:
@@ -173,16 +176,6 @@ def _problem(run: Run, cases: Sequence[CaseComparison]) -> tuple[Verdict, str] |
 
 def _counted(cases: Iterable[CaseComparison]) -> str:
     """``; 2 better, 1 missing``, the worst first."""
-    counts = Counter(_word(case) for case in sorted(cases, key=lambda case: BY_SEVERITY.index(case.verdict)))
+    ordered = sorted(cases, key=lambda case: case.verdict.severity)
+    counts = Counter(SHOWN_ONLY if is_shown_only(case) else case.verdict.row.counted for case in ordered)
     return f"; {', '.join(f'{count} {word}' for word, count in counts.items())}" if counts else ""
-
-
-def _word(case: CaseComparison) -> str:
-    if case.verdict is Verdict.NOT_COMPARABLE:
-        return "not comparable" if is_without_ratio(case) else "shown only"
-    words = {
-        Verdict.IMPROVEMENT: "better",
-        Verdict.NEW: "without a reference",
-        Verdict.SLOWER: "slower within its threshold",
-    }
-    return words.get(case.verdict, case.verdict.value)

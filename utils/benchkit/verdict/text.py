@@ -10,43 +10,16 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchkit.errors import ExitCode
 from benchkit.model import METRICS, CaseComparison, Comparison, Load, Metric, MetricComparison, Verdict
-from benchkit.verdict.rules import BY_SEVERITY, SIDE_BY_SIDE, STEADY_REQUESTS, WORSE, number
-from benchkit.verdict.suite_verdict import is_without_ratio
+from benchkit.number_format import change, change_within, figure, fixed, plural
+from benchkit.verdict.rules import SIDE_BY_SIDE, STEADY_REQUESTS
+from benchkit.verdict.suite_verdict import case_word, is_shown_only
 
 WIDTH = 100
 """Columns that a line may take."""
 
 FIRST_LINES = 14
 """How many lines the first screen has for cases, at most a case's more; the others stand in the table."""
-
-_STYLES = {
-    Verdict.CRITICAL: "bold red",
-    Verdict.REGRESSION: "red",
-    Verdict.IMPROVEMENT: "green",
-    Verdict.INVALID: "yellow",
-    Verdict.MISSING: "yellow",
-    Verdict.INCONCLUSIVE: "yellow",
-    Verdict.SLOWER: "yellow",
-}
-
-_WORDS = {
-    Verdict.CRITICAL: "Critical regression",
-    Verdict.REGRESSION: "Regression",
-    Verdict.INVALID: "Invalid",
-    Verdict.MISSING: "Missing",
-    Verdict.NOT_COMPARABLE: "Not comparable",
-    Verdict.NEW: "Nothing to compare",
-    Verdict.INCONCLUSIVE: "Passed, not all of it decided",
-    Verdict.SLOWER: "Passed, slower within its thresholds",
-    Verdict.IMPROVEMENT: "Passed",
-    Verdict.UNCHANGED: "Passed",
-}
-"""What a whole comparison is called."""
-
-_FIRST = tuple(verdict for verdict in BY_SEVERITY if verdict not in (Verdict.UNCHANGED, Verdict.NEW))
-"""What the first screen names, the worst first; what did not change is not news."""
 
 _CASE, _VERDICT, _METRIC, _FIGURE, _CHANGE = 34, 14, 14, 9, 12
 
@@ -72,8 +45,8 @@ def comparison_report(comparison: Comparison, load: Load) -> list[Line]:
 
     ``load`` is the run's; its iterations are part of what the figures can tell.
     """
-    word = "Inconclusive" if comparison.exit_code == ExitCode.INCONCLUSIVE else _WORDS[comparison.verdict]
-    lines = _wrapped(f"{word}: {comparison.reason}.", style=_STYLES.get(comparison.verdict, "bold"))
+    row = comparison.verdict.row
+    lines = _wrapped(f"{row.headline}: {comparison.reason}.", style=f"bold {row.headline_tone.style}".strip())
     lines += _wrapped(f"{_what(comparison)}; exit code {comparison.exit_code}.")
     for metric, compared, oldest in comparison.together():
         since = " since the oldest accepted runs" if oldest else ""
@@ -96,17 +69,14 @@ def _what(comparison: Comparison) -> str:
         )
     baseline = comparison.baseline
     assert baseline is not None, "a stored comparison names its baseline"
-    runs = number(len(baseline.runs), "run")
+    runs = plural(len(baseline.runs), "run")
     return f"Run {comparison.run_id} against baseline {baseline.profile}, version {baseline.version} ({runs})"
 
 
 def _suite(metric: Metric, compared: MetricComparison, since: str) -> str:
-    """``Suite: p50 -2.1 % (-3.9 to -0.3) of all cases together, unchanged``."""
-    change, interval = compared.change_percent or 0.0, compared.interval or (0.0, 0.0)
-    return (
-        f"Suite: {metric.label} {change:+.1f} % ({interval[0]:+.1f} to {interval[1]:+.1f}) of all cases together"
-        f"{since}, {compared.verdict.value}"
-    )
+    """``Suite: p50 -2.1 % (-3.9 to -0.3 %) of all cases together, unchanged``."""
+    moved = change_within(metric, compared.change_percent, compared.interval)
+    return f"Suite: {metric.label} {moved} of all cases together{since}, {compared.verdict.value}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -123,7 +93,7 @@ def _first_screen(cases: Iterable[CaseComparison]) -> list[Line]:
         if len(lines) > FIRST_LINES:
             lines += _wrapped(f"and {len(listed) - shown} more, in the table below", indent=2)
             break
-        lines.append((Span(f"  {_table_word(case):<14} ", _STYLES.get(case.verdict, "")), Span(case.id)))
+        lines.append((Span(f"  {case_word(case):<14} ", case.verdict.row.tone.style), Span(case.id)))
         # What did not happen has its reason in the case, what was measured in its metrics.
         for line in _moved(case) or [case.reason]:
             lines += _wrapped(line, indent=17)
@@ -131,7 +101,8 @@ def _first_screen(cases: Iterable[CaseComparison]) -> list[Line]:
 
 
 def _is_news(case: CaseComparison) -> bool:
-    return case.verdict in _FIRST and (case.verdict is not Verdict.NOT_COMPARABLE or is_without_ratio(case))
+    """Whether the first screen names it: what did not change, or cannot have changed, is not news."""
+    return case.verdict not in (Verdict.UNCHANGED, Verdict.NEW) and not is_shown_only(case)
 
 
 def _rank(case: CaseComparison) -> tuple[int, float, str]:
@@ -142,26 +113,29 @@ def _rank(case: CaseComparison) -> tuple[int, float, str]:
         if metric.change_percent is not None and metric.verdict is case.verdict
     ]
     largest = max(map(abs, changes), default=0.0)
-    return _FIRST.index(case.verdict), -largest, case.id
+    return case.verdict.severity, -largest, case.id
 
 
 def _moved(case: CaseComparison) -> list[str]:
     """``p50 20.0 → 30.0 ms: 50.0 % worse (41.2 to 59.1), q = 0.0004, 5 runs`` for each metric that made the verdict."""
     lines = [
-        f"{METRICS[name].label} {_figures(METRICS[name], metric)}: {metric.reason or _change(METRICS[name], metric)}"
+        f"{row.label} {_figures(row, metric)}: {metric.reason or change(row, metric.change_percent)}"
         for name, metric in case.metrics.items()
-        if not metric.advisory and metric.verdict is case.verdict and metric.change_percent is not None
+        if (row := METRICS[name])
+        and not metric.advisory
+        and metric.verdict is case.verdict
+        and metric.change_percent is not None
     ]
     slid = [
         f"{METRICS[name].label} {_figures(METRICS[name], metric)} since the oldest accepted runs: {metric.reason}"
         for name, metric in case.since_oldest.items()
-        if metric.verdict in WORSE
+        if metric.verdict.row.fails
     ]
     return lines + slid
 
 
 def _figures(metric: Metric, compared: MetricComparison) -> str:
-    return f"{_figure(metric, compared.reference)} → {_figure(metric, compared.current)} {_unit(metric)}".rstrip()
+    return f"{fixed(metric, compared.reference)} → {figure(metric, compared.current)}"
 
 
 def _range(values: list[float]) -> str:
@@ -185,8 +159,8 @@ def _limits(comparison: Comparison, load: Load) -> list[Line]:
     else:
         # Not every run of a baseline has every case.
         held = _range(samples) if samples else str(len(comparison.baseline.runs) if comparison.baseline else 0)
-        runs = f"{held} run" if held == "1" else f"{held} runs"
-        text = f"One run (the median of {number(load.iterations, 'iteration')}) is held against the mean of {runs}. "
+        runs = f"{held} run{'' if held == '1' else 's'}"
+        text = f"One run (the median of {plural(load.iterations, 'iteration')}) is held against the mean of {runs}. "
         more = (
             "More runs in the baseline and this machine's noise record (make noise) lower these limits; what they "
             f"still hide, two gateways side by side show ({SIDE_BY_SIDE})."
@@ -194,7 +168,7 @@ def _limits(comparison: Comparison, load: Load) -> list[Line]:
     if limits:
         words = " and ".join(f"{_range(values)} % of {METRICS[name].label}" for name, values in limits.items())
         text += (
-            f"With {number(comparison.hypotheses, 'figure')} that decide and the noise there was, a change for the "
+            f"With {plural(comparison.hypotheses, 'figure')} that decide and the noise there was, a change for the "
             f"worse of {words} is found in 4 of 5 cases, a smaller one less often. {more}"
         )
     else:
@@ -227,7 +201,7 @@ def _table(comparison: Comparison) -> list[Line]:
 
 
 def _case_rows(case: CaseComparison) -> list[Line]:
-    verdict = Span(f"{_table_word(case):<{_VERDICT}}", _STYLES.get(case.verdict, ""))
+    verdict = Span(f"{case_word(case):<{_VERDICT}}", case.verdict.row.tone.style)
     name = case.id if len(case.id) <= _CASE else case.id[: _CASE - 1] + "…"
     rows = [_metric_row(METRICS[metric], compared) for metric, compared in case.metrics.items()] or [()]
     lines: list[Line] = [(Span(f"{name:<{_CASE}} "), verdict, Span(" "), *rows[0])]
@@ -236,52 +210,21 @@ def _case_rows(case: CaseComparison) -> list[Line]:
 
 
 def _metric_row(metric: Metric, compared: MetricComparison) -> Line:
-    change = _change(metric, compared)
-    shown = f"[{change}]" if compared.advisory and change else f"{change} "
-    label = f"{metric.label} {_unit(metric)}" if metric.label not in ("req/s", "of direct") else metric.label
+    moved = change(metric, compared.change_percent, _CHANGE - 5)
+    shown = f"[{moved}]" if compared.advisory and moved else f"{moved} "
     return (
-        Span(f"{label:<{_METRIC}} {_figure(metric, compared.reference):>{_FIGURE}} → "),
-        Span(f"{_figure(metric, compared.current):>{_FIGURE}} "),
-        Span(f"{shown:>{_CHANGE}}", "" if compared.advisory else _STYLES.get(compared.verdict, "")),
+        Span(f"{metric.heading:<{_METRIC}} {fixed(metric, compared.reference, _FIGURE):>{_FIGURE}} → "),
+        Span(f"{fixed(metric, compared.current, _FIGURE):>{_FIGURE}} "),
+        Span(f"{shown:>{_CHANGE}}", "" if compared.advisory else compared.verdict.row.tone.style),
     )
 
 
-def _table_word(case: CaseComparison) -> str:
-    return "shown only" if case.verdict is Verdict.NOT_COMPARABLE and not is_without_ratio(case) else case.verdict.value
-
-
 # ---------------------------------------------------------------------------------------------------------------------
-# MetricValues and words
+# Words
 
 
 def _deciding(case: CaseComparison) -> list[MetricComparison]:
     return [metric for metric in case.metrics.values() if not metric.advisory]
-
-
-def _figure(metric: Metric, value: float | None) -> str:
-    if value is None:
-        return "-"
-    return _short(f"{100 * value:.2f}" if metric.absolute else f"{value:.{metric.decimals}f}", value, _FIGURE)
-
-
-def _short(text: str, value: float, width: int) -> str:
-    """The text, or three digits of the value where it would break its column."""
-    return text if len(text) <= width else f"{value:.3g}"
-
-
-def _unit(metric: Metric) -> str:
-    if metric.absolute:
-        return "%"
-    return metric.unit if metric.unit in ("ms", "s") else ""
-
-
-def _change(metric: Metric, compared: MetricComparison) -> str:
-    if compared.change_percent is None:
-        return ""
-    decimals = 2 if metric.absolute else 1
-    # Adding zero after rounding: what rounds to nothing is no "-0.0".
-    change = round(compared.change_percent, decimals) + 0.0
-    return _short(f"{change:+.{decimals}f}", change, _CHANGE - 5) + (" pp" if metric.absolute else " %")
 
 
 def _heading(title: str) -> list[Line]:

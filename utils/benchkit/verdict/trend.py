@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchkit.model import METRICS, ChangePoint, Metric, RunStatus, SeriesTrend, Slide, Trend, TrendRun
+from benchkit.number_format import plural
 from benchkit.verdict import change_points
 from benchkit.verdict.change_points import MIN_RUNS, Shift, Slope
 from benchkit.verdict.environments import load_differences, machine_differences
-from benchkit.verdict.rules import badness, is_positive, number, percent
+from benchkit.verdict.rules import badness, is_positive, percent
 from benchkit.verdict.statistics import corrected
 from benchkit.verdict.stored_runs import CaseFigures, RunHistory, StoredRun
 
@@ -75,7 +76,7 @@ def _comparable(runs: Sequence[StoredRun], profile: str) -> tuple[list[StoredRun
             continue
         if run.status is not RunStatus.COMPLETE:
             why["interrupted"] += 1
-        elif not run.measured:
+        elif not run.ended.valid:
             why["without a valid case"] += 1
         elif newest is not None and load_differences(newest.load, run.load):
             why["with another load than the newest"] += 1
@@ -167,7 +168,7 @@ def _described(series: _Series, looked: _Looked, q_value: float) -> SeriesTrend:
         change_points=[_change_point(series, looked, points, at) for at in points],
         slide=_slide(series, looked, q_value) if slides else None,
         noise_percent=_rounded(100 * change_points.deviation(looked.logs)) if measured >= MIN_RUNS else None,
-        problem="" if measured >= MIN_RUNS else f"{number(measured, 'run')}, {MIN_RUNS} are needed",
+        problem="" if measured >= MIN_RUNS else f"{plural(measured, 'run')}, {MIN_RUNS} are needed",
     )
 
 

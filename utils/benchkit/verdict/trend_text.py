@@ -10,8 +10,8 @@ from itertools import pairwise
 from statistics import median
 
 from benchkit.model import METRICS, ChangePoint, SeriesTrend, Slide, Trend, TrendRun
+from benchkit.number_format import fixed, moved, plural
 from benchkit.verdict import change_points
-from benchkit.verdict.rules import number
 
 WIDTH = 100
 BARS = "▁▂▃▄▅▆▇█"
@@ -36,19 +36,19 @@ def trend_words(trend: Trend) -> TrendWords:
         return TrendWords(f"No stored run of profile {trend.profile} can be part of a trend{_left_out(trend)}.", "", "")
     first, last = trend.runs[0], trend.runs[-1]
     about = (
-        f"Trend of profile {trend.profile}: {number(len(trend.runs), 'run')}, {first.finished:%Y-%m-%d} to "
+        f"Trend of profile {trend.profile}: {plural(len(trend.runs), 'run')}, {first.finished:%Y-%m-%d} to "
         f"{last.finished:%Y-%m-%d}{_left_out(trend)}."
     )
     if all(one.problem for one in trend.series):
         most = max(sum(value is not None for value in one.values) for one in trend.series)
         found = (
-            f"Too few to see a trend: {number(most, 'run')} of a case at most, {trend.needed_runs} are needed. With "
+            f"Too few to see a trend: {plural(most, 'run')} of a case at most, {trend.needed_runs} are needed. With "
             "fewer, a change can't be told from the noise between runs; compare a run with its baseline, or two "
             "gateways side by side. What was measured so far:"
         )
         return TrendWords(about, found, "")
-    moved = [one for one in trend.series if one.change_points or one.slide]
-    return TrendWords(about, _summary(moved, trend.series), _limits(trend))
+    changed = [one for one in trend.series if one.change_points or one.slide]
+    return TrendWords(about, _summary(changed, trend.series), _limits(trend))
 
 
 def trend_report(trend: Trend) -> str:
@@ -64,11 +64,11 @@ def _left_out(trend: Trend) -> str:
     return f" (left out: {', '.join(trend.left_out)})" if trend.left_out else ""
 
 
-def _summary(moved: Sequence[SeriesTrend], series: Sequence[SeriesTrend]) -> str:
-    worse = sum(one.change_percent < 0 for one in moved)
-    better = len(moved) - worse
-    if not moved:
-        return f"None of {number(len(series), 'series')} changed its level or slides."
+def _summary(changed: Sequence[SeriesTrend], series: Sequence[SeriesTrend]) -> str:
+    worse = sum(one.change_percent < 0 for one in changed)
+    better = len(changed) - worse
+    if not changed:
+        return f"None of {len(series)} series changed its level or slides."
     return f"{worse} of {len(series)} series got worse, {better} got better; the worst first."
 
 
@@ -77,10 +77,9 @@ def _table(series: Sequence[SeriesTrend]) -> str:
     for one in series:
         metric = METRICS[one.metric]
         case = one.case if len(one.case) <= _CASE else one.case[: _CASE - 1] + "…"
-        unit = f" {metric.unit}" if metric.unit in ("ms", "s") else ""
         measured = [value for value in one.values if value is not None]
-        newest = f"{measured[-1]:.{metric.decimals}f}" if measured else "-"
-        label = f"{metric.label}{unit}" + (" ~" if one.advisory else "")
+        newest = fixed(metric, measured[-1] if measured else None)
+        label = metric.heading + (" ~" if one.advisory else "")
         lines.append(f"{case:<{_CASE}} {label:<{_METRIC}} {sparkline(one.values):<{SPARK}} {newest:>9}\n")
         lines += [_wrapped(words, indent=4) for words in findings(one)]
     if any(one.advisory for one in series):
@@ -98,8 +97,8 @@ def findings(one: SeriesTrend) -> list[str]:
 
 def _change_point(point: ChangePoint) -> str:
     words = (
-        f"{_change(point.change_percent, point.interval)} from {_run(point.last_before)} to {_run(point.first_after)}; "
-        f"{number(point.runs_before, 'run')} before, {point.runs_after} after"
+        f"{moved(point.change_percent, point.interval)} from {_run(point.last_before)} to {_run(point.first_after)}; "
+        f"{plural(point.runs_before, 'run')} before, {point.runs_after} after"
     )
     if point.machine_percent is not None:
         speed = f"{abs(point.machine_percent):.1f} % {'slower' if point.machine_percent > 0 else 'faster'}"
@@ -111,15 +110,8 @@ def _slide(slide: Slide) -> str:
     word = "worse" if slide.per_ten_runs_percent < 0 else "better"
     return (
         f"slides: {abs(slide.per_ten_runs_percent):.1f} % {word} per 10 runs, in all "
-        f"{_change(slide.total_percent, slide.interval)} over {slide.runs} runs since {_run(slide.since)}"
+        f"{moved(slide.total_percent, slide.interval)} over {slide.runs} runs since {_run(slide.since)}"
     )
-
-
-def _change(percent: float, interval: tuple[float, float]) -> str:
-    """``12.3 % worse (8.1 to 16.4)``."""
-    sign = -1 if percent < 0 else 1
-    low, high = sorted(sign * end for end in interval)
-    return f"{abs(percent):.1f} % {'worse' if percent < 0 else 'better'} ({low:.1f} to {high:.1f})"
 
 
 def _run(run: TrendRun) -> str:

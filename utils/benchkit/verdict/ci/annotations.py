@@ -10,18 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchkit.model import Verdict
 from benchkit.plain import plain_text
-from benchkit.verdict.ci.results import CaseResult, Outcome, RunResult
+from benchkit.verdict.ci.results import RunResult
 
 SHOWN_PER_KIND = 10
 """Annotations of one kind that GitHub shows for one step."""
 
 _LONGEST = 2000
 """Characters of a message; GitHub takes 64 KiB, and nobody reads them in a box of the run's page."""
-
-_WARNINGS = frozenset({Verdict.INCONCLUSIVE.value, Verdict.SLOWER.value})
-_NOTICES = frozenset({Verdict.IMPROVEMENT.value, Verdict.NEW.value})
 
 
 def annotation_lines(result: RunResult) -> list[str]:
@@ -30,18 +26,14 @@ def annotation_lines(result: RunResult) -> list[str]:
     Errors are what makes the run fail; warnings what may have got worse; notices the run's own verdict, improvements
     and cases without a reference.
     """
-    worst = result.worst_first
-    errors = [_case(case) for case in worst if case.outcome in (Outcome.FAILED, Outcome.ERROR)]
+    found: dict[str, list[tuple[str, str]]] = {"error": [], "warning": [], "notice": []}
     if result.problem:
-        errors.insert(0, (result.headline, result.problem))
-    warnings = [_case(case) for case in worst if case.verdict in _WARNINGS and case.outcome is not Outcome.ERROR]
-    notices = [(result.headline, f"{result.reason} ({result.against})")]
-    notices += [_case(case) for case in worst if case.verdict in _NOTICES]
-    return [*_lines("error", errors), *_lines("warning", warnings), *_lines("notice", notices)]
-
-
-def _case(case: CaseResult) -> tuple[str, str]:
-    return f"{case.verdict}: {case.id}", case.summary
+        found["error"].append((result.headline, result.problem))
+    found["notice"].append((result.headline, f"{result.reason} ({result.against})"))
+    for case in result.worst_first:
+        if case.annotation:
+            found[case.annotation].append((f"{case.verdict}: {case.id}", case.summary))
+    return [line for kind, annotations in found.items() for line in _lines(kind, annotations)]
 
 
 def _lines(kind: str, found: Sequence[tuple[str, str]]) -> list[str]:

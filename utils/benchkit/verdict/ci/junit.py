@@ -13,13 +13,13 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC
 
 from benchkit.clock import seconds_between
-from benchkit.model import METRICS
-from benchkit.verdict.ci.results import CaseResult, Outcome, RunResult
+from benchkit.model import METRICS, CiOutcome
+from benchkit.verdict.ci.results import CaseResult, RunResult
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 (section 2.2) has no way to write, not even escaped."""
 
-_ELEMENTS = {Outcome.FAILED: "failure", Outcome.ERROR: "error", Outcome.SKIPPED: "skipped"}
+_ELEMENTS = {CiOutcome.FAILED: "failure", CiOutcome.ERROR: "error", CiOutcome.SKIPPED: "skipped"}
 
 
 def junit(result: RunResult) -> str:
@@ -55,8 +55,8 @@ def _suite(result: RunResult, scenario: str, cases: Sequence[CaseResult]) -> ET.
     for name, value in (*_about(result), *(pair for case in cases for pair in _figures(case))):
         ET.SubElement(properties, "property", {"name": _text(name), "value": _text(value)})
     suite.extend(_testcase(case) for case in cases)
-    count = {outcome: sum(case.outcome is outcome for case in cases) for outcome in Outcome}
-    _count(suite, len(cases), count[Outcome.FAILED], count[Outcome.ERROR], count[Outcome.SKIPPED])
+    count = {outcome: sum(case.outcome is outcome for case in cases) for outcome in CiOutcome}
+    _count(suite, len(cases), count[CiOutcome.FAILED], count[CiOutcome.ERROR], count[CiOutcome.SKIPPED])
     suite.set("time", f"{sum(map(load_seconds, cases)):.3f}")
     return suite
 
@@ -94,7 +94,7 @@ def _testcase(result: CaseResult) -> ET.Element:
 def _problem(result: RunResult) -> ET.Element:
     suite = _empty_suite(result, "run")
     case = ET.SubElement(suite, "testcase", {"classname": "performance.run", "name": "outcome", "time": "0.000"})
-    element = _ELEMENTS[Outcome.FAILED if result.is_regression else Outcome.ERROR]
+    element = _ELEMENTS[CiOutcome.FAILED if result.is_regression else CiOutcome.ERROR]
     ET.SubElement(case, element, {"type": _text(result.verdict), "message": _text(result.problem)})
     _count(suite, tests=1, failures=int(result.is_regression), errors=int(not result.is_regression), skipped=0)
     suite.set("time", "0.000")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from benchkit.model import METRICS
+from benchkit.model import METRICS, Metric
 from benchkit.verdict.ci.results import CaseResult, RunResult
 
 _PREFIX = "mcp_gateway_benchmark"
@@ -28,25 +28,13 @@ class _Family:
     per_unit: float = 1.0
 
 
-_LATENCY = _Family("latency_seconds", "seconds", "Latency of successful requests, by statistic.", 1000.0)
-_ADDED = _Family(
-    "added_latency_seconds", "seconds", "Latency that the gateway adds to the same call made directly.", 1000.0
-)
-_FAMILIES: dict[str, tuple[_Family, str]] = {
-    **{f"{name}_latency": (_LATENCY, name) for name in ("p50", "p95", "p99", "mean", "min", "max")},
-    "requests_per_sec": (
-        _Family("throughput_requests_per_second", "requests_per_second", "Successful requests by wall time."),
-        "",
-    ),
-    "total_time": (_Family("duration_seconds", "seconds", "Wall time of the case's load, pooled."), ""),
-    "error_rate": (_Family("error_ratio", "ratio", "Failed requests divided by requests sent."), ""),
-    **{f"added_{name}_latency": (_ADDED, name) for name in ("p50", "p95", "p99")},
-    "throughput_ratio": (
-        _Family("direct_throughput_ratio", "ratio", "Throughput through the gateway divided by that of a direct call."),
-        "",
-    ),
+_UNITS = {
+    "ms": ("seconds", 1000.0),
+    "s": ("seconds", 1.0),
+    "1/s": ("requests_per_second", 1.0),
+    "share": ("ratio", 1.0),
 }
-"""Metric to its family and the value of the label ``statistic`` (empty: the family has none)."""
+"""The unit of a metric to that of its family, and how many of the metric's make one."""
 
 _CHANGE = _Family("change_ratio", "ratio", "Change against the reference, by metric; positive is better.", 100.0)
 _SUITE = _Family("suite_change_ratio", "ratio", "Change of all cases together, by metric; positive is better.", 100.0)
@@ -63,8 +51,8 @@ def openmetrics(result: RunResult) -> str:
 
     for case in result.cases:
         for name, value in _decided(case):
-            family, statistic = _FAMILIES[name]
-            add(family, _labels(case) | ({"statistic": statistic} if statistic else {}), value)
+            statistic = METRICS[name].openmetrics.statistic
+            add(_family(METRICS[name]), _labels(case) | ({"statistic": statistic} if statistic else {}), value)
         for name, compared in case.metrics.items():
             if compared.change_percent is not None and not compared.advisory:
                 add(_CHANGE, _labels(case) | {"metric": name}, compared.change_percent)
@@ -76,6 +64,11 @@ def openmetrics(result: RunResult) -> str:
     add(_EXIT, {}, result.exit_code)
     lines = [line for family, rows in samples.items() for line in (*_head(family), *rows)]
     return "\n".join([*_about(result), *lines, "# EOF", ""])
+
+
+def _family(metric: Metric) -> _Family:
+    unit, per_unit = _UNITS[metric.unit]
+    return _Family(f"{metric.openmetrics.family}_{unit}", unit, metric.openmetrics.help, per_unit)
 
 
 def _decided(case: CaseResult) -> Iterator[tuple[str, float]]:

@@ -7,78 +7,37 @@ although it should have been), or is skipped (nothing can be said, and nothing h
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from benchkit import store
+from benchkit.ended import Ended, ended_together
 from benchkit.errors import ExitCode, UserError
 from benchkit.model import (
     METRICS,
     Case,
     CaseComparison,
+    CiOutcome,
     Comparison,
-    Metric,
     MetricComparison,
     Run,
-    RunStatus,
     Validity,
     Verdict,
 )
+from benchkit.number_format import change, figure, plural
 from benchkit.plain import plain_text
-from benchkit.verdict.rules import BY_SEVERITY
 from benchkit.verdict.runs import load_run
+from benchkit.verdict.suite_verdict import is_without_ratio
 
 MEASURED = "measured"
 """What a valid case of a run is called that was held against nothing; other cases are called by their validity."""
 
 
-class Outcome(StrEnum):
-    """The four outcomes that CI systems know."""
-
-    FAILED = "failed"
-    ERROR = "error"
-    SKIPPED = "skipped"
-    PASSED = "passed"
-
-
-_OUTCOMES = {
-    Verdict.CRITICAL: Outcome.FAILED,
-    Verdict.REGRESSION: Outcome.FAILED,
-    Verdict.INVALID: Outcome.ERROR,
-    Verdict.MISSING: Outcome.ERROR,
-    Verdict.NOT_COMPARABLE: Outcome.SKIPPED,
-    Verdict.INCONCLUSIVE: Outcome.SKIPPED,
-    Verdict.NEW: Outcome.SKIPPED,
-    Verdict.SLOWER: Outcome.PASSED,
-    Verdict.IMPROVEMENT: Outcome.PASSED,
-    Verdict.UNCHANGED: Outcome.PASSED,
-}
-
-_BY_VALIDITY = {
-    Validity.VALID: Outcome.PASSED,
-    Validity.INVALID: Outcome.ERROR,
-    Validity.INTERRUPTED: Outcome.ERROR,
-    Validity.SKIPPED: Outcome.SKIPPED,
-}
-
-_HEADLINES = {
-    Verdict.CRITICAL: "Critical regression",
-    Verdict.REGRESSION: "Regression",
-    Verdict.INVALID: "Invalid measurement",
-    Verdict.MISSING: "Incomplete measurement",
-    Verdict.NOT_COMPARABLE: "Not comparable",
-    Verdict.NEW: "Nothing to compare",
-    Verdict.INCONCLUSIVE: "Inconclusive",
-}
-
-
 @dataclass(frozen=True)
 class CaseResult:
-    """One case. ``scenario`` and ``name`` make its id; ``verdict`` is a :class:`Verdict`, a validity, or "measured".
+    """One case. ``scenario`` and ``name`` make its id; ``state`` is its verdict, without a comparison its validity.
 
     ``summary`` says in one line why the verdict is what it is, ``details`` has a line for each figure. ``change`` is
     the worst change of a deciding figure in percent, negative is worse (the error rate, which has none, apart).
@@ -87,13 +46,32 @@ class CaseResult:
     """
 
     id: str
-    verdict: str
-    outcome: Outcome
+    state: Verdict | Validity
+    outcome: CiOutcome
     summary: str
     details: tuple[str, ...]
     change: float | None
     metrics: Mapping[str, MetricComparison]
     case: Case | None
+
+    @property
+    def verdict(self) -> str:
+        """The state in a word."""
+        return MEASURED if self.state is Validity.VALID else self.state.value
+
+    @property
+    def annotation(self) -> str:
+        """The kind of GitHub annotation that it gets: ``error``, ``warning`` or ``notice``; empty for none."""
+        if self.outcome in (CiOutcome.FAILED, CiOutcome.ERROR):
+            return "error"
+        return self.state.row.annotation if isinstance(self.state, Verdict) else ""
+
+    @property
+    def is_remarkable(self) -> bool:
+        """Whether there is more to it than that it passed, or was only shown."""
+        return self.state not in (Verdict.UNCHANGED, Validity.VALID) and not (
+            self.state is Verdict.NOT_COMPARABLE and self.outcome is CiOutcome.SKIPPED
+        )
 
     @property
     def scenario(self) -> str:
@@ -108,52 +86,32 @@ class CaseResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """A run, what it was held against (``None``: nothing), and its cases in the run's order."""
+    """A run, what it was held against (``None``: nothing), its cases in the run's order, and how it ended."""
 
     run: Run
     comparison: Comparison | None
     cases: tuple[CaseResult, ...]
-
-    @property
-    def deciding(self) -> Comparison | None:
-        """The comparison where it has the last word; ``None`` where the run itself has it.
-
-        Of two variants the comparison has it: one is called interrupted as soon as one of its cases was dropped, and
-        the comparison knows of that. Of a run that was held against a baseline and was interrupted only a regression
-        counts: the rest was not measured.
-        """
-        comparison = self.comparison
-        if comparison is None or comparison.mode == "paired" or self.run.status is not RunStatus.INTERRUPTED:
-            return comparison
-        return comparison if comparison.exit_code == ExitCode.REGRESSION else None
+    ended: Ended
 
     @property
     def verdict(self) -> str:
         """The whole run's verdict; of a run that was held against nothing whether it was measured."""
-        if self.deciding is not None:
-            return self.deciding.verdict
-        if self.run.status is RunStatus.INTERRUPTED:
-            return RunStatus.INTERRUPTED
-        return MEASURED if self.run.exit_code == 0 else Verdict.INVALID
+        return self.ended.verdict or self.ended.word.lower()
 
     @property
     def exit_code(self) -> int:
-        """What a CI job should end with: of the comparison, or of the run where that has the last word."""
-        return self.run.exit_code if self.deciding is None else self.deciding.exit_code
+        """What a CI job should end with."""
+        return self.ended.exit_code
 
     @property
     def headline(self) -> str:
         """The verdict in a word or two."""
-        if self.deciding is not None:
-            return _HEADLINES.get(self.deciding.verdict, "Passed" if self.exit_code == 0 else "Failed")
-        if self.run.status is RunStatus.INTERRUPTED:
-            return "Interrupted"
-        return "Measured" if self.run.exit_code == 0 else "Invalid measurement"
+        return self.ended.word
 
     @property
     def reason(self) -> str:
         """Why, in one line."""
-        return plain_text(self.run.exit_reason if self.deciding is None else self.deciding.reason)
+        return plain_text(self.ended.reason)
 
     @property
     def against(self) -> str:
@@ -165,10 +123,9 @@ class RunResult:
             return plain_text(f"{comparison.paired.head} against {comparison.paired.base}, block by block")
         if comparison.baseline is None:
             return "against a baseline"
-        baseline, runs = comparison.baseline, len(comparison.baseline.runs)
-        return plain_text(
-            f"against baseline {baseline.profile}, version {baseline.version}, {runs} run{'' if runs == 1 else 's'}"
-        )
+        baseline = comparison.baseline
+        runs = plural(len(baseline.runs), "run")
+        return plain_text(f"against baseline {baseline.profile}, version {baseline.version}, {runs}")
 
     @property
     def problem(self) -> str:
@@ -176,7 +133,7 @@ class RunResult:
         if self.exit_code == 0:
             return ""
         # What all cases together show, no error of one of them tells.
-        telling = {Outcome.FAILED} if self.is_regression else {Outcome.FAILED, Outcome.ERROR}
+        telling = {CiOutcome.FAILED} if self.is_regression else {CiOutcome.FAILED, CiOutcome.ERROR}
         if any(case.outcome in telling for case in self.cases):
             return ""
         return f"exit code {self.exit_code}: {self.reason}"
@@ -198,7 +155,7 @@ class RunResult:
     def outcomes(self) -> dict[str, int]:
         """Outcome to the number of cases that have it, for all four."""
         counts = Counter(case.outcome for case in self.cases)
-        return {outcome.value: counts[outcome] for outcome in Outcome}
+        return {outcome.value: counts[outcome] for outcome in CiOutcome}
 
 
 def load_result(directory: Path) -> RunResult:
@@ -219,42 +176,33 @@ def load_result(directory: Path) -> RunResult:
         raise UserError(
             f"{path}: belongs to run {comparison.run_id}, and not to {run.run_id} beside it: compare_results.py again"
         )
-    return run_result(run, comparison)
+    base = directory / "base" / "run.json"
+    beside = [load_run(base)] if comparison is not None and comparison.mode == "paired" and base.exists() else []
+    return run_result(run, comparison, beside)
 
 
-def run_result(run: Run, comparison: Comparison | None) -> RunResult:
-    """Join a run and its comparison: the run's cases in their order, then those that only the comparison names."""
+def run_result(run: Run, comparison: Comparison | None, beside: Sequence[Run] = ()) -> RunResult:
+    """Join a run and its comparison: the run's cases in their order, then those that only the comparison names.
+
+    ``beside``: the run of the gateway that was measured beside it.
+    """
     cases = {case.id: case for case in run.cases}
     compared = {case.id: case for case in comparison.cases} if comparison is not None else {}
     ids = dict.fromkeys([*cases, *compared])
-    return RunResult(run, comparison, tuple(_case_result(one, cases.get(one), compared.get(one)) for one in ids))
-
-
-def figure(metric: Metric, value: float | None) -> str:
-    """``20.3 ms``; a share in percent; ``-`` for a figure that was not measured."""
-    if value is None:
-        return "-"
-    if metric.absolute:
-        return f"{100 * value:.2f} %"
-    return f"{value:.{metric.decimals}f}" + (f" {metric.unit}" if metric.unit in ("ms", "s") else "")
-
-
-def change_words(metric: Metric, value: float | None) -> str:
-    """``-12.3 %``: positive is better; percentage points for an absolute metric, empty where there is no change."""
-    if value is None or not math.isfinite(value):
-        return ""
-    # Adding zero after rounding: what rounds to nothing is no "-0.0".
-    decimals = 2 if metric.absolute else 1
-    return f"{round(value, decimals) + 0.0:+.{decimals}f} {'pp' if metric.absolute else '%'}"
+    return RunResult(
+        run,
+        comparison,
+        tuple(_case_result(one, cases.get(one), compared.get(one)) for one in ids),
+        ended_together([run, *beside], comparison),
+    )
 
 
 def metric_words(name: str, compared: MetricComparison) -> str:
     """``p50 20.0 ms → 30.0 ms (-50.0 %): reason``."""
     metric = METRICS[name]
     words = f"{metric.label} {figure(metric, compared.reference)} → {figure(metric, compared.current)}"
-    change = change_words(metric, compared.change_percent)
-    if change:
-        words += f" ({change})"
+    if moved := change(metric, compared.change_percent):
+        words += f" ({moved})"
     if compared.advisory:
         words += ", shown only"
     return plain_text(words + (f": {compared.reason}" if compared.reason else ""))
@@ -277,7 +225,7 @@ def _case_result(identity: str, case: Case | None, compared: CaseComparison | No
     ]
     return CaseResult(
         id=identity,
-        verdict=compared.verdict.value,
+        state=compared.verdict,
         outcome=_outcome(compared),
         summary=_summary(compared, deciding),
         details=tuple(metric_words(name, metric) for name, metric in compared.metrics.items())
@@ -288,16 +236,10 @@ def _case_result(identity: str, case: Case | None, compared: CaseComparison | No
     )
 
 
-def _outcome(compared: CaseComparison) -> Outcome:
+def _outcome(compared: CaseComparison) -> CiOutcome:
     # A figure that decides and could not be compared: the run does not pass with it (exit 3).
-    undecided = any(
-        metric.verdict is Verdict.NOT_COMPARABLE and not metric.advisory for metric in compared.metrics.values()
-    )
-    return (
-        Outcome.ERROR
-        if undecided and _OUTCOMES[compared.verdict] is not Outcome.FAILED
-        else _OUTCOMES[compared.verdict]
-    )
+    known = compared.verdict.row.ci
+    return CiOutcome.ERROR if is_without_ratio(compared) and known is not CiOutcome.FAILED else known
 
 
 def _summary(compared: CaseComparison, deciding: dict[str, MetricComparison]) -> str:
@@ -316,8 +258,8 @@ def _uncompared(identity: str, case: Case) -> CaseResult:
     valid = case.validity is Validity.VALID
     return CaseResult(
         id=identity,
-        verdict=MEASURED if valid else case.validity.value,
-        outcome=_BY_VALIDITY[case.validity],
+        state=case.validity,
+        outcome=case.validity.row.ci,
         summary=plain_text(", ".join(figures[:3]) if valid else case.reason or case.validity.value),
         details=figures,
         change=None,
@@ -326,13 +268,5 @@ def _uncompared(identity: str, case: Case) -> CaseResult:
     )
 
 
-_SEVERITY: dict[str, int] = {
-    **{verdict.value: place for place, verdict in enumerate(BY_SEVERITY)},
-    Validity.INTERRUPTED.value: BY_SEVERITY.index(Verdict.INVALID),
-    Validity.SKIPPED.value: len(BY_SEVERITY),
-    MEASURED: len(BY_SEVERITY) + 1,
-}
-
-
 def _rank(case: CaseResult) -> tuple[int, float, str]:
-    return _SEVERITY[case.verdict], case.change if case.change is not None else 0.0, case.id
+    return case.state.severity, case.change if case.change is not None else 0.0, case.id

@@ -7,14 +7,15 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from benchkit.model import METRICS, MetricComparison, Model, Validity, Verdict
+from benchkit.model import METRICS, CiOutcome, MetricComparison, Model, Validity, main_metrics
+from benchkit.number_format import change, figure
 from benchkit.plain import plain_text
-from benchkit.verdict.ci.results import MEASURED, CaseResult, Outcome, RunResult, change_words, figure
+from benchkit.verdict.ci.results import CaseResult, RunResult
+from benchkit.verdict.rules import ERROR_RATE
 
 STEP_SUMMARY_BYTES = 1024 * 1024
 """What GitHub takes of one step's summary; a longer one is not shown at all."""
 
-_UNREMARKABLE = frozenset({Verdict.UNCHANGED.value, MEASURED})
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~#!])")
 
 
@@ -23,7 +24,7 @@ class CiCase(Model):
 
     id: str
     verdict: str
-    outcome: Outcome
+    outcome: CiOutcome
     summary: str
     change_percent: float | None = None
 
@@ -75,7 +76,8 @@ def ci_summary(result: RunResult) -> CiSummary:
                 summary=case.summary,
                 change_percent=case.change,
             )
-            for case in _remarkable(result)
+            for case in result.worst_first
+            if case.is_remarkable
         ],
     )
 
@@ -95,18 +97,19 @@ def markdown(result: RunResult, most_bytes: int = STEP_SUMMARY_BYTES) -> str:
         *(f"\n> {_cell(warning)}" for warning in _warnings(result)),
         *_suite(result),
     ]
-    remarkable = _remarkable(result)
+    remarkable = [case for case in result.worst_first if case.is_remarkable]
     if remarkable:
         rows = [(_cell(case.verdict), _cell(case.id), _cell(case.summary)) for case in remarkable]
         lines += ["", "### What to look at", "", *_table(("verdict", "case", "what"), rows)]
     measured = [case for case in result.worst_first if case.case is not None and case.case.validity is Validity.VALID]
     if measured:
-        lines += ["", "### MetricValues", "", *_table(_FIGURES, [_figure_row(case) for case in measured])]
+        head = ("case", "verdict", "worst change", *(METRICS[name].label for name in _shown()))
+        lines += ["", "### Figures", "", *_table(head, [_figure_row(case) for case in measured])]
     return _fitting(lines, most_bytes)
 
 
-_SHOWN = ("p50_latency", "p95_latency", "p99_latency", "requests_per_sec", "error_rate")
-_FIGURES = ("case", "verdict", "worst change", *(METRICS[name].label for name in _SHOWN))
+def _shown() -> list[str]:
+    return [*main_metrics(), ERROR_RATE]
 
 
 def _figure_row(result: CaseResult) -> tuple[str, ...]:
@@ -114,17 +117,17 @@ def _figure_row(result: CaseResult) -> tuple[str, ...]:
     assert case is not None
     # "~" as in the toolkit's other tables: too few samples beyond the percentile.
     figures = (
-        ("~" if name in case.advisory else "") + figure(METRICS[name], case.metrics.get(name)) for name in _SHOWN
+        ("~" if name in case.advisory else "") + figure(METRICS[name], case.metrics.get(name)) for name in _shown()
     )
-    change = change_words(METRICS["p50_latency"], result.change)
-    return _cell(result.id), _cell(result.verdict), change, *(_cell(text) for text in figures)
+    worst = change(METRICS["p50_latency"], result.change)
+    return _cell(result.id), _cell(result.verdict), worst, *(_cell(text) for text in figures)
 
 
 def _suite(result: RunResult) -> list[str]:
     rows = []
     for name, metric, oldest in result.comparison.together() if result.comparison is not None else []:
         low, high = metric.interval or (None, None)
-        words = [change_words(METRICS[name], value) for value in (metric.change_percent, low, high)]
+        words = [change(METRICS[name], value) for value in (metric.change_percent, low, high)]
         interval = f"{words[1]} to {words[2]}" if metric.interval else ""
         label = f"{METRICS[name].label}{' since the oldest runs' if oldest else ''}"
         rows.append((_cell(label), _cell(words[0]), _cell(interval), _cell(metric.verdict)))
@@ -132,16 +135,6 @@ def _suite(result: RunResult) -> list[str]:
         return []
     header = ("all cases together", "change (+ is better)", "95 % interval", "verdict")
     return ["", *_table(header, rows)]
-
-
-def _remarkable(result: RunResult) -> list[CaseResult]:
-    """Cases that did not just pass, the worst first; those that were only shown are left out."""
-    return [
-        case
-        for case in result.worst_first
-        if case.verdict not in _UNREMARKABLE
-        and not (case.verdict == Verdict.NOT_COMPARABLE and case.outcome is Outcome.SKIPPED)
-    ]
 
 
 def _warnings(result: RunResult) -> list[str]:

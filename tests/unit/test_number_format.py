@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchkit.report import number_format
+from benchkit import number_format
 
 
 @pytest.mark.parametrize(
