@@ -9,6 +9,7 @@ import pytest
 
 from benchkit import store
 from benchkit.ended import Ended, ended, ended_together
+from benchkit.errors import UserError
 from benchkit.model import (
     BaselineReference,
     CaseComparison,
@@ -23,11 +24,12 @@ from benchkit.model import (
 )
 from benchkit.report.headline import headline
 from benchkit.report.view import build_page
+from benchkit.run.last_word import last_word
 from benchkit.run.results_index import read_listing
 from benchkit.verdict.ci.results import run_result
 from documents import case, failed_case, run
 from sweep_factory import ALL_ID, write_all
-from verdicts import program, write_run
+from verdicts import write_run
 
 VALID = [case("tools/a")]
 MIXED = [*VALID, failed_case("tools/b", "no"), failed_case("tools/c", "not there", Validity.SKIPPED, sent=0)]
@@ -121,33 +123,25 @@ def test_terminal_report_and_ci_say_the_same() -> None:
         assert headline(document, found).tone == end.tone
 
 
-# --- the program -----------------------------------------------------------------------------------------------------
+# --- the last line of a runner ----------------------------------------------------------------------------------------
 
 
-def last_line(directory: Path, **environ: str) -> tuple[int, str]:
-    done = program("ended.py", directory, environ=environ)
-    return done.returncode, done.stdout.strip() or done.stderr.strip()
+def last_line(directory: Path) -> tuple[int, str]:
+    end = last_word(directory)
+    return end.exit_code, end.line
 
 
-def test_the_program_says_how_a_run_ended(tmp_path: Path) -> None:
+def test_the_last_line_says_what_the_documents_say(tmp_path: Path) -> None:
     document = run(VALID, exit_code=0, exit_reason="1 of 1 cases are valid")
     directory = write_run(tmp_path / "run", document)
-    nowhere = {"BASELINES_DIR": str(tmp_path / "none")}
-    assert last_line(directory, **nowhere) == (0, "measured: 1 of 1 cases are valid")
+    assert last_line(directory) == (0, "measured: 1 of 1 cases are valid")
     store.save(directory / "comparison.json", compared(document, Verdict.REGRESSION))
-    code, line = last_line(directory, **nowhere)
+    code, line = last_line(directory)
     assert code == 1
     assert line.startswith("regression: ")
 
 
-def test_the_program_says_that_a_run_became_the_baseline(tmp_path: Path) -> None:
-    directory = write_run(tmp_path / "run", run(VALID, exit_code=0))
-    places = {"BASELINES_DIR": str(tmp_path / "baselines")}
-    assert program("baseline_manager.py", "save", directory, environ=places).returncode == 0
-    assert last_line(directory, **places) == (0, "passed: saved as the initial baseline")
-
-
-def test_the_program_knows_an_interrupted_comparison_of_gateways_and_all_profiles(tmp_path: Path) -> None:
+def test_it_knows_an_interrupted_comparison_of_gateways_and_all_profiles(tmp_path: Path) -> None:
     interrupted = {"exit_code": 130, "status": RunStatus.INTERRUPTED, "exit_reason": "interrupted by Ctrl-C: none"}
     for label in ("base", "head"):
         variant = VariantOfRun(label=label, spec=label, fresh=True, looks=1)
@@ -162,6 +156,6 @@ def test_the_program_knows_an_interrupted_comparison_of_gateways_and_all_profile
     assert next(row.tone for row in rows if row.name == ALL_ID) is Tone.BAD
 
 
-def test_the_program_refuses_a_directory_without_a_run(tmp_path: Path) -> None:
-    assert last_line(tmp_path)[0] == 2
-    assert last_line(tmp_path / "none")[0] == 2
+def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError):
+        last_line(tmp_path)

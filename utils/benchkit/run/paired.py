@@ -41,7 +41,7 @@ from benchkit.run.session import (
     MAX_TOKEN_NEED_S,
     Shell,
     check_start,
-    end_reason,
+    end_of_comparison,
     make_plan,
     new_run_dir,
     say,
@@ -316,11 +316,11 @@ class PairedSession:
         if self._kind == "history":
             # A case that is broken in some of the releases is a result; the program says 3 where it is none.
             judged = yield from code_of(Program(["history_report.py", self._dir]))
-            return End(judged, end_reason(judged, passed="measured"))
+            return end_of_comparison(judged, ExitCode.OK, self._dir)
         if self._kind == "tune":
             env_file = ["--env-file", self._options.env_file] if self._options.env_file else []
             judged = yield from code_of(Program(["tune_report.py", self._dir, *env_file]))
-            return End(judged or code, end_reason(judged or code, passed="measured"))
+            return end_of_comparison(judged, code, self._dir)
         words = ["compare_results.py", self._dir / "head", "--against", self._dir / "base", "--output-dir", self._dir]
         strict = ["--fail-on-inconclusive"] if self._options.fail_on_inconclusive else []
         judged = yield from code_of(Program([*words, *strict]))
@@ -329,7 +329,7 @@ class PairedSession:
             report = ["report_generator.py", self._dir / "head", "--comparison", comparison]
             if (yield from code_of(Program([*report, "--output", self._dir / "report.html"]))) != ExitCode.OK:
                 say("warning: the report could not be written")
-        return End(judged or code, end_reason(judged or code, passed="no regression"), comparison)
+        return end_of_comparison(judged, code, self._dir)
 
     @property
     def _all(self) -> list[Variant]:

@@ -29,6 +29,7 @@ from benchkit.machine import describe_machine
 from benchkit.model import Environment, Machine, Plan, PlannedCase, Probe, RawGatewayCounts
 from benchkit.plain import printable
 from benchkit.run.killed_runs import end_killed_runs
+from benchkit.run.last_word import last_word
 from benchkit.run.owner import write_owner
 from benchkit.run.steps import End, Load, Program, StartMonitor, Step, Steps, StopMonitor, code_of, succeed
 from benchkit.run.target import Connection, connect
@@ -237,20 +238,18 @@ class RunSession:
         return end
 
     def _against_baseline(self, code: int) -> Generator[Step, list[int], End]:
-        if self._options.baseline == "save":
-            if code != ExitCode.OK:
-                say("warning: not saved as baseline: at least one case is invalid")
-                return End(code, "at least one case is invalid")
+        if self._options.baseline == "save" and code == ExitCode.OK:
             saved = yield from code_of(Program(["baseline_manager.py", "save", self._dir], output="err"))
-            return End(saved, "measured" if saved else "saved as baseline")
-        if self._options.baseline == "skip":
-            return End(code, "at least one case is invalid" if code else "measured")
+            return End(saved, "it could not be saved as baseline" if saved else "saved as baseline")
+        if self._options.baseline == "save":
+            say("warning: not saved as baseline: at least one case is invalid")
+        if self._options.baseline != "compare":
+            return End(code, last_word(self._dir).line)
         compared = yield from code_of(Program(["compare_results.py", self._dir, "--join"]))
         comparison = self._dir / "comparison.json"
-        reason = end_reason(compared, passed="passed")
         if compared == ExitCode.OK and not comparison.exists():
-            reason = "passed: saved as the initial baseline"
-        return End(compared or code, reason, comparison)
+            return End(code, "passed: saved as the initial baseline")
+        return end_of_comparison(compared, code, self._dir)
 
     @property
     def _has_report(self) -> bool:
@@ -274,14 +273,11 @@ class RunSession:
         """The step is closed."""
 
 
-def end_reason(code: int, passed: str) -> str:
-    """Why a compared run ended with this code, in a few words; ``passed`` stands for 0."""
-    return {
-        ExitCode.OK: passed,
-        ExitCode.REGRESSION: "regression",
-        ExitCode.INVALID: "at least one case is invalid or missing",
-        ExitCode.INCONCLUSIVE: "undecided",
-    }.get(ExitCode(code) if code in set(ExitCode) else ExitCode.USAGE, "the comparison failed")
+def end_of_comparison(compared: int, collected: int, run_dir: Path) -> End:
+    """How a run ended that was compared; the codes are those of both programs."""
+    if compared == ExitCode.USAGE or compared not in set(ExitCode):
+        return End(compared, "the comparison failed")
+    return End(compared or collected, last_word(run_dir).line, run_dir / "comparison.json")
 
 
 def setting_flags(options: argparse.Namespace) -> list[str]:
