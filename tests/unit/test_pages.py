@@ -27,7 +27,7 @@ from test_variant_reports import measured
 from verdicts import LIMITS, elsewhere, program, run_of
 
 CHARTS = ("/* a chart library */", "")
-Golden = Callable[[str, str], None]
+Golden = Callable[[str, object], None]
 
 
 def data_of(html: str) -> Any:
@@ -87,7 +87,7 @@ PAGES: dict[str, Callable[[Path], str]] = {
 def test_tables_and_data(name: str, tmp_path: Path, golden: Golden) -> None:
     html = PAGES[name](tmp_path)
     golden(f"pages/{name}.html", main_of(html))
-    golden(f"pages/{name}.json", json.dumps(data_of(html), indent=1, ensure_ascii=False) + "\n")
+    golden(f"pages/{name}.json", data_of(html))
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -104,13 +104,13 @@ def data_of(page: str) -> dict[str, Any]:
 
 
 def test_tables_and_data_are_these(
-    results: Path, report: Callable[..., tuple[int, str, str]], golden: Callable[[str, str], None]
+    results: Path, report: Callable[..., tuple[int, str, str]], golden: Callable[[str, object], None]
 ) -> None:
     directory = write_all(results)
     assert report(directory) == (0, f"{directory / 'report.html'}\n", "")
     page = (directory / "report.html").read_text("utf-8")
     golden("report/profile_sweep_tables.txt", tables(page))
-    golden("report/profile_sweep_data.json", json.dumps(data_of(page), indent=1) + "\n")
+    golden("report/profile_sweep_data.json", data_of(page))
     assert str(results) not in page
 
 
