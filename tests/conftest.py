@@ -37,7 +37,7 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
 
 
 def _json_lines(value: object, indent: str) -> list[str]:
-    """JSON that a person can review: what fits into a line stands in one, and plain values fill their lines."""
+    """JSON that a person can review: what fits into a line stands in one; plain values and short lists fill lines."""
     whole = indent + json.dumps(value, ensure_ascii=False)
     if len(whole) <= WIDTH or not isinstance(value, dict | list):
         return [whole]
@@ -48,7 +48,7 @@ def _json_lines(value: object, indent: str) -> list[str]:
     for place, (name, one) in enumerate(entries):
         first, *rest = _json_lines(one, f"{indent} ")
         text = name + first.lstrip(" ") + ("," if not rest and place + 1 < len(entries) else "")
-        plain = not isinstance(one, dict | list)
+        plain = not isinstance(one, dict | list) or (not named and not rest and len(text) < 30)
         if fits and plain and len(lines[-1]) + len(text) < WIDTH:
             lines[-1] += f" {text}"
         else:

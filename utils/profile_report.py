@@ -22,6 +22,7 @@ from benchkit import store
 from benchkit.errors import UserError, run_program
 from benchkit.profiling.analysis import analyse
 from benchkit.profiling.text import summary
+from benchkit.report.output import write_page
 from benchkit.report.profile_page import profile_page
 
 
@@ -35,9 +36,8 @@ def main() -> int:
     text = "\n".join(summary(profile)) + "\n"
     store.save(directory / "profile.json", profile)
     store.write_text(directory / "profile.txt", text)
-    store.write_text(directory / "profile.html", profile_page(profile))
     print(text, end="")
-    print(directory / "profile.html")
+    write_page(directory / "profile.html", profile_page(profile))
     return profile.exit_code
 
 
