@@ -19,7 +19,8 @@ from benchkit import store
 from benchkit.errors import ExitCode, run_program
 from benchkit.model import METRICS, MetricComparison, StepComparison, VariantStudy
 from benchkit.number_format import change, interval
-from benchkit.report.chart_library import read_chart_library
+from benchkit.report.chart_library import chart_library
+from benchkit.report.output import write_page
 from benchkit.report.variants_page import broken_words, variants_page
 from benchkit.settings import load_settings
 from benchkit.verdict.variant_study import history
@@ -33,14 +34,13 @@ def main() -> ExitCode:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path, metavar="DIR", help="results/history_…")
     directory: Path = parser.parse_args().directory
-    document = history(directory, load_settings().config.baselines)
+    config = load_settings().config
+    document = history(directory, config.baselines)
     store.save(directory / "history.json", document)
     text = "\n".join(history_text(document)) + "\n"
     store.write_text(directory / "history.txt", text)
-    library, charts_off = read_chart_library()
-    store.write_text(directory / "history.html", variants_page(document, library, charts_off))
     print(text, end="")
-    print(directory / "history.html")
+    write_page(directory / "history.html", variants_page(document, chart_library(config.reporting)))
     measured = any(variant.cases for variant in document.variants)
     return ExitCode.OK if measured and not document.says_nothing else ExitCode.INVALID
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from benchkit import store
 from benchkit.errors import ExitCode, run_program
 from benchkit.model import AllRuns
-from benchkit.report.chart_library import read_chart_library
-from benchkit.report.desktop import add_open_argument, show, wants_browser
-from benchkit.report.profile_sweep_page import all_page
+from benchkit.report.chart_library import chart_library
+from benchkit.report.output import add_open_argument, write_and_open_page
+from benchkit.report.profile_sweep_page import profile_sweep_page
 from benchkit.run.profile_sweep import DOCUMENT, WHAT, documents_of, summary_lines
 from benchkit.settings import load_settings
 
@@ -34,14 +34,8 @@ def main() -> ExitCode:
     print("\n".join(summary_lines(document, profiles)))
     if options.no_html:
         return ExitCode.OK
-    library, charts_off = None, "Charts are switched off (reporting.include_charts)."
-    if reporting.include_charts:
-        library, charts_off = read_chart_library()
-    output = directory / "report.html"
-    store.write_text(output, all_page(document, profiles, library, charts_off))
-    print(output)
-    if wants_browser(options.open, reporting.open_browser):
-        show(output)
+    html = profile_sweep_page(document, profiles, chart_library(reporting))
+    write_and_open_page(directory / "report.html", html, reporting, asked=options.open)
     return ExitCode.OK
 
 

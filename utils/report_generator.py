@@ -21,9 +21,9 @@ from pathlib import Path
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.model import Comparison, Run
-from benchkit.report.chart_library import read_chart_library
-from benchkit.report.desktop import add_open_argument, show, wants_browser
-from benchkit.report.render import render
+from benchkit.report.chart_library import chart_library
+from benchkit.report.frame import fill_page
+from benchkit.report.output import add_open_argument, write_and_open_page
 from benchkit.report.view import build_page
 from benchkit.run.pages import PAGES, page_of
 from benchkit.settings import ROOT, load_settings
@@ -34,23 +34,16 @@ def main() -> ExitCode:
     """Read, render, write, and show where that is wanted."""
     arguments = _parser().parse_args()
     reporting = load_settings().config.reporting
-    library, charts_off = None, "Charts are switched off (reporting.include_charts)."
     kind = arguments.page or ("run" if is_one_run(arguments.run_dir) else "compare")
     _check_flags(arguments, kind)
     if kind == "run":
         run, comparison = read_documents(arguments.run_dir[0], arguments.comparison)
-    if reporting.include_charts:
-        library, charts_off = read_chart_library()
-    if kind == "run":
-        page = build_page(run, comparison, reporting.chart_types, charts_off)
-        html = render(page, ROOT / reporting.html_template, library)
+        page = build_page(run, comparison, reporting.chart_types, chart_library(reporting))
+        html = fill_page(ROOT / reporting.html_template, page.frame, {"page": page}, page.plots)
     else:
-        html = page_of(kind, arguments.run_dir, arguments.reference or 1, (library, charts_off))
+        html = page_of(kind, arguments.run_dir, arguments.reference or 1, chart_library(reporting))
     output = arguments.output or default_output(kind, arguments.run_dir[0])
-    store.write_text(output, html)
-    print(output)
-    if wants_browser(arguments.open, reporting.open_browser):
-        show(output)
+    write_and_open_page(output, html, reporting, asked=arguments.open)
     return ExitCode.OK
 
 

@@ -13,9 +13,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchkit import store
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.report.index_page import index_page
+from benchkit.report.output import write_page
 from benchkit.run.killed_runs import end_killed_runs
 from benchkit.run.profile_sweep import end_killed_groups
 from benchkit.run.results_index import read_listing
@@ -33,9 +33,7 @@ def main() -> ExitCode:
         raise UserError(f"{results}: there is no such directory; runs are written there")
     end_killed_runs(results, _say)
     end_killed_groups(results, _say)
-    output = results / "index.html"
-    store.write_text(output, index_page(*read_listing(results)))
-    print(output)
+    write_page(results / "index.html", index_page(*read_listing(results)))
     return ExitCode.OK
 
 

@@ -29,9 +29,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.model import METRICS
-from benchkit.report.chart_library import read_chart_library
+from benchkit.report.chart_library import chart_library
+from benchkit.report.output import write_page
 from benchkit.run.pages import page_of_trend
-from benchkit.settings import Settings, load_settings
+from benchkit.settings import load_settings
 from benchkit.verdict.stored_runs import RunHistory, read_history
 from benchkit.verdict.trend import trend_of
 from benchkit.verdict.trend_text import trend_report
@@ -62,20 +63,13 @@ def main(arguments: list[str] | None = None) -> ExitCode:
         store.save(Path(options.json), trend)
     if options.html is not None:
         page = Path(options.html) if options.html else results / "trend.html"
-        store.write_text(page, page_of_trend(trend, _charts(settings)))
-        print(page)
+        write_page(page, page_of_trend(trend, chart_library(settings.config.reporting)))
     return ExitCode.OK
 
 
 def _say_damaged(history: RunHistory) -> None:
     for run in history.damaged:
         print(f"warning: left out: {run.problem}", file=sys.stderr)
-
-
-def _charts(settings: Settings) -> tuple[str | None, str]:
-    if settings.config.reporting.include_charts:
-        return read_chart_library()
-    return None, "Charts are switched off (reporting.include_charts)."
 
 
 def _metric(text: str) -> str:

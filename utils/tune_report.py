@@ -20,7 +20,8 @@ from benchkit import store
 from benchkit.errors import ExitCode, run_program
 from benchkit.model import METRICS, MetricComparison, StepComparison, VariantStudy, Verdict
 from benchkit.number_format import change, change_within, interval
-from benchkit.report.chart_library import read_chart_library
+from benchkit.report.chart_library import chart_library
+from benchkit.report.output import write_page
 from benchkit.report.variants_page import variants_page
 from benchkit.settings import Variant, load_settings
 from benchkit.stack.topology import text_of
@@ -36,18 +37,16 @@ def main() -> ExitCode:
     parser.add_argument("directory", type=Path, metavar="DIR", help="results/tune_…")
     parser.add_argument("--env-file", type=Path, metavar="FILE", help="takes the settings with their effects")
     options = parser.parse_args()
-    settings = load_settings()
-    document = tune(options.directory, settings.config.baselines)
+    config = load_settings().config
+    document = tune(options.directory, config.baselines)
     store.save(options.directory / "tune.json", document)
     text = "\n".join(tune_text(document)) + "\n"
     store.write_text(options.directory / "tune.txt", text)
-    library, charts_off = read_chart_library()
-    store.write_text(options.directory / "tune.html", variants_page(document, library, charts_off))
     print(text, end="")
     if options.env_file is not None:
-        store.write_text(options.env_file, "\n".join(env_lines(document, settings.config.paired.tune)) + "\n")
+        store.write_text(options.env_file, "\n".join(env_lines(document, config.paired.tune)) + "\n")
         print(options.env_file)
-    print(options.directory / "tune.html")
+    write_page(options.directory / "tune.html", variants_page(document, chart_library(config.reporting)))
     return ExitCode.OK if any(step.comparison.suite for step in document.steps) else ExitCode.INVALID
 
 

@@ -17,9 +17,10 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from benchkit.model import Case, Run
 from benchkit.plain import without_controls
-from benchkit.report.chart_library import read_chart_library
+from benchkit.report.chart_library import ChartLibrary, chart_library
 from benchkit.report.variants_page import variants_page
 from benchkit.run.pages import page_of, page_of_trend
+from benchkit.settings import Reporting
 from benchkit.store import write_text
 from benchkit.verdict.stored_runs import read_history
 from benchkit.verdict.trend import trend_of
@@ -76,9 +77,9 @@ def show(browser: Browser, tmp_path: Path) -> Show:
 
 
 @pytest.fixture(scope="module")
-def library() -> tuple[str | None, str]:
-    charts = read_chart_library()
-    assert charts[0], "Chart.js is needed here: utils/setup.sh chartjs"
+def library() -> ChartLibrary:
+    charts = chart_library(Reporting())
+    assert charts.source, "Chart.js is needed here: utils/setup.sh chartjs"
     return charts
 
 
@@ -110,8 +111,8 @@ PAGES: dict[str, Callable[[Path, Any], str]] = {
     ),
     "database": lambda path, charts: page_of("database", written(path, on_databases()), 1, charts),
     "trend": trend_html,
-    "history": lambda path, charts: variants_page(history(measured(path / "h"), LIMITS), *charts),
-    "tune": lambda path, charts: variants_page(tune(measured(path / "t", TUNED), LIMITS), *charts),
+    "history": lambda path, charts: variants_page(history(measured(path / "h"), LIMITS), charts),
+    "tune": lambda path, charts: variants_page(tune(measured(path / "t", TUNED), LIMITS), charts),
 }
 every_page = pytest.mark.parametrize("name", PAGES)
 

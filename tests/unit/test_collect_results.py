@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import resource
@@ -84,7 +85,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Example:
     return Example(run_dir, collect(run_dir, env={"FORCE_COLOR": "1"}))
 
 
-def test_table_and_summaries(collected: Example, golden: Callable[[str, str], None]) -> None:
+def test_table_and_summaries(collected: Example, golden: Callable[[str, object], None]) -> None:
     run_dir, result = collected.path, collected.result
     assert (result.returncode, result.stderr) == (3, "")
     golden("collect/table.txt", result.stdout)
@@ -95,11 +96,11 @@ def test_table_and_summaries(collected: Example, golden: Callable[[str, str], No
         golden(f"collect/{scenario}.txt", (run_dir / f"{scenario}_{stamp}.txt").read_text(encoding="utf-8"))
 
 
-def test_run_json(collected: Example, golden: Callable[[str, str], None]) -> None:
+def test_run_json(collected: Example, golden: Callable[[str, object], None]) -> None:
     run = document(collected.path)
     # One timeline shows what they look like; all of them would be thousands of lines.
     cases = [case if case.id == "tools/list" else case.model_copy(update={"timeline": None}) for case in run.cases]
-    golden("collect/run.json", dump(run.model_copy(update={"cases": cases})))
+    golden("collect/run.json", json.loads(dump(run.model_copy(update={"cases": cases}))))
     assert [case.id for case in run.cases] == [
         "tools/list",
         "tools/call",
@@ -317,7 +318,7 @@ def test_a_reader_that_has_no_room(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["rows_limit.csv", "summary_drop.txt", "summary_50.txt"])
-def test_one_output_of_hey(name: str, golden: Callable[[str, str], None]) -> None:
+def test_one_output_of_hey(name: str, golden: Callable[[str, object], None]) -> None:
     result = collect("--hey", FIXTURES / name)
     assert result.returncode == 0
     golden(f"collect/hey_{Path(name).stem}.txt", result.stdout)

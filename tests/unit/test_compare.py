@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 
@@ -868,7 +869,7 @@ def its_baseline() -> dict[str, dict[str, float]]:
     return dict.fromkeys([*cases, "prompts/list", "mixed/tools_call"], full) | {"gateway-core/overhead_rpc": derived}
 
 
-def test_the_report_of_everything(golden: Callable[[str, str], None]) -> None:
+def test_the_report_of_everything(golden: Callable[[str, object], None]) -> None:
     run = everything()
     text = plain(
         comparison_report(compare(run, baseline_of(its_baseline(), its_baseline()), LIMITS), run.environment.load)
@@ -892,11 +893,11 @@ def test_the_report_counts_the_runs_that_a_case_has() -> None:
     assert "is held against the mean of 1-2 runs." in text.replace("\n", " ")
 
 
-def test_the_comparison_document(golden: Callable[[str, str], None]) -> None:
-    golden("comparison.json", store.dump(compare(everything(), baseline_of(its_baseline()), LIMITS)))
+def test_the_comparison_document(golden: Callable[[str, object], None]) -> None:
+    golden("comparison.json", json.loads(store.dump(compare(everything(), baseline_of(its_baseline()), LIMITS))))
 
 
-def test_the_report_of_another_load(golden: Callable[[str, str], None]) -> None:
+def test_the_report_of_another_load(golden: Callable[[str, object], None]) -> None:
     run = run_of(measured(), environment=environment(requests=200, concurrency=20))
     comparison = compare(run, baseline_of({"tools/list": STEADY}), LIMITS)
     golden("comparison_not_comparable.txt", plain(comparison_report(comparison, run.environment.load)))

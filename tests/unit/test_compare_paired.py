@@ -257,7 +257,7 @@ def everything() -> Comparison:
     return compare_paired(variant("base", *base, BAD), variant("head", *head, BAD), LIMITS)
 
 
-def test_the_report(golden: Callable[[str, str], None]) -> None:
+def test_the_report(golden: Callable[[str, object], None]) -> None:
     text = plain(comparison_report(everything(), environment(requests=300).load))
     golden("comparison_report_paired.txt", text)
     assert max(map(len, text.splitlines())) <= WIDTH

@@ -22,7 +22,7 @@ from gateway_stub import EMAIL, PASSWORD, FakeGateway, Reply, Stub, make_token, 
 
 TOOLS = [f"tool_{number}" for number in range(100)]
 
-Golden = Callable[[str, str], None]
+Golden = Callable[[str, object], None]
 
 
 @pytest.fixture(autouse=True)

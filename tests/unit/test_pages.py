@@ -13,6 +13,7 @@ import pytest
 from benchkit import store
 from benchkit.errors import UserError
 from benchkit.model import BaselineReference, Run, VariantStudy
+from benchkit.report.chart_library import ChartLibrary
 from benchkit.run.pages import page_of, page_of_trend
 from benchkit.verdict.compare import compare_paired
 from benchkit.verdict.stored_runs import read_history
@@ -26,8 +27,8 @@ from test_trend import LEVELS, released, store_runs
 from test_variant_reports import measured
 from verdicts import LIMITS, elsewhere, program, run_of
 
-CHARTS = ("/* a chart library */", "")
-Golden = Callable[[str, str], None]
+CHARTS = ChartLibrary("/* a chart library */")
+Golden = Callable[[str, object], None]
 
 
 def data_of(html: str) -> Any:
@@ -87,7 +88,7 @@ PAGES: dict[str, Callable[[Path], str]] = {
 def test_tables_and_data(name: str, tmp_path: Path, golden: Golden) -> None:
     html = PAGES[name](tmp_path)
     golden(f"pages/{name}.html", main_of(html))
-    golden(f"pages/{name}.json", json.dumps(data_of(html), indent=1, ensure_ascii=False) + "\n")
+    golden(f"pages/{name}.json", data_of(html))
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -301,7 +302,7 @@ def test_names_of_runs_are_text_too(tmp_path: Path) -> None:
 
 
 def test_without_charts_the_tables_are_there(tmp_path: Path) -> None:
-    html = page_of("compare", written(tmp_path, three()), 1, (None, "Charts are off."))
+    html = page_of("compare", written(tmp_path, three()), 1, ChartLibrary(off="Charts are off."))
     assert "<canvas" not in main_of(html)
     assert "Charts are off." in html
     assert "list_<wbr>limit_<wbr>50" in html

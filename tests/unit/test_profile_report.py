@@ -6,7 +6,6 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -91,20 +90,20 @@ def test_clocks_are_known(run_dir: Path) -> None:
     assert 0 <= alignment.moved_ms <= 300
 
 
-def test_summary(run_dir: Path, golden: Callable[[str, str], None]) -> None:
+def test_summary(run_dir: Path, golden: Callable[[str, object], None]) -> None:
     golden("profile/summary.txt", "\n".join(text.summary(analyse(run_dir))) + "\n")
 
 
-def test_data_of_the_page(run_dir: Path, golden: Callable[[str, str], None]) -> None:
+def test_page_and_its_data(run_dir: Path, golden: Callable[[str, object], None]) -> None:
     profile = analyse(run_dir)
     data = page_data(profile)
     assert isinstance(data["flame"], dict)
     # The whole of it is large; its beginning holds every kind of entry.
     data["flame"] = {key: value if key == "total" else value[:12] for key, value in data["flame"].items()}
-    golden("profile/data.json", json.dumps(data, indent=1).replace("\n     ", "") + "\n")
-    view = asdict(build_view(profile))
-    del view["started"]  # in local time
-    golden("profile/view.json", json.dumps(view, indent=1, ensure_ascii=False) + "\n")
+    golden("profile/data.json", data)
+    main = re.search(r"<main.*</main>", profile_page(profile), re.DOTALL)  # the head has the local time
+    assert main is not None
+    golden("profile/page.html", re.sub(r"\n\s*\n+", "\n", main.group()) + "\n")
 
 
 def test_the_program_writes_and_prints(run_dir: Path, report: Callable[..., Outcome]) -> None:

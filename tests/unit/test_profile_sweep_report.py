@@ -20,10 +20,14 @@ from benchkit.model import AllRuns, Comparison, MetricComparison, ProfileState, 
 from benchkit.number_format import ABSENT, MINUS
 from benchkit.plain import without_controls
 from benchkit.report import chart_library
-from benchkit.report.profile_sweep_page import build_page, chart_data
+from benchkit.report.chart_library import ChartLibrary
+from benchkit.report.charts import Plots
+from benchkit.report.profile_sweep_page import build_frame, build_page
 from benchkit.run.profile_sweep import documents_of, summary_lines
 from documents import HOSTILE_NAMES, case, comparison, failed_case
 from sweep_factory import ALL_ID, document_of, entry, run_of_profile, write_all, write_profile
+
+LIBRARY = ChartLibrary("/* a chart library */")
 
 
 @pytest.fixture(autouse=True)
@@ -104,24 +108,25 @@ def data_of(page: str) -> dict[str, Any]:
 
 
 def test_tables_and_data_are_these(
-    results: Path, report: Callable[..., tuple[int, str, str]], golden: Callable[[str, str], None]
+    results: Path, report: Callable[..., tuple[int, str, str]], golden: Callable[[str, object], None]
 ) -> None:
     directory = write_all(results)
     code, out, err = report(directory)
     assert (code, out.splitlines()[-1], err) == (0, str(directory / "report.html"), "")
     page = (directory / "report.html").read_text("utf-8")
     golden("report/profile_sweep_tables.txt", tables(page))
-    golden("report/profile_sweep_data.json", json.dumps(data_of(page), indent=1) + "\n")
+    golden("report/profile_sweep_data.json", data_of(page))
     assert str(results) not in page
 
 
 def test_what_got_worse_stands_before_what_is_invalid_and_critical_is_first(results: Path) -> None:
     directory = write_all(results)
     document = store.load(directory / "all.json", AllRuns, "whole")
-    page = build_page(document, [documents_of(results, one) for one in document.profiles], "")
-    assert (page.word, page.tone) == ("Critical regression", "bad")
-    assert page.sentence == "Regression in medium; without a result: heavy; passed: light."
-    words = [row.word for row in page.worse]
+    profiles = [documents_of(results, one) for one in document.profiles]
+    frame, page = build_frame(document, profiles), build_page(document, profiles, Plots(LIBRARY))
+    assert (frame.word, frame.tone) == ("Critical regression", "bad")
+    assert frame.sentence == "Regression in medium; without a result: heavy; passed: light."
+    words = [row.verdict.word for row in page.worse]
     assert words == sorted(words)
     assert set(words) == {"critical", "regression"}
     assert [(row.profile, row.case) for row in page.problems] == [("heavy", ""), ("medium", "tools/call_convert_time")]
@@ -135,7 +140,8 @@ def test_a_slow_slide_is_among_what_got_worse(results: Path) -> None:
     slid = MetricComparison(verdict=Verdict.REGRESSION, change_percent=-14.0, interval=(-19.0, -9.04))
     first = compared.cases[0].model_copy(update={"since_oldest": {"p50_latency": slid}})
     store.save(path, compared.model_copy(update={"cases": [first, *compared.cases[1:]]}))
-    (row,) = build_page(document_of(entry("light", 1)), [documents_of(results, entry("light", 1))], "").worse
+    document, profiles = document_of(entry("light", 1)), [documents_of(results, entry("light", 1))]
+    (row,) = build_page(document, profiles, Plots(LIBRARY)).worse
     assert (row.metric, row.interval.replace(MINUS, "-")) == ("p50 ms since the oldest runs", "-19.0 to -9.0 %")
 
 
@@ -153,9 +159,9 @@ def test_what_only_all_cases_together_show_is_among_what_got_worse(results: Path
     }
     store.save(path, store.load(path, Comparison, "comparison").model_copy(update=changed))
     document, profiles = document_of(entry("light", 1), exit_code=1), [documents_of(results, entry("light", 1))]
-    page = build_page(document, profiles, "")
-    assert page.word == "Critical regression"
-    rows = [(row.case, row.link, row.metric, row.word) for row in page.worse]
+    assert build_frame(document, profiles).word == "Critical regression"
+    page = build_page(document, profiles, Plots(LIBRARY))
+    rows = [(row.case, row.link, row.metric, row.verdict.word) for row in page.worse]
     together = "all cases together"
     assert rows[0] == (together, "", "p50 ms", "critical")
     assert rows[1] == (together, "", "p50 ms since the oldest runs", "regression")
@@ -166,19 +172,28 @@ def test_an_invalid_case_is_a_gap_and_never_zero(results: Path) -> None:
     directory = write_all(results)
     document = store.load(directory / "all.json", AllRuns, "whole")
     profiles = [documents_of(results, one) for one in document.profiles]
-    lines = {line["case"]: line for one in chart_data(profiles)["scenarios"] for line in one["cases"]}
-    assert [value is None for value in lines["tools/call_convert_time"]["p95_latency"]] == [False, True, True]
-    assert [value is None for value in lines["tools/list_limit_50"]["requests_per_sec"]] == [False, False, True]
-    assert "gateway-core/overhead_rpc" not in lines
-    rows = [row for row in build_page(document, profiles, "").cases if row.validity == "invalid"]
-    assert [[cell.text for cell in row.cells] for row in rows] == [["50", ABSENT, ABSENT, ABSENT, ABSENT]]
+    page = build_page(document, profiles, Plots(LIBRARY))
+    lines = {
+        (drawn.plot.caption, one.label): one.values
+        for _, both in page.charts
+        for drawn in both
+        for one in drawn.plot.series
+    }
+    assert [value is None for value in lines["p95, ms", "call_convert_time"]] == [False, True, True]
+    assert [value is None for value in lines["req/s", "list_limit_50"]] == [False, False, True]
+    assert ("req/s", "overhead_rpc") not in lines
+    assert page.table is not None
+    groups = [group for _, rows in page.table.scenarios for row in rows for group in row.groups]
+    invalid = [group for group in groups if group.state.word == "invalid"]
+    assert [[one.cell.text for one in group.entries] for group in invalid] == [[ABSENT] * 3]
 
 
 def test_profiles_are_charted_by_their_concurrency(results: Path) -> None:
     for profile in ("heavy", "light"):
         write_profile(results, run_of_profile(profile))
     profiles = [documents_of(results, entry(name)) for name in ("heavy", "light")]
-    assert chart_data(profiles)["labels"] == [["light", "10 concurrent"], ["heavy", "200 concurrent"]]
+    _, (drawn, _) = build_page(document_of(entry("heavy")), profiles, Plots(LIBRARY)).charts[0]
+    assert drawn.plot.labels == [["light", "10 concurrent"], ["heavy", "200 concurrent"]]
 
 
 @pytest.mark.parametrize(
@@ -194,8 +209,7 @@ def test_profiles_are_charted_by_their_concurrency(results: Path) -> None:
 def test_the_verdict_says_what_came_out(results: Path, profiles: list[Any], word: str) -> None:
     codes = [one.exit_code for one in profiles]
     document = document_of(*profiles, exit_code=max(code or 0 for code in codes) if None not in codes else None)
-    page = build_page(document, [documents_of(results, one) for one in profiles], "")
-    assert page.word == word
+    assert build_frame(document, [documents_of(results, one) for one in profiles]).word == word
 
 
 def test_a_run_that_cannot_be_read_leaves_the_others_in(
@@ -225,17 +239,17 @@ def test_names_that_are_markup_run_nothing(results: Path, report: Callable[..., 
     assert "<script>window" not in page
     assert "<img" not in page
     assert "<svg" not in page
-    assert [scenario["name"] for scenario in data_of(page)["scenarios"]][: len(HOSTILE_NAMES)] == without_controls(
-        list(HOSTILE_NAMES)
-    )
+    labels = [plot["series"][0]["label"] for plot in data_of(page)["plots"]]
+    assert set(without_controls([name.partition("/")[2] or name for name in HOSTILE_NAMES])) <= set(labels)
 
 
 def test_skipped_cases_are_told_and_count_nowhere(results: Path) -> None:
     cases = [case("tools/a"), failed_case("tools/b", "this release has none", Validity.SKIPPED, sent=0)]
     write_profile(results, run_of_profile("light").model_copy(update={"cases": cases}))
-    page = build_page(document_of(entry("light"), exit_code=0), [documents_of(results, entry("light"))], "")
-    assert ("Cases valid", "1 of 1") in page.facts
-    assert [(row.case, row.word) for row in page.problems] == [("tools/b", "skipped")]
+    document, profiles = document_of(entry("light"), exit_code=0), [documents_of(results, entry("light"))]
+    assert ("Cases valid", "1 of 1") in build_frame(document, profiles).facts
+    rows = build_page(document, profiles, Plots(LIBRARY)).problems
+    assert [(row.case, row.state.word) for row in rows] == [("tools/b", "skipped")]
 
 
 @pytest.mark.parametrize(("content", "message"), [(None, "there is no such run over all profiles"), ("{", "damaged")])

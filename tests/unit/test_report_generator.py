@@ -15,7 +15,7 @@ import report_generator
 from benchkit import store
 from benchkit.errors import run_program
 from benchkit.model import Run
-from benchkit.report import chart_library, desktop
+from benchkit.report import chart_library, output
 from benchkit.settings import ROOT
 from unit import documents
 
@@ -241,9 +241,9 @@ def test_a_browser_that_fails_does_not_fail_the_report(
 
 
 def test_mac_always_has_a_desktop() -> None:
-    assert desktop.has_desktop({}, "darwin")
-    assert not desktop.has_desktop({"CI": "1"}, "darwin")
-    assert desktop.has_desktop({"WAYLAND_DISPLAY": "wayland-0"}, "linux")
+    assert output.has_desktop({}, "darwin")
+    assert not output.has_desktop({"CI": "1"}, "darwin")
+    assert output.has_desktop({"WAYLAND_DISPLAY": "wayland-0"}, "linux")
 
 
 # --- size and time ---------------------------------------------------------------------------------------------------

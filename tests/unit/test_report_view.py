@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -29,11 +28,13 @@ from benchkit.model import (
     Verdict,
 )
 from benchkit.report import charts
+from benchkit.report.chart_library import ChartLibrary
 from benchkit.report.comparison_view import PAIRED, STORED, Badge, ComparedRow, Mode, compared_rows
+from benchkit.report.frame import fill_page
 from benchkit.report.headline import sentence
 from benchkit.report.reduce import reduced
-from benchkit.report.render import PARTS, render, series
-from benchkit.report.system import Track, load_spans
+from benchkit.report.render import PARTS
+from benchkit.report.system import load_spans
 from benchkit.report.view import Page, build_page
 from benchkit.settings import ROOT
 from unit import documents
@@ -44,11 +45,21 @@ LIBRARY = "/* a chart library */ '</script>' //\n//# sourceMappingURL=chart.js.m
 
 
 def page(run: Run, comparison: Comparison | None = None) -> Page:
-    return build_page(run, comparison, BOTH, "")
+    return build_page(run, comparison, BOTH, ChartLibrary(LIBRARY))
 
 
 def html(run: Run, comparison: Comparison | None = None) -> str:
-    return render(page(run, comparison), TEMPLATE, LIBRARY)
+    return html_of(page(run, comparison))
+
+
+def html_of(shown: Page) -> str:
+    return fill_page(TEMPLATE, shown.frame, {"page": shown}, shown.plots)
+
+
+def plot(found: Page, name: str) -> charts.Plot | None:
+    """The plot of this name in the system's section, or of the only case."""
+    drawn = found.system.charts if found.system else found.scenarios[0].cases[0].charts
+    return next((one.plot for one in drawn if one.plot.name == name), None)
 
 
 def realistic() -> tuple[Run, Comparison]:
@@ -57,8 +68,8 @@ def realistic() -> tuple[Run, Comparison]:
 
 
 def main_part(text: str) -> str:
-    """What the page shows, without its head and its scripts."""
-    found = re.search(r"<main.*</main>", text, re.DOTALL)
+    """What the page shows, without its styles and its scripts."""
+    found = re.search(r"<header.*</footer>", text, re.DOTALL)
     assert found is not None
     return re.sub(r"\n\s*\n+", "\n", found.group()) + "\n"
 
@@ -66,24 +77,21 @@ def main_part(text: str) -> str:
 # --- golden files ----------------------------------------------------------------------------------------------------
 
 
-def test_view_of_a_realistic_run(golden: Callable[[str, str], None]) -> None:
-    view = dataclasses.asdict(page(*realistic()))
-    golden("report/view.json", json.dumps(view, indent=1, ensure_ascii=False) + "\n")
-
-
-def test_data_of_a_realistic_run(golden: Callable[[str, str], None]) -> None:
+def test_data_of_a_realistic_run(golden: Callable[[str, object], None]) -> None:
     text = html(*realistic())
     block = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
     assert block is not None
-    assert json.loads(block.group(1)) == json.loads(json.dumps(series(page(*realistic()))))
-    golden("report/data.json", json.dumps(json.loads(block.group(1)), indent=1) + "\n")
+    assert json.loads(block.group(1)) == json.loads(json.dumps(page(*realistic()).plots.data()))
+    data = json.loads(block.group(1))
+    # Those of the differences, of the first two cases and of the system show what they all look like.
+    golden("report/data.json", {**data, "plots": data["plots"][:14] + data["plots"][-4:]})
 
 
-def test_tables_of_a_realistic_run(golden: Callable[[str, str], None]) -> None:
+def test_tables_of_a_realistic_run(golden: Callable[[str, object], None]) -> None:
     golden("report/tables.html", main_part(html(*realistic())))
 
 
-def test_tables_of_two_gateways_side_by_side(golden: Callable[[str, str], None]) -> None:
+def test_tables_of_two_gateways_side_by_side(golden: Callable[[str, object], None]) -> None:
     run, comparison = documents.paired(documents.run(documents.gateway_cases()), {"gateway-core/call_rpc": -14.2})
     golden("report/paired.html", main_part(html(run, comparison)))
 
@@ -114,7 +122,7 @@ def one_sample() -> Run:
 
 
 @pytest.mark.parametrize("make", [nothing_but_invalid, interrupted, without_baseline, one_sample])
-def test_runs_that_are_not_whole(make: Callable[[], Run], golden: Callable[[str, str], None]) -> None:
+def test_runs_that_are_not_whole(make: Callable[[], Run], golden: Callable[[str, object], None]) -> None:
     golden(f"report/{make.__name__}.html", main_part(html(make())))
 
 
@@ -122,19 +130,19 @@ def test_runs_that_are_not_whole(make: Callable[[], Run], golden: Callable[[str,
 
 
 def test_first_run_says_that_it_became_the_baseline() -> None:
-    found = page(documents.run([documents.case()])).headline
+    found = page(documents.run([documents.case()])).frame
     assert (found.word, found.sentence, found.tone) == ("Measured", "First run, saved as baseline.", "plain")
 
 
 def test_run_without_baseline_says_so() -> None:
-    found = page(documents.run([documents.case()], exit_reason="")).headline
+    found = page(documents.run([documents.case()], exit_reason="")).frame
     assert found.sentence == "There is no baseline to hold this run against."
 
 
 def test_regression_stands_before_invalid_cases() -> None:
     run = documents.run([documents.case("tools/a"), documents.failed_case("tools/b", "http 429")])
     comparison = documents.comparison(run, verdict=Verdict.REGRESSION, reason="tools/a is 14 % slower", exit_code=1)
-    found = page(run, comparison).headline
+    found = page(run, comparison).frame
     assert (found.word, found.sentence) == ("Regression", "tools/a is 14 % slower.")
     assert "1 of 2 cases is invalid." in found.notes
 
@@ -142,7 +150,7 @@ def test_regression_stands_before_invalid_cases() -> None:
 def test_a_good_comparison_does_not_hide_invalid_cases() -> None:
     run = documents.run([documents.case("tools/a"), documents.failed_case("tools/b", "http 429")])
     comparison = documents.comparison(run, verdict=Verdict.UNCHANGED, reason="all is well", exit_code=0)
-    found = page(run, comparison).headline
+    found = page(run, comparison).frame
     assert (found.word, found.tone, found.sentence) == ("Invalid", "bad", "1 of 2 cases is invalid.")
     assert found.notes == ["All is well."]
 
@@ -161,7 +169,7 @@ def test_a_good_comparison_does_not_hide_invalid_cases() -> None:
 def test_every_verdict_has_a_word_and_a_tone(verdict: Verdict, word: str, tone: str) -> None:
     run = documents.run([documents.case()])
     comparison = documents.comparison(run, verdict=verdict, reason="why", warnings=["another machine"])
-    found = page(run, comparison).headline
+    found = page(run, comparison).frame
     assert (found.word, found.tone, found.sentence, found.notes) == (word, tone, "Why.", ["Another machine."])
 
 
@@ -170,7 +178,7 @@ def test_run_with_nothing_but_invalid_cases() -> None:
     text = html(run, documents.comparison(run))
     assert "None of the 3 cases is valid, so there is no figure to report." in text
     assert page(run).problems[0].reason == "Tool not found."
-    assert (page(run).headline.word, page(run).headline.tone) == ("Invalid", "bad")
+    assert (page(run).frame.word, page(run).frame.tone) == ("Invalid", "bad")
     for row in page(run).groups[0].rows:
         assert all(measure.cell.absent for measure in row.measures)
         assert row.success.absent
@@ -178,8 +186,8 @@ def test_run_with_nothing_but_invalid_cases() -> None:
 
 def test_run_that_was_not_measured_at_all() -> None:
     found = page(documents.run([documents.failed_case("tools/a", "no such tool", Validity.SKIPPED, sent=0)]))
-    assert found.headline.word == "Nothing measured"
-    assert page(documents.run([])).headline.word == "Nothing measured"
+    assert found.frame.word == "Nothing measured"
+    assert page(documents.run([])).frame.word == "Nothing measured"
 
 
 def test_interrupted_run_stands_before_everything() -> None:
@@ -194,20 +202,20 @@ def test_interrupted_run_stands_before_everything() -> None:
         exit_reason="interrupted by Ctrl-C",
     )
     found = page(run)
-    assert found.headline.word == "Interrupted"
-    assert found.headline.sentence == "Interrupted by Ctrl-C."
-    assert found.headline.notes == ["1 of 3 cases is invalid."]
+    assert found.frame.word == "Interrupted"
+    assert found.frame.sentence == "Interrupted by Ctrl-C."
+    assert found.frame.notes == ["1 of 3 cases is invalid."]
     cut = found.groups[0].rows[1]
     assert all(measure.cell.absent for measure in cut.measures)
     details = found.scenarios[0].cases[1]
     assert "not a result" in details.caution
     assert details.iterations.heads == ["1", "2", "3"]
-    assert details.courses == [1, 2, 3]
+    assert [number for number, _ in details.courses] == [1, 2, 3]
 
 
 def test_run_that_failed_for_another_reason() -> None:
     run = documents.run([documents.case()], exit_code=2, exit_reason="the gateway went away")
-    found = page(run).headline
+    found = page(run).frame
     assert (found.word, found.tone, found.sentence) == ("Failed", "bad", "The gateway went away.")
 
 
@@ -222,7 +230,7 @@ def test_invalid_case_never_shows_latency_or_throughput() -> None:
     details = found.scenarios[0].cases[0]
     assert [label for label, _ in details.iterations.rows] == ["requests sent", "good statuses"]
     assert (details.charts, details.courses, details.compared) == ([], [], [])
-    assert found.series == [charts.CaseCharts()]
+    assert found.plots.data() == {"plots": []}
 
 
 def test_an_absent_figure_is_a_dash_with_its_reason() -> None:
@@ -242,12 +250,9 @@ def test_one_sample_is_shown_and_marked() -> None:
     assert p50.cell.advisory
     assert p50.cell.title == "advisory: p50 needs 20 successes, here are 1"
     assert any("p50 in 1 of 1" in text for text in found.limitations)
-    assert any("single sample" in note for note in found.headline.notes)
-    assert found.series[0].curve is None
-    assert found.series[0].rounds is None
-    distribution = found.series[0].distribution
-    assert distribution is not None
-    assert sum(distribution.counts) == 1
+    assert any("single sample" in note for note in found.frame.notes)
+    (drawn,) = found.scenarios[0].cases[0].charts
+    assert (drawn.plot.name, drawn.plot.series[0].notes) == ("distribution", ["1 of 1 successes (100 %)"])
 
 
 def test_a_change_says_better_or_worse_whichever_way_the_metric_points() -> None:
@@ -339,7 +344,7 @@ def test_differences_have_their_own_table_and_chart() -> None:
     assert [row.name for row in found.differences] == ["overhead_rpc", "token_cost"]
     assert [measure.cell.text for measure in found.differences[0].measures] == ["52.4", "71.9", "96.0", "14.7"]
     assert found.difference_bars is not None
-    assert found.difference_bars.labels == ["overhead_rpc", "token_cost"]
+    assert found.difference_bars.plot.labels == ["overhead_rpc", "token_cost"]
 
 
 def test_difference_of_an_invalid_case_is_absent_and_named() -> None:
@@ -350,14 +355,14 @@ def test_difference_of_an_invalid_case_is_absent_and_named() -> None:
     assert all(measure.cell.absent for measure in found.differences[0].measures)
     assert found.difference_bars is None
     assert [one.id for one in found.problems] == ["gateway-core/x"]
-    assert found.headline.word == "Measured"
+    assert found.frame.word == "Measured"
 
 
 def test_only_measured_cases_are_counted() -> None:
     members = [documents.case("mixed/a", requests=40), documents.case("mixed/b", requests=60)]
     found = page(documents.run([*members, documents.case("mixed/all", kind="aggregate"), *documents.gateway_cases()]))
-    assert ("Cases valid", "4 of 4") in found.facts
-    assert ("Requests sent", "900") in found.facts
+    assert ("Cases valid", "4 of 4") in found.frame.facts
+    assert ("Requests sent", "900") in found.frame.facts
     assert [row.name for row in found.groups[0].rows] == ["a", "b", "all"]
 
 
@@ -495,13 +500,16 @@ def test_every_component_has_its_mean_and_its_peak() -> None:
         ],
     )
     case = documents.case(requests=20, iterations=1, started=documents.after(0.9))
-    found = page(documents.run([case], resources=resources)).system
+    shown = page(documents.run([case], resources=resources))
+    found = shown.system
     assert found is not None
     first, gone = found.components
     assert [cell.text for cell in first.cells] == ["40.0", "90.0", "90.0", "200", "300"]
     assert all(cell.absent for cell in gone.cells)
     assert (gone.component, gone.source) == ("cache", "container")
-    assert [track.name for track in found.series.cpu] == ["gateway"]
+    cpu = plot(shown, "cpu")
+    assert cpu is not None
+    assert [one.label for one in cpu.series] == ["gateway"]
     assert [(row.id, row.samples, row.cells[0].text) for row in found.load] == [("tools/list_limit_50", "1", "90.0")]
 
 
@@ -510,10 +518,11 @@ def test_processes_of_one_component_are_one_line_of_what_was_seen() -> None:
         return ResourceSeries(name=name, kind="server", source="process", cpu_percent=list(cpu), memory_mib=[None] * 3)
 
     resources = documents.sampled(3, series=[server("a", 1.0, None, None), server("b", 2.0, 5.0, None)])
-    found = page(documents.run(resources=resources)).system
-    assert found is not None
-    assert found.series.cpu == [Track("server", "MCP servers", [3.0, 5.0, None])]
-    assert found.series.memory == []
+    shown = page(documents.run(resources=resources))
+    cpu = plot(shown, "cpu")
+    assert cpu is not None
+    assert [(one.label, one.values) for one in cpu.series] == [("MCP servers", [3.0, 5.0, None])]
+    assert plot(shown, "memory") is None
 
 
 def test_cases_under_load_at_once_share_a_span() -> None:
@@ -537,22 +546,22 @@ def test_cases_under_load_at_once_share_a_span() -> None:
 
 
 def test_connections_and_their_limit() -> None:
-    found = page(documents.run(resources=documents.sampled(20))).system
+    shown = page(documents.run(resources=documents.sampled(20)))
+    found = shown.system
     assert found is not None
     assert [cell.text for cell in found.connections[0].cells][1::2] == ["6", "9", "100"]
-    assert found.series.limit == 100
-    assert [(track.kind, track.name) for track in found.series.connections] == [
-        ("active", "postgresql"),
-        ("idle", "postgresql"),
-    ]
+    connections = plot(shown, "connections")
+    assert connections is not None
+    # The limit of 100 is far away, so it has no line.
+    assert [one.label for one in connections.series] == ["postgresql, active", "postgresql, idle"]
 
 
 def test_a_generator_that_was_the_bottleneck_stands_in_the_headline() -> None:
     warning = "the load generator took 97 % of all cores: it was the bottleneck"
     run = documents.run([documents.case()], warnings=["something else", warning], doubts=[warning])
     for comparison in (None, documents.comparison(run)):
-        assert page(run, comparison).headline.notes[0] == sentence(warning)
-    assert not any("generator" in note for note in page(documents.run([documents.case()])).headline.notes)
+        assert page(run, comparison).frame.notes[0] == sentence(warning)
+    assert not any("generator" in note for note in page(documents.run([documents.case()])).frame.notes)
 
 
 @given(
@@ -585,13 +594,18 @@ def test_a_peak_of_one_second_in_ten_hours_is_kept() -> None:
 
 def test_chart_types_choose_the_charts() -> None:
     run = documents.run([documents.case()])
-    only = build_page(run, None, ["latency_distribution"], "")
-    assert only.series[0].course is None
-    assert only.series[0].distribution is not None
-    assert only.scenarios[0].cases[0].courses == []
-    off = build_page(run, None, BOTH, "switched off")
-    assert off.series == [charts.CaseCharts()]
-    assert "<canvas" not in render(off, TEMPLATE, None)
+    only = build_page(run, None, ["latency_distribution"], ChartLibrary(LIBRARY)).scenarios[0].cases[0]
+    assert only.courses == []
+    assert [one.plot.name for one in only.charts] == ["distribution", "curve"]
+    off = build_page(run, None, BOTH, ChartLibrary(off="switched off"))
+    assert off.scenarios[0].cases[0].charts == []
+    assert off.plots.data() == {"plots": []}
+    assert "<canvas" not in html_of(off)
+    assert "switched off" in html_of(off)
+
+
+def values(found: charts.Plot) -> dict[str, object]:
+    return {one.label: one.values for one in found.series}
 
 
 def test_a_bucket_in_which_nothing_ended_is_zero_requests_and_no_latency() -> None:
@@ -599,58 +613,74 @@ def test_a_bucket_in_which_nothing_ended_is_zero_requests_and_no_latency() -> No
         TimelinePoint(at_s=0.5, ok=5, failed=1, p95_ms=40.0, max_ms=312.3),
         TimelinePoint(at_s=1.5, ok=2, failed=0),
     ]
-    found = charts.course(Timeline(bucket_s=0.5, iterations=[[], points]))
-    assert found is not None
-    assert found.buckets == 4
-    assert found.iterations == [
-        charts.IterationCourse(
-            2, [0.0, 10.0, 0.0, 4.0], [0.0, 2.0, 0.0, 0.0], [None, 40.0, None, None], [None, 312.3, None, None]
-        )
-    ]
+    ((number, found),) = charts.courses("x", Timeline(bucket_s=0.5, iterations=[[], points]))
+    assert (number, found.slots) == (2, (4, 0.5))
+    assert values(found) == {
+        "successes per second": [0.0, 10.0, 0.0, 4.0],
+        "failures per second": [0.0, 2.0, 0.0, 0.0],
+        "p95 ms": [None, 40.0, None, None],
+        "slowest answer, ms": [None, 312.3, None, None],
+    }
+    assert found.right is not None
+    assert (found.y.reach, found.right.reach) == (12.0, 312.3)
 
 
 def test_empty_series_make_no_chart() -> None:
-    assert charts.course(Timeline(bucket_s=1.0, iterations=[[], []])) is None
-    assert charts.distribution(Histogram(edges_ms=[1.0, 2.0, 3.0], counts=[0, 0]), {}) is None
+    assert charts.courses("x", Timeline(bucket_s=1.0, iterations=[[], []])) == []
+    assert charts.distribution("x", Histogram(edges_ms=[1.0, 2.0, 3.0], counts=[0, 0]), {}) is None
 
 
 def test_a_curve_is_drawn_as_far_as_it_goes() -> None:
     points = PercentileCurve(percent=[0.0, 50.0], pooled_ms=[1.0, 2.0], iterations_ms=[[1.0], [1.5, 2.0]])
-    assert charts.curve(points) == charts.Curve([0.0, 50.0], [1.0, 2.0], [[1.0], [1.5, 2.0]])
-    alone = points.model_copy(update={"iterations_ms": [[1.0, 2.0]]})
-    assert charts.curve(alone) == charts.Curve([0.0, 50.0], [1.0, 2.0], [])
-    assert charts.curve(PercentileCurve(percent=[0.0], pooled_ms=[1.0], iterations_ms=[[1.0]])) is None
+    found = charts.curve("x", points)
+    assert found is not None
+    assert [one.values for one in found.series] == [[(1.0, 1.0), (2.0, 2.0)], [(1.0, 1.0)], [(1.0, 1.5), (2.0, 2.0)]]
+    assert found.titles == ["p0", "p50"]
+    alone = charts.curve("x", points.model_copy(update={"iterations_ms": [[1.0, 2.0]]}))
+    assert alone is not None
+    assert [one.values for one in alone.series] == [[(1.0, 1.0), (2.0, 2.0)]]
+    assert charts.curve("x", PercentileCurve(percent=[0.0], pooled_ms=[1.0], iterations_ms=[[1.0]])) is None
 
 
 def test_an_old_run_without_a_curve_has_its_other_charts() -> None:
-    found = page(documents.run([documents.case(percentiles=None)]))
-    assert found.scenarios[0].cases[0].charts == ["distribution", "course", "rounds"]
+    found = page(documents.run([documents.case(percentiles=None)])).scenarios[0].cases[0]
+    assert [one.plot.name for one in found.charts] == ["distribution", "rounds"]
+    assert len(found.courses) == 3
 
 
 def test_failures_are_drawn_by_kind_and_iteration_even_of_an_invalid_case() -> None:
     run = documents.run([documents.case(failures=2), documents.failed_case("tools/b", "429", errors={"http 429": 7})])
-    assert [one.errors for one in page(run).series] == [
-        charts.Errors(["http 500"], [[2, 2, 2]]),
-        charts.Errors(["http 429"], [[7]]),
-    ]
-    assert page(run).series[1] == charts.CaseCharts(errors=charts.Errors(["http 429"], [[7]]))
+    failing, invalid = page(run).scenarios[0].cases
+    assert values(failing.charts[-1].plot) == {f"iteration {number}": [2] for number in (1, 2, 3)}
+    (drawn,) = invalid.charts
+    assert (drawn.plot.labels, values(drawn.plot), invalid.courses) == (["http 429"], {"iteration 1": [7]}, [])
 
 
 def test_equal_shares_of_a_logarithmic_axis_have_equal_heights() -> None:
     """Twice as wide with twice the count is as high: otherwise bins of unequal width make a comb."""
-    found = charts.distribution(Histogram(edges_ms=[1.0, 1.1, 1.21, 1.4641], counts=[5, 5, 10]), {})
+    found = charts.distribution("x", Histogram(edges_ms=[1.0, 1.1, 1.21, 1.4641], counts=[5, 5, 10]), {})
     assert found is not None
-    assert found.heights == [25.0, 25.0, 25.0]
+    assert [height for _, height in found.series[0].values] == [25.0, 25.0, 25.0]  # type: ignore[misc]
+    assert found.series[0].notes == ["5 of 20 successes (25.0 %)"] * 2 + ["10 of 20 successes (50.0 %)"]
+    assert found.titles is not None
+    assert found.titles[0] == "1 \u2013 1.1 ms"
 
 
 def test_a_distribution_fits_a_logarithmic_axis() -> None:
-    found = charts.distribution(Histogram(edges_ms=[0.0, 0.1, 0.2, 0.4], counts=[3, 1, 0]), {"p50_latency": 0.0})
+    found = charts.distribution("x", Histogram(edges_ms=[0.0, 0.1, 0.2, 0.4], counts=[3, 1, 0]), {"p50_latency": 0.0})
     assert found is not None
     assert found.edges == [0.05, 0.1, 0.2]
-    assert found.counts == [3, 1]
-    same = charts.distribution(Histogram(edges_ms=[10.0, 10.0], counts=[1]), {})
+    assert (found.x.low, found.x.high) == (0.05, 0.2)
+    same = charts.distribution("x", Histogram(edges_ms=[10.0, 10.0], counts=[1]), {})
     assert same is not None
     assert same.edges == [9.0, 11.0]
+
+
+def test_what_is_as_usual_is_left_out_of_the_data() -> None:
+    plots = charts.Plots(ChartLibrary(LIBRARY))
+    plots.add(charts.Plot("t", "lines", charts.Axis("ms"), [charts.Series("a", [1.0, None], "s1")], labels=["x", "y"]))
+    series = [{"label": "a", "values": [1.0, None], "colour": "s1"}]
+    assert plots.data() == {"plots": [{"kind": "lines", "y": {"title": "ms"}, "series": series, "labels": ["x", "y"]}]}
 
 
 # --- the page --------------------------------------------------------------------------------------------------------
@@ -668,8 +698,8 @@ def hostile() -> Run:
 
 def test_hostile_names_stay_text() -> None:
     text = html(hostile())
-    assert text.count("<script") == 6  # data, Chart.js, the page's own four
-    assert text.count("</script>") == 6
+    assert text.count("<script") == 5  # data, Chart.js, the page's own three
+    assert text.count("</script>") == 5
     assert "<img" not in text
     assert "<svg" not in text
     assert "{{ 7 * 7 }}" in text
@@ -678,7 +708,7 @@ def test_hostile_names_stay_text() -> None:
 def test_data_block_holds_nothing_that_html_or_javascript_could_read() -> None:
     block = html(hostile()).split('id="data">')[1].split("</script>")[0]
     assert not re.search("[<>&\u2028\u2029]", block)
-    assert json.loads(block)["differences"]["labels"] == list(documents.HOSTILE_NAMES)
+    assert json.loads(block)["plots"][0]["labels"] == list(documents.HOSTILE_NAMES)
 
 
 def test_page_loads_nothing() -> None:

@@ -204,7 +204,8 @@ def test_the_newest_are_the_table_and_the_others_are_in_the_page() -> None:
     names = re.findall(r'<th scope="row">.*?<bdi>(.*?)</bdi>', page)
     assert len(names) == SHOWN
     assert names[0].replace("<wbr>", "") == f"light_2025-01-01-{SHOWN + 6:06}"
-    assert [row[0] for row in older(page)["rows"]] == [f"light_2025-01-01-{number:06}" for number in reversed(range(7))]
+    names = [row[0] for row in older(page)["older"]]
+    assert names == [f"light_2025-01-01-{number:06}" for number in reversed(range(7))]
     assert f"The newest {SHOWN} of {SHOWN + 7}" in page
 
 
@@ -230,7 +231,8 @@ def test_names_that_are_markup_run_nothing() -> None:
     page = index_page(rows, [Damaged(HOSTILE_NAMES[0], HOSTILE_NAMES[1])])
     assert "<script>window" not in page
     assert "<img" not in page
-    assert {row[0] for row in older(page)["rows"]} == set(HOSTILE_NAMES)
+    data = older(page)
+    assert {data["words"][row[0]] if isinstance(row[0], int) else row[0] for row in data["older"]} == set(HOSTILE_NAMES)
 
 
 def test_the_program_says_where_the_page_is(results: Path) -> None:

@@ -48,14 +48,14 @@ def layout(database: Database = "sqlite", workers: int = 1) -> Layout:
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_scripts(golden: Callable[[str, str], None], database: Database) -> None:
+def test_scripts(golden: Callable[[str, object], None], database: Database) -> None:
     programs = render_programs(layout(database, workers=2))
     text = "".join(f"=== {program.name}\n{program.script}" for program in programs)
     assert "the secret" not in text
     golden(f"stack_programs_{database}.txt", text)
 
 
-def test_supervisor_configuration(golden: Callable[[str, str], None]) -> None:
+def test_supervisor_configuration(golden: Callable[[str, object], None]) -> None:
     made = layout()
     golden("stack_supervisord.conf", render_config(render_programs(made), made.sockets.supervisor))
 

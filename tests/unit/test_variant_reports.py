@@ -15,12 +15,15 @@ import tune_report
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.model import Comparison, MetricComparison, Run, StepComparison, Validity, VariantStudy, Verdict
+from benchkit.report.chart_library import ChartLibrary
 from benchkit.report.variants_page import variants_page
-from benchkit.settings import Variant
+from benchkit.settings import ROOT, Variant
 from benchkit.verdict.variant_study import history, load_variants, tune
 from documents import STARTED
 from test_compare_paired import blocks_of, noisy, variant
 from verdicts import LIMITS
+
+LIBRARY = ChartLibrary("/* a chart library */")
 
 FACTORS = {"1.0.5": (1.0, 1.0), "1.0.6": (1.0, 1.0), "1.0.7": (1.5, 1.0)}
 """Release to how many times as long its two cases take."""
@@ -136,7 +139,8 @@ def test_the_programs_write_documents_text_and_page(tmp_path: Path, monkeypatch:
     overall, *cases = data["plots"]
     assert overall["labels"] == ["1.0.5", "1.0.6", "1.0.7"]
     assert overall["series"][0]["values"][0] == 100.0
-    assert [case["title"] for case in cases] == ["tools/list", "gateway-core/health"]
+    assert [len(case["series"]) for case in cases] == [2, 2]
+    assert re.findall(r'<p class="over"><bdi>(.*?)</bdi>', page)[1:] == ["tools/<wbr>list", "gateway-core/<wbr>health"]
     assert "No case changed beyond doubt." in page
     assert "src=" not in page.replace("script-src", "").replace("style-src", "").replace("img-src", "").replace(
         "default-src", ""
@@ -144,6 +148,22 @@ def test_the_programs_write_documents_text_and_page(tmp_path: Path, monkeypatch:
     before = (directory / "history.json").read_bytes()
     history_report.main()
     assert (directory / "history.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(("program", "kind"), [(history_report, "history"), (tune_report, "tune")])
+def test_charts_that_are_switched_off_are_not_on_the_page(
+    program: object, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = measured(tmp_path / kind, TUNED if kind == "tune" else FACTORS)
+    config = (ROOT / "config.yaml").read_text("utf-8")
+    assert "include_charts: true" in config
+    (tmp_path / "config.yaml").write_text(config.replace("include_charts: true", "include_charts: false"), "utf-8")
+    monkeypatch.setenv("PERF_CONFIG", str(tmp_path / "config.yaml"))
+    monkeypatch.setattr("sys.argv", ["program", str(directory)])
+    program.main()  # type: ignore[attr-defined]
+    page = (directory / f"{kind}.html").read_text("utf-8")
+    assert "Charts are switched off (reporting.include_charts)." in page
+    assert "<canvas" not in page
 
 
 def test_a_name_that_is_markup_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,16 +182,16 @@ def plots_of(page: str) -> list[dict[str, Any]]:
 
 
 def test_a_step_that_changed_is_marked_between_its_releases(tmp_path: Path) -> None:
-    _, changed, same = plots_of(variants_page(history(measured(tmp_path / "h"), LIMITS), "", ""))
+    _, changed, same = plots_of(variants_page(history(measured(tmp_path / "h"), LIMITS), LIBRARY))
     ((mark),) = changed["marks"]
-    assert (mark["at"], mark["tone"]) == (1.5, "bad")
+    assert (mark["at"], mark["colour"]) == (1.5, "bad")
     assert re.fullmatch(r"p50 -[45]\d\.\d % \(-\d\d\.\d to -\d\d\.\d %\)", mark["label"])
-    assert same["marks"] == []
+    assert "marks" not in same
 
 
 def test_intervals_are_those_of_the_change_from_the_release_before(tmp_path: Path) -> None:
     document = history(measured(tmp_path / "h"), LIMITS)
-    _, changed, _ = plots_of(variants_page(document, "", ""))
+    _, changed, _ = plots_of(variants_page(document, LIBRARY))
     for series in changed["series"]:
         assert series["intervals"][0] is None
         for value, (low, high) in zip(series["values"][1:], series["intervals"][1:], strict=True):
@@ -182,15 +202,18 @@ def test_intervals_are_those_of_the_change_from_the_release_before(tmp_path: Pat
 
 
 def test_settings_have_no_order_so_they_are_bars_without_marks(tmp_path: Path) -> None:
-    for plot in plots_of(variants_page(tune(measured(tmp_path / "t", TUNED), LIMITS), "", "")):
-        assert (plot["kind"], plot["marks"]) == ("bars", [])
+    for plot in plots_of(variants_page(tune(measured(tmp_path / "t", TUNED), LIMITS), LIBRARY)):
+        assert (plot["kind"], plot.get("marks")) == ("bars", None)
 
 
 def test_the_page_says_in_a_sentence_what_changed(tmp_path: Path) -> None:
-    page = variants_page(history(measured(tmp_path / "h"), LIMITS), "", "")
+    page = variants_page(history(measured(tmp_path / "h"), LIMITS), LIBRARY)
     assert "Got slower" in page
     assert "1 of 2 steps changed a case beyond doubt: 1.0.6 → 1.0.7." in page
-    page = variants_page(history(measured(tmp_path / "same", {"1": (1.0, 1.0), "2": (1.0, 1.0)}), LIMITS), "", "")
+    page = variants_page(
+        history(measured(tmp_path / "same", {"1": (1.0, 1.0), "2": (1.0, 1.0)}), LIMITS),
+        LIBRARY,
+    )
     assert "No change found" in page
 
 

@@ -1,7 +1,7 @@
-"""Documents to pages. A run's report: documents → view (:mod:`.view`) → HTML (:mod:`.render`).
+"""Documents to pages: each module makes one page, or a part of several, of documents alone.
 
-Pages about several runs (:mod:`.compare_page`, :mod:`.scaling_page`, :mod:`.trend_page`, :mod:`.variants_page`) share a
-frame (:mod:`.frame`), charts (:mod:`.plots`) and tables that sort, filter and copy (``templates/tools.js``).
-
-The views hold everything that a page shows, as text and as series of points; the templates only place it.
+Every page stands in one frame (:mod:`.frame`, ``templates/frame.html``) that carries its styles, scripts and data. What
+its charts show is described by :mod:`.charts` and drawn by ``templates/charts.js``; tables sort, filter and copy by
+``templates/tools.js``. The views hold everything that a page shows, as text and as series of points; the templates
+only place it.
 """

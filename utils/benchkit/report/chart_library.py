@@ -1,23 +1,34 @@
-"""Chart.js, which every page carries inside."""
+"""Chart.js, which every page with charts carries inside."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 
 from benchkit.errors import os_reason
-from benchkit.settings import ROOT
+from benchkit.settings import ROOT, Reporting
 
 CHART_LIBRARY = ROOT / ".tools/chartjs/chart.umd.js"
 
 
-def read_chart_library() -> tuple[str | None, str]:
-    """The source of Chart.js, or ``None`` and why there is none; then a warning goes to stderr too."""
+@dataclass(frozen=True)
+class ChartLibrary:
+    """The source of Chart.js; or, where it is ``None``, ``off`` says why a page has no charts."""
+
+    source: str | None = None
+    off: str = ""
+
+
+def chart_library(reporting: Reporting) -> ChartLibrary:
+    """Chart.js, unless ``reporting.include_charts`` switches charts off; what cannot be read is also told on stderr."""
+    if not reporting.include_charts:
+        return ChartLibrary(off="Charts are switched off (reporting.include_charts).")
     try:
-        return CHART_LIBRARY.read_text(encoding="utf-8"), ""
+        return ChartLibrary(CHART_LIBRARY.read_text(encoding="utf-8"))
     except FileNotFoundError:
         reason = "it is not installed"
     except (OSError, UnicodeDecodeError) as error:
         reason = os_reason(error) if isinstance(error, OSError) else "it is damaged"
     message = f"This report has tables only: Chart.js cannot be read ({reason}). utils/setup.sh chartjs fetches it."
     print(f"warning: {message}", file=sys.stderr)
-    return None, message
+    return ChartLibrary(off=message)

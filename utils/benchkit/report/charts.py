@@ -1,98 +1,234 @@
-"""What the charts draw: series of numbers, complete and in order, so that the page's script only places them."""
+"""What the charts of all pages show: plain descriptions, which ``templates/charts.js`` draws.
+
+A page has a list of plots, and its canvases name them by their place in it. Pages describe their own charts; those of
+a case of a run are here.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any, Literal
 
+from benchkit import number_format
 from benchkit.model import METRICS, Case, Histogram, Iteration, MetricValues, PercentileCurve, Timeline, TimelinePoint
+from benchkit.report.chart_library import ChartLibrary
+
+COLOURS = ("s1", "s2", "s3", "s4", "s5", "s6")
+"""Colours of runs, in their order; the seventh run has the first's again. A legend with words stands beside each."""
+
+
+_MOST_LABELS = 8
+"""So many moments are named on an axis of time."""
+
+Values = Sequence[float | None] | Sequence[tuple[float, float]]
+PointForm = Literal["circle", "rect", "triangle", "rectRot", "cross", "star", "crossRot"]
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The description
 
 
 @dataclass(frozen=True)
-class Distribution:
-    """Successes per bin of latency. ``edges`` in ms, one more than ``counts``; ``marks`` are (label, ms).
+class Axis:
+    """An axis: its title with the unit, its scale, and its ends.
 
-    ``heights``: percent of all successes per 10 % of latency. Bins are not equally wide on a logarithmic axis, so
-    there a bar's area has to stand for its count; heights that did would show a comb.
+    ``scale``: ``percentile`` gives each further nine as much room as the one before, for values of :func:`nines`;
+    ``clock`` is in seconds. ``low`` and ``high`` are the ends; ``reach`` is a value that it covers at least.
+    ``room``: percent of its length that stay free. ``every``: of labels, one in so many is written.
     """
 
-    edges: list[float]
-    counts: list[int]
-    heights: list[float]
-    marks: list[tuple[str, float]]
+    title: str = ""
+    scale: Literal["linear", "logarithmic", "percentile", "clock"] = "linear"
+    low: float | None = None
+    high: float | None = None
+    reach: float | None = None
+    from_zero: bool = True
+    room: int = 0
+    whole: bool = False
+    every: int = 1
 
 
 @dataclass(frozen=True)
-class IterationCourse:
-    """One iteration over time, one entry per bucket: ``ok`` and ``failed`` per second, ``p95`` and ``slowest`` in ms.
+class Series:  # pylint: disable=too-many-instance-attributes # one for each way in which series differ
+    """One line, or one bar of each group.
 
-    ``failed`` is empty where nothing did.
+    ``values``: one for each label of the plot (or moment of the timeline), absent where there is none; or pairs of x
+    and y. ``intervals``: the ends of a whisker for each value, where it has one. ``colour`` names a colour of the
+    styles, or is ``hue-`` with degrees. ``dash``: lengths of strokes and gaps. ``notes`` are said of the points in the
+    place of their values; of ``silent`` series nothing is said.
     """
+
+    label: str
+    values: Values
+    colour: str
+    kind: Literal["", "line", "bar"] = ""
+    axis: Literal["y", "right"] = "y"
+    line: bool = True
+    dots: Literal["none", "small", "large"] = "large"
+    form: PointForm = "circle"
+    hollow: bool = False
+    dash: list[int] = field(default_factory=list)
+    width: float = 2
+    stepped: bool = False
+    filled: bool = False
+    silent: bool = False
+    unit: str = ""
+    intervals: list[tuple[float, float] | None] | None = None
+    notes: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A vertical line with a label. ``at``: a place on the x axis; 1.5 lies between the second and the third label."""
+
+    at: float
+    label: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Span:
+    """One stretch of load, in seconds after the run's start.
+
+    ``rate`` in successes per second, absent where no figure of it stands. ``title`` names every case in it.
+    """
+
+    start: float
+    end: float
+    rate: float | None
+    scenario: str
+    label: str
+    title: str
+
+
+@dataclass(frozen=True)
+class RunTime:
+    """What all plots over a run's time share: its moments, in seconds, and when there was load."""
+
+    at: list[float]
+    spans: list[Span]
+
+
+@dataclass(frozen=True)
+class Plot:  # pylint: disable=too-many-instance-attributes # as many as a chart has parts
+    """One chart.
+
+    ``title`` says what it shows, for those who cannot see it too, and ``where`` in which table its figures are.
+    ``caption`` stands above it instead of the title. ``point`` is what the tip of a point is headed with, ``{x}`` being
+    its label or number, unless ``titles`` has a heading for each. ``edges``: of a ``distribution`` the bins' edges.
+    ``slots``: how many pieces of time there are, which are labelled by where they begin, and how long each is, in s.
+    ``timed`` plots share the page's :class:`RunTime`.
+    """
+
+    title: str
+    kind: Literal["bars", "lines", "distribution", "load"]
+    y: Axis
+    series: list[Series]
+    labels: list[str] | list[list[str]] | None = None
+    slots: tuple[int, float] | None = None
+    x: Axis = field(default_factory=Axis)
+    right: Axis | None = None
+    horizontal: bool = False
+    stacked: bool = False
+    timed: bool = False
+    legend: Literal["above", "inside", "none"] = "above"
+    marks: list[Mark] = field(default_factory=list)
+    edges: list[float] | None = None
+    point: str = "{x}"
+    titles: list[str] | None = None
+    name: str = ""
+    caption: str = ""
+    where: str = "the figures are in the table of this page"
+
+    @property
+    def keys(self) -> list[Series]:
+        """What the legend above it explains: each name once."""
+        if self.legend != "above":
+            return []
+        return list({one.label: one for one in self.series if one.label}.values())
+
+    @property
+    def description(self) -> str:
+        """It in words."""
+        names = ", ".join(dict.fromkeys(one.label for one in self.series if one.label))
+        marks = [mark.label for mark in self.marks]
+        return "; ".join([f"{self.title}: {names}" if names else self.title, *marks, self.where])
+
+
+_WORDS = {"title", "caption", "where", "name"}
+"""What of a plot the page itself shows, and its script does not need."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A plot as a template has it: its place among the page's plots, and the plot."""
 
     number: int
-    ok: list[float]
-    failed: list[float]
-    p95: list[float | None]
-    slowest: list[float | None]
+    plot: Plot
 
 
-@dataclass(frozen=True)
-class Course:
-    """A case over time. ``bucket`` in seconds; ``buckets`` is the length of the longest iteration."""
+class Plots:
+    """The plots of a page; none are kept where there are no charts."""
 
-    bucket: float
-    buckets: int
-    iterations: list[IterationCourse]
+    def __init__(self, library: ChartLibrary) -> None:
+        self.library = library
+        self.time: RunTime | None = None
+        self._plots: list[Plot] = []
 
+    def add(self, plot: Plot | None) -> Drawn | None:
+        """Keep a plot for the page's script; ``None`` where the page has no charts, or the plot no value."""
+        if plot is None or self.library.source is None:
+            return None
+        if not any(value is not None for one in plot.series for value in one.values):
+            return None
+        self._plots.append(plot)
+        return Drawn(len(self._plots) - 1, plot)
 
-@dataclass(frozen=True)
-class Curve:
-    """Latency (ms) over percentile (0-100). An iteration's list may end earlier; a single one has none of its own."""
-
-    percent: list[float]
-    pooled: list[float]
-    iterations: list[list[float]]
-
-
-@dataclass(frozen=True)
-class Rounds:
-    """Iterations side by side: successes per second, and latencies in ms."""
-
-    rate: list[float | None]
-    p50: list[float | None]
-    p95: list[float | None]
+    def data(self) -> dict[str, Any]:
+        """What the page's script gets. What is as usual is left out."""
+        plots = [{key: value for key, value in _unusual(one).items() if key not in _WORDS} for one in self._plots]
+        return {"plots": plots, **({"time": dataclasses.asdict(self.time)} if plots and self.time else {})}
 
 
-@dataclass(frozen=True)
-class Errors:
-    """Failures: for each kind its number in every iteration, the most frequent kind first."""
-
-    kinds: list[str]
-    numbers: list[list[int]]
-
-
-@dataclass(frozen=True)
-class CaseCharts:
-    """The charts of one case; those that are switched off or have no data are absent."""
-
-    distribution: Distribution | None = None
-    curve: Curve | None = None
-    course: Course | None = None
-    rounds: Rounds | None = None
-    errors: Errors | None = None
+def _unusual(part: Any) -> Any:
+    """A description without the fields that have their default."""
+    if isinstance(part, list) and part and dataclasses.is_dataclass(part[0]):
+        return [_unusual(one) for one in part]
+    if not dataclasses.is_dataclass(part) or isinstance(part, type):
+        return part
+    found = {}
+    for one in dataclasses.fields(part):
+        value = getattr(part, one.name)
+        usual = one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
+        if value != usual:
+            found[one.name] = _unusual(value)
+    return found
 
 
-@dataclass(frozen=True)
-class Bars:
-    """Grouped bars: one value (ms) per label in each series."""
-
-    labels: list[str]
-    series: list[tuple[str, list[float | None]]]
+def colour(number: int) -> str:
+    """The colour of the series at a place."""
+    return COLOURS[number % len(COLOURS)]
 
 
-def distribution(histogram: Histogram, metrics: MetricValues) -> Distribution | None:
-    """The bins that hold something, with the percentiles marked; ``None`` where there is no success."""
+def nines(percent: float) -> float:
+    """The place of a percentile on an axis of that scale: 1 / (1 - p)."""
+    return float(f"{100 / (100 - percent):.6g}")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The charts of a case
+
+
+def distribution(case: str, histogram: Histogram, metrics: MetricValues) -> Plot | None:
+    """Successes per bin of latency, with the percentiles marked; ``None`` where there is no success.
+
+    A bar's height is percent of all successes per 10 % of latency. Bins are not equally wide on a logarithmic axis, so
+    there a bar's area has to stand for its count; heights that did would show a comb.
+    """
     filled = [number for number, value in enumerate(histogram.counts) if value]
     if not filled:
         return None
@@ -102,81 +238,195 @@ def distribution(histogram: Histogram, metrics: MetricValues) -> Distribution | 
     edges = [round(max(edge, smallest), 4) for edge in histogram.edges_ms[first : last + 2]]
     if edges[0] >= edges[-1]:
         edges = [round(edges[0] * 0.9, 4), round(edges[0] * 1.1, 4)]
-    marks = [
-        (row.label, round(metrics[name], 4))
-        for name, row in METRICS.items()
-        if row.percentile is not None and name in metrics
-    ]
     counts = histogram.counts[first : last + 1]
-    heights = [
-        round(100 * value / sum(counts) / math.log(upper / lower, 1.1), 3)
-        for value, (lower, upper) in zip(counts, pairwise(edges), strict=True)
+    total = sum(counts)
+    bins = list(pairwise(edges))
+    values = [
+        (round(math.sqrt(low * high), 4), round(100 * value / total / math.log(high / low, 1.1), 3))
+        for value, (low, high) in zip(counts, bins, strict=True)
     ]
-    return Distribution(edges, counts, heights, marks)
-
-
-def course(timeline: Timeline) -> Course | None:
-    """Throughput and latency over time; buckets in which nothing ended are there, with zero requests and no latency."""
-    iterations = [
-        _iteration(number, points, timeline.bucket_s)
-        for number, points in enumerate(timeline.iterations, start=1)
-        if points
-    ]
-    if not iterations:
-        return None
-    return Course(timeline.bucket_s, max(len(one.ok) for one in iterations), iterations)
-
-
-def curve(percentiles: PercentileCurve) -> Curve | None:
-    """The curve; ``None`` where it is a single point."""
-    if len(percentiles.percent) < 2:
-        return None
-    several = len(percentiles.iterations_ms) > 1
-    return Curve(
-        percentiles.percent,
-        [round(value, 2) for value in percentiles.pooled_ms],
-        [[round(value, 2) for value in one] for one in percentiles.iterations_ms] if several else [],
+    notes = [f"{value} of {total} successes ({number_format.percent_of(value / total)} %)" for value in counts]
+    return Plot(
+        title=f"Latency distribution of {case}",
+        name="distribution",
+        kind="distribution",
+        caption="Latency distribution: the area of a bar is its share of the successes; ms on a logarithmic axis",
+        where="its percentiles are in the table of iterations",
+        x=Axis("latency, ms", "logarithmic", low=edges[0], high=edges[-1]),
+        y=Axis("% per 10 % of latency", room=12),
+        series=[Series("", values, "bar", line=False, dots="none", notes=notes)],
+        edges=edges,
+        titles=[f"{_three_digits(low)} {number_format.ABSENT} {_three_digits(high)} ms" for low, high in bins],
+        marks=[
+            Mark(round(metrics[name], 4), row.label, "curve")
+            for name, row in METRICS.items()
+            if row.percentile is not None and name in metrics
+        ],
     )
 
 
-def rounds(iterations: list[Iteration]) -> Rounds | None:
+def curve(case: str, percentiles: PercentileCurve) -> Plot | None:
+    """Latency over percentile, of all and of each iteration; ``None`` where it is a single point."""
+    if len(percentiles.percent) < 2:
+        return None
+    places = [nines(percent) for percent in percentiles.percent]
+    several = len(percentiles.iterations_ms) > 1
+    last = f"p{percentiles.percent[-1]:g}"
+
+    def line(label: str, ms: list[float], name: str, *, width: float, silent: bool) -> Series:
+        values = [(place, round(value, 2)) for place, value in zip(places, ms, strict=False)]
+        return Series(label, values, name, dots="none", width=width, silent=silent, unit=" ms")
+
+    each = [
+        line("each iteration", ms, "bar-soft", width=1, silent=True)
+        for ms in percentiles.iterations_ms
+        if ms and several
+    ]
+    return Plot(
+        title=f"Latency by percentile of {case}, up to {last}",
+        name="curve",
+        kind="lines",
+        caption=f"Latency by percentile, up to {last}; beyond it are fewer than 10 successes",
+        where="p50, p95 and p99 are in the table of iterations",
+        x=Axis("percentile", "percentile", low=1, high=places[-1]),
+        y=Axis("latency, ms"),
+        series=[line("all" if each else "", percentiles.pooled_ms, "bar", width=2.5, silent=False), *each],
+        titles=[f"p{percent:g}" for percent in percentiles.percent],
+    )
+
+
+def courses(case: str, timeline: Timeline) -> list[tuple[int, Plot]]:
+    """Throughput and latency over time, by the number of the iteration.
+
+    Buckets in which nothing ended are there, with zero requests and no latency. All iterations of a case have the same
+    axes, so that they can be compared by eye.
+    """
+    bucket = timeline.bucket_s
+    found = {number: _slots(points, bucket) for number, points in enumerate(timeline.iterations, start=1) if points}
+    if not found:
+        return []
+    seen = [point for slots in found.values() for point in slots if point]
+    buckets = max(map(len, found.values()))
+    every = next((step for step in (1, 2, 5, 10, 20, 50) if buckets / step <= _MOST_LABELS), 100)
+    most = max(_short((point.ok + point.failed) / bucket) for point in seen)
+    failed = any(point.failed for point in seen)
+    slowest = max((point.max_ms or 0.0 for point in seen), default=0.0)
+    return [
+        (
+            number,
+            Plot(
+                title=f"Over time, {case}, iteration {number}",
+                name="course",
+                kind="bars",
+                stacked=True,
+                where="its figures are in the table of iterations",
+                slots=(buckets, bucket),
+                x=Axis("seconds", every=every),
+                y=Axis("requests/s", reach=most),
+                right=Axis("ms", reach=slowest),
+                series=_course(slots, bucket, failed=failed),
+                point="from {x} s on",
+            ),
+        )
+        for number, slots in found.items()
+    ]
+
+
+def _slots(points: list[TimelinePoint], bucket: float) -> list[TimelinePoint | None]:
+    slots = {round(point.at_s / bucket): point for point in points}
+    return [slots.get(slot) for slot in range(max(slots) + 1)]
+
+
+def _course(slots: list[TimelinePoint | None], bucket: float, *, failed: bool) -> list[Series]:
+    bars = [Series("successes per second", [_short(one.ok / bucket) if one else 0.0 for one in slots], "bar")]
+    if failed:
+        failures: Values = [_short(one.failed / bucket) if one else 0.0 for one in slots]
+        bars.append(Series("failures per second", failures, "failed"))
+    p95 = [_short(one.p95_ms) if one and one.p95_ms is not None else None for one in slots]
+    slowest = [_short(one.max_ms) if one and one.max_ms is not None else None for one in slots]
+    return [
+        *bars,
+        Series("p95 ms", p95, "curve", kind="line", axis="right", dots="none"),
+        Series(
+            "slowest answer, ms", slowest, "curve", kind="line", axis="right", line=False, dots="small", hollow=True
+        ),
+    ]
+
+
+def rounds(case: str, iterations: list[Iteration]) -> Plot | None:
     """Iterations side by side; ``None`` where there is nothing to hold one against."""
     if sum(bool(one.metrics) for one in iterations) < 2:
         return None
 
-    def values(name: str) -> list[float | None]:
+    def values(name: str) -> Values:
         return [round(one.metrics[name], 2) if name in one.metrics else None for one in iterations]
 
-    return Rounds(values("requests_per_sec"), values("p50_latency"), values("p95_latency"))
+    return Plot(
+        title=f"Iterations of {case} side by side",
+        name="rounds",
+        kind="bars",
+        caption="Iterations side by side, latencies on the right axis",
+        where="the figures are in the table of iterations",
+        labels=[str(number) for number in range(1, len(iterations) + 1)],
+        x=Axis("iteration"),
+        y=Axis("req/s"),
+        right=Axis("ms"),
+        series=[
+            Series("req/s", values("requests_per_sec"), "bar"),
+            Series("p95 ms", values("p95_latency"), "curve", kind="line", axis="right"),
+            Series("p50 ms", values("p50_latency"), "curve", kind="line", axis="right", dash=[5, 3]),
+        ],
+        point="iteration {x}",
+    )
 
 
-def errors(iterations: list[Iteration]) -> Errors | None:
-    """Failures by kind and iteration; ``None`` where nothing failed."""
+def errors(case: str, iterations: list[Iteration]) -> Plot | None:
+    """Failures by kind and iteration, the most frequent kind first; ``None`` where nothing failed."""
     kinds = {kind: [one.errors.get(kind, 0) for one in iterations] for each in iterations for kind in each.errors}
     ordered = sorted((kind for kind in kinds if sum(kinds[kind])), key=lambda kind: (-sum(kinds[kind]), kind))
-    return Errors(ordered, [kinds[kind] for kind in ordered]) if ordered else None
+    if not ordered:
+        return None
+    return Plot(
+        title=f"Failures of {case} by kind",
+        name="errors",
+        kind="bars",
+        horizontal=True,
+        stacked=True,
+        caption="Failures by kind, iteration after iteration from the left",
+        where="the figures are in the table of failures",
+        legend="none",
+        labels=ordered,
+        y=Axis("requests that failed", whole=True),
+        series=[
+            Series(f"iteration {number}", [kinds[kind][number - 1] or None for kind in ordered], "failed")
+            for number in range(1, len(iterations) + 1)
+        ],
+    )
 
 
-def overhead(cases: list[Case]) -> Bars | None:
+def overhead(cases: list[Case]) -> Plot | None:
     """What differences add to the median and the tail."""
     if not cases:
         return None
-    return Bars(
-        [case.name for case in cases],
-        [(row.label, [case.metrics.get(name) for case in cases]) for name, row in METRICS.items() if row.difference_of],
+    differences = [row for row in METRICS.values() if row.difference_of]
+    return Plot(
+        title="Added latency in ms",
+        name="differences",
+        kind="bars",
+        caption="In ms",
+        where="the figures are in the table that follows",
+        labels=[case.name for case in cases],
+        y=Axis("added, ms"),
+        series=[
+            Series(row.label, [case.metrics.get(row.name) for case in cases], one, unit=" ms")
+            for row, one in zip(differences, itertools.cycle(("bar-soft", "bar", "curve")), strict=False)
+        ],
     )
 
 
-def _iteration(number: int, points: list[TimelinePoint], bucket_s: float) -> IterationCourse:
-    slots = {round(point.at_s / bucket_s): point for point in points}
-    found = [slots.get(slot) for slot in range(max(slots) + 1)]
-    return IterationCourse(
-        number,
-        [_short(point.ok / bucket_s) if point else 0.0 for point in found],
-        [_short(point.failed / bucket_s) if point else 0.0 for point in found] if any(p.failed for p in points) else [],
-        [_short(point.p95_ms) if point and point.p95_ms is not None else None for point in found],
-        [_short(point.max_ms) if point and point.max_ms is not None else None for point in found],
-    )
+def _three_digits(value: float) -> str:
+    """A place on an axis: three digits, and those before the point all."""
+    return number_format.count(round(value)) if value >= 100 else f"{value:.3g}"
 
 
 def _short(value: float) -> float:

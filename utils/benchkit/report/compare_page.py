@@ -15,6 +15,8 @@ from statistics import median
 from benchkit.ended import tally_of
 from benchkit.model import METRICS, Case, Comparison, Run, Tone, Validity, derived_metrics, main_metrics
 from benchkit.number_format import TIMES
+from benchkit.report.chart_library import ChartLibrary
+from benchkit.report.charts import Plots
 from benchkit.report.comparison_table import (
     NOT_JUDGED,
     Column,
@@ -28,7 +30,6 @@ from benchkit.report.comparison_table import (
 from benchkit.report.comparison_view import Badge
 from benchkit.report.frame import Frame, fill_page
 from benchkit.report.headline import sentence
-from benchkit.report.plots import Plots
 
 HOW_TO_JUDGE = (
     "A verdict takes two gateways that were measured side by side (./run-advanced.sh --base … --head …), or a baseline "
@@ -66,11 +67,11 @@ class RunFacts:
 _FACTS = ("profile", "load", "gateway", "database", "MCP servers", "started", "cases valid")
 
 
-def compare_page(sides: Sequence[SideBySide], reference: int, chart_library: str | None, charts_off: str) -> str:
+def compare_page(sides: Sequence[SideBySide], reference: int, library: ChartLibrary) -> str:
     """The HTML of runs beside each other; ``reference`` is the place of the one that the others are held against.
 
     Raises:
-        UserError: as :func:`benchkit.report.render.fill`.
+        UserError: as :func:`benchkit.report.frame.fill_page`.
     """
     columns = [
         Column(
@@ -98,7 +99,6 @@ def compare_page(sides: Sequence[SideBySide], reference: int, chart_library: str
         sentence=_sentence(sides, reference),
         notes=notes,
         footer="Every figure of this page stands in the run.json of its run.",
-        charts_off=charts_off,
     )
     context = {
         "heads": _FACTS,
@@ -106,7 +106,7 @@ def compare_page(sides: Sequence[SideBySide], reference: int, chart_library: str
         "lesser": [(side.label, side.lesser) for side in sides if side.lesser],
         "lead": f"Below a figure: how it differs from {first.label}.{'' if judged else _ESTIMATES}",
     }
-    return _page(frame, context, columns, [side.run for side in sides], chart_library, reference=reference)
+    return _page(frame, context, columns, [side.run for side in sides], library, reference=reference)
 
 
 def _finding(sides: Sequence[SideBySide], reference: int) -> tuple[str, Tone, str]:
@@ -169,14 +169,14 @@ def _page(
     context: Mapping[str, object],
     columns: Sequence[Column],
     runs: Sequence[Run],
-    chart_library: str | None,
+    library: ChartLibrary,
     *,
     reference: int = 0,
     as_ratio: bool = False,
 ) -> str:
     cases = case_keys(runs, differences=False)
     differences = case_keys(runs, differences=True)
-    plots = Plots(off=chart_library is None)
+    plots = Plots(library)
     whole = {
         **context,
         "table": columns_table(
@@ -188,20 +188,20 @@ def _page(
         "reasons": reasons(columns, [*cases, *differences]),
         "charts": bars(plots, columns, cases, main_metrics()),
     }
-    return fill_page("compare.html", frame, whole, plots, chart_library)
+    return fill_page("compare.html", frame, whole, plots)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Databases
 
 
-def database_page(groups: Mapping[str, Sequence[SideBySide]], chart_library: str | None, charts_off: str) -> str:
+def database_page(groups: Mapping[str, Sequence[SideBySide]], library: ChartLibrary) -> str:
     """The HTML of databases beside each other, the first of ``groups`` (name to its runs) being the reference.
 
     Of each case the median over a database's runs is shown, and its ratio to the reference's; none is judged.
 
     Raises:
-        UserError: as :func:`benchkit.report.render.fill`.
+        UserError: as :func:`benchkit.report.frame.fill_page`.
     """
     names = list(groups)
     sides = [side for inside in groups.values() for side in inside]
@@ -226,7 +226,6 @@ def database_page(groups: Mapping[str, Sequence[SideBySide]], chart_library: str
         sentence=f"{_ratio_sentence(columns)} These are estimates without verdict.",
         notes=[*notes, HOW_TO_JUDGE],
         footer="Every figure of this page is a median of figures in the run.json of its runs.",
-        charts_off=charts_off,
     )
     context = {
         "heads": _FACTS,
@@ -235,7 +234,7 @@ def database_page(groups: Mapping[str, Sequence[SideBySide]], chart_library: str
         "lead": f"Medians over the runs of a database ({counted}). Below a figure: its ratio to that of {names[0]}, "
         "as an estimate that nothing judged.",
     }
-    return _page(frame, context, columns, runs, chart_library, as_ratio=True)
+    return _page(frame, context, columns, runs, library, as_ratio=True)
 
 
 def _medians(runs: Sequence[Run], name: str) -> dict[str, Outcome]:

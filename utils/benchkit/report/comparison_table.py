@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import quote
 
 from benchkit import number_format
 from benchkit.model import METRICS, Case, CaseComparison, MetricValues, Run, Tone, Validity, needed_samples
 from benchkit.number_format import TIMES, Cell, absent
+from benchkit.report.charts import Axis, Drawn, Plot, Plots, Series, colour
 from benchkit.report.comparison_view import Badge, Change, metric_change
 from benchkit.report.headline import sentence
-from benchkit.report.plots import Drawn, Plot, Plots, Series, colour
 
 NOT_JUDGED = "not judged"
 
@@ -47,11 +48,19 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Column:
-    """A run, or several that are taken together: their cases' outcomes, and how the reference was held against them."""
+    """A run, or several that are taken together: their cases' outcomes, and how the reference was held against them.
+
+    ``report``: the address of its own report, empty where there is none.
+    """
 
     label: str
     outcomes: Mapping[str, Outcome]
     compared: Mapping[str, CaseComparison] = field(default_factory=dict)
+    report: str = ""
+
+    def link(self, case: str) -> str:
+        """Where a case is told in full; empty where it is not."""
+        return f"{self.report}#{quote(case)}" if self.report and case in self.outcomes else ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class CellGroup:
-    """A case in one column group; ``verdict`` is absent in the reference's."""
+    """A case in one column group; ``verdict`` is absent in the reference's. ``link``: where it is told in full."""
 
     entries: list[Entry]
     success: Entry | None
@@ -77,6 +86,7 @@ class CellGroup:
     reason: str
     remark: str
     verdict: Badge | None
+    link: str
 
 
 @dataclass(frozen=True)
@@ -158,7 +168,7 @@ def _by_scenario(cases: Sequence[CaseKey]) -> dict[str, list[CaseKey]]:
 
 def columns_table(
     columns: Sequence[Column],
-    reference: int,
+    reference: int | None,
     cases: Sequence[CaseKey],
     metrics: Sequence[str],
     *,
@@ -168,7 +178,7 @@ def columns_table(
 
     Args:
         columns: at least one.
-        reference: the place of the column that the others are held against.
+        reference: the place of the column that the others are held against; ``None`` where each has its own baseline.
         cases: in the order of the rows.
         metrics: what is shown of each.
         difference: how estimates are worded; empty for none, and for no verdicts either.
@@ -200,25 +210,30 @@ def columns_table(
 def _row(
     case: CaseKey,
     columns: Sequence[Column],
-    reference: int,
+    reference: int | None,
     metrics: Sequence[str],
     difference: Literal["percent", "ratio", ""],
 ) -> ColumnsRow:
-    base = columns[reference].outcomes.get(case.id)
+    base = None if reference is None else columns[reference].outcomes.get(case.id)
     groups = []
     for place, column in enumerate(columns):
         found = column.outcomes.get(case.id) or not_measured(column.label)
         compared = column.compared.get(case.id)
         held = base.figures if base and difference and place != reference else {}
         entries = [_entry(found, name, held, compared, difference) for name in metrics]
-        verdict = None
-        if difference and place != reference:
-            verdict = (
-                Badge(compared.verdict.value, compared.verdict.row.tone) if compared else Badge(NOT_JUDGED, Tone.PLAIN)
-            )
+        verdict = _verdict(compared, own=reference is None) if difference and place != reference else None
         success = _success(found) if difference else None
-        groups.append(CellGroup(entries, success, found.state, found.reason, found.remark, verdict))
+        groups.append(
+            CellGroup(entries, success, found.state, found.reason, found.remark, verdict, column.link(case.id))
+        )
     return ColumnsRow(case.id, case.name, groups)
+
+
+def _verdict(compared: CaseComparison | None, *, own: bool) -> Badge:
+    """``own``: each column has a baseline of its own."""
+    if compared is None:
+        return Badge("not compared" if own else NOT_JUDGED, Tone.PLAIN)
+    return Badge(compared.verdict.value, compared.verdict.row.tone)
 
 
 def _entry(
@@ -301,7 +316,7 @@ def _bars(columns: Sequence[Column], scenario: str, cases: Sequence[CaseKey], na
     return Plot(
         title=f"{scenario}: {_title(name)}",
         kind="bars",
-        y=_title(name),
+        y=Axis(_title(name)),
         labels=[case.name for case in cases],
         series=[_bar_series(column, place, cases, name) for place, column in enumerate(columns)],
         horizontal=True,

@@ -1,24 +1,51 @@
 """The list of all runs, the newest first.
 
 The newest rows are a table of the page, so that they are there without JavaScript. The others are in the page as
-compact JSON, some 80 bytes each, and become rows when they are asked for: ten thousand runs are one file of less than a
-megabyte that is replaced in one step, and no run is on a page that nobody renewed.
+compact JSON of the texts that they show, some 100 bytes each, and become rows when they are asked for: ten thousand
+runs are one file of about a megabyte that is replaced in one step, and no run is on a page that nobody renewed.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from benchkit import number_format
 from benchkit.clock import duration
 from benchkit.model import Tone
-from benchkit.report.render import PARTS, fill
+from benchkit.number_format import ABSENT
+from benchkit.report.chart_library import ChartLibrary
+from benchkit.report.charts import Plots
+from benchkit.report.frame import Frame, fill_page
 
 SHOWN = 200
 """Rows of the table; the others are asked for."""
+
+
+Look = Literal["name", "badge", "moment", "text", "figure"]
+COLUMNS: tuple[tuple[str, Look], ...] = (
+    ("Run", "name"),
+    ("Verdict", "badge"),
+    ("Started", "moment"),
+    ("Profile", "text"),
+    ("Kind", "text"),
+    ("Release", "text"),
+    ("valid cases", "figure"),
+    ("requests", "figure"),
+    ("took", "figure"),
+    ("exit", "figure"),
+)
+"""The heading of each column, and how its cells look."""
+
+
+class _Cell(NamedTuple):
+    """A cell: its text, and of a name the report's file, of a badge its tone, of a figure what it is sorted by."""
+
+    text: str
+    more: str | float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,50 +79,48 @@ class Damaged:
 
 
 def index_page(rows: Sequence[IndexRow], damaged: Sequence[Damaged]) -> str:
-    """The HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.render.fill`.
+    """The HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.frame.fill_page`.
 
     Args:
         rows: all runs, in any order.
         damaged: what cannot be read.
     """
     newest = sorted(rows, key=lambda row: (row.started, row.name), reverse=True)
+    total = number_format.count(len(newest))
+    frame = Frame(
+        "All runs", "MCP Gateway benchmark", f"{total} run{'' if len(newest) == 1 else 's'}, the newest first"
+    )
     context = {
-        "rows": [_shown(row) for row in newest[:SHOWN]],
-        "total": len(newest),
-        "total_words": number_format.count(len(newest)),
+        "columns": COLUMNS,
+        "rows": [_cells(row) for row in newest[:SHOWN]],
+        "total": total,
         "damaged": damaged,
     }
-    return fill(
-        PARTS / "index.html", context, older_data(newest[SHOWN:]), ["index.js", "tools.js"], None, styles=["tools.css"]
-    )
+    data = {"total": total, **_older(newest[SHOWN:])}
+    return fill_page("index.html", frame, context, Plots(ChartLibrary()), data=data, scripts=["index.js"])
 
 
-def older_data(rows: Sequence[IndexRow]) -> dict[str, Any]:
-    """What the page's script makes rows of: ``words``, which many rows share, and ``rows`` that name them by place."""
-    words: dict[str, int] = {}
+def _older(rows: Sequence[IndexRow]) -> dict[str, Any]:
+    """What the page's script makes rows of.
 
-    def place(text: str) -> int:
-        return words.setdefault(text, len(words))
+    ``looks``: of each column. ``rows``: the cells of each, text and what belongs to it one behind the other. A text
+    that several cells share stands in ``words``, and they have its place.
+    """
+    looks = [look for _, look in COLUMNS]
+    table = [_cells(row) for row in rows]
+    counted = Counter(text for cells in table for cell in cells for text in cell if isinstance(text, str))
+    words = {text: place for place, text in enumerate(text for text, number in counted.items() if number > 1)}
+
+    def shortened(look: Look, cell: _Cell) -> list[str | float | None]:
+        text = words.get(cell.text, cell.text)
+        if look == "figure":
+            return [text, cell.more]
+        return [text] if look in ("text", "moment") else [text, words.get(str(cell.more), cell.more)]
 
     compact = [
-        [
-            row.name,
-            place(row.report),
-            when(row.started),
-            place(row.profile),
-            place(row.kind),
-            place(row.release),
-            place(row.word),
-            place(row.tone),
-            row.valid,
-            row.measured,
-            row.sent,
-            _seconds(row),
-            row.exit_code,
-        ]
-        for row in rows
+        [one for look, cell in zip(looks, cells, strict=True) for one in shortened(look, cell)] for cells in table
     ]
-    return {"words": list(words), "rows": compact}
+    return {"words": list(words), "looks": looks, "older": compact}
 
 
 def when(moment: datetime) -> str:
@@ -103,19 +128,18 @@ def when(moment: datetime) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
-def _seconds(row: IndexRow) -> float | None:
-    """How long it took, as exact as it is shown: what the page and its script make of it must not differ."""
-    return None if row.seconds is None else round(row.seconds, 2)
-
-
-def _shown(row: IndexRow) -> dict[str, Any]:
-    """A row as the template shows it: plain values for sorting, and their texts."""
-    return {
-        "row": row,
-        "when": when(row.started),
-        "valid": number_format.ABSENT if row.measured is None else f"{row.valid} of {row.measured}",
-        "sent": number_format.count(row.sent) if row.sent else number_format.ABSENT,
-        "took": number_format.ABSENT if (took := _seconds(row)) is None else duration(took),
-        "seconds": "" if took is None else took,
-        "exit": number_format.ABSENT if row.exit_code is None else str(row.exit_code),
-    }
+def _cells(row: IndexRow) -> list[_Cell]:
+    """What a row shows, by column."""
+    took = None if row.seconds is None else round(row.seconds, 2)
+    return [
+        _Cell(row.name, row.report),
+        _Cell(row.word, row.tone.value),
+        _Cell(when(row.started)),
+        _Cell(row.profile),
+        _Cell(row.kind),
+        _Cell(row.release),
+        _Cell(ABSENT if row.measured is None else f"{row.valid} of {row.measured}", row.valid),
+        _Cell(number_format.count(row.sent) if row.sent else ABSENT, row.sent),
+        _Cell(ABSENT if took is None else duration(took), took),
+        _Cell(ABSENT if row.exit_code is None else str(row.exit_code), row.exit_code),
+    ]

@@ -10,7 +10,9 @@ from benchkit.model import Environment, RunStatus, Tone, Validity
 from benchkit.profiling import text
 from benchkit.profiling.categories import LABELS
 from benchkit.profiling.document import IDLE, Category, FrameName, Profile, SampledRound, Stall
-from benchkit.report.render import PARTS, fill
+from benchkit.report.chart_library import ChartLibrary
+from benchkit.report.charts import Plots
+from benchkit.report.frame import Frame, fill_page
 
 
 @dataclass(frozen=True)
@@ -62,16 +64,8 @@ class StallRow:
 
 @dataclass(frozen=True)
 class View:  # pylint: disable=too-many-instance-attributes  # as many as the page has parts
-    """What the page shows, in words."""
+    """What the page shows beside its head, in words."""
 
-    title: str
-    started: str
-    started_iso: str
-    target: str
-    tone: Tone
-    word: str
-    sentences: list[str]
-    facts: list[tuple[str, str]]
     bars: list[Bar]
     categories: list[CategoryRow]
     hints: list[str]
@@ -84,14 +78,20 @@ class View:  # pylint: disable=too-many-instance-attributes  # as many as the pa
 
 
 def profile_page(profile: Profile) -> str:
-    """The HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.render.fill`."""
-    context = {"profile": profile, "view": build_view(profile)}
-    scripts = ["profile.js", "flame.js", "tools.js"]
-    return fill(PARTS / "profile.html", context, page_data(profile), scripts, None, styles=["tools.css", "profile.css"])
+    """The HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.frame.fill_page`."""
+    return fill_page(
+        "profile.html",
+        build_frame(profile),
+        {"profile": profile, "view": build_view(profile)},
+        Plots(ChartLibrary()),  # its charts are its own, and it does without Chart.js
+        data=page_data(profile),
+        scripts=["profile.js", "flame.js"],
+        styles=["profile.css"],
+    )
 
 
-def build_view(profile: Profile) -> View:
-    """The profile in words."""
+def build_frame(profile: Profile) -> Frame:
+    """The head of the page: where the time goes, in a few sentences."""
     tone, word = _state(profile)
     sentences = [
         text.sentence(profile),
@@ -100,15 +100,25 @@ def build_view(profile: Profile) -> View:
         text.cost_sentence(profile),
         text.state(profile),
     ]
-    return View(
+    first, *others = [one for one in sentences if one]
+    started = f"{profile.started.astimezone():%Y-%m-%d %H:%M}"
+    return Frame(
         title=profile.case,
-        started=f"{profile.started.astimezone():%Y-%m-%d %H:%M}",
-        started_iso=profile.started.isoformat(timespec="seconds"),
+        subject=started,
         target=_target(profile.environment),
         tone=tone,
         word=word,
-        sentences=[one for one in sentences if one],
+        sentence=first,
+        notes=others,
+        started=started,
+        started_iso=profile.started.isoformat(timespec="seconds"),
         facts=_facts(profile),
+    )
+
+
+def build_view(profile: Profile) -> View:
+    """The profile in words."""
+    return View(
         bars=_bars(profile),
         categories=[
             CategoryRow(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import NamedTuple
 from urllib.parse import quote
 
 from benchkit import number_format
@@ -23,14 +23,26 @@ from benchkit.model import (
     Run,
     Tone,
     Validity,
-    main_metrics,
 )
-from benchkit.number_format import ABSENT
+from benchkit.number_format import ABSENT, Cell, absent
+from benchkit.report.chart_library import ChartLibrary
+from benchkit.report.charts import Axis, Drawn, Plot, Plots, PointForm, Series
+from benchkit.report.comparison_table import Column, ColumnsTable, case_keys, columns_table, outcomes
+from benchkit.report.comparison_view import Badge
+from benchkit.report.frame import Frame, fill_page
 from benchkit.report.headline import sentence
-from benchkit.report.render import PARTS, fill
 
-_SINCE = " since the oldest runs"
-_CHARTED = ("requests_per_sec", "p95_latency")
+_SHOWN = ("requests_per_sec", "p50_latency", "p95_latency")
+_CHARTS = {"requests_per_sec": ("req/s", " req/s"), "p95_latency": ("p95, ms", " ms")}
+"""What is charted: its title, and the unit behind a value."""
+
+_FORMS: tuple[PointForm, ...] = ("circle", "rect", "triangle", "rectRot", "cross", "star", "crossRot")
+"""A line is told by its colour and by the form of its points."""
+
+_ROOM = 1.25
+"""So many times a chart's axis reaches beyond its values."""
+
+_NONE = "not measured"
 
 
 @dataclass(frozen=True)
@@ -53,15 +65,7 @@ class ProfileDocuments:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A cell: what is shown, and the plain value that it is sorted by; both empty of what was not measured."""
-
-    text: str = ABSENT
-    value: float | str = ""
-
-
-@dataclass(frozen=True)
-class Worse:
+class WorseRow:
     """A metric of a case, or of all cases together (then without ``link``), that got worse beyond doubt."""
 
     profile: str
@@ -70,10 +74,9 @@ class Worse:
     metric: str
     current: str
     reference: str
-    change: Figure
+    change: Cell
     interval: str
-    word: str
-    tone: Tone
+    verdict: Badge
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,7 @@ class Problem:
     profile: str
     case: str
     link: str
-    word: str
-    tone: Tone
+    state: Badge
     reason: str
 
 
@@ -94,106 +96,97 @@ class ProfileRow:
 
     profile: str
     report: str
-    word: str
-    tone: Tone
+    verdict: Badge
     load: str
-    cells: list[tuple[str, Figure]]
+    cells: list[tuple[str, Cell]]
 
 
 @dataclass(frozen=True)
-class CaseRow:
-    """A case under one profile."""
-
-    case: str
-    profile: str
-    link: str
-    cells: list[Figure]
-    validity: str
-    validity_tone: Tone
-    verdict: str
-    verdict_tone: Tone
-
-
-@dataclass(frozen=True)
-class Page:  # pylint: disable=too-many-instance-attributes  # everything on one page
-    """Everything that the template shows."""
+class Page:
+    """Everything that the template shows. ``charts``: of each scenario; ``table``: a column for each profile."""
 
     run_id: str
-    started: str
-    started_iso: str
-    word: str
-    tone: Tone
-    sentence: str
-    notes: list[str]
-    facts: list[tuple[str, str]]
-    worse: list[Worse]
+    worse: list[WorseRow]
     problems: list[Problem]
     profiles: list[ProfileRow]
-    heads: list[str]
-    cases: list[CaseRow]
-    charts: list[str]
-    charts_off: str
+    table: ColumnsTable | None
+    charts: list[tuple[str, list[Drawn]]]
 
 
-def all_page(
-    document: AllRuns, profiles: Sequence[ProfileDocuments], chart_library: str | None, charts_off: str
-) -> str:
-    """The HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.render.fill`."""
-    page = build_page(document, profiles, charts_off)
-    scripts = ["page.js", "profile_sweep.js", "tools.js"]
-    return fill(
-        PARTS / "profile_sweep.html", {"page": page}, chart_data(profiles), scripts, chart_library, styles=["tools.css"]
-    )
+def profile_sweep_page(document: AllRuns, profiles: Sequence[ProfileDocuments], library: ChartLibrary) -> str:
+    """The HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.frame.fill_page`."""
+    plots = Plots(library)
+    page = build_page(document, profiles, plots)
+    return fill_page("profile_sweep.html", build_frame(document, profiles), {"page": page}, plots)
 
 
-def build_page(document: AllRuns, profiles: Sequence[ProfileDocuments], charts_off: str) -> Page:
-    """What the page shows, from the documents alone."""
-    worse = _worse(profiles)
-    problems = _problems(profiles)
+def build_frame(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> Frame:
+    """The head of the page: what came out of all profiles."""
     end = ended_sweep(document, [one.ended for one in profiles if one.ended])
-    measured = [one for one in profiles if one.run is not None]
-    return Page(
-        run_id=document.run_id,
-        started=f"{document.started.astimezone():%Y-%m-%d %H:%M}",
+    started = f"{document.started.astimezone():%Y-%m-%d %H:%M}"
+    return Frame(
+        title="All profiles",
+        subject=started,
+        started=started,
         started_iso=document.started.isoformat(),
-        word=end.word,
         tone=end.tone,
+        word=end.word,
         sentence=sentence(end.reason),
         notes=_notes(document, profiles),
         facts=_facts(document, profiles, end),
-        worse=worse,
-        problems=problems,
-        profiles=[_profile_row(one) for one in profiles],
-        heads=[METRICS[name].heading for name in main_metrics()],
-        cases=[
-            _case_row(one, case)
-            for identity in dict.fromkeys(case.id for one in measured for case in _cases(one))
-            for one in measured
-            for case in _cases(one)
-            if case.id == identity
-        ],
-        charts=[] if charts_off else _scenarios(profiles),
-        charts_off=charts_off,
     )
 
 
-def chart_data(profiles: Sequence[ProfileDocuments]) -> dict[str, Any]:
-    """What the page's script gets: a label for each profile, by concurrency, and per scenario a line for each case.
+def build_page(document: AllRuns, profiles: Sequence[ProfileDocuments], plots: Plots) -> Page:
+    """What the page shows, from the documents alone; its charts are kept in ``plots``."""
+    columns = [_column(one, one.run) for one in profiles if one.run]
+    keys = case_keys([one.run for one in profiles if one.run], differences=False)
+    return Page(
+        run_id=document.run_id,
+        worse=_worse(profiles),
+        problems=_problems(profiles),
+        profiles=[_profile_row(one) for one in profiles],
+        table=columns_table(columns, None, keys, _SHOWN) if keys else None,
+        charts=[(name, drawn) for name in _scenarios(profiles) if (drawn := _charts(name, profiles, plots))],
+    )
 
-    What was not measured or is not valid is a gap (``None``).
-    """
+
+def _column(one: ProfileDocuments, run: Run) -> Column:
+    compared = {case.id: case for case in one.comparison.cases} if one.comparison else {}
+    label = f"{one.entry.profile}, {one.entry.load.concurrency} concurrent"
+    return Column(label, outcomes(run), compared, report=one.report)
+
+
+def _charts(scenario: str, profiles: Sequence[ProfileDocuments], plots: Plots) -> list[Drawn]:
+    """A line for each case over the profiles, by their concurrency. What was not measured or is not valid is a gap."""
     ordered = sorted(profiles, key=lambda one: one.entry.load.concurrency)
-    found = [{case.id: case for case in _cases(one)} for one in ordered]
-    scenarios = []
-    for scenario in _scenarios(profiles):
-        ids = dict.fromkeys(key for cases in found for key, case in cases.items() if case.scenario == scenario)
-        lines = [
-            {"case": key, **{name: [_charted(cases.get(key), name) for cases in found] for name in _CHARTED}}
-            for key in ids
-        ]
-        scenarios.append({"name": scenario, "cases": lines})
-    labels = [[one.entry.profile, f"{one.entry.load.concurrency} concurrent"] for one in ordered]
-    return {"labels": labels, "scenarios": scenarios}
+    found = [{case.id: case for case in _cases(one) if case.scenario == scenario} for one in ordered]
+    cases = list(dict.fromkeys(key for cases in found for key in cases))
+    drawn = []
+    for name, (title, unit) in _CHARTS.items():
+        lines = {case: [_charted(cases.get(case), name) for cases in found] for case in cases}
+        positive = [value for line in lines.values() for value in line if value]
+        plot = Plot(
+            title=f"{title} of the cases of {scenario} under each profile",
+            caption=title,
+            kind="lines",
+            where="the figures are in the table that follows",
+            legend="inside",
+            labels=[[one.entry.profile, f"{one.entry.load.concurrency} concurrent"] for one in ordered],
+            y=Axis(scale="logarithmic", low=min(positive) / _ROOM, high=max(positive) * _ROOM) if positive else Axis(),
+            series=[
+                Series(
+                    case.partition("/")[2] or case,
+                    line,
+                    f"hue-{(360 * place // len(cases) + 210) % 360}",
+                    form=_FORMS[place % len(_FORMS)],
+                    unit=unit,
+                )
+                for place, (case, line) in enumerate(lines.items())
+            ],
+        )
+        drawn.append(plots.add(plot))
+    return [one for one in drawn if one]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -240,50 +233,48 @@ def _facts(document: AllRuns, profiles: Sequence[ProfileDocuments], end: Ended) 
 # What must not be overlooked
 
 
-def _worse(profiles: Sequence[ProfileDocuments]) -> list[Worse]:
+def _worse(profiles: Sequence[ProfileDocuments]) -> list[WorseRow]:
     """Every metric that got worse beyond doubt, critical ones first, and then the largest change."""
     found = [
-        (compared.verdict.severity, compared.change_percent or 0.0, _worse_row(one, case, name, where))
+        (compared.verdict.severity, compared.change_percent or 0.0, _worse_row(one, case, name, compared))
         for one in profiles
-        for case, where in (_judged(one.comparison) if one.comparison else [])
-        for name, compared in where.metrics.items()
+        for case, name, compared in (_judged(one.comparison) if one.comparison else [])
         if compared.verdict.row.fails and not compared.advisory
     ]
     return [row for _, _, row in sorted(found, key=lambda item: item[:2])]
 
 
-def _judged(comparison: Comparison) -> Iterator[tuple[str, _Reference]]:
-    """All that a comparison judged: its cases together (without an id), then each; against either reference."""
-    for metrics, since in ((comparison.suite, ""), (comparison.suite_since_oldest, _SINCE)):
-        yield "", _Reference(since, metrics)
+def _judged(comparison: Comparison) -> Iterator[tuple[str, _Metric, MetricComparison]]:
+    """All that a comparison judged, by case (empty: all of them together), against either reference."""
+    for name, compared, is_oldest in comparison.together():
+        yield "", _Metric(name, is_oldest), compared
     for case in comparison.cases:
-        for metrics, since in ((case.metrics, ""), (case.since_oldest, _SINCE)):
-            yield case.id, _Reference(since, metrics)
+        for metrics, is_oldest in ((case.metrics, False), (case.since_oldest, True)):
+            for name, compared in metrics.items():
+                yield case.id, _Metric(name, is_oldest), compared
 
 
-@dataclass(frozen=True)
-class _Reference:
-    """What a case was held against: words beside the metric, and how that came out."""
+class _Metric(NamedTuple):
+    """A metric, and whether it was held against the oldest accepted runs."""
 
-    words: str
-    metrics: dict[str, MetricComparison]
+    name: str
+    is_oldest: bool
 
 
-def _worse_row(one: ProfileDocuments, case: str, name: str, reference: _Reference) -> Worse:
-    compared = reference.metrics[name]
+def _worse_row(one: ProfileDocuments, case: str, metric: _Metric, compared: MetricComparison) -> WorseRow:
+    name = metric.name
     unit = " points" if METRICS[name].absolute else " %"
     change = compared.change_percent
-    return Worse(
+    return WorseRow(
         profile=one.entry.profile,
         case=case or "all cases together",
         link=_link(one, case) if case else "",
-        metric=f"{METRICS[name].heading}{reference.words}",
+        metric=METRICS[name].heading + (" since the oldest runs" if metric.is_oldest else ""),
         current=_plain(name, compared.current),
         reference=_plain(name, compared.reference),
-        change=Figure() if change is None else Figure(f"{number_format.signed(change)}{unit}", change),
+        change=absent(_NONE) if change is None else Cell(f"{number_format.signed(change)}{unit}", value=change),
         interval=number_format.signed_interval(METRICS[name], compared.interval),
-        word=compared.verdict.value,
-        tone=compared.verdict.row.tone,
+        verdict=Badge(compared.verdict.value, compared.verdict.row.tone),
     )
 
 
@@ -295,8 +286,7 @@ def _problems(profiles: Sequence[ProfileDocuments]) -> list[Problem]:
             profile=one.entry.profile,
             case="",
             link="",
-            word=_state_word(one.entry),
-            tone=Tone.PLAIN if one.entry.state is ProfileState.PENDING else Tone.BAD,
+            state=Badge(_state_word(one.entry), Tone.PLAIN if one.entry.state is ProfileState.PENDING else Tone.BAD),
             reason=sentence(one.problem or one.entry.reason),
         )
         for one in entries
@@ -307,8 +297,7 @@ def _problems(profiles: Sequence[ProfileDocuments]) -> list[Problem]:
             profile=one.entry.profile,
             case=case.id,
             link=_link(one, case.id),
-            word=case.validity.value,
-            tone=case.validity.row.tone,
+            state=Badge(case.validity.value, case.validity.row.tone),
             reason=sentence(case.reason),
         )
         for one, case in sorted(cases, key=lambda pair: pair[1].validity.severity)
@@ -329,65 +318,54 @@ def _profile_row(one: ProfileDocuments) -> ProfileRow:
     return ProfileRow(
         profile=one.entry.profile,
         report=one.report,
-        word=one.ended.word if one.ended else _state_word(one.entry).capitalize(),
-        tone=one.ended.tone if one.ended else Tone.BAD,
+        verdict=_ended(one),
         load=f"{load.iterations} {number_format.TIMES} {number_format.count(load.requests)} at {load.concurrency}",
         cells=_profile_cells(one),
     )
 
 
-def _profile_cells(one: ProfileDocuments) -> list[tuple[str, Figure]]:
+def _ended(one: ProfileDocuments) -> Badge:
+    if one.ended is None:
+        return Badge(_state_word(one.entry).capitalize(), Tone.BAD)
+    return Badge(one.ended.word, one.ended.tone)
+
+
+def _profile_cells(one: ProfileDocuments) -> list[tuple[str, Cell]]:
     cases = _measured(one)
     valid = [case for case in cases if case.validity is Validity.VALID]
     sent, failed = _requests(cases)
     took = _seconds(one.entry)
     share = one.run.load_seconds / took if one.run and took else None
     code = one.entry.exit_code
+    ran = one.run is not None
     return [
         (
             "valid cases",
-            Figure(f"{one.ended.valid} of {one.ended.measured}", one.ended.valid) if one.ended else Figure(),
+            _cell(f"{one.ended.valid} of {one.ended.measured}", one.ended.valid) if one.ended else absent(_NONE),
         ),
-        ("got worse", Figure(one.comparison.worse_cases, one.comparison.worse_cases) if one.comparison else Figure()),
-        ("requests", Figure(number_format.count(sent), sent) if one.run else Figure()),
-        ("failed %", Figure(number_format.percent_of(failed / sent), failed / sent) if sent else Figure()),
+        ("got worse", Cell(one.comparison.worse_cases) if one.comparison else absent(_NONE)),
+        ("requests", _cell(number_format.count(sent), sent if ran else None)),
+        ("failed %", _share(failed / sent if sent else None)),
         ("p50 ms", _median(valid, "p50_latency")),
         ("p95 ms", _median(valid, "p95_latency")),
-        ("took", Figure(duration(took), round(took, 1)) if took is not None else Figure()),
-        ("under load %", Figure(number_format.percent_of(share), round(share, 4)) if share is not None else Figure()),
-        ("exit", Figure(str(code), code) if code is not None else Figure()),
+        ("took", absent(_NONE) if took is None else Cell(duration(took), value=round(took, 1))),
+        ("under load %", _share(share)),
+        ("exit", _cell(str(code), code)),
     ]
 
 
-def _median(cases: Sequence[Case], name: str) -> Figure:
+def _cell(text: str, value: float | None) -> Cell:
+    return absent(_NONE) if value is None else Cell(text, value=value)
+
+
+def _share(share: float | None) -> Cell:
+    return absent(_NONE) if share is None else Cell(number_format.percent_of(share), value=round(share, 4))
+
+
+def _median(cases: Sequence[Case], name: str) -> Cell:
     """The median of a metric over the valid cases: no mean, for one slow kind of request would be most of it."""
     values = [case.metrics[name] for case in cases if name in case.metrics]
-    return Figure(number_format.metric(name, median(values)), median(values)) if values else Figure()
-
-
-def _case_row(one: ProfileDocuments, case: Case) -> CaseRow:
-    compared = {entry.id: entry for entry in one.comparison.cases} if one.comparison else {}
-    verdict = compared[case.id].verdict if case.id in compared else None
-    return CaseRow(
-        case=case.id,
-        profile=one.entry.profile,
-        link=_link(one, case.id),
-        cells=[
-            Figure(number_format.count(one.entry.load.concurrency), one.entry.load.concurrency),
-            *(_cell(case, name) for name in main_metrics()),
-        ],
-        validity=case.validity.value,
-        validity_tone=case.validity.row.tone,
-        verdict=verdict.value if verdict else "",
-        verdict_tone=verdict.row.tone if verdict else Tone.PLAIN,
-    )
-
-
-def _cell(case: Case, name: str) -> Figure:
-    if case.validity is not Validity.VALID or name not in case.metrics:
-        return Figure()
-    mark = "~" if name in case.advisory else ""
-    return Figure(f"{mark}{number_format.metric(name, case.metrics[name])}", case.metrics[name])
+    return Cell(number_format.metric(name, median(values)), value=median(values)) if values else absent(_NONE)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

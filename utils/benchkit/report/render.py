@@ -7,38 +7,20 @@ a name in a document holds. Text reaches the tables through Jinja's escaping, an
 from __future__ import annotations
 
 import base64
-import dataclasses
 import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from markupsafe import Markup
 
 from benchkit.errors import UserError, os_reason
-from benchkit.report.view import Page
 
 PARTS = Path(__file__).parent / "templates"
 
 _UNSAFE_IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-
-
-def render(page: Page, template: Path, chart_library: str | None) -> str:
-    """The HTML of a run's report.
-
-    Args:
-        page: what it shows.
-        template: the page's frame (``reporting.html_template``); it includes the parts beside this module.
-        chart_library: the source of Chart.js; ``None`` for a page without charts.
-
-    Raises:
-        UserError: the template is not there, cannot be read, or is not a template.
-    """
-    scripts = ["charts.js", "page.js", "report.js", "tools.js"]
-    return fill(template, {"page": page}, series(page), scripts, chart_library, styles=["tools.css"])
 
 
 def fill(
@@ -48,7 +30,7 @@ def fill(
     scripts: Sequence[str],
     chart_library: str | None,
     *,
-    styles: Sequence[str] = (),
+    styles: Sequence[str],
 ) -> str:
     """A page's HTML.
 
@@ -88,15 +70,6 @@ def fill(
         raise UserError(f"{template}: the report's template cannot be read: {os_reason(error)}") from error
     except TemplateError as error:
         raise UserError(f"{template}: the report's template does not work: {error}") from error
-
-
-def series(page: Page) -> dict[str, Any]:
-    """What the page's script gets: ``cases`` (one entry for each case with details), ``differences`` and ``system``."""
-    return {
-        "cases": [dataclasses.asdict(one) for one in page.series],
-        "differences": dataclasses.asdict(page.difference_bars) if page.difference_bars else None,
-        "system": dataclasses.asdict(page.system.series) if page.system and not page.charts_off else None,
-    }
 
 
 def _breakable(name: str) -> Markup:

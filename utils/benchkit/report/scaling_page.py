@@ -9,8 +9,9 @@ from typing import Literal
 from benchkit import number_format
 from benchkit.model import METRICS, ScalingCase, ScalingCurve, ScalingStudy, Tone
 from benchkit.number_format import Cell, absent
+from benchkit.report.chart_library import ChartLibrary
+from benchkit.report.charts import Axis, Drawn, Mark, Plot, Plots, Series
 from benchkit.report.frame import Frame, fill_page
-from benchkit.report.plots import Drawn, Mark, Plot, Plots, Series
 
 _NOUNS = {"servers": "MCP servers", "concurrency": "concurrent requests"}
 _RATE, _TAIL = "requests_per_sec", "p95_latency"
@@ -32,23 +33,20 @@ class ScalingRow:
     drawn: Drawn | None
 
 
-def scaling_page(
-    study: ScalingStudy, target: str, differences: Sequence[str], chart_library: str | None, charts_off: str
-) -> str:
+def scaling_page(study: ScalingStudy, target: str, differences: Sequence[str], library: ChartLibrary) -> str:
     """The HTML.
 
     Args:
         study: what was measured.
         target: gateway and machine, in words.
         differences: what else the runs differ in, in words.
-        chart_library: the source of Chart.js, or ``None`` for a page without charts.
-        charts_off: why there are no charts; empty when there are.
+        library: what draws the charts.
 
     Raises:
-        UserError: as :func:`benchkit.report.render.fill`.
+        UserError: as :func:`benchkit.report.frame.fill_page`.
     """
     noun = _NOUNS[study.varied]
-    plots = Plots(off=chart_library is None)
+    plots = Plots(library)
     rows = [_row(case, study, plots) for case in study.cases]
     frame = Frame(
         title="Scalability",
@@ -61,7 +59,6 @@ def scaling_page(
         if differences
         else [],
         footer="Every figure of this page stands in the run.json of its runs.",
-        charts_off=charts_off,
     )
     first, last = study.places[0], study.places[-1]
     heads = [
@@ -77,7 +74,7 @@ def scaling_page(
     if study.varied == "concurrency":
         heads += ["fitted peak at", "contention", "coherency"]
     context = {"heads": heads, "rows": rows, "noun": noun, "study": study, "law": study.varied == "concurrency"}
-    return fill_page("scaling.html", frame, context, plots, chart_library)
+    return fill_page("scaling.html", frame, context, plots)
 
 
 def _finding(study: ScalingStudy) -> str:
@@ -160,9 +157,10 @@ def _plot(case: ScalingCase, study: ScalingStudy) -> Plot:
     return Plot(
         title=case.id,
         kind="lines",
-        x=_NOUNS[study.varied],
-        y="req/s",
-        right="p95, ms",
+        x=Axis(_NOUNS[study.varied]),
+        y=Axis("req/s"),
+        right=Axis("p95, ms"),
+        point=f"{_NOUNS[study.varied]} {{x}}",
         series=series,
         marks=sorted(marks, key=lambda mark: mark.at),
     )
@@ -177,7 +175,7 @@ def _series(curve: ScalingCurve, label: str, colour: str, *, repeated: bool) -> 
         colour,
         axis=axis,
         dots="none" if repeated else "large",
-        dashed=axis == "right",
+        dash=[6, 4] if axis == "right" else [],
     )
     if not repeated:
         return [line]
@@ -187,6 +185,6 @@ def _series(curve: ScalingCurve, label: str, colour: str, *, repeated: bool) -> 
         colour,
         axis=axis,
         line=False,
-        hollow=axis == "right",
+        form="rectRot" if axis == "right" else "circle",
     )
     return [line, runs]

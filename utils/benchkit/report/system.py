@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from statistics import fmean
+from typing import Literal
 
 from benchkit import number_format
 from benchkit.clock import seconds_between
 from benchkit.model import Case, ConnectionSeries, Iteration, Resources, ResourceSeries, Run, Validity
 from benchkit.number_format import Cell, absent, count
+from benchkit.report.charts import Axis, Drawn, Plot, Plots, RunTime, Series, Span
 from benchkit.report.reduce import Values, reduced
+
+Line = list[float | None]
 
 PARTIES = {
     "gateway": "gateway",
@@ -25,53 +30,16 @@ PARTIES = {
 }
 """What each kind of series is called, in the order in which they are shown."""
 
+_DASHES = {"server": [7, 3], "database": [2, 2], "cache": [9, 3, 2, 3], "monitor": [1, 3]}
+_DATABASE_COLOURS = 5
+_CPU = "% of one core"
+_BELOW = "means and peaks are in the table that follows"
+
 SOURCES = {
     "system": "of the system",
     "process": "process and its children",
     "container": "container",
 }
-
-
-@dataclass(frozen=True)
-class Span:
-    """One stretch of load, in seconds after the run's start.
-
-    ``rate`` in successes per second, absent where no figure of it stands. ``title`` names every case in it.
-    """
-
-    start: float
-    end: float
-    rate: float | None
-    scenario: str
-    label: str
-    title: str
-
-
-@dataclass(frozen=True)
-class Track:
-    """One line over the run. ``kind`` decides how it is drawn: a component, or connections that are active or idle."""
-
-    kind: str
-    name: str
-    values: list[float | None]
-
-
-@dataclass(frozen=True)
-class SystemSeries:
-    """What the charts draw: tracks with a value for each moment of ``at`` (seconds), and when there was load.
-
-    ``seconds`` is the axis' length; ``cores`` how many the machine has; ``limit`` the fewest connections that a
-    database takes.
-    """
-
-    seconds: float
-    cores: int
-    at: list[float]
-    load: list[Span]
-    cpu: list[Track]
-    memory: list[Track]
-    connections: list[Track]
-    limit: int | None
 
 
 @dataclass(frozen=True)
@@ -104,22 +72,20 @@ class LoadRow:
 
 @dataclass(frozen=True)
 class System:
-    """The section: its tables and legends. The series of its charts are :attr:`series`."""
+    """The section: its charts, and its tables."""
 
     interval: str
     samples: str
-    keys: list[tuple[str, str]]
+    charts: list[Drawn]
     components: list[PartyRow]
     connections: list[ConnectionRow]
-    databases: list[str]
     load_heads: list[str]
     load: list[LoadRow]
     notes: list[str]
-    series: SystemSeries
 
 
-def build_system(run: Run) -> System | None:
-    """The section; ``None`` where nothing was sampled."""
+def build_system(run: Run, plots: Plots) -> System | None:
+    """The section, its charts kept in ``plots``; ``None`` where nothing was sampled."""
     resources = run.resources
     if resources is None or not resources.at_s:
         return None
@@ -130,14 +96,12 @@ def build_system(run: Run) -> System | None:
     return System(
         interval=f"{resources.interval_s:g} s",
         samples=count(len(resources.at_s)),
-        keys=[(kind, PARTIES[kind]) for kind in kinds],
+        charts=[one for plot in _plots(run, resources, spans, plots) if (one := plots.add(plot))],
         components=[_component_row(one, under_load) for one in ordered],
         connections=[_connection_row(one) for one in resources.connections],
-        databases=[one.name for one in resources.connections],
         load_heads=[PARTIES[kind] for kind in kinds],
         load=_load_rows(run, resources, kinds),
         notes=resources.notes,
-        series=_series(run, resources, spans, kinds),
     )
 
 
@@ -266,37 +230,116 @@ def _seen(values: Values) -> list[float]:
 # Charts
 
 
-def _series(run: Run, resources: Resources, spans: list[Span], kinds: Sequence[str]) -> SystemSeries:
-    cpu = {kind: _total([one.cpu_percent for one in resources.series if one.kind == kind]) for kind in kinds}
-    memory = {
-        kind: _total([one.memory_mib for one in resources.series if one.kind == kind])
-        for kind in kinds
-        if kind != "machine"  # it would flatten all others; the table has it
-    }
-    connections: dict[tuple[str, str], Values] = {}
-    for one in resources.connections:
-        connections["active", one.name], connections["idle", one.name] = one.active, one.idle
-    whole = reduced(resources.at_s, [*cpu.values(), *memory.values(), *connections.values()])
-    lines = iter([[None if value is None else float(f"{value:.4g}") for value in one] for one in whole.series])
+def _plots(run: Run, resources: Resources, spans: list[Span], plots: Plots) -> list[Plot]:
+    """The load, and what was used meanwhile, on one axis of time."""
+    cpu, memory = _sums(resources, "cpu_percent"), _sums(resources, "memory_mib")
+    memory.pop("machine", None)  # it would flatten all others; the table has it
+    taken = {(one.name, state): getattr(one, state) for one in resources.connections for state in ("active", "idle")}
+    whole = reduced(resources.at_s, [*cpu.values(), *memory.values(), *taken.values()])
+    lines = [[None if value is None else float(f"{value:.4g}") for value in one] for one in whole.series]
+    plots.time = RunTime(whole.at, spans)
+    timed = partial(Plot, timed=True, x=_time_axis(run, resources, spans))
+    all_cores = 100 * run.environment.machine.cores
+    connections = dict(zip(taken, lines[len(cpu) + len(memory) :], strict=True))
+    return [
+        timed(
+            title="Which scenario was under load when, and its throughput",
+            name="load",
+            kind="load",
+            caption="Load, successes per second, on the same axis of time as what follows",
+            where="the cases are in the table of CPU while each case was under load",
+            y=Axis("req/s"),
+            series=[_load(spans)],
+        ),
+        timed(
+            title="CPU of each component over the run",
+            name="cpu",
+            kind="lines",
+            caption="CPU in % of one core",
+            where=_BELOW,
+            y=Axis(_CPU, high=all_cores) if _seen(cpu.get("machine", [])) else Axis(_CPU, reach=100),
+            series=_components(cpu, lines, " %"),
+        ),
+        timed(
+            title="Memory of each component over the run",
+            name="memory",
+            kind="lines",
+            caption=f"Memory in MiB{'; that of the whole machine is in the table' if 'machine' in cpu else ''}",
+            where=_BELOW,
+            y=Axis("MiB"),
+            series=_components(memory, lines[len(cpu) :], " MiB"),
+        ),
+        timed(
+            title="Active and idle connections to each database over the run",
+            name="connections",
+            kind="lines",
+            caption="Connections to the databases; the limit is in the table, and a line where they come near it",
+            where="means, peaks and limits are in the table that follows",
+            y=Axis("connections", whole=True),
+            series=_connections(connections, [one.limit for one in resources.connections if one.limit is not None]),
+        ),
+    ]
+
+
+def _time_axis(run: Run, resources: Resources, spans: Sequence[Span]) -> Axis:
     ends = [resources.at_s[-1], seconds_between(run.started, run.finished), *(span.end for span in spans)]
-    limits = [one.limit for one in resources.connections if one.limit is not None]
-    return SystemSeries(
-        seconds=round(max(ends), 1),
-        cores=run.environment.machine.cores,
-        at=whole.at,
-        load=spans,
-        cpu=_tracks([Track(kind, PARTIES[kind], next(lines)) for kind in cpu]),
-        memory=_tracks([Track(kind, PARTIES[kind], next(lines)) for kind in memory]),
-        connections=_tracks([Track(state, name, next(lines)) for state, name in connections]),
-        limit=min(limits, default=None),
+    return Axis("minutes and seconds after the start", "clock", low=0, high=round(max(ends), 1))
+
+
+def _sums(resources: Resources, unit: Literal["cpu_percent", "memory_mib"]) -> dict[str, Line]:
+    """The use of each kind of component that was sampled: of all of its processes."""
+    found = {kind: [getattr(one, unit) for one in resources.series if one.kind == kind] for kind in PARTIES}
+    return {kind: _total(values) for kind, values in found.items() if values}
+
+
+def _load(spans: Sequence[Span]) -> Series:
+    """A point in the middle of each stretch, which carries its note; the stretches are drawn as such."""
+    return Series(
+        "",
+        [(round((one.start + one.end) / 2, 2), one.rate or 0.0) for one in spans],
+        "bar",
+        line=False,
+        dots="none",
+        notes=[
+            "no figure stands" if one.rate is None else f"{number_format.significant(one.rate, 1)} req/s"
+            for one in spans
+        ],
     )
 
 
-def _tracks(tracks: list[Track]) -> list[Track]:
-    """Those that were seen at all."""
-    return [track for track in tracks if any(value is not None for value in track.values)]
+def _components(kinds: Iterable[str], lines: Iterable[Line], unit: str) -> list[Series]:
+    """The lines of those that were seen at all."""
+    found = []
+    for kind, values in zip(kinds, lines, strict=False):
+        whole = kind == "machine"
+        name, width = (kind, 1) if whole else (f"component-{kind}", 2)
+        if _seen(values):
+            line = Series(PARTIES[kind], values, name, dots="none", dash=_DASHES.get(kind, []), unit=unit)
+            found.append(replace(line, width=width, filled=whole))
+    return found
 
 
-def _total(series: Sequence[Values]) -> list[float | None]:
+def _connections(taken: Mapping[tuple[str, str], Line], limits: Sequence[int]) -> list[Series]:
+    names = list(dict.fromkeys(name for name, _ in taken))
+    found = [
+        Series(
+            f"{name}, {state}",
+            values,
+            f"database-{names.index(name) % _DATABASE_COLOURS}",
+            dots="none",
+            dash=[2, 3] if state == "idle" else [],
+            stepped=True,
+        )
+        for (name, state), values in taken.items()
+        if _seen(values)
+    ]
+    most = max((value for one in taken.values() for value in _seen(one)), default=0)
+    if limits and most > min(limits) / 2:  # one that is far away would press everything else to the floor
+        flat = [min(limits)] * len(next(iter(taken.values())))
+        found.append(Series("limit", flat, "failed", dots="none", width=1, dash=[8, 4]))
+    return found
+
+
+def _total(series: Sequence[Values]) -> Line:
     """Several series of one component added up, moment by moment, of those that were seen at it."""
     return [sum(seen) if (seen := _seen(values)) else None for values in zip(*series, strict=True)]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from benchkit import number_format
 from benchkit.model import METRICS, ChangePoint, SeriesTrend, Tone, Trend
 from benchkit.number_format import Cell, absent
+from benchkit.report.chart_library import ChartLibrary
+from benchkit.report.charts import Axis, Drawn, Mark, Plot, Plots, Series
 from benchkit.report.frame import Frame, fill_page
-from benchkit.report.plots import Drawn, Mark, Plot, Plots, Series
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,7 @@ def trend_page(
     trend: Trend,
     words: Sequence[SeriesWords],
     sentences: tuple[str, str, str],
-    chart_library: str | None,
-    charts_off: str,
+    library: ChartLibrary,
 ) -> str:
     """The HTML.
 
@@ -60,14 +60,13 @@ def trend_page(
         trend: its runs.
         words: every series of it, in its order, with what is said of it.
         sentences: what the trend is about, what was found, and what could have been seen.
-        chart_library: the source of Chart.js, or ``None`` for a page without charts.
-        charts_off: why there are no charts; empty when there are.
+        library: what draws the charts.
 
     Raises:
-        UserError: as :func:`benchkit.report.render.fill`.
+        UserError: as :func:`benchkit.report.frame.fill_page`.
     """
     about, found, limits = sentences
-    plots = Plots(off=chart_library is None)
+    plots = Plots(library)
     rows = [_row(one) for one in words]
     cases = [
         _case(case, [(row, one.series) for row, one in zip(rows, words, strict=True) if row.case == case], trend, plots)
@@ -83,7 +82,6 @@ def trend_page(
         sentence=found or about,
         notes=[limits] if limits else [],
         footer="Every figure of this page stands in the run.json of its run; the search is that of utils/trend.py.",
-        charts_off=charts_off,
     )
     context = {
         "rows": rows,
@@ -95,7 +93,7 @@ def trend_page(
             for text in row.findings
         ],
     }
-    return fill_page("trend.html", frame, context, plots, chart_library)
+    return fill_page("trend.html", frame, context, plots)
 
 
 def _word(series: Sequence[SeriesTrend]) -> tuple[str, Tone]:
@@ -176,17 +174,16 @@ def _plot(one: SeriesTrend, trend: Trend) -> Plot:
     scores = [run.control_score for run in trend.runs]
     if any(score is not None for score in scores):
         series.append(
-            Series("control work of the machine, ms", list(scores), "s6", axis="right", dots="none", dashed=True)
+            Series("control work of the machine, ms", list(scores), "s6", axis="right", dots="none", dash=[6, 4])
         )
     return Plot(
         title=f"{one.case}: {heading}",
         kind="lines",
-        x="run",
-        y=heading,
-        right="control work, ms" if len(series) > 1 else "",
+        x=Axis("run"),
+        y=Axis(heading, from_zero=False, room=15),
+        right=Axis("control work, ms", from_zero=False, room=15) if len(series) > 1 else None,
         labels=[f"{run.finished:%Y-%m-%d %H:%M}" + (f" · {run.release}" if run.release else "") for run in trend.runs],
         series=series,
-        from_zero=False,
         marks=sorted(marks, key=lambda mark: mark.at),
     )
 

@@ -7,9 +7,10 @@ from typing import Literal
 
 from benchkit.model import METRICS, MetricComparison, StepComparison, Tone, VariantStudy, Worse
 from benchkit.number_format import change, change_within, interval
+from benchkit.report.chart_library import ChartLibrary
+from benchkit.report.charts import Axis, Drawn, Mark, Plot, Plots, Series
 from benchkit.report.frame import Frame, fill_page
 from benchkit.report.headline import sentence
-from benchkit.report.plots import Drawn, Mark, Plot, Plots, Series
 
 _TITLES = {"history": "Release history", "tune": "What settings are worth"}
 _WHOSE = {"history": "the release before", "tune": "the gateway without it"}
@@ -62,10 +63,10 @@ class CaseChart:
     drawn: Drawn | None
 
 
-def variants_page(document: VariantStudy, chart_library: str | None, charts_off: str) -> str:
-    """The HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.render.fill`."""
+def variants_page(document: VariantStudy, library: ChartLibrary) -> str:
+    """The HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.frame.fill_page`."""
     cases = list(dict.fromkeys(case for variant in document.variants for case in variant.cases))
-    plots = Plots(off=chart_library is None)
+    plots = Plots(library)
     overall = plots.add(_overall(document))
     tone, word = _word(document)
     frame = Frame(
@@ -76,7 +77,6 @@ def variants_page(document: VariantStudy, chart_library: str | None, charts_off:
         word=word,
         sentence=_finding(document),
         footer=f"{document.run_id}. Every figure of this page stands in its {document.kind}.json.",
-        charts_off=charts_off,
     )
     changed = {case for step in document.steps for name in _SHOWN for case, _ in step.changed(name)}
     context = {
@@ -94,7 +94,7 @@ def variants_page(document: VariantStudy, chart_library: str | None, charts_off:
         "whose": _WHOSE[document.kind],
         "charts": [CaseChart(case, case in changed, plots.add(_case_plot(document, case))) for case in cases],
     }
-    return fill_page("variants.html", frame, context, plots, chart_library)
+    return fill_page("variants.html", frame, context, plots)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -150,8 +150,8 @@ def _overall(document: VariantStudy) -> Plot:
     return Plot(
         title=title,
         kind=_KINDS[document.kind],
-        x=_AXES[document.kind],
-        y=f"% of {first.label}",
+        x=Axis(_AXES[document.kind]),
+        y=Axis(f"% of {first.label}"),
         labels=[variant.label for variant in document.variants],
         series=[
             Series(label, [_percent(variant.ratio_to(first, name)) for variant in document.variants], colour)
@@ -183,9 +183,9 @@ def _case_plot(document: VariantStudy, case: str) -> Plot:
     return Plot(
         title=case,
         kind=_KINDS[document.kind],
-        x=_AXES[document.kind],
-        y=_UNITS["p50_latency"],
-        right="req/s",
+        x=Axis(_AXES[document.kind]),
+        y=Axis(_UNITS["p50_latency"]),
+        right=Axis("req/s"),
         labels=labels,
         series=series,
         marks=marks,

@@ -32,6 +32,8 @@ from benchkit.model import (
 )
 from benchkit.number_format import TIMES, Cell, absent, count
 from benchkit.report import charts
+from benchkit.report.chart_library import ChartLibrary
+from benchkit.report.charts import Drawn, Plots
 from benchkit.report.comparison_view import (
     STORED,
     Badge,
@@ -48,8 +50,8 @@ from benchkit.report.comparison_view import (
     thresholds,
     verdict_badge,
 )
+from benchkit.report.frame import Frame
 from benchkit.report.headline import (
-    Headline,
     headline,
     limitations,
     reference_name,
@@ -141,12 +143,8 @@ class CountRow:
 
 @dataclass(frozen=True)
 class Details:  # pylint: disable=too-many-instance-attributes # one for each part of what opens
-    """Everything about one case. ``index`` is its place in :attr:`Page.series`.
+    """Everything about one case. ``courses``: by the number of the iteration, with buckets of ``bucket``."""
 
-    ``charts`` names the charts that it has, ``carried`` the last percentile of its curve.
-    """
-
-    index: int
     id: str
     name: str
     description: str
@@ -155,10 +153,9 @@ class Details:  # pylint: disable=too-many-instance-attributes # one for each pa
     summary: str
     caution: str
     notes: list[str]
-    charts: list[str]
-    carried: str
+    charts: list[Drawn]
+    courses: list[tuple[int, Drawn]]
     bucket: str
-    courses: list[int]
     compared: list[ComparedRow]
     iterations: IterationTable
     errors: list[ErrorRow]
@@ -196,15 +193,10 @@ class Facts:
 
 @dataclass(frozen=True)
 class Page:  # pylint: disable=too-many-instance-attributes # one for each part of the page
-    """The report. ``charts_off`` says why there are no charts; empty when there are."""
+    """Everything that the report shows."""
 
     run_id: str
-    title: str
-    started: str
-    started_iso: str
-    target: str
-    headline: Headline
-    facts: list[tuple[str, str]]
+    frame: Frame
     problems: list[Problem]
     baseline: str
     mode: Mode
@@ -216,41 +208,43 @@ class Page:  # pylint: disable=too-many-instance-attributes # one for each part 
     advisory: bool
     difference_heads: list[str]
     differences: list[DifferenceRow]
-    difference_bars: charts.Bars | None
+    difference_bars: Drawn | None
     scenarios: list[ScenarioDetails]
-    series: list[charts.CaseCharts]
     system: System | None
     gateway_counts: list[GatewayRow]
     environment: list[Facts]
     commands: list[str]
     warnings: list[str]
     limitations: list[str]
-    charts_off: str
+    plots: Plots
 
 
-def build_page(run: Run, comparison: Comparison | None, chart_types: Sequence[str], charts_off: str) -> Page:
+def build_page(run: Run, comparison: Comparison | None, chart_types: Sequence[str], library: ChartLibrary) -> Page:
     """The view of a run.
 
     Args:
         run: what was measured.
         comparison: the same run held against a baseline, where it was.
         chart_types: which charts each case gets, as ``reporting.chart_types`` names them.
-        charts_off: why there are no charts at all; empty when there are.
+        library: what draws them.
     """
     compared = {case.id: case for case in comparison.cases} if comparison else {}
     differences = [case for case in run.cases if case.kind == "difference"]
     ordinary = [case for case in run.cases if case.kind != "difference"]
     detailed = [case for case in ordinary if case.iterations]
-    wanted = None if charts_off else chart_types
+    plots = Plots(library)
     mode = mode_of(comparison) if comparison else STORED
     return Page(
         run_id=run.run_id,
-        title=f"{run.profile} profile",
-        started=_moment(run.started),
-        started_iso=run.started.isoformat(),
-        target=_target_name(run.environment),
-        headline=headline(run, comparison),
-        facts=_key_facts(run),
+        frame=Frame(
+            title=f"{run.profile} profile",
+            subject=_moment(run.started),
+            started=_moment(run.started),
+            started_iso=run.started.isoformat(),
+            target=_target_name(run.environment),
+            facts=_key_facts(run),
+            **vars(headline(run, comparison)),
+        ),
         problems=_problems(run, comparison),
         baseline=reference_name(comparison) if comparison is not None else "",
         mode=mode,
@@ -265,21 +259,17 @@ def build_page(run: Run, comparison: Comparison | None, chart_types: Sequence[st
         advisory=any(case.advisory for case in run.cases if case.validity is Validity.VALID),
         difference_heads=[METRICS[name].heading for name in derived_metrics()],
         differences=[_difference_row(case, compared.get(case.id)) for case in differences],
-        difference_bars=None if charts_off else charts.overhead([case for case in differences if case.metrics]),
+        difference_bars=plots.add(charts.overhead([case for case in differences if case.metrics])),
         scenarios=_scenario_details(
-            [
-                _details(index, case, run, compared.get(case.id), mode=mode, wanted=wanted)
-                for index, case in enumerate(detailed)
-            ]
+            [_details(case, run, compared.get(case.id), mode, _charts(case, chart_types, plots)) for case in detailed]
         ),
-        series=[_series(case, wanted) for case in detailed],
-        system=build_system(run),
+        system=build_system(run, plots),
         gateway_counts=[_gateway_row(one) for one in run.gateway_counts],
         environment=_environment(run),
         commands=run.commands,
         warnings=[sentence(text) for text in run.warnings],
         limitations=limitations(run),
-        charts_off=charts_off,
+        plots=plots,
     )
 
 
@@ -427,14 +417,18 @@ def _scenario_details(cases: Sequence[tuple[str, Details]]) -> list[ScenarioDeta
     return [ScenarioDetails(scenario, group) for scenario, group in groups.items()]
 
 
-def _details(
-    index: int, case: Case, run: Run, compared: CaseComparison | None, *, mode: Mode, wanted: Sequence[str] | None
-) -> tuple[str, Details]:
+@dataclass(frozen=True)
+class _Charts:
+    """A case's charts; those over time by the number of the iteration."""
+
+    others: list[Drawn]
+    courses: list[tuple[int, Drawn]]
+
+
+def _details(case: Case, run: Run, compared: CaseComparison | None, mode: Mode, drawn: _Charts) -> tuple[str, Details]:
     """A case's details, under its scenario's name."""
-    series = _series(case, wanted)
     judged = compared if case.validity is Validity.VALID else None
     return case.scenario, Details(
-        index=index,
         id=case.id,
         name=case.name,
         description=case.description,
@@ -443,10 +437,9 @@ def _details(
         summary=_summary(case),
         caution=_caution(case),
         notes=[sentence(note) for note in case.notes],
-        charts=[name for name, chart in vars(series).items() if chart is not None],
-        carried=f"p{series.curve.percent[-1]:g}" if series.curve else "",
-        bucket=duration(series.course.bucket) if series.course else "",
-        courses=[one.number for one in series.course.iterations] if series.course else [],
+        charts=drawn.others,
+        courses=drawn.courses,
+        bucket=duration(case.timeline.bucket_s) if case.timeline else "",
         compared=compared_rows(judged, mode) if judged else [],
         iterations=_iteration_table(case),
         errors=_error_rows(case),
@@ -454,20 +447,21 @@ def _details(
     )
 
 
-def _series(case: Case, wanted: Sequence[str] | None) -> charts.CaseCharts:
-    """A case's charts of the ``wanted`` types, ``None`` for none at all. Failures are always shown."""
-    if wanted is None:
-        return charts.CaseCharts()
-    errors = charts.errors(case.iterations)
-    if not _has_figures(case):
-        return charts.CaseCharts(errors=errors)
-    distribution, timeline = "latency_distribution" in wanted, "throughput_timeline" in wanted
-    return charts.CaseCharts(
-        charts.distribution(case.histogram, case.metrics) if distribution and case.histogram else None,
-        charts.curve(case.percentiles) if distribution and case.percentiles else None,
-        charts.course(case.timeline) if timeline and case.timeline else None,
-        charts.rounds(case.iterations) if timeline else None,
-        errors,
+def _charts(case: Case, wanted: Sequence[str], plots: Plots) -> _Charts:
+    """A case's charts of the ``wanted`` types. Failures are always shown."""
+    found = [charts.errors(case.id, case.iterations)]
+    courses: list[tuple[int, charts.Plot]] = []
+    if _has_figures(case):
+        if "throughput_timeline" in wanted:
+            found.insert(0, charts.rounds(case.id, case.iterations))
+            courses = charts.courses(case.id, case.timeline) if case.timeline else []
+        if "latency_distribution" in wanted:
+            curve = charts.curve(case.id, case.percentiles) if case.percentiles else None
+            histogram = charts.distribution(case.id, case.histogram, case.metrics) if case.histogram else None
+            found = [histogram, curve, *found]
+    return _Charts(
+        [drawn for plot in found if (drawn := plots.add(plot))],
+        [(number, drawn) for number, plot in courses if (drawn := plots.add(plot))],
     )
 
 

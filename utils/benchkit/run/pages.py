@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchkit.errors import UserError
 from benchkit.model import Comparison, Environment, ScalingStudy, Trend, Varied
+from benchkit.report.chart_library import ChartLibrary
 from benchkit.report.compare_page import SideBySide, compare_page, database_page
 from benchkit.report.scaling_page import scaling_page
 from benchkit.report.trend_page import SeriesWords, trend_page
@@ -18,20 +19,17 @@ from benchkit.verdict.environments import lesser_differences, load_differences, 
 from benchkit.verdict.runs import NamedRun, judgement, load_runs
 from benchkit.verdict.trend_text import findings, trend_words
 
-Charts = tuple[str | None, str]
-"""The source of Chart.js, or ``None`` and why there is none."""
-
 PAGES = ("compare", "scalability", "database")
 
 
-def page_of(kind: str, paths: Sequence[Path], reference: int, charts: Charts) -> str:
+def page_of(kind: str, paths: Sequence[Path], reference: int, library: ChartLibrary) -> str:
     """The HTML of a page about several runs.
 
     Args:
         kind: one of :data:`PAGES`.
         paths: directories of runs, or of several runs each.
         reference: which run the others are held against, counted from 1.
-        charts: what draws.
+        library: what draws the charts.
 
     Raises:
         UserError: a run cannot be read, there is only one, or they are not what the page is about.
@@ -43,20 +41,20 @@ def page_of(kind: str, paths: Sequence[Path], reference: int, charts: Charts) ->
         raise UserError(f"--reference {reference}: there are {len(runs)} runs; give a number from 1 to {len(runs)}")
     match kind:
         case "scalability":
-            return _scalability(runs, charts)
+            return _scalability(runs, library)
         case "database":
-            return _databases(runs, charts)
+            return _databases(runs, library)
         case _:
             first = runs[reference - 1]
             comparisons = [None if one is first else judgement(first, one) for one in runs]
-            return compare_page(_beside(runs, first, comparisons), reference - 1, *charts)
+            return compare_page(_beside(runs, first, comparisons), reference - 1, library)
 
 
-def page_of_trend(trend: Trend, charts: Charts) -> str:
+def page_of_trend(trend: Trend, library: ChartLibrary) -> str:
     """The HTML of a trend; raises :class:`~benchkit.errors.UserError` where the template does not work."""
     words = trend_words(trend)
     series = [SeriesWords(one, findings(one)) for one in trend.series]
-    return trend_page(trend, series, (words.about, words.found, words.limits), *charts)
+    return trend_page(trend, series, (words.about, words.found, words.limits), library)
 
 
 def _beside(runs: Sequence[NamedRun], first: NamedRun, comparisons: Sequence[Comparison | None]) -> list[SideBySide]:
@@ -89,7 +87,7 @@ def labels(runs: Sequence[NamedRun]) -> list[str]:
 # Databases
 
 
-def _databases(runs: Sequence[NamedRun], charts: Charts) -> str:
+def _databases(runs: Sequence[NamedRun], library: ChartLibrary) -> str:
     silent = [one for one in runs if not one.run.environment.target.database]
     if silent:
         raise UserError(
@@ -109,14 +107,14 @@ def _databases(runs: Sequence[NamedRun], charts: Charts) -> str:
     groups = {
         name: [variant for variant in variants if variant.run.environment.target.database == name] for name in names
     }
-    return database_page(groups, *charts)
+    return database_page(groups, library)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Scalability
 
 
-def _scalability(runs: Sequence[NamedRun], charts: Charts) -> str:
+def _scalability(runs: Sequence[NamedRun], library: ChartLibrary) -> str:
     # Loaded here: scipy's fit takes a third of a second, and no other page needs it.
     from benchkit.verdict.scaling import scaling_of  # pylint: disable=import-outside-toplevel
 
@@ -124,7 +122,7 @@ def _scalability(runs: Sequence[NamedRun], charts: Charts) -> str:
     target = runs[0].run.environment.target
     machine = runs[0].run.environment.machine
     about = f"MCP Gateway {target.release or '(release not told)'}; {machine.cpu_model}, {machine.cores} cores"
-    return scaling_page(study, about, _also(runs, study), *charts)
+    return scaling_page(study, about, _also(runs, study), library)
 
 
 def _also(runs: Sequence[NamedRun], study: ScalingStudy) -> list[str]:

@@ -1,10 +1,7 @@
 "use strict";
-// What every page with charts does: it opens what its address names, draws each chart when it comes near the window,
-// and shows all of itself on paper. The pages' own scripts call it: `draw` makes the chart of a canvas that `canvases`
-// selects, `details` is what the buttons open and close.
-const livePage = ({ canvases: selector, draw, details = "details" }) => {
-  // --- what works without charts ------------------------------------------------------------------------------------
-
+// What every page does: it opens what its address names, draws each chart when it comes near the window, and shows all
+// of itself on paper. A canvas with data-plot="N" shows plots[N] of the page's data.
+(() => {
   const openLinked = () => {
     let id = location.hash.slice(1);
     try {
@@ -25,37 +22,16 @@ const livePage = ({ canvases: selector, draw, details = "details" }) => {
   for (const button of document.querySelectorAll("button[data-open]")) {
     button.parentElement.hidden = false;
     button.addEventListener("click", () => {
-      for (const one of document.querySelectorAll(details)) one.open = button.dataset.open === "all";
+      for (const one of button.closest("section").querySelectorAll("details")) one.open = button.dataset.open === "all";
     });
   }
 
-  let closed = [];
-  const openForPaper = () => {
-    document.documentElement.classList.add("paper");
-    closed = [...document.querySelectorAll("details:not([open])")];
-    for (const one of closed) one.open = true;
-  };
-  const closeAfterPaper = () => {
-    document.documentElement.classList.remove("paper");
-    for (const one of closed) one.open = false;
-    closed = [];
-  };
-
-  // --- charts -------------------------------------------------------------------------------------------------------
-
-  if (typeof Chart !== "function") {
-    addEventListener("beforeprint", openForPaper);
-    addEventListener("afterprint", closeAfterPaper);
-    return;
-  }
-
-  const canvases = [...document.querySelectorAll(selector)];
+  const { plots, time } = JSON.parse(document.querySelector("script#data").textContent);
+  const canvases = typeof Chart === "function" ? [...document.querySelectorAll("canvas[data-plot]")] : [];
   const drawn = () => canvases.filter((canvas) => Chart.getChart(canvas));
-  const redraw = (chosen) => {
-    for (const canvas of chosen) {
-      Chart.getChart(canvas)?.destroy();
-      draw(canvas);
-    }
+  const draw = (canvas) => {
+    Chart.getChart(canvas)?.destroy();
+    chartOf(canvas, plots[canvas.dataset.plot], time);
   };
 
   // A chart is drawn when it comes near the window; in a closed <details> none does.
@@ -72,22 +48,27 @@ const livePage = ({ canvases: selector, draw, details = "details" }) => {
   );
   for (const canvas of canvases) watcher.observe(canvas);
 
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw(drawn()));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn().forEach(draw));
 
+  let closed = [];
   let before = [];
   addEventListener("beforeprint", () => {
     before = drawn();
-    openForPaper();
-    redraw(canvases);
+    document.documentElement.classList.add("paper");
+    closed = [...document.querySelectorAll("details:not([open])")];
+    for (const one of closed) one.open = true;
+    canvases.forEach(draw);
   });
   addEventListener("afterprint", () => {
-    closeAfterPaper();
+    document.documentElement.classList.remove("paper");
+    for (const one of closed) one.open = false;
+    closed = [];
     for (const canvas of canvases) {
       if (!before.includes(canvas)) {
         Chart.getChart(canvas)?.destroy();
         watcher.observe(canvas);
       }
     }
-    redraw(before);
+    before.forEach(draw);
   });
-};
+})();

@@ -100,12 +100,5 @@
     drawAll();
   }).observe(document.documentElement);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
-  addEventListener("beforeprint", () => {
-    document.documentElement.classList.add("paper");
-    drawAll();
-  });
-  addEventListener("afterprint", () => {
-    document.documentElement.classList.remove("paper");
-    drawAll();
-  });
+  for (const moment of ["beforeprint", "afterprint"]) addEventListener(moment, drawAll);
 })();

@@ -1,4 +1,4 @@
-"""Whether and how a report opens in a browser."""
+"""Where a page goes: into a file, onto the terminal as its path, and into a browser where that is wanted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,22 @@ import sys
 import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
+
+from benchkit import store
+from benchkit.settings import Reporting
+
+
+def write_page(path: Path, html: str) -> None:
+    """Write a page and print its path; raises :class:`~benchkit.errors.UserError` where it cannot be written."""
+    store.write_text(path, html)
+    print(path)
+
+
+def write_and_open_page(path: Path, html: str, reporting: Reporting, *, asked: bool | None) -> None:
+    """The same, and open the page where that is wanted; ``asked``: see :func:`wants_browser`."""
+    write_page(path, html)
+    if wants_browser(asked, reporting.open_browser):
+        show(path)
 
 
 def add_open_argument(parser: argparse.ArgumentParser) -> None:
