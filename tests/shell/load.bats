@@ -293,3 +293,16 @@ END
   [ "$status" -eq 0 ]
   grep -qx 'hey 3: -n an argument http://x/' "$CALLS"
 }
+
+@test "a program that ends with --stdin reads its arguments from standard input" {
+  cat "$BATS_TEST_TMPDIR/head" - >"$BATS_TEST_TMPDIR/events" <<'END'
+echo "events $*: $(tr '\n' ' ')" >>"$CALLS"
+END
+  chmod +x "$BATS_TEST_TMPDIR/events"
+  # shellcheck disable=SC2016 # the variables are the stub's
+  sed -i.bak 's|\\0001\\0hey\\0001\\0%s\\0.*|\\0002\\0hey\\0001\\0%s\\0events\\0003\\0%s\\0-x\\0--stdin\\0'"'"' "$BATS_TEST_TMPDIR/hey" "$BATS_TEST_TMPDIR/events" ;;|' "$PERF_PYTHON"
+  PERF_ARGUMENTS=$'events\nnone\n-n\nhttp://x/' run "$ROOT/run-configurable.sh"
+  [ "$status" -eq 0 ]
+  grep -qx 'events -x --stdin: -n http://x/ ' "$CALLS"
+  never '^hey'
+}
