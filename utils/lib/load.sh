@@ -5,8 +5,8 @@
 # The measuring side is utils/measure.py, which runs beside this shell for the whole run: it says which load comes next
 # and looks at the target before and after it. Both talk over two pipes: this shell sends a line (plan, next, done …),
 # the answer comes in fields that end with a NUL. The arguments of a load process hold what a gateway answered, so they
-# do not come this way: a file for each process holds them (utils/benchkit/load/arguments_file.py), and which program is
-# started, this shell knows by itself.
+# do not come this way: a file for each process holds them (utils/benchkit/load/arguments_file.py). Which programs
+# may be started is told with the answer to `open`, before any gateway was asked.
 
 LOAD_ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 # shellcheck source=utils/lib/log.sh
