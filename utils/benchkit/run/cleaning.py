@@ -145,8 +145,8 @@ def _marks(path: Path) -> Iterator[tuple[Path, str, str]]:
 
 def _is_marked(document: Path, run_id: str, key: str) -> bool:
     data = _document(document)
-    newest = (Plan if key == "cases" else AllRuns).model_fields["schema_version"].default
-    known = data.get("schema_version") in range(1, newest + 1)
+    fields = Plan.model_fields if key == "cases" else AllRuns.model_fields
+    known = data.get("schema_version") in range(1, fields["schema_version"].default + 1)
     return known and data.get("run_id") == run_id and isinstance(data.get(key), list)
 
 
