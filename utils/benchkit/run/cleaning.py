@@ -17,7 +17,7 @@ from pathlib import Path
 from benchkit import store
 from benchkit.errors import UserError, os_reason
 from benchkit.identity import is_mine
-from benchkit.model import AllRuns, Plan
+from benchkit.model import AllRuns, Model, Plan
 from benchkit.run.killed_runs import RUN_NAME
 from benchkit.run.owner import is_led
 from benchkit.verdict import groups, stored_runs
@@ -145,9 +145,12 @@ def _marks(path: Path) -> Iterator[tuple[Path, str, str]]:
 
 def _is_marked(document: Path, run_id: str, key: str) -> bool:
     data = _document(document)
-    fields = Plan.model_fields if key == "cases" else AllRuns.model_fields
-    known = data.get("schema_version") in range(1, fields["schema_version"].default + 1)
+    known = data.get("schema_version") in range(1, _newest_version(Plan if key == "cases" else AllRuns) + 1)
     return known and data.get("run_id") == run_id and isinstance(data.get(key), list)
+
+
+def _newest_version(model: type[Model]) -> int:
+    return int(model.model_fields["schema_version"].default)
 
 
 def _document(path: Path) -> dict[str, object]:
