@@ -35,6 +35,8 @@ def to_version_1(path: Path) -> bytes:
     """Make a baseline's file what the toolkit wrote before schema version 2."""
     data: dict[str, Any] = json.loads(path.read_text())
     data["schema_version"] = 1
+    machine = data["environment"]["machine"]
+    machine |= machine.pop("engines")
     del data["oldest"], data["reason"]
     for run in data["runs"]:
         del run["held_back"], run["control_score"]
@@ -55,7 +57,7 @@ def test_a_baseline_of_schema_1_is_read_and_written_only_by_the_next_save(tmp_pa
     assert [run.run_id for run in baseline.oldest] == ["light_run1", "light_run2", "light_run3"]
     assert (baseline.reason, path.read_bytes()) == ("", old)
     save(tmp_path, 6)
-    assert json.loads(path.read_text())["schema_version"] == 2
+    assert json.loads(path.read_text())["schema_version"] == 3
     assert (tmp_path / "history" / "baseline_light.v5.json").read_bytes() == old
     assert [run.run_id for run in load_baseline(tmp_path, "light").oldest] == ["light_run1", "light_run2", "light_run3"]
 

@@ -34,7 +34,7 @@ def clean(what: str, *words: str, **environ: str) -> subprocess.CompletedProcess
 
 def plan(path: Path, run_id: str, **changes: object) -> Path:
     path.mkdir(parents=True, exist_ok=True)
-    (path / "plan.json").write_text(json.dumps({"schema_version": 1, "run_id": run_id, "cases": [], **changes}))
+    (path / "plan.json").write_text(json.dumps({"schema_version": 2, "run_id": run_id, "cases": [], **changes}))
     return path
 
 

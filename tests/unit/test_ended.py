@@ -22,6 +22,7 @@ from benchkit.model import (
     VariantOfRun,
     Verdict,
 )
+from benchkit.report.chart_library import ChartLibrary
 from benchkit.report.headline import headline
 from benchkit.report.view import build_page
 from benchkit.run.last_word import last_word
@@ -97,9 +98,9 @@ def test_skipped_cases_are_no_measured_ones() -> None:
 def test_one_page_counts_its_cases_in_one_way() -> None:
     """It said "1 of 8 cases is invalid" above "Cases valid 7 of 9"."""
     document = run(MIXED, exit_code=3, exit_reason="")
-    page = build_page(document, compared(document, Verdict.INVALID), [], "")
-    assert page.headline.sentence == "1 of 2 cases is invalid."
-    assert dict(page.facts)["Cases valid"] == "1 of 2"
+    page = build_page(document, compared(document, Verdict.INVALID), [], ChartLibrary())
+    assert page.frame.sentence == "1 of 2 cases is invalid."
+    assert dict(page.frame.facts)["Cases valid"] == "1 of 2"
 
 
 def test_two_gateways_end_with_the_worst_of_both_where_the_comparison_found_nothing() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from benchkit import store
 from benchkit.errors import UserError, os_reason
 from benchkit.identity import is_mine
+from benchkit.model import AllRuns, Model, Plan
 from benchkit.run.killed_runs import RUN_NAME
 from benchkit.run.owner import is_led
 from benchkit.verdict import groups, stored_runs
@@ -144,7 +145,12 @@ def _marks(path: Path) -> Iterator[tuple[Path, str, str]]:
 
 def _is_marked(document: Path, run_id: str, key: str) -> bool:
     data = _document(document)
-    return data.get("run_id") == run_id and data.get("schema_version") == 1 and isinstance(data.get(key), list)
+    known = data.get("schema_version") in range(1, _newest_version(Plan if key == "cases" else AllRuns) + 1)
+    return known and data.get("run_id") == run_id and isinstance(data.get(key), list)
+
+
+def _newest_version(model: type[Model]) -> int:
+    return int(model.model_fields["schema_version"].default)
 
 
 def _document(path: Path) -> dict[str, object]:
