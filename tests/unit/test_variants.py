@@ -134,12 +134,14 @@ def test_a_case_goes_on_with_those_whose_load_runs_beside_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "requests"),
-    [("profiles/medium.env:4: PERF_REQUESTS", 100), ("--requests", 1000), ("environment variable X", 1000)],
+    ("given", "requests"), [(frozenset(), 100), (frozenset({"performance.default_requests"}), 1000)]
 )
-def test_the_profiles_requests_are_not_those_of_pairs_but_a_flag_is_obeyed(source: str, requests: int) -> None:
+def test_the_profiles_requests_are_not_those_of_pairs_but_a_flag_is_obeyed(
+    given: frozenset[str], requests: int
+) -> None:
     load = {"default_requests": 1000, "default_concurrency": 10}
-    found = _paired_settings(settings({"performance.default_requests": source}, performance=load)).config.performance
+    asked = settings(performance=load).model_copy(update={"given": given})
+    found = _paired_settings(asked).config.performance
     assert found.default_requests == requests
     # A quarter of what a block's three rounds send.
     assert found.warmup_requests == 3 * requests // 4
