@@ -62,7 +62,7 @@ test-all: setup ## Measure all scenarios under PROFILE
 
 SCENARIO_TESTS := $(addprefix test-,$(SCENARIOS_HERE))
 .PHONY: $(SCENARIO_TESTS)
-$(SCENARIO_TESTS): test-%: setup ## test-tools, test-resources, test-prompts, test-mixed, test-gateway-core: one scenario
+$(SCENARIO_TESTS): test-%: setup ## test-tools, test-resources …: one scenario (each script of scenarios/)
 	@$(call scenario-script,$*)
 
 .PHONY: run-all

@@ -13,7 +13,7 @@ import pytest
 
 from benchkit import store
 from benchkit.model import RunStatus, Validity
-from benchkit.profiling.document import IDLE, Profile
+from benchkit.model.cpu_profile import IDLE, Profile
 from toolkit import Toolkit, left_behind, stack_ports, stub_gateway
 
 pytestmark = pytest.mark.e2e

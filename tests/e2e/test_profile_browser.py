@@ -12,9 +12,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
-from benchkit.profiling.analysis import analyse
-from benchkit.profiling.document import Category, Flame, FlameNode, FrameName, Profile
+from benchkit.model.cpu_profile import Category, Flame, FlameNode, FrameName, Profile
 from benchkit.report.profile_page import profile_page
+from benchkit.run.profile_report import profile_of
 from browser import Browser, assert_quiet, emulate, violations, visit, wait_for
 from unit.profile_factory import recorded
 
@@ -37,7 +37,7 @@ return arguments[1].map((name) => seen.has(of(name)));
 
 @pytest.fixture(scope="module")
 def profile(tmp_path_factory: pytest.TempPathFactory) -> Profile:
-    return analyse(recorded(tmp_path_factory.mktemp("profile")))
+    return profile_of(recorded(tmp_path_factory.mktemp("profile")))
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def settings_with(tmp_path: Path, case: str) -> Settings:
 
 
 def planned_with(settings: Settings, url: str = "http://127.0.0.1:4444") -> list[PlannedCase]:
-    return plan_cases(settings, Target(url, "/v1", [], "", auth_required=True), FakeCatalogue())
+    return plan_cases(settings, Target(url, "/v1", [], f"{url}/rpc", "", auth_required=True), FakeCatalogue())
 
 
 def measure(plan: Plan, run_dir: Path, programs: Mapping[str, Sequence[str]]) -> None:

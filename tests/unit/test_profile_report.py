@@ -14,11 +14,11 @@ import profile_report
 from benchkit import store
 from benchkit.errors import UserError, run_program
 from benchkit.model import RunStatus, Validity
-from benchkit.profiling import text
-from benchkit.profiling.analysis import analyse
-from benchkit.profiling.document import IDLE, Category, Flame, FlameNode, FrameName, FunctionTime, Profile
+from benchkit.model.cpu_profile import IDLE, Category, Flame, FlameNode, FrameName, FunctionTime, Profile
+from benchkit.report import profile_text
 from benchkit.report.profile_page import build_view, page_data, profile_page
 from benchkit.run.killed_runs import cut_short
+from benchkit.run.profile_report import profile_of
 from benchkit.verdict.runs import load_run
 from benchkit.verdict.stored_runs import read_history
 from unit.profile_factory import recorded
@@ -56,7 +56,7 @@ def answer(run: Path, number: int, status: int) -> None:
 
 
 def test_the_recorded_run_blames_the_collector(run_dir: Path) -> None:
-    profile = analyse(run_dir)
+    profile = profile_of(run_dir)
     assert (profile.validity, profile.status, profile.exit_code) == (Validity.VALID, RunStatus.COMPLETE, 0)
     assert profile.gc_visible
     assert len(profile.stalls) == 2
@@ -68,7 +68,7 @@ def test_the_recorded_run_blames_the_collector(run_dir: Path) -> None:
 
 
 def test_numbers_agree_with_each_other(run_dir: Path) -> None:
-    profile = analyse(run_dir)
+    profile = profile_of(run_dir)
     work = sum(one.seconds for one in profile.categories if one.category not in IDLE)
     assert work == pytest.approx(profile.working_s, abs=0.002)
     assert sum(one.share or 0.0 for one in profile.categories) == pytest.approx(1.0, abs=1e-4)
@@ -84,18 +84,18 @@ def test_numbers_agree_with_each_other(run_dir: Path) -> None:
 
 
 def test_clocks_are_known(run_dir: Path) -> None:
-    alignment = analyse(run_dir).alignment
+    alignment = profile_of(run_dir).alignment
     assert alignment is not None
     assert 0 < alignment.uncertainty_ms < 150
     assert 0 <= alignment.moved_ms <= 300
 
 
 def test_summary(run_dir: Path, golden: Callable[[str, object], None]) -> None:
-    golden("profile/summary.txt", "\n".join(text.summary(analyse(run_dir))) + "\n")
+    golden("profile/summary.txt", "\n".join(profile_text.summary(profile_of(run_dir))) + "\n")
 
 
 def test_page_and_its_data(run_dir: Path, golden: Callable[[str, object], None]) -> None:
-    profile = analyse(run_dir)
+    profile = profile_of(run_dir)
     data = page_data(profile)
     assert isinstance(data["flame"], dict)
     # The whole of it is large; its beginning holds every kind of entry.
@@ -113,7 +113,7 @@ def test_the_program_writes_and_prints(run_dir: Path, report: Callable[..., Outc
     assert out.splitlines()[-1] == str(run_dir / "profile.html")
     assert max(len(line) for line in out.splitlines()[4:40] if line.startswith("  ")) < 600
     assert (run_dir / "profile.txt").read_text("utf-8") == out.rpartition(str(run_dir))[0]
-    assert store.load(run_dir / "profile.json", Profile, "profile") == analyse(run_dir)
+    assert store.load(run_dir / "profile.json", Profile, "profile") == profile_of(run_dir)
     assert (run_dir / "profile.html").stat().st_size < 500_000
 
 
@@ -201,7 +201,7 @@ def test_a_directory_that_is_not_there(tmp_path: Path, report: Callable[..., Out
 def test_names_are_shown_as_they_are(run_dir: Path) -> None:
     name = "</script><script>alert('😀')</script>\u2028"
     frame = FrameName(function=name, place='mcpgateway/"x".py', line=1, category=Category.GATEWAY)
-    profile = analyse(run_dir).model_copy(
+    profile = profile_of(run_dir).model_copy(
         update={
             "functions": [FunctionTime(frame=frame, self_s=1.0, total_s=2.0)],
             "flame": Flame(total_ms=5.0, frames=[frame], nodes=[FlameNode(frame=0, depth=0, ms=5.0)]),
@@ -215,30 +215,30 @@ def test_names_are_shown_as_they_are(run_dir: Path) -> None:
 
 
 def test_one_function_that_takes_much_is_named(run_dir: Path) -> None:
-    profile = analyse(run_dir)
+    profile = profile_of(run_dir)
     frame = FrameName(function="create_default_context", place="ssl.py", line=770, category=Category.OTHER)
     hot = FunctionTime(frame=frame, self_s=0.4 * profile.working_s, total_s=profile.working_s)
-    assert "40 % by itself: create_default_context (ssl.py:770)" in text.hot_sentence(
+    assert "40 % by itself: create_default_context (ssl.py:770)" in profile_text.hot_sentence(
         profile.model_copy(update={"functions": [hot]})
     )
     small = hot.model_copy(update={"self_s": 0.01 * profile.working_s})
-    assert text.hot_sentence(profile.model_copy(update={"functions": [small]})) == ""
+    assert profile_text.hot_sentence(profile.model_copy(update={"functions": [small]})) == ""
 
 
 def test_where_collections_cannot_be_seen_the_page_says_so(run_dir: Path) -> None:
-    profile = analyse(run_dir)
+    profile = profile_of(run_dir)
     stall = profile.stalls[0].model_copy(update={"category": Category.DATABASE, "unchanged_ms": 900.0})
     blind = profile.model_copy(update={"gc_visible": False, "stalls": [stall]})
-    assert any("may be garbage collection" in hint for hint in text.hints(blind))
+    assert any("may be garbage collection" in hint for hint in profile_text.hints(blind))
     assert "Garbage collection cannot be seen" in build_view(blind).limitations[0]
-    assert not any("may be garbage collection" in hint for hint in text.hints(profile))
+    assert not any("may be garbage collection" in hint for hint in profile_text.hints(profile))
 
 
 @pytest.mark.parametrize(
     ("ratio", "words"), [(0.95, "95 % of the requests"), (0.41, "times are longer"), (None, "was not measured")]
 )
 def test_the_cost_of_sampling_is_told(run_dir: Path, ratio: float | None, words: str) -> None:
-    profile = analyse(run_dir)
+    profile = profile_of(run_dir)
     assert profile.sampler is not None
     sampler = profile.sampler.model_copy(update={"rate_ratio": ratio})
-    assert words in text.cost_sentence(profile.model_copy(update={"sampler": sampler}))
+    assert words in profile_text.cost_sentence(profile.model_copy(update={"sampler": sampler}))

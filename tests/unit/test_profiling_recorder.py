@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import subprocess
@@ -17,11 +16,13 @@ import pytest
 
 from benchkit import store
 from benchkit.errors import ExitCode, UserError
+from benchkit.model.cpu_profile import Recording
 from benchkit.profiling import recorder
-from benchkit.profiling.document import Recording
 from benchkit.profiling.recorder import Recorder
 from benchkit.profiling.samples import read_trace
 from benchkit.run import cpu_profile
+from benchkit.run.options import parser_for
+from benchkit.run.session import Shell
 from benchkit.settings import load_settings
 
 STUB = """
@@ -292,10 +293,9 @@ def test_a_gateway_that_is_not_the_local_stacks(tmp_path: Path, monkeypatch: pyt
 def test_external_gateways_are_refused_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY", "external")
     monkeypatch.setattr(cpu_profile, "find_sampler", lambda: "py-spy")
-    names = ("scenarios", "requests", "concurrency", "timeout", "iterations", "url", "results_dir", "blocks", "rounds")
-    arguments = argparse.Namespace(**dict.fromkeys((*names, "rate", "pairs", "profile")), sample="tools/list_limit_50")
+    options = parser_for("cpu-profile", "run-profile.sh").parse_args(["--case", "tools/list_limit_50"])
     with pytest.raises(UserError, match="only the local stack's gateway can be sampled"):
-        cpu_profile.CpuProfileSession(arguments).open()
+        cpu_profile.CpuProfileSession(options, Shell(1, tmp_path, None, "")).open()
 
 
 def test_py_spy_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchkit.errors import UserError
+from benchkit.model.cpu_profile import IDLE, LABELS, Category, Flame
 from benchkit.profiling import folding
-from benchkit.profiling.categories import LABELS, ROWS, classify, owner, without_start
-from benchkit.profiling.document import IDLE, Category, Flame
+from benchkit.profiling.categories import ROWS, classify, owner, without_start
 from benchkit.profiling.samples import UNKNOWN, Frame, Stack, Thread, clipped, parse_trace, read_trace, short_place
 from unit.profile_factory import COLLECT, ENDPOINT, FIXTURE, LOOP, POLL, QUERY, thread
 

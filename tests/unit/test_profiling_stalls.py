@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchkit.model.cpu_profile import Category, RequestPoint
 from benchkit.profiling import stalls
-from benchkit.profiling.document import Category, RequestPoint
 from benchkit.profiling.folding import Names
 from benchkit.profiling.rounds import lateness_s
 from benchkit.profiling.samples import Frame, Thread

@@ -244,4 +244,4 @@ def test_it_starts_quickly(results: Path) -> None:
     """It runs at the end of each run; most of its time is what Python loads."""
     write_all(results)
     program = str(ROOT / "utils" / "results_index.py")
-    assert relative_cost([sys.executable, program, "--results-dir", str(results)]) < 3
+    assert relative_cost([sys.executable, program, "--results-dir", str(results)]) < 6

@@ -10,6 +10,7 @@ import pytest
 
 from benchkit.load.summary import tables
 from benchkit.model import METRICS, VALIDITIES, VERDICTS, Metric, OpenMetrics, Tone, Validity, Verdict, Worse
+from benchkit.report.chart_library import ChartLibrary
 from benchkit.report.compare_page import SideBySide, compare_page
 from benchkit.report.view import build_page
 from benchkit.settings import ROOT
@@ -114,7 +115,7 @@ def test_a_new_row_of_the_metric_table_is_shown_everywhere(queued: Metric) -> No
     assert 'name="list.queued_latency_ms" value="8.8"' in junit(result)
     assert 'mcp_gateway_benchmark_queued_seconds{scenario="tools",case="list"} 0.0088' in openmetrics(result)
     sides = [SideBySide(str(number), one, None, [], [], []) for number, one in enumerate(documents)]
-    assert queued.heading in compare_page(sides, 0, None, "")
+    assert queued.heading in compare_page(sides, 0, ChartLibrary())
 
 
 def test_every_metric_has_a_complete_row() -> None:

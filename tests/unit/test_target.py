@@ -14,7 +14,7 @@ from benchkit.disclosure import HIDDEN
 from benchkit.load.plan import plan_cases
 from benchkit.load.validity import IterationFacts, judge
 from benchkit.model import Expectation, Probe, RawIteration, Validity
-from benchkit.run.target import Connection, connect
+from benchkit.run.target import GatewayTarget, connect
 from benchkit.settings import Settings, load_settings
 from benchkit.stack.state import GatewayAccess, ProcessRuntime, StackPaths, StackState, SupervisorProcess
 from benchkit.stack.topology import GatewayNode, Topology
@@ -37,7 +37,7 @@ def settings_for(url: str, tmp_path: Path) -> Settings:
 
 
 @contextlib.contextmanager
-def connected(gateway: FakeGateway, tmp_path: Path) -> Iterator[tuple[Connection, Settings]]:
+def connected(gateway: FakeGateway, tmp_path: Path) -> Iterator[tuple[GatewayTarget, Settings]]:
     with serving(gateway) as stub:
         settings = settings_for(stub.url, tmp_path)
         connection = connect(settings, StackPaths(tmp_path / "stack"))
@@ -201,7 +201,7 @@ def test_of_the_own_gateways_settings_only_harmless_values_are_stored(tmp_path: 
             gateways=[access],
             servers=[],
         )
-        connection = Connection(settings_for(stub.url, tmp_path), state, place)
+        connection = GatewayTarget(settings_for(stub.url, tmp_path), state, place)
         connection.close()
     assert connection.target.settings == {
         "DB_POOL_SIZE": "20",

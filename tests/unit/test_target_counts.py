@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchkit.model import ExecutionCount
-from benchkit.run.target import Connection, connect
+from benchkit.run.target import GatewayTarget, connect
 from benchkit.settings import load_settings
 from benchkit.stack.state import StackPaths
 from gateway_stub import FakeGateway, Reply, Stub, make_token, serving
@@ -37,12 +37,12 @@ def stub(fake: FakeGateway) -> Iterator[Stub]:
 
 
 @pytest.fixture
-def connection(stub: Stub, tmp_path: Path) -> Connection:
+def connection(stub: Stub, tmp_path: Path) -> GatewayTarget:
     environ = {"GATEWAY_URL": stub.url, "GATEWAY_TOKEN": make_token()}
     return connect(load_settings(environ=environ), StackPaths(tmp_path))
 
 
-def test_counts_that_catch_up_are_beyond_doubt(connection: Connection, fake: FakeGateway) -> None:
+def test_counts_that_catch_up_are_beyond_doubt(connection: GatewayTarget, fake: FakeGateway) -> None:
     lines: list[str] = []
     opened = connection.still_counts(connection.gateway_counts(), 15, lines.append)
     assert opened is not None
@@ -52,7 +52,7 @@ def test_counts_that_catch_up_are_beyond_doubt(connection: Connection, fake: Fak
     assert (counts.before["tools"].succeeded, counts.after["tools"].succeeded) == (100, 110)
 
 
-def test_counts_that_were_reset_in_the_middle_are_in_doubt(connection: Connection, fake: FakeGateway) -> None:
+def test_counts_that_were_reset_in_the_middle_are_in_doubt(connection: GatewayTarget, fake: FakeGateway) -> None:
     opened = connection.still_counts(connection.gateway_counts(), 15, print)
     assert opened is not None
     fake.metrics = told(3)
@@ -63,7 +63,7 @@ def test_counts_that_were_reset_in_the_middle_are_in_doubt(connection: Connectio
 
 
 def test_a_gateway_that_was_started_anew_may_have_lost_what_it_had_not_written(
-    connection: Connection, fake: FakeGateway, monkeypatch: pytest.MonkeyPatch
+    connection: GatewayTarget, fake: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = connection.still_counts(connection.gateway_counts(), 15, print)
     assert opened is not None
@@ -74,7 +74,7 @@ def test_a_gateway_that_was_started_anew_may_have_lost_what_it_had_not_written(
     assert connection.settled_counts(opened, SENT, 0, print).doubt == ""
 
 
-def test_metrics_that_break_after_the_first_reading_are_told(connection: Connection, fake: FakeGateway) -> None:
+def test_metrics_that_break_after_the_first_reading_are_told(connection: GatewayTarget, fake: FakeGateway) -> None:
     first = connection.gateway_counts()
     fake.special["GET", "/v1/metrics"] = lambda _: Reply(500, {"detail": "no such table"})
     assert connection.still_counts(first, 0, print) is None

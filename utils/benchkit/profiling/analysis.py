@@ -11,29 +11,28 @@ from pathlib import Path
 import numpy as np
 
 from benchkit.errors import ExitCode
-from benchkit.load.collect import collect
-from benchkit.model import Case, Iteration, Plan, RunStatus, Validity
+from benchkit.model import Case, Iteration, Plan, Run, RunStatus, Validity
+from benchkit.model.cpu_profile import IDLE, Alignment, Profile, Recording, RoundFigures, Sampler
 from benchkit.profiling import folding, stalls
 from benchkit.profiling.categories import classify, is_collector
-from benchkit.profiling.document import IDLE, Alignment, Profile, Recording, RoundFigures, Sampler
-from benchkit.profiling.rounds import SampledLoad, read_iteration, read_round, recording_name
+from benchkit.profiling.rounds import ReadAnswers, SampledLoad, read_iteration, read_round, recording_name
 from benchkit.profiling.samples import Thread, clipped
 from benchkit.profiling.stalls import Round
 from benchkit.store import load
 
 
-def analyse(run_dir: Path, interrupted: int | None = None) -> Profile:
-    """A profiled run's document.
+def analyse(run_dir: Path, plan: Plan, run: Run, read_answers: ReadAnswers) -> Profile:
+    """The document of a run whose gateway was sampled.
 
     Args:
-        run_dir: holds ``plan.json``, and ``raw/`` as far as the run came.
-        interrupted: the exit code of a run that ended early.
+        run_dir: holds ``raw/`` as far as the run came.
+        plan: what was planned.
+        run: what was measured.
+        read_answers: reads the rows of a round's load.
 
     Raises:
-        UserError: a document or a recording is missing where it has to be, or damaged.
+        UserError: a recording is missing where it has to be, or damaged.
     """
-    plan = load(run_dir / "plan.json", Plan, "plan")
-    run = collect(run_dir, interrupted).run
     case = run.cases[0]
     directory = run_dir / "raw" / case.scenario
     recordings = {
@@ -57,7 +56,7 @@ def analyse(run_dir: Path, interrupted: int | None = None) -> Profile:
     )
     if case.validity not in (Validity.VALID, Validity.INTERRUPTED):
         return profile
-    sampled = [read_round(directory, plan.cases[0], one) for one in recordings.values()]
+    sampled = [read_round(directory, plan.cases[0], one, read_answers) for one in recordings.values()]
     if not any(thread.slices for one in sampled for thread in one.threads):
         return _without_samples(profile)
     return profile.model_copy(update=_findings(sampled, profile))

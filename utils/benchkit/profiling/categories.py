@@ -16,26 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from benchkit.profiling.document import Category
+from benchkit.model.cpu_profile import Category
 from benchkit.profiling.samples import Frame, Stack, is_python
-
-LABELS: dict[Category, tuple[str, str]] = {
-    Category.GC: ("garbage collection", "Python's collector looks for objects that refer to each other in circles"),
-    Category.MIDDLEWARE: ("middleware", "the layers around every request: Starlette's, the gateway's, compression"),
-    Category.AUTH: ("authentication", "tokens, passwords, permissions, scopes"),
-    Category.DATABASE: ("database", "SQLAlchemy, the driver, and SQLite, which runs inside the gateway"),
-    Category.CACHE: ("cache", "Redis, and the gateway's own caches"),
-    Category.SERIALIZATION: ("serialization", "JSON and the models behind it: pydantic, orjson, json"),
-    Category.UPSTREAM: ("upstream calls", "the MCP client and HTTP to the MCP servers"),
-    Category.LOGGING: ("logging", "logs, metrics of single requests, tracing"),
-    Category.ROUTING: ("routing", "FastAPI and Starlette: finding the endpoint, resolving its dependencies"),
-    Category.GATEWAY: ("gateway's own code", "its endpoints and services, where no other row fits"),
-    Category.LOOP: ("event loop and HTTP", "uvloop, asyncio, uvicorn: tasks, timers, parsing and writing of requests"),
-    Category.OTHER: ("the rest", "no frame of the table is on the stack"),
-    Category.GIL: ("waiting for the interpreter", "another thread runs Python meanwhile"),
-    Category.WAITING: ("waiting", "for a request, an answer, a lock, or something to do"),
-}
-"""Category to its name and what it stands for, in the order in which they are shown."""
 
 
 @dataclass(frozen=True)

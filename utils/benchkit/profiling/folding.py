@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from benchkit.profiling.categories import LABELS, classify, frame_category, owner, says_something, without_start
-from benchkit.profiling.document import IDLE, Category, CategoryTime, Flame, FlameNode, FrameName, FunctionTime
+from benchkit.model.cpu_profile import IDLE, LABELS, Category, CategoryTime, Flame, FlameNode, FrameName, FunctionTime
+from benchkit.profiling.categories import classify, frame_category, owner, says_something, without_start
 from benchkit.profiling.samples import Frame, Slice, Thread
 
 MOST_FUNCTIONS = 30

@@ -23,7 +23,7 @@ import psutil
 
 from benchkit import clock
 from benchkit.errors import UserError, os_reason
-from benchkit.profiling.document import RecordedProcess, Recording
+from benchkit.model.cpu_profile import RecordedProcess, Recording
 from benchkit.store import read_json, save, write_bytes
 
 _READY = "Sampling process"

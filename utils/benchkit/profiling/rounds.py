@@ -6,16 +6,16 @@ wide that is together stands in the document.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchkit.load.engines import engine_named
 from benchkit.model import PlannedCase, RawIteration, part_files
+from benchkit.model.cpu_profile import IDLE, RecordedProcess, Recording
 from benchkit.profiling.categories import classify
-from benchkit.profiling.document import IDLE, RecordedProcess, Recording
 from benchkit.profiling.samples import Thread, moved, read_trace
 from benchkit.profiling.stalls import Requests
 from benchkit.store import load
@@ -66,13 +66,18 @@ def read_iteration(directory: Path, case: str, number: int) -> RawIteration | No
     return raw if raw.parts and not raw.interrupted else None
 
 
-def read_round(directory: Path, case: PlannedCase, recording: Recording) -> SampledLoad:
+ReadAnswers = Callable[[PlannedCase, Path], tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""Reads one file of a case's rows: when each answered request began and ended, in seconds after the process's start."""
+
+
+def read_round(directory: Path, case: PlannedCase, recording: Recording, read_answers: ReadAnswers) -> SampledLoad:
     """What was sampled in a round.
 
     Args:
         directory: the case's, below ``raw/``.
         case: as planned.
         recording: says which files hold the samples.
+        read_answers: reads the rows of the round's load.
 
     Raises:
         UserError: a file is missing or damaged.
@@ -81,7 +86,7 @@ def read_round(directory: Path, case: PlannedCase, recording: Recording) -> Samp
     raw = read_iteration(directory, case.name, recording.round)
     if raw is None:
         return SampledLoad(recording, [thread for _, trace in traces for thread in trace])
-    one = _read_load(directory, case, raw)
+    one = _read_load(directory, case, raw, read_answers)
     # A stack is first seen, on average, half an interval after it came to be.
     half_s = 0.5 / recording.rate
     threads = [moved(thread, _middle(process) - one.origin_s - half_s) for process, trace in traces for thread in trace]
@@ -90,18 +95,17 @@ def read_round(directory: Path, case: PlannedCase, recording: Recording) -> Samp
     return SampledLoad(recording, [moved(thread, -late_s) for thread in threads], one.requests, uncertainty_s, late_s)
 
 
-def _read_load(directory: Path, case: PlannedCase, raw: RawIteration) -> _Load:
+def _read_load(directory: Path, case: PlannedCase, raw: RawIteration, read_answers: ReadAnswers) -> _Load:
     start = min(part.started for part in raw.parts)
     begins: list[float] = []
     ends: list[float] = []
     slack_s = 0.0
     for part, name in zip(raw.parts, part_files(case, raw.iteration), strict=True):
-        rows = engine_named(case.engine).rows(directory / name)
-        completed = rows.offset_s + rows.latency_ms / 1000
+        began, completed = read_answers(case, directory / name)
         # The process was started, and had ended, within this much more than its requests took.
         slack_s = max(slack_s, part.wall_s - float(completed.max(initial=0.0)))
         shift_s = (part.started - start).total_seconds()
-        begins += (rows.offset_s + shift_s).tolist()
+        begins += (began + shift_s).tolist()
         ends += (completed + shift_s).tolist()
     order = np.argsort(begins, kind="stable")
     requests = Requests([begins[number] for number in order], [ends[number] for number in order])

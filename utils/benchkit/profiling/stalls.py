@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from benchkit.model.cpu_profile import IDLE, Category, OverFrame, RequestPoint, SampledRound, Stall
 from benchkit.profiling.categories import classify, says_something
-from benchkit.profiling.document import IDLE, Category, OverFrame, RequestPoint, SampledRound, Stall
 from benchkit.profiling.folding import Function, Names, category_seconds, function_of
 from benchkit.profiling.samples import Frame, Slice, Thread, clipped, is_python, within
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from benchkit import number_format
 from benchkit.clock import duration
 from benchkit.model import Environment, RunStatus, Tone, Validity
-from benchkit.profiling import text
-from benchkit.profiling.categories import LABELS
-from benchkit.profiling.document import IDLE, Category, FrameName, Profile, SampledRound, Stall
+from benchkit.model.cpu_profile import IDLE, LABELS, Category, FrameName, Profile, SampledRound, Stall
+from benchkit.report import profile_text
 from benchkit.report.chart_library import ChartLibrary
 from benchkit.report.charts import Plots
 from benchkit.report.frame import Frame, fill_page
@@ -94,11 +93,11 @@ def build_frame(profile: Profile) -> Frame:
     """The head of the page: where the time goes, in a few sentences."""
     tone, word = _state(profile)
     sentences = [
-        text.sentence(profile),
-        text.hot_sentence(profile),
-        text.stall_sentence(profile),
-        text.cost_sentence(profile),
-        text.state(profile),
+        profile_text.sentence(profile),
+        profile_text.hot_sentence(profile),
+        profile_text.stall_sentence(profile),
+        profile_text.cost_sentence(profile),
+        profile_text.state(profile),
     ]
     first, *others = [one for one in sentences if one]
     started = f"{profile.started.astimezone():%Y-%m-%d %H:%M}"
@@ -130,7 +129,7 @@ def build_view(profile: Profile) -> View:
             )
             for one in profile.categories
         ],
-        hints=text.hints(profile),
+        hints=profile_text.hints(profile),
         stalls=[_stall(one) for one in profile.stalls],
         over=[
             _function(one.frame, number_format.percent_of(one.share_slow), number_format.percent_of(one.share_rest))
@@ -165,7 +164,7 @@ def page_data(profile: Profile) -> dict[str, object]:
         "labels": {category.value: label for category, (label, _) in LABELS.items()},
         "flame": {
             "total": flame.total_ms,
-            "frames": [[one.function, text.frame_place(one), one.category.value] for one in flame.frames],
+            "frames": [[one.function, profile_text.frame_place(one), one.category.value] for one in flame.frames],
             "nodes": [[one.frame, one.depth, one.ms] for one in flame.nodes],
         }
         if flame is not None and flame.nodes
@@ -213,10 +212,10 @@ def _facts(profile: Profile) -> list[tuple[str, str]]:
         if rates:
             facts.append((label, f"{sum(rates) / len(rates):.1f}"))
     if profile.categories:
-        facts.append(("busiest thread", f"{text.percent(profile.busiest_share)} busy"))
+        facts.append(("busiest thread", f"{profile_text.percent(profile.busiest_share)} busy"))
         facts.append(("work sampled", duration(profile.working_s)))
     if profile.slow_from_ms is not None:
-        facts.append(("slowest 1 % from", text.milliseconds(profile.slow_from_ms)))
+        facts.append(("slowest 1 % from", profile_text.milliseconds(profile.slow_from_ms)))
     return facts
 
 
@@ -232,7 +231,7 @@ def _bars(profile: Profile) -> list[Bar]:
 
 def _function(frame: FrameName, first: str, second: str) -> FunctionRow:
     return FunctionRow(
-        frame.function, text.frame_place(frame), frame.category, LABELS[frame.category][0], first, second
+        frame.function, profile_text.frame_place(frame), frame.category, LABELS[frame.category][0], first, second
     )
 
 
@@ -243,7 +242,7 @@ def _stall(stall: Stall) -> StallRow:
         category=Category.OTHER if stall.mixed else stall.category,
         label=f"mixed, mostly {LABELS[stall.category][0]}" if stall.mixed else LABELS[stall.category][0],
         spent=f"{stall.category_ms:.0f}",
-        path=[(frame.function, text.frame_place(frame)) for frame in stall.path],
+        path=[(frame.function, profile_text.frame_place(frame)) for frame in stall.path],
         shared=f"{stall.path_ms:.0f} ms" if stall.path else "",
         waited=str(stall.requests),
     )

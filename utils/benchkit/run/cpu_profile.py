@@ -34,11 +34,12 @@ class CpuProfileSession(RunSession):
     def open(self) -> Settings:
         """Check everything that can be checked before anything is started."""
         find_sampler()
-        check_case(from_arguments(self._options), self._options.case)
-        self._options.scenarios = self._options.case.partition("/")[0]
-        settings = super().open()
+        settings = from_arguments(self._options)
+        check_case(settings, self._options.case)
         if settings.config.service.mode == "external":
             raise UserError("GATEWAY=external (service.mode): only the local stack's gateway can be sampled")
+        self._options.scenarios = self._options.case.partition("/")[0]
+        settings = super().open()
         self._settings = profile_settings(settings)
         return settings
 

@@ -49,7 +49,7 @@ from benchkit.run.session import (
     wants_report,
 )
 from benchkit.run.steps import End, Load, Program, SetUp, StartMonitor, Step, Steps, StopMonitor, code_of, succeed
-from benchkit.run.target import Connection, connect
+from benchkit.run.target import ConnectedTarget, connect
 from benchkit.run.variants import Variant, Variants, VariantSpec, resolve, variant_settings
 from benchkit.settings import Settings, from_arguments
 from benchkit.stack.processes import port_is_free
@@ -109,7 +109,7 @@ class _Gateway:
     settings: Settings
     place: StackPaths
     dir: Path
-    connection: Connection
+    connection: ConnectedTarget
     plan: Plan
     driver: Driver
     estimate: Estimate
@@ -135,7 +135,7 @@ class PairedSession:
         self._settings: Settings | None = None
         self._variants: Variants | None = None
         self._gateways: list[_Gateway] = []
-        self._to_close: list[Connection] = []
+        self._to_close: list[ConnectedTarget] = []
         self._dir = Path()
         self._looks: tuple[int, ...] = ()
         self._block = 0
@@ -336,7 +336,7 @@ class PairedSession:
         assert self._variants is not None
         return self._variants.variants
 
-    def _connect(self, settings: Settings, variant: Variant) -> Connection:
+    def _connect(self, settings: Settings, variant: Variant) -> ConnectedTarget:
         connection = connect(
             variant_settings(settings, variant), StackPaths(Path(variant.place)), self._dir / variant.label
         )
@@ -345,7 +345,7 @@ class PairedSession:
         return connection
 
     @staticmethod
-    def _driver(settings: Settings, connection: Connection, plan: Plan, directory: Path) -> Driver:
+    def _driver(settings: Settings, connection: ConnectedTarget, plan: Plan, directory: Path) -> Driver:
         return Driver(
             plan,
             directory,
@@ -355,7 +355,7 @@ class PairedSession:
             gateway_answers=connection.answers,
         )
 
-    def _chosen(self, settings: Settings, connection: Connection) -> list[PlannedCase]:
+    def _chosen(self, settings: Settings, connection: ConnectedTarget) -> list[PlannedCase]:
         """The wanted cases of a gateway: not those that go to an MCP server directly, the same on all variants."""
         base_url = connection.routes.base_url
         patterns = [text for text in (self._options.cases or "*").split(",") if text]

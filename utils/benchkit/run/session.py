@@ -32,7 +32,7 @@ from benchkit.run.killed_runs import end_killed_runs
 from benchkit.run.last_word import last_word
 from benchkit.run.owner import write_owner
 from benchkit.run.steps import End, Load, Program, StartMonitor, Step, Steps, StopMonitor, code_of, succeed
-from benchkit.run.target import Connection, connect
+from benchkit.run.target import ConnectedTarget, connect
 from benchkit.settings import Settings, from_arguments, given_flags
 from benchkit.store import save
 
@@ -128,7 +128,7 @@ class RunSession:
         self._options = options
         self._shell = shell
         self._settings: Settings | None = None
-        self._connection: Connection | None = None
+        self._connection: ConnectedTarget | None = None
         self._dir = Path()
         self._pace: Pace | None = None
         self._counts: RawGatewayCounts | None = None
@@ -294,7 +294,7 @@ def wants_report(settings: Settings, options: argparse.Namespace) -> bool:
 
 def make_plan(
     settings: Settings,
-    connection: Connection,
+    connection: ConnectedTarget,
     cases: list[PlannedCase],
     machine: Machine,
     *,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from benchkit import http
@@ -22,7 +22,7 @@ from benchkit.gateway.counters import CountReader, Counts, gateway_counts, lag_o
 from benchkit.gateway.login import Access, Credentials, Mint, Session
 from benchkit.gateway.registration import create_fixtures, register, remove_made
 from benchkit.gateway.target import describe_target, read_version
-from benchkit.load.plan import Server, Target
+from benchkit.load.plan import Catalogue, Server, Target
 from benchkit.model import RawGatewayCounts
 from benchkit.model import Target as TargetDescription
 from benchkit.run import fixtures_record
@@ -56,7 +56,48 @@ _ONE_SERVER_ONLY = re.compile(r"0\.|1\.0\.0b1(?!\d)")
 """The releases that cannot hold two servers whose prompts have the same name."""
 
 
-class Connection:
+class ConnectedTarget(Protocol):
+    """A target of one run, ready to be measured. :class:`GatewayTarget` is the one that there is.
+
+    Attributes:
+        target: what it says of itself, for the run's environment.
+        routes: where requests go.
+        warnings: what makes the run weaker, in words.
+    """
+
+    target: TargetDescription
+    routes: Target
+    warnings: list[str]
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What it offers; a case finds its tool, resource or prompt there."""
+
+    def token(self, seconds: float) -> str:
+        """A token that lasts so many seconds, empty where none is needed; UserError when there is no way to one."""
+
+    def answers(self) -> bool:
+        """Whether it still answers at all."""
+
+    def gateway_counts(self) -> Counts:
+        """What its own metrics count so far, by kind; empty where it does not count."""
+
+    def still_counts(self, first: Counts, wait_s: float, tell: Callable[[str], None]) -> RawGatewayCounts | None:
+        """The counts that the run begins with; ``None`` where it does not count."""
+
+    def watch_counts(self) -> None:
+        """Look at the counts while no load runs."""
+
+    def settled_counts(
+        self, opened: RawGatewayCounts, sent: Counts, wait_s: float, tell: Callable[[str], None]
+    ) -> RawGatewayCounts:
+        """The counts after the run that began with ``opened``; UserError where it does not answer any more."""
+
+    def close(self) -> None:
+        """Remove what the toolkit made on it."""
+
+
+class GatewayTarget:
     """The gateway of one run, logged in, with what the toolkit made on it; made by :func:`connect`.
 
     Attributes:
@@ -235,7 +276,7 @@ class Connection:
                 fixtures_record.forget(orphan.directory)
 
 
-def connect(settings: Settings, place: StackPaths | None = None, record_dir: Path | None = None) -> Connection:
+def connect(settings: Settings, place: StackPaths | None = None, record_dir: Path | None = None) -> GatewayTarget:
     """Log in at ``service.base_url`` and look at what is there.
 
     Args:
@@ -247,7 +288,7 @@ def connect(settings: Settings, place: StackPaths | None = None, record_dir: Pat
         UserError: nobody answers, there is no way to a token, or a listing fails.
     """
     place = place or default_paths()
-    return Connection(settings, read_state(place), place, record_dir)
+    return GatewayTarget(settings, read_state(place), place, record_dir)
 
 
 def register_servers(stack: StackState, place: StackPaths, *, say: Say, progress: Say = lambda _line: None) -> None:

@@ -75,7 +75,10 @@ class Engine(Protocol):
         """
 
 
-_ENGINES: tuple[Engine, ...] = (Hey(), Sse())
+_ENGINES: tuple[Engine, ...] = (
+    Hey(),
+    Sse(),
+)
 
 ENGINES: dict[str, Engine] = {engine.name: engine for engine in _ENGINES}
 """All engines by name."""

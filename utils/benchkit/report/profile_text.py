@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from benchkit.model import RunStatus, Validity
-from benchkit.profiling.categories import LABELS
-from benchkit.profiling.document import IDLE, Category, CategoryTime, FrameName, Profile, Stall
+from benchkit.model.cpu_profile import IDLE, LABELS, Category, CategoryTime, FrameName, Profile, Stall
 
 _MOST_NAMED = 3
 _STALLS_SHOWN = 8
