@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from benchkit.errors import ExitCode, UserError, run_program
+from benchkit.errors import ExitCode, UserError, raise_again, run_program
 from benchkit.run.command import typed_command
 from benchkit.run.cpu_profile import CpuProfileSession
 from benchkit.run.options import check, parser_for
@@ -66,9 +66,13 @@ class _Signals:
         Ctrl-C, and the end of a terminal, reach every process of it; the shell decides what that means, and says so
         with TERM. What was made on a gateway is then removed.
         """
+        raise_again(_TerminatedError, self._was_dropped)
         signal.signal(signal.SIGTERM, self._terminate)
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda _number, _frame: None)
+
+    def _was_dropped(self) -> None:
+        self.is_ending = False
 
     def _terminate(self, _number: int, _frame: FrameType | None) -> None:
         if not self.is_ending:

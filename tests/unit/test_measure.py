@@ -39,6 +39,29 @@ def test_only_term_ends_it_and_only_once() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "goes on\ntold to end\nends in peace\n", "")
 
 
+DROPPED = """
+import os, signal, sys, time, weakref
+sys.path.insert(0, sys.argv[1])
+import measure
+measure._Signals().install()
+class Thing: pass
+thing = Thing()
+kept = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+try:
+    del thing
+    time.sleep(5)
+except measure._TerminatedError:
+    print("told to end", flush=True)
+"""
+
+
+def test_term_is_heard_also_where_python_drops_exceptions() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DROPPED, str(ROOT / "utils")], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "told to end\n", "")
+
+
 def test_a_term_that_comes_when_all_is_done_is_not_heard() -> None:
     signals = measure._Signals()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}

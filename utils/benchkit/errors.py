@@ -10,6 +10,7 @@ import re
 import select
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterable
 from enum import IntEnum
@@ -169,8 +170,32 @@ def _end(_number: int, _frame: FrameType | None) -> None:
     raise _EndedError
 
 
+def raise_again(exception: type[BaseException], signalled: Callable[[], None] = lambda: None) -> None:
+    """See to it that the exception of a signal's handler is raised where it ends the program.
+
+    Python prints and drops what a weak reference's callback or ``__del__`` raises, and a signal may come there. Then TERM
+    is sent once more, a moment later.
+
+    Args:
+        exception: what the handler raises.
+        signalled: called before TERM is sent again.
+    """
+    plain = sys.unraisablehook
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if not isinstance(unraisable.exc_value, exception):
+            plain(unraisable)
+            return
+        signalled()
+        # Not from here: the handler would raise within this hook.
+        threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    sys.unraisablehook = hook
+
+
 def _end_in_order() -> None:
     """Let TERM and HUP (the terminal is gone) end a program as Ctrl-C does: it cleans up behind itself on its way."""
+    raise_again(_EndedError)
     for number in (signal.SIGTERM, signal.SIGHUP):
         # nohup, or a shell that is cleaning up, decided that it is to be ignored.
         if signal.getsignal(number) is signal.SIG_DFL:
