@@ -173,8 +173,8 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 def raise_again(exception: type[BaseException], signalled: Callable[[], None] = lambda: None) -> None:
     """See to it that the exception of a signal's handler is raised where it ends the program.
 
-    Python prints and drops what a weak reference's callback or ``__del__`` raises, and a signal may come there. Then TERM
-    is sent once more, a moment later.
+    Python prints and drops what a weak reference's callback or ``__del__`` raises, and a signal may come there. Then
+    TERM is sent once more, a moment later.
 
     Args:
         exception: what the handler raises.
