@@ -19,7 +19,7 @@ from benchkit.plain import without_controls
 from benchkit.report.index_page import SHOWN, Damaged, IndexRow, index_page
 from benchkit.settings import ROOT
 from browser import Browser, assert_quiet, draw_all, emulate, violations, visit, wait_for
-from unit import documents, sweep_factory
+from builders import documents, sweeps
 
 pytestmark = pytest.mark.e2e
 
@@ -54,7 +54,7 @@ def results(tmp_path: Path) -> Path:
     """Three profiles, one of them with a report that opens."""
     place = tmp_path / "the results"
     place.mkdir()
-    directory = sweep_factory.write_all(place)
+    directory = sweeps.write_all(place)
     write("report_generator.py", place / "medium_2026-03-02-093000", "--no-open")
     write("profile_sweep_report.py", directory, "--no-open")
     write("results_index.py", "--results-dir", place)
@@ -62,7 +62,7 @@ def results(tmp_path: Path) -> Path:
 
 
 def report_of(results: Path) -> str:
-    return (results / sweep_factory.ALL_ID / "report.html").as_uri()
+    return (results / sweeps.ALL_ID / "report.html").as_uri()
 
 
 # --- the report over several profiles --------------------------------------------------------------------------------
@@ -120,11 +120,11 @@ def test_hostile_names_are_shown_and_run_nothing(browser: Browser, tmp_path: Pat
     names = documents.HOSTILE_NAMES
     cases = [documents.case(f"tools/{n}", id=name, scenario=name, name=name) for n, name in enumerate(names)]
     cases += [documents.failed_case(f"x/{name}", name) for name in names]
-    run: Run = sweep_factory.run_of_profile("light").model_copy(update={"cases": cases})
-    sweep_factory.write_profile(tmp_path, run, dict.fromkeys(names, -40.0))
-    directory = tmp_path / sweep_factory.ALL_ID
+    run: Run = sweeps.run_of_profile("light").model_copy(update={"cases": cases})
+    sweeps.write_profile(tmp_path, run, dict.fromkeys(names, -40.0))
+    directory = tmp_path / sweeps.ALL_ID
     directory.mkdir()
-    whole = sweep_factory.document_of(sweep_factory.entry("light", 1), exit_code=1, reason=names[0])
+    whole = sweeps.document_of(sweeps.entry("light", 1), exit_code=1, reason=names[0])
     store.save(directory / "all.json", whole)
     write("profile_sweep_report.py", directory, "--no-open")
     page = visit(browser, (directory / "report.html").as_uri())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,16 +25,11 @@ from benchkit.verdict.stored_runs import read_history
 from benchkit.verdict.trend import trend_of
 from benchkit.verdict.variant_study import history, tune
 from browser import Browser, assert_quiet, emulate, violations, visit, wait_for
-from unit import documents
-
-# Those import each other by their bare names, as the unit tests do.
-sys.path.append(str(Path(__file__).parents[1] / "unit"))
-
-# pylint: disable=wrong-import-position  # the line above makes them importable
-from studies import CASES, figured, on_databases, ordinary, scaled, spoilt, written
-from test_trend import LEVELS, released, store_runs
-from test_variant_reports import TUNED, measured
-from verdicts import LIMITS, run_of
+from builders import documents
+from builders.judged import LIMITS, run_of
+from builders.studies import CASES, figured, on_databases, ordinary, scaled, spoilt, written
+from builders.trends import LEVELS, released, store_runs
+from builders.variants import TUNED, measured
 
 pytestmark = pytest.mark.e2e
 

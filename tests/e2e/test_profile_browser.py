@@ -16,7 +16,7 @@ from benchkit.model.cpu_profile import Category, Flame, FlameNode, FrameName, Pr
 from benchkit.report.profile_page import profile_page
 from benchkit.run.profile_report import profile_of
 from browser import Browser, assert_quiet, emulate, violations, visit, wait_for
-from unit.profile_factory import recorded
+from builders.cpu_profiles import recorded
 
 pytestmark = pytest.mark.e2e
 

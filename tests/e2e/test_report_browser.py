@@ -22,7 +22,7 @@ from benchkit import store
 from benchkit.model import Comparison, ResourceSeries, Run
 from benchkit.settings import ROOT
 from browser import Browser, assert_quiet, console, emulate, violations, visit, wait_for
-from unit import documents
+from builders import documents
 
 pytestmark = pytest.mark.e2e
 

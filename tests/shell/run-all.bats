@@ -8,8 +8,8 @@ setup_file() {
   ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
   PERF_PYTHON=$ROOT/.venv/bin/python
   # A run that the stub leaves.
-  PYTHONPATH=$ROOT/utils:$ROOT/tests/unit "$PERF_PYTHON" -c \
-    'import documents; from benchkit import store; print(store.dump(documents.run([documents.case()])))' \
+  PYTHONPATH=$ROOT/utils:$ROOT/tests "$PERF_PYTHON" -c \
+    'from builders import documents; from benchkit import store; print(store.dump(documents.run([documents.case()])))' \
     >"$BATS_FILE_TMPDIR/run.json"
 }
 

@@ -53,7 +53,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(checkout: Path, *words: object) -> str:
-    environ = {**os.environ, "PYTHONPATH": f"{checkout / 'utils'}:{ROOT / 'tests' / 'unit'}"}
+    environ = {**os.environ, "PYTHONPATH": f"{checkout / 'utils'}:{ROOT / 'tests'}"}
     done = subprocess.run(
         [str(word) for word in words], cwd=checkout, env=environ, capture_output=True, text=True, check=False
     )
@@ -108,9 +108,9 @@ from benchkit.load import engines
 from benchkit.load.collect import collect
 from benchkit.model import Plan
 from benchkit.store import save
-from gateway_stub import Reply, serving
-from run_factory import ENVIRONMENT, START
-from test_engines import measure, planned_with, settings_with
+from builders.gateway_stub import Reply, serving
+from builders.raw_runs import ENVIRONMENT, START
+from builders.engines import measure, planned_with, settings_with
 place = Path({str(tmp_path)!r})
 settings = settings_with(place, "        engine: replay\\n        expect: {{min_bytes: 0}}\\n")
 run_dir = place / "run"
@@ -134,7 +134,7 @@ from benchkit.run.plain_target import PlainTarget
 from benchkit.run.session import make_plan
 from benchkit.run.target import ConnectedTarget
 from benchkit.settings import load_settings
-from documents import environment
+from builders.documents import environment
 target: ConnectedTarget = PlainTarget("http://127.0.0.1:8000")
 settings = load_settings(environ={"SCENARIOS": "gateway-core"})
 cases = plan_cases(settings, target.routes, target.catalogue)

@@ -16,8 +16,8 @@ from benchkit.verdict import baseline_history
 from benchkit.verdict.baseline_archive import export_baseline, import_baseline
 from benchkit.verdict.baseline_history import diff_versions, read_history
 from benchkit.verdict.baselines import delete_baseline, load_baseline, roll_back, save_baseline
-from documents import environment
-from verdicts import finished, measured, run_of
+from builders.documents import environment
+from builders.judged import finished, measured, run_of
 
 
 def save(directory: Path, number: int, *cases: str, p50: float = 20.0, force: bool = False) -> None:

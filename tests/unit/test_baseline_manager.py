@@ -15,8 +15,8 @@ import pytest
 
 from benchkit.model import Baseline, RunStatus, Validity
 from benchkit.settings import ROOT
-from documents import environment
-from verdicts import case_of, measured, program, run_of, write_run
+from builders.documents import environment
+from builders.judged import case_of, measured, program, run_of, write_run
 
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
 """Numbers of Linux's prctl(2) and capabilities(7)."""

@@ -12,7 +12,7 @@ from benchkit.model import BaselineRun
 from benchkit.model.upgrades import OLDEST_RUNS
 from benchkit.verdict.baseline_update import hold_back, joined
 from benchkit.verdict.baselines import SavedBaseline, join_baseline, load_baseline, save_baseline
-from verdicts import finished, measured, run_of
+from builders.judged import finished, measured, run_of
 
 CASE = "tools/list"
 

@@ -24,8 +24,8 @@ from benchkit.verdict.baselines import (
     load_baseline,
     save_baseline,
 )
-from documents import environment
-from verdicts import case_of, elsewhere, measured, run_of
+from builders.documents import environment
+from builders.judged import case_of, elsewhere, measured, run_of
 
 
 def save(run: Run, directory: Path, *, keep_runs: int = 10, force: bool = False) -> SavedBaseline:

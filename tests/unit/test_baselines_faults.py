@@ -23,7 +23,7 @@ from benchkit.verdict.baseline_archive import export_baseline, import_baseline
 from benchkit.verdict.baseline_files import read_baseline
 from benchkit.verdict.baseline_history import read_history
 from benchkit.verdict.baselines import delete_baseline, join_baseline, load_baseline, roll_back, save_baseline
-from verdicts import measured, run_of
+from builders.judged import measured, run_of
 
 DONE, REFUSED, BUG = 0, 2, 99
 RUN = run_of(measured(rounds=(10.0,)), number=5)

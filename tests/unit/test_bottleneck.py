@@ -9,8 +9,8 @@ import pytest
 
 from benchkit.load.collect import collect
 from benchkit.model import MonitorHeader, MonitorSample, PlannedCase, Run
-from run_factory import START, RunDirectory, good, planned
-from test_resources import GATEWAY, GENERATOR, MACHINE, write
+from builders.monitored import GATEWAY, GENERATOR, MACHINE, write
+from builders.raw_runs import START, RunDirectory, good, planned
 
 # The factory starts the first iteration ten seconds after the run, and the second after twenty.
 FIRST_S, SECOND_S = 10.0, 20.0

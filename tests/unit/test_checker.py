@@ -33,7 +33,7 @@ from benchkit.load.rows import Rows
 from benchkit.model import Case, Checks, Expectation, Plan, PlannedCase, RawIteration, Validity
 from benchkit.settings import ROOT, load_settings
 from benchkit.store import load, save
-from run_factory import ENVIRONMENT, http_part
+from builders.raw_runs import ENVIRONMENT, http_part
 
 PROGRAMS = programs(load_settings(environ={}))
 HEY = PROGRAMS["hey"][0]

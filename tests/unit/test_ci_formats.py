@@ -31,7 +31,7 @@ from benchkit.verdict.ci.junit import junit
 from benchkit.verdict.ci.openmetrics import openmetrics
 from benchkit.verdict.ci.results import RunResult, run_result
 from benchkit.verdict.ci.summary import ci_summary, markdown
-from documents import HOSTILE_NAMES, case, comparison, difference_case, failed_case, run
+from builders.documents import HOSTILE_NAMES, case, comparison, difference_case, failed_case, run
 
 SCHEMA = xmlschema.XMLSchema(str(ROOT / "tests" / "fixtures" / "junit" / "junit.xsd"))
 

@@ -12,8 +12,8 @@ import pytest
 
 from benchkit import store
 from benchkit.model import Comparison, PairedReference, Run, RunStatus, Verdict
-from documents import case, comparison, run
-from verdicts import program
+from builders.documents import case, comparison, run
+from builders.judged import program
 
 FILES = {
     "all": {"junit.xml", "metrics.txt", "ci_summary.json", "ci_summary.md"},

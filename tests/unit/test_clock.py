@@ -16,8 +16,8 @@ from benchkit.run.results_index import read_listing
 from benchkit.store import load, save
 from benchkit.verdict.ci.junit import junit
 from benchkit.verdict.ci.results import run_result
-from documents import case, run
-from run_factory import RunDirectory, good, planned
+from builders.documents import case, run
+from builders.raw_runs import RunDirectory, good, planned
 
 SET_BACK = timedelta(seconds=45)
 

@@ -16,8 +16,8 @@ import pytest
 
 from benchkit.model import Case, PlannedDifference, Run
 from benchkit.store import dump, load
-from cost import relative_cost
-from run_factory import Answer, Measured, RunDirectory, good, planned, steady
+from builders.cost import relative_cost
+from builders.raw_runs import Answer, Measured, RunDirectory, good, planned, steady
 
 PROGRAM = Path(__file__).parents[2] / "utils" / "collect_results.py"
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "hey"

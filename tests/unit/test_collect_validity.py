@@ -10,7 +10,7 @@ import pytest
 from benchkit.load.collect import collect
 from benchkit.model import Case, ExecutionCount, PlannedCase, RawGatewayCounts, Run, Validity
 from benchkit.store import save
-from run_factory import Answer, Measured, RunDirectory, good, planned, steady
+from builders.raw_runs import Answer, Measured, RunDirectory, good, planned, steady
 
 
 def run_of(tmp_path: Path, case: PlannedCase, *iterations: Measured, max_error_rate: float = 1.0) -> tuple[Run, Case]:

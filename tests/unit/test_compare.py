@@ -37,8 +37,8 @@ from benchkit.verdict.rules import case_figures, change_percent, effect_of, perc
 from benchkit.verdict.statistics import Prior, more_fail
 from benchkit.verdict.suite_verdict import BY_ERRORS_ALONE
 from benchkit.verdict.text import WIDTH, comparison_report, plain
-from documents import environment
-from verdicts import LIMITS, baseline_of, case_of, elsewhere, measured, run_of
+from builders.documents import environment
+from builders.judged import LIMITS, baseline_of, case_of, elsewhere, measured, run_of
 
 STEADY = {"p50_latency": 21.0, "requests_per_sec": 10_000 / 21, "error_rate": 0.0}
 """What ``measured()`` has as its medians."""

@@ -15,9 +15,9 @@ import yaml
 
 from benchkit.model import Run, RunStatus, Validity
 from benchkit.settings import ROOT
-from documents import environment
-from test_compare_paired import blocks_of, noisy, variant
-from verdicts import case_of, config_without_noise, elsewhere, measured, program, run_of, write_run
+from builders.documents import environment
+from builders.judged import case_of, config_without_noise, elsewhere, measured, program, run_of, write_run
+from builders.paired import blocks_of, noisy, variant
 
 FILES = {"comparison.json", "comparison_report.txt"}
 

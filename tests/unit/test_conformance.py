@@ -22,7 +22,7 @@ from benchkit.errors import ExitCode, UserError
 from benchkit.gateway.conformance import Conclusion, Signer, check_logging, check_quiet
 from benchkit.model import CaseComparison, Comparison, MetricComparison, StepComparison, VariantStudy, Verdict
 from benchkit.settings import ROOT
-from gateway_stub import EMAIL, PASSWORD, FakeGateway, Reply, Request, Stub, serving
+from builders.gateway_stub import EMAIL, PASSWORD, FakeGateway, Reply, Request, Stub, serving
 
 SECRET = "a secret that is long enough for HS512, which wants sixty-four bytes of it"
 TEAM = "7b9b51dafed04f55ae60c8a20850b8b0"

@@ -8,7 +8,6 @@ import os
 import subprocess
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,19 +20,13 @@ from benchkit.load.arguments_file import LoadProcess
 from benchkit.load.driver import WARM_UP, Driver, steps, write_bodies
 from benchkit.load.engines import programs
 from benchkit.model import (
-    CounterReading,
-    Environment,
     Expectation,
-    Load,
-    Machine,
     Plan,
-    PlannedCase,
     RawIteration,
     ServerCounter,
-    Target,
 )
 from benchkit.settings import load_settings
-from run_factory import http_part
+from builders.driven import Counters, case, plan_of
 
 TOKEN = "s3cret-t0ken"
 
@@ -85,46 +78,6 @@ def base_url() -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
-
-
-class Counters:
-    """A simulated server that counts ten calls between two readings."""
-
-    def __init__(self, *, restart: bool = False, answers: bool = True) -> None:
-        self._restart = restart
-        self._answers = answers
-        self._reads = 0
-
-    def read(self, counter: ServerCounter) -> CounterReading | None:
-        self._reads += 1
-        instance = f"process-{self._reads}" if self._restart else "process"
-        return CounterReading(instance, ok=10 * self._reads, failed=0) if self._answers else None
-
-
-def case(name: str, url: str, **fields: object) -> PlannedCase:
-    part = {key: fields.pop(key) for key in ("body", "method", "headers", "server_counter") if key in fields}
-    values = {"timeout_s": 5, "iterations": 2, "warmup_requests": 4, "engine": "hey", "resolution_ms": 0.1, **fields}
-    return PlannedCase(
-        id=f"s/{name}", scenario="s", name=name, **values, parts=[http_part(url, requests=10, concurrency=2, **part)]
-    )
-
-
-def plan_of(*cases: PlannedCase) -> Plan:
-    return Plan(
-        run_id="light_x",
-        created=datetime.now(UTC),
-        environment=Environment(
-            machine=Machine(
-                cpu_model="x", cores=2, memory_mib=1, kernel="x", python="3", engines={"hey": "x"}, toolkit="x"
-            ),
-            target=Target(base_url="http://127.0.0.1", prefix="", origin="external"),
-            load=Load(profile="light", requests=10, concurrency=2, timeout_s=5, iterations=2, warmup_requests=4),
-        ),
-        scenarios=["s"],
-        command="x",
-        max_error_rate=1.0,
-        cases=list(cases),
-    )
 
 
 def driver_of(plan: Plan, run_dir: Path, counters: Counters | None = None, *, gateway_answers: bool = True) -> Driver:

@@ -28,9 +28,9 @@ from benchkit.report.view import build_page
 from benchkit.run.last_word import last_word
 from benchkit.run.results_index import read_listing
 from benchkit.verdict.ci.results import run_result
-from documents import case, failed_case, run
-from sweep_factory import ALL_ID, write_all
-from verdicts import write_run
+from builders.documents import case, failed_case, run
+from builders.judged import write_run
+from builders.sweeps import ALL_ID, write_all
 
 VALID = [case("tools/a")]
 MIXED = [*VALID, failed_case("tools/b", "no"), failed_case("tools/c", "not there", Validity.SKIPPED, sent=0)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,31 +12,26 @@ import pytest
 
 from benchkit.errors import UserError
 from benchkit.load import engines
-from benchkit.load.arguments_file import write_arguments
 from benchkit.load.collect import collect
-from benchkit.load.driver import Driver, steps
 from benchkit.load.engines import DEFAULT, ENGINES, STDIN, Engine, engine_named
 from benchkit.load.engines.hey import Hey
 from benchkit.load.engines.sse import Sse
 from benchkit.load.job import Job, http_request
-from benchkit.load.plan import Target, plan_cases
 from benchkit.load.rows import Rows
 from benchkit.model import (
     AnswerForm,
     HttpRequest,
     Part,
     Plan,
-    PlannedCase,
     Request,
     SqlStatement,
     Validity,
 )
 from benchkit.settings import ROOT, Settings, load_settings
 from benchkit.store import save
-from gateway_stub import Reply, serving
-from run_factory import ENVIRONMENT, START, http_part, planned
-from test_driver import Counters
-from test_plan import FakeCatalogue
+from builders.engines import measure, planned_with, settings_with
+from builders.gateway_stub import Reply, serving
+from builders.raw_runs import ENVIRONMENT, START, http_part, planned
 
 RECORDED = "\n".join(f"{20.0 + number} 200 {number * 30.0}" for number in range(20))
 """Latency in ms, status and start in ms of each request."""
@@ -85,37 +79,6 @@ def replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replay:
     engine = Replay(recorded)
     monkeypatch.setitem(ENGINES, engine.name, engine)
     return engine
-
-
-def settings_with(tmp_path: Path, case: str) -> Settings:
-    """Settings of one scenario with one case."""
-    config = tmp_path / "config.yaml"
-    config.write_text(
-        f"scenarios:\n  s:\n    cases:\n      c:\n        path: /health\n        versioned: false\n{case}"
-    )
-    environ = {"PERF_SCENARIOS": "s", "PERF_REQUESTS": "20", "PERF_CONCURRENCY": "2", "PERF_WARMUP": "false"}
-    return load_settings(environ=environ, config_file=config)
-
-
-def planned_with(settings: Settings, url: str = "http://127.0.0.1:4444") -> list[PlannedCase]:
-    return plan_cases(settings, Target(url, "/v1", [], f"{url}/rpc", "", auth_required=True), FakeCatalogue())
-
-
-def measure(plan: Plan, run_dir: Path, programs: Mapping[str, Sequence[str]]) -> None:
-    """Run a plan as the shell does."""
-    driver = Driver(
-        plan, run_dir, programs=programs, token=lambda _: "", counters=Counters(), gateway_answers=lambda: True
-    )
-    for step in steps(plan):
-        codes = []
-        processes = driver.begin(step, 1.0)
-        write_arguments(run_dir, processes)
-        for process in processes:
-            assert process.output is not None
-            with process.output.open("wb") as output:
-                command = [*programs[process.engine], *process.arguments]
-                codes.append(subprocess.run(command, stdout=output, check=False).returncode)
-        driver.end(codes)
 
 
 def test_a_third_engine_plans_measures_and_is_collected(tmp_path: Path, replay: Replay) -> None:

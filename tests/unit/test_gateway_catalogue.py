@@ -13,7 +13,7 @@ from benchkit.gateway.catalogue import Catalogue, load_catalogue
 from benchkit.gateway.client import Gateway
 from benchkit.gateway.registration import register
 from benchkit.model import Entity
-from gateway_stub import FakeGateway, Reply, serving
+from builders.gateway_stub import FakeGateway, Reply, serving
 
 URL = "http://127.0.0.1:{}/mcp"
 SCHEMA = {

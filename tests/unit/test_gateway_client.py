@@ -9,7 +9,7 @@ import pytest
 
 from benchkit.errors import UserError
 from benchkit.gateway.client import Gateway, NobodyThereError
-from gateway_stub import FakeGateway, Reply, Request, make_token, serving
+from builders.gateway_stub import FakeGateway, Reply, Request, make_token, serving
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from benchkit.gateway.counters import (
     wait_until_still,
 )
 from benchkit.model import CounterReading, ExecutionCount, ServerCounter
-from gateway_stub import FakeGateway, Reply, Request, serving
+from builders.gateway_stub import FakeGateway, Reply, Request, serving
 
 
 def count(succeeded: int, failed: int = 0) -> ExecutionCount:

@@ -29,8 +29,8 @@ from benchkit.http import Session
 from benchkit.load.probe import probe
 from benchkit.model import Expectation, PlannedCase, ServerCounter
 from benchkit.run.target import find_counters
-from gateway_stub import PASSWORD, FakeGateway, Handler, Reply, Request, make_token, serving
-from run_factory import http_part
+from builders.gateway_stub import PASSWORD, FakeGateway, Handler, Reply, Request, make_token, serving
+from builders.raw_runs import http_part
 
 
 def open_gateway(release: str = "1.0.7") -> FakeGateway:

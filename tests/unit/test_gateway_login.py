@@ -13,7 +13,7 @@ import pytest
 from benchkit.errors import UserError
 from benchkit.gateway.client import Gateway
 from benchkit.gateway.login import Access, Credentials, Mint, Session, log_in, mint_token
-from gateway_stub import EMAIL, PASSWORD, FakeGateway, Reply, Stub, make_token, serving
+from builders.gateway_stub import EMAIL, PASSWORD, FakeGateway, Reply, Stub, make_token, serving
 
 RIGHT = Credentials(EMAIL, PASSWORD)
 WRONG = Credentials(EMAIL, "wrong horse")

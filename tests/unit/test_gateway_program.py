@@ -18,7 +18,7 @@ from benchkit.gateway import registration
 from benchkit.run.target import own_stack
 from benchkit.stack.state import GatewayAccess, ProcessRuntime, ServerAccess, StackState, SupervisorProcess
 from benchkit.stack.topology import GatewayNode, Topology
-from gateway_stub import EMAIL, PASSWORD, FakeGateway, Reply, Stub, make_token, serving
+from builders.gateway_stub import EMAIL, PASSWORD, FakeGateway, Reply, Stub, make_token, serving
 
 TOOLS = [f"tool_{number}" for number in range(100)]
 

@@ -19,7 +19,7 @@ from benchkit.gateway.registration import (
     same_url,
     unregister,
 )
-from gateway_stub import FakeGateway, Reply, Request, serving
+from builders.gateway_stub import FakeGateway, Reply, Request, serving
 
 SERVERS = [(f"time{number}", f"http://127.0.0.1:{number}/mcp") for number in range(1, 5)]
 

@@ -18,7 +18,7 @@ from benchkit.errors import UserError
 from benchkit.gateway.access import access_for
 from benchkit.gateway.tokens import Token, TokenCache, read_claims, read_token
 from benchkit.settings import ROOT, load_settings
-from gateway_stub import make_token
+from builders.gateway_stub import make_token
 
 OWNER = "http://127.0.0.1:4444 admin@example.com"
 

@@ -17,7 +17,7 @@ from benchkit.identity import ProcessIdentity
 from benchkit.run import fixtures_record, owner
 from benchkit.run.fixtures_record import Fixture
 from benchkit.settings import ROOT
-from run_factory import RunDirectory, good, planned
+from builders.raw_runs import RunDirectory, good, planned
 
 RUN = "light_2025-10-10-143000"
 GONE = 0x7FFFFFFF

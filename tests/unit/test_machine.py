@@ -6,7 +6,7 @@ import pytest
 
 from benchkit.machine import cpu_model, describe_machine
 from benchkit.verdict.environments import machine_differences
-from documents import environment
+from builders.documents import environment
 
 X86 = "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 85\nmodel name\t: {}\nstepping\t: 7\n\n"
 ARM = (

@@ -17,7 +17,7 @@ from benchkit.run import monitor_targets
 from benchkit.run.variants import Variant, Variants
 from benchkit.settings import load_settings
 from benchkit.stack.state import StackPaths
-from stack_stub import StubStack, make_stub_stack
+from builders.stack_stub import StubStack, make_stub_stack
 
 
 @pytest.fixture

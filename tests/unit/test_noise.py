@@ -22,8 +22,8 @@ from benchkit.verdict.noise import (
     recorded_prior,
     visible_percent,
 )
-from documents import STARTED, environment
-from verdicts import baseline_of, case_of, elsewhere, measured, program, run_of, write_run
+from builders.documents import STARTED, environment
+from builders.judged import baseline_of, case_of, elsewhere, measured, program, run_of, write_run
 
 LIMITS = Baselines(noise={"p50_latency": 8.0, "requests_per_sec": 15.0}, gate=["p50_latency"])
 STEADY = {"p50_latency": 21.0, "error_rate": 0.0}

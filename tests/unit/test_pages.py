@@ -19,13 +19,13 @@ from benchkit.verdict.compare import compare_paired
 from benchkit.verdict.stored_runs import read_history
 from benchkit.verdict.trend import trend_of
 from benchkit.verdict.variant_study import history
-from documents import HOSTILE_NAMES, comparison, environment
-from studies import CASES, figured, on_databases, ordinary, scaled, spoilt, written
-from test_compare_paired import blocks_of, noisy, variant
-from test_report_view import contrast
-from test_trend import LEVELS, released, store_runs
-from test_variant_reports import measured
-from verdicts import LIMITS, elsewhere, program, run_of
+from builders.colours import contrast
+from builders.documents import HOSTILE_NAMES, comparison, environment
+from builders.judged import LIMITS, elsewhere, program, run_of
+from builders.paired import blocks_of, noisy, variant
+from builders.studies import CASES, figured, on_databases, ordinary, scaled, spoilt, written
+from builders.trends import LEVELS, released, store_runs
+from builders.variants import measured
 
 CHARTS = ChartLibrary("/* a chart library */")
 Golden = Callable[[str, object], None]

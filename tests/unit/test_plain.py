@@ -15,7 +15,7 @@ import variants
 from benchkit.errors import UserError
 from benchkit.plain import HIDDEN, plain_text, without_secrets
 from benchkit.run import session
-from gateway_stub import make_token
+from builders.gateway_stub import make_token
 
 
 @pytest.mark.parametrize("say", [session.say, stack._say, variants._say])

@@ -21,7 +21,7 @@ from benchkit.run.killed_runs import cut_short
 from benchkit.run.profile_report import profile_of
 from benchkit.verdict.runs import load_run
 from benchkit.verdict.stored_runs import read_history
-from unit.profile_factory import recorded
+from builders.cpu_profiles import recorded
 
 Outcome = tuple[int, str, str]
 

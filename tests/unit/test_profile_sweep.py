@@ -28,9 +28,9 @@ from benchkit.run.profile_sweep import (
 )
 from benchkit.settings import Settings, load_settings
 from benchkit.verdict.stored_runs import StoredRun, read_history
-from documents import STARTED
-from sweep_factory import MEDIANS, document_of, entry, run_of_profile, write_profile
-from verdicts import program
+from builders.documents import STARTED
+from builders.judged import program
+from builders.sweeps import MEDIANS, document_of, entry, run_of_profile, write_profile
 
 LATER = STARTED + timedelta(hours=1)
 

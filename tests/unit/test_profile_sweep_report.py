@@ -24,8 +24,8 @@ from benchkit.report.chart_library import ChartLibrary
 from benchkit.report.charts import Plots
 from benchkit.report.profile_sweep_page import build_frame, build_page
 from benchkit.run.profile_sweep import documents_of, summary_lines
-from documents import HOSTILE_NAMES, case, comparison, failed_case
-from sweep_factory import ALL_ID, document_of, entry, run_of_profile, write_all, write_profile
+from builders.documents import HOSTILE_NAMES, case, comparison, failed_case
+from builders.sweeps import ALL_ID, document_of, entry, run_of_profile, write_all, write_profile
 
 LIBRARY = ChartLibrary("/* a chart library */")
 

@@ -17,7 +17,7 @@ from benchkit.model.cpu_profile import IDLE, LABELS, Category, Flame
 from benchkit.profiling import folding
 from benchkit.profiling.categories import ROWS, classify, owner, without_start
 from benchkit.profiling.samples import UNKNOWN, Frame, Stack, Thread, clipped, parse_trace, read_trace, short_place
-from unit.profile_factory import COLLECT, ENDPOINT, FIXTURE, LOOP, POLL, QUERY, thread
+from builders.cpu_profiles import COLLECT, ENDPOINT, FIXTURE, LOOP, POLL, QUERY, thread
 
 TRACE = next(FIXTURE.rglob("*.trace.json.gz"))
 

@@ -14,7 +14,7 @@ from benchkit.profiling.folding import Names
 from benchkit.profiling.rounds import lateness_s
 from benchkit.profiling.samples import Frame, Thread
 from benchkit.profiling.stalls import Requests, Round
-from unit.profile_factory import COLLECT, ENDPOINT, LOOP, POLL, QUERY, steady, thread
+from builders.cpu_profiles import COLLECT, ENDPOINT, LOOP, POLL, QUERY, steady, thread
 
 
 def with_stall(at_s: float = 1.0, lasts_s: float = 0.3) -> Requests:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from benchkit.load.driver import WARM_UP, steps
 from benchkit.load.progress import Estimate, Progress
 from benchkit.model import Probe
-from test_driver import case, plan_of
+from builders.driven import case, plan_of
 
 
 def probes(latency_ms: float, *names: str) -> dict[str, Probe]:

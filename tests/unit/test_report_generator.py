@@ -16,8 +16,8 @@ from benchkit.errors import run_program
 from benchkit.model import Run
 from benchkit.report import chart_library, output
 from benchkit.settings import ROOT
-from cost import relative_cost
-from unit import documents
+from builders import documents
+from builders.cost import relative_cost
 
 PROGRAM = ROOT / "utils" / "report_generator.py"
 Outcome = tuple[int, str, str]

@@ -37,7 +37,8 @@ from benchkit.report.render import PARTS
 from benchkit.report.system import load_spans
 from benchkit.report.view import Page, build_page
 from benchkit.settings import ROOT
-from unit import documents
+from builders import documents
+from builders.colours import contrast
 
 BOTH = ("latency_distribution", "throughput_timeline")
 TEMPLATE = ROOT / "utils" / "report_template.html"
@@ -718,18 +719,6 @@ def test_page_loads_nothing() -> None:
     assert "@import" not in text
     assert "url(" not in text
     assert "default-src &#39;none&#39;" in text
-
-
-def contrast(one: str, other: str) -> float:
-    """The contrast ratio of two colours (WCAG 2.2, "contrast ratio" and "relative luminance")."""
-
-    def luminance(colour: str) -> float:
-        channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-        linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])

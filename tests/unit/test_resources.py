@@ -21,11 +21,9 @@ from benchkit.model import (
     VariantOfRun,
 )
 from benchkit.store import dump, load
-from run_factory import START, RunDirectory, good, planned
+from builders.monitored import GATEWAY, MACHINE, write
+from builders.raw_runs import START, RunDirectory, good, planned
 
-MACHINE = MonitoredComponent(name="machine", kind="machine", source="system")
-GENERATOR = MonitoredComponent(name="load generator", kind="generator", source="process")
-GATEWAY = MonitoredComponent(name="gateway", kind="gateway", source="process")
 POSTGRES = MonitoredComponent(name="postgres", kind="database", source="process")
 
 
@@ -42,12 +40,6 @@ def header(*components: MonitoredComponent, after_s: float = 2.0, notes: tuple[s
 
 def sample(at_s: float, **cpu: float) -> MonitorSample:
     return MonitorSample(at_s=at_s, cpu_percent=cpu, memory_mib=dict.fromkeys(cpu, 10.0))
-
-
-def write(path: Path, *lines: MonitorHeader | MonitorSample | str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(line if isinstance(line, str) else line.model_dump_json(exclude_none=True) + "\n" for line in lines)
-    path.write_text(text, encoding="utf-8")
 
 
 @pytest.fixture

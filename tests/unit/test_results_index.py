@@ -25,10 +25,10 @@ from benchkit.report.index_page import SHOWN, Damaged, IndexRow, index_page
 from benchkit.run.results_index import read_listing
 from benchkit.settings import ROOT
 from benchkit.verdict import groups
-from cost import relative_cost
-from documents import HOSTILE_NAMES, STARTED, comparison
-from sweep_factory import ALL_ID, document_of, entry, run_of_profile, write_all, write_profile
-from verdicts import program, write_run
+from builders.cost import relative_cost
+from builders.documents import HOSTILE_NAMES, STARTED, comparison
+from builders.judged import program, write_run
+from builders.sweeps import ALL_ID, document_of, entry, run_of_profile, write_all, write_profile
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import yaml
 from benchkit.errors import UserError
 from benchkit.settings import ROOT, Baselines, load_settings
 from benchkit.verdict.rules import deciding_metrics, requests_of
-from test_compare_paired import blocks_of, noisy
+from builders.paired import blocks_of, noisy
 
 
 def config_with(directory: Path, **baselines: Any) -> Path:

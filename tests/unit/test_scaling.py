@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from benchkit.errors import UserError
 from benchkit.model import Validity
 from benchkit.verdict.scaling import METRIC_SHAPES, knee, law_at, medians, scalability_law, scaling_of
-from documents import failed_case
-from studies import ordinary, scaled, usl
+from builders.documents import failed_case
+from builders.studies import ordinary, scaled, usl
 
 RISING = (1, 1)
 PLACES = [1.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0]

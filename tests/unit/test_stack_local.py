@@ -29,7 +29,7 @@ from benchkit.stack.deployment import ProgramStatus, StartCallbacks
 from benchkit.stack.lifecycle import ensure, read_owner, write_owner
 from benchkit.stack.state import StackPaths, StackState, load_state, read_state, variant_places
 from benchkit.stack.topology import BalancerNode, PostgresNode, topology_of
-from stack_stub import StubStack, make_stub_stack
+from builders.stack_stub import StubStack, make_stub_stack
 
 
 @pytest.fixture

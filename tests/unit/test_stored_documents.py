@@ -18,7 +18,7 @@ from benchkit.model import MOST_VERSION, Comparison, NoiseRecord, Run
 from benchkit.settings import ROOT
 from benchkit.verdict.baseline_archive import _digest, export_baseline, import_baseline
 from benchkit.verdict.baselines import load_baseline, read_baseline, save_baseline
-from verdicts import measured, run_of
+from builders.judged import measured, run_of
 
 Change = Callable[[dict[str, Any]], object]
 

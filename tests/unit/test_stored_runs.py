@@ -16,8 +16,8 @@ from benchkit.model import RunStatus, Validity, VariantOfRun, Verdict
 from benchkit.settings import ROOT
 from benchkit.verdict import stored_runs
 from benchkit.verdict.stored_runs import INDEX, RunHistory, read_history
-from documents import comparison
-from verdicts import case_of, measured, run_of, write_run
+from builders.documents import comparison
+from builders.judged import case_of, measured, run_of, write_run
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from benchkit.verdict.ci.summary import markdown
 from benchkit.verdict.compare import compare
 from benchkit.verdict.rules import case_figures
 from benchkit.verdict.text import comparison_report, plain
-from verdicts import LIMITS, baseline_of, measured, run_of
+from builders.judged import LIMITS, baseline_of, measured, run_of
 
 STATES = ("Verdict", "Validity")
 SOURCES = [path for path in (ROOT / "utils").rglob("*.py") if path.parent.name != "model"]

@@ -19,8 +19,8 @@ from benchkit.settings import Settings, load_settings
 from benchkit.stack.state import GatewayAccess, ProcessRuntime, StackPaths, StackState, SupervisorProcess
 from benchkit.stack.topology import GatewayNode, Topology
 from benchkit.store import save
-from gateway_stub import EMAIL, PASSWORD, FakeGateway, Handler, Reply, serving
-from test_driver import case
+from builders.driven import case
+from builders.gateway_stub import EMAIL, PASSWORD, FakeGateway, Handler, Reply, serving
 
 SECRET = "hunter2-TOP"
 

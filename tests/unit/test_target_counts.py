@@ -13,7 +13,7 @@ from benchkit.model import ExecutionCount
 from benchkit.run.target import GatewayTarget, connect
 from benchkit.settings import load_settings
 from benchkit.stack.state import StackPaths
-from gateway_stub import FakeGateway, Reply, Stub, make_token, serving
+from builders.gateway_stub import FakeGateway, Reply, Stub, make_token, serving
 
 SENT = {"tools": ExecutionCount(succeeded=10, failed=0)}
 

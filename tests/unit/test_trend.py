@@ -4,38 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from benchkit.model import Case, Environment, RunStatus, Trend
+from benchkit.model import Environment, RunStatus, Trend
 from benchkit.verdict.stored_runs import read_history
 from benchkit.verdict.trend import trend_of
 from benchkit.verdict.trend_text import BARS, sparkline, trend_report
-from documents import environment
-from verdicts import elsewhere, measured, program, run_of, write_run
-
-
-def store_runs(
-    results: Path,
-    count: int,
-    levels: Mapping[str, Callable[[int], float]] | None = None,
-    *,
-    surroundings: Callable[[int], Environment] = lambda _: environment(),
-    seed: int = 1,
-    noise: float = 0.03,
-) -> Path:
-    """Runs 1 to ``count``, whose cases have a p50 (ms) that is a function of the run's number, with noise."""
-    chance = np.random.default_rng(seed)
-    for number in range(1, count + 1):
-        cases: list[Case] = [
-            measured(name, rounds=(round(level(number) * float(np.exp(noise * chance.standard_normal())), 2),))
-            for name, level in (levels or {"tools/list": lambda _: 20.0}).items()
-        ]
-        write_run(results / f"light_run{number}", run_of(*cases, number=number, environment=surroundings(number)))
-    return results
+from builders.documents import environment
+from builders.judged import elsewhere, measured, program, run_of, write_run
+from builders.trends import LEVELS, released, store_runs
 
 
 def trend(results: Path, metrics: tuple[str, ...] = ("p50_latency",), last: int = 200) -> Trend:
@@ -44,23 +23,6 @@ def trend(results: Path, metrics: tuple[str, ...] = ("p50_latency",), last: int 
 
 def show(results: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     return program("trend.py", "--results-dir", results, *arguments)
-
-
-LEVELS: dict[str, Callable[[int], float]] = {
-    "tools/steady": lambda _: 20.0,
-    "tools/slower": lambda number: 40.0 if number <= 20 else 50.0,
-    "resources/slides": lambda number: 10.0 * 1.01**number,
-    "resources/faster": lambda number: 30.0 if number <= 25 else 24.0,
-}
-
-
-def released(number: int) -> Environment:
-    """A release came with run 21; from run 26 on the machine was slower."""
-    return elsewhere(
-        environment(),
-        target={"release": "1.0.6" if number <= 20 else "1.0.7"},
-        machine={"control_score": 40.0 if number <= 25 else 50.0},
-    )
 
 
 def test_a_change_names_the_runs_and_releases_on_both_variants(tmp_path):

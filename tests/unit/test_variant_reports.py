@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +18,10 @@ from benchkit.report.chart_library import ChartLibrary
 from benchkit.report.variants_page import variants_page
 from benchkit.settings import ROOT, Variant
 from benchkit.verdict.variant_study import history, load_variants, tune
-from documents import STARTED
-from test_compare_paired import blocks_of, noisy, variant
-from verdicts import LIMITS
+from builders.judged import LIMITS
+from builders.variants import FACTORS, TUNED, measured
 
 LIBRARY = ChartLibrary("/* a chart library */")
-
-FACTORS = {"1.0.5": (1.0, 1.0), "1.0.6": (1.0, 1.0), "1.0.7": (1.5, 1.0)}
-"""Release to how many times as long its two cases take."""
-
-
-def measured(directory: Path, factors: dict[str, tuple[float, float]] | None = None) -> Path:
-    """A directory as ./run-advanced.sh leaves it: one run for each gateway, started one after the other."""
-    for number, (label, (first, second)) in enumerate((factors or FACTORS).items()):
-        cases = [
-            blocks_of("tools/list", noisy(number, 50.0 * first, noise=0.01)),
-            blocks_of("gateway-core/health", noisy(number + 50, 20.0 * second, noise=0.01)),
-        ]
-        run = variant(label, *cases, started=STARTED + timedelta(milliseconds=number))
-        (directory / label).mkdir(parents=True)
-        store.save(directory / label / "run.json", run)
-    return directory
 
 
 def test_releases_are_held_against_the_one_before_and_the_last_against_the_first(tmp_path: Path) -> None:
@@ -223,7 +205,6 @@ VARIANTS = {
     "nothing": Variant(settings={"NOTHING": 1}),
     "not_measured": Variant(settings={"OTHER": 1}),
 }
-TUNED = {"base": (1.0, 1.0), "logs": (1.3, 1.3), "cache": (0.7, 0.7), "nothing": (1.0, 1.0)}
 
 
 def test_each_setting_is_held_against_none(tmp_path: Path) -> None:

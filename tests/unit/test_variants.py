@@ -14,7 +14,7 @@ from benchkit.run.options import parser_for
 from benchkit.run.paired import _paired_settings, _wanted, looks, order, with_group
 from benchkit.run.variants import Variants, VariantSpec, resolve, servers_settings, variant_settings
 from benchkit.settings import Config, Settings
-from test_driver import case
+from builders.driven import case
 
 
 def settings(sources: dict[str, str] | None = None, **sections: Any) -> Settings:

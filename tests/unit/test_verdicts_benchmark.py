@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from benchkit.settings import ROOT
-from documents import environment
-from test_compare_paired import TWENTY, blocks_of, noisy, two, variant
-from verdicts import measured, run_of, write_run
+from builders.documents import environment
+from builders.judged import measured, run_of, write_run
+from builders.paired import TWENTY, blocks_of, noisy, two, variant
 
 PROGRAM = ROOT / "benchmarks" / "verdicts.py"
 

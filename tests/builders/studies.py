@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from benchkit.model import Case, Counts, Environment, Run, Validity
-from documents import STARTED, difference_case, environment, failed_case
-from verdicts import case_of, elsewhere, run_of, write_run
+from builders.documents import STARTED, difference_case, environment, failed_case
+from builders.judged import case_of, elsewhere, run_of, write_run
 
 CASES = {
     "tools/list_limit_50": 60.0,

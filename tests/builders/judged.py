@@ -17,7 +17,7 @@ import yaml
 from benchkit import store
 from benchkit.model import Baseline, BaselineRun, Case, Environment, Iteration, Run, Validity
 from benchkit.settings import ROOT, Baselines
-from documents import STARTED, environment, run
+from builders.documents import STARTED, environment, run
 
 LIMITS = Baselines()
 """The thresholds of the specification: 10 % worse, 5 % better, 0.1 percentage points of errors."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchkit import store
 from benchkit.model import AllRuns, Case, Load, ProfileRun, ProfileState, Run, Verdict
-from unit.documents import STARTED, case, comparison, difference_case, environment, failed_case, run
+from builders.documents import STARTED, case, comparison, difference_case, environment, failed_case, run
 
 ALL_ID = "all_2026-03-02-093000"
 
