@@ -50,7 +50,7 @@ def paging(cursor: Any) -> Handler:
 @pytest.mark.parametrize(
     ("cursor", "words"),
     [
-        ("same", "the cursor of page 3 came before, so the pages never end"),
+        ("same", "the cursor of page 3 is a repeated one, so the pages never end"),
         (7, "the cursor of page 3 came before"),
         ("x" * 5000, "no text of at most 4096 characters"),
         ({"a": 1}, "no text of at most 4096 characters"),
@@ -237,7 +237,7 @@ def test_a_row_without_a_usable_id_is_one_line(kind: str, identity: Any) -> None
     made: dict[str, Any] = {"name": "perf-virtual" if kind == "servers" else "perf_validated"}
     made |= {"description": "Made by the MCP Gateway benchmark toolkit; safe to delete."}
     fake.rows[kind] = [made if identity is None else made | {"id": identity}]
-    with serving(fake) as stub, pytest.raises(UserError, match="which is none; see the gateway's log"):
+    with serving(fake) as stub, pytest.raises(UserError, match="the invalid id .*; see the gateway's log"):
         remove_fixtures(Gateway(stub.url, prefix="/v1"))
 
 

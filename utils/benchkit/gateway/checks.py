@@ -75,7 +75,7 @@ def check_token(session: Session) -> Check:
 def check_database(version: Version) -> Check:
     """Check that the gateway reaches its database."""
     if version.database is None:
-        return Check(State.OK, "database", "the gateway does not say (an administrator's GATEWAY_EMAIL would be told)")
+        return Check(State.OK, "database", "the gateway does not say (it tells only administrators, see GATEWAY_EMAIL)")
     text = f"{version.database} {version.database_version or ''}".strip()
     if version.database_reachable is False:
         return Check(State.WRONG, "database", f"{text}: the gateway does not reach it; see DATABASE_URL and its log")

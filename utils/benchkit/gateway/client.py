@@ -241,7 +241,7 @@ class Gateway:
                     f"or wait {answer.retry_after}"
                 )
         if answer.ok:
-            return UserError(f"{where}: the answer is not the JSON that was expected; is this an MCP Gateway?")
+            return UserError(f"{where}: the answer is not the expected JSON; is this an MCP Gateway?")
         return UserError(f"{where}{said or ': no reason given'}; see the gateway's log")
 
     def no_gateway(self, health: Answer) -> UserError:
@@ -347,7 +347,7 @@ class _Listing:
         if not 0 < len(text) <= _LONGEST_CURSOR:
             raise self._error(f"the cursor of the next page is no text of at most {_LONGEST_CURSOR} characters")
         if text in self._cursors:
-            raise self._error(f"the cursor of page {len(self._cursors) + 2} came before, so the pages never end")
+            raise self._error(f"the cursor of page {len(self._cursors) + 2} is a repeated one, so the pages never end")
         self._cursors.add(text)
         if len(self._cursors) >= MOST_PAGES:
             raise self._error(f"there are more than {MOST_PAGES} pages")
@@ -369,7 +369,7 @@ def row_id(row: Any, what: str) -> str:
     text = str(identity) if isinstance(identity, str | int) and not isinstance(identity, bool) else ""
     if not text or len(text) > _LONGEST_ID or not text.isprintable() or " " in text:
         shown = plain_text(json.dumps(identity), 60)
-        raise UserError(f"the gateway gives {what} the id {shown}, which is none; see the gateway's log")
+        raise UserError(f"the gateway gives {what} the invalid id {shown}; see the gateway's log")
     return text
 
 

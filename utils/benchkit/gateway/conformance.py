@@ -294,8 +294,8 @@ def _alike(endpoint: Endpoint, answers: Mapping[str, _Seen]) -> tuple[Conclusion
     if all(answer.ok for answer in answers.values()):
         return Conclusion.OK, said
     if endpoint.owned:
-        return Conclusion.FAILED, f"the team may not have what is its own: {said}"
-    return Conclusion.NOT_APPLICABLE, f"closed to tokens of a team: {said}"
+        return Conclusion.FAILED, f"the team has no access to its own entity: {said}"
+    return Conclusion.NOT_APPLICABLE, f"refused for every token of a team: {said}"
 
 
 def _said(answers: Mapping[str, _Seen]) -> str:

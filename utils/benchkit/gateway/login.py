@@ -69,7 +69,7 @@ def _refusal(gateway: Gateway, credentials: Credentials, path: str, answer: Answ
     where += f", {answer.reason})" if answer.reason else ")"
     reason = answer.reason.lower()
     if answer.status == 423 or "locked" in reason:
-        return UserError(f"{where}: the account is locked; wait until it is open again, or unlock it on the gateway")
+        return UserError(f"{where}: the account is locked; wait until the lock expires, or unlock it on the gateway")
     if answer.status == 429:
         return UserError(
             f"{where}: logins are limited; wait {answer.retry_after}, or set RATE_LIMITING_ENABLED=false on the gateway"

@@ -247,7 +247,7 @@ def _refuse_second_name(gateway: Gateway, name: str, url: str, present: Iterable
         if upstream.name != name and same_url(upstream.url, url):
             raise UserError(
                 f"{gateway.base_url}: {url} is registered already, as {upstream.name}; "
-                f"take that out first: utils/gateway.py unregister --names {upstream.name}"
+                f"remove that first: utils/gateway.py unregister --names {upstream.name}"
             )
 
 
