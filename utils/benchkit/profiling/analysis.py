@@ -1,6 +1,6 @@
-"""From a profiled run's directory to its document: ``plan.json``, ``raw/`` and the recordings become ``profile.json``.
+"""Compute ``profile.json`` from a profiled run's directory: ``plan.json``, ``raw/`` and the recordings.
 
-The run is judged first, as every run is: what was sampled while the wrong answers were given is not shown.
+The run is judged first, like every run: samples taken while the gateway gave wrong answers are not shown.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from benchkit.store import load
 
 
 def analyse(run_dir: Path, interrupted: int | None = None) -> Profile:
-    """A profiled run's document.
+    """Return a profiled run's document.
 
     Args:
-        run_dir: holds ``plan.json``, and ``raw/`` as far as the run came.
+        run_dir: holds ``plan.json``, and ``raw/`` depending on how far the run came.
         interrupted: the exit code of a run that ended early.
 
     Raises:
-        UserError: a document or a recording is missing where it has to be, or damaged.
+        UserError: a required document or recording is missing or damaged.
     """
     plan = load(run_dir / "plan.json", Plan, "plan")
     run = collect(run_dir, interrupted).run
@@ -73,7 +73,7 @@ def _without_samples(profile: Profile) -> Profile:
 
 
 def _findings(sampled: Sequence[SampledLoad], profile: Profile) -> dict[str, object]:
-    """Everything that the samples say, as fields of the document."""
+    """Return all results from the samples, as fields of the document."""
     complete = [
         Round(one.recording.round, one.requests, clipped(one.threads, 0.0, max(one.requests.end_s)))
         for one in sampled
@@ -82,7 +82,7 @@ def _findings(sampled: Sequence[SampledLoad], profile: Profile) -> dict[str, obj
     threads = [thread for one in complete for thread in one.threads]
     load_s = sum(one.load_s for one in complete)
     if not complete:
-        # Cut short before its first sampled round was over: what there is, without a load to set it against.
+        # The run ended before its first sampled round was complete: use the samples without the load.
         threads = [thread for one in sampled for thread in one.threads]
         load_s = sum(_span_s(one.threads) for one in sampled)
     work = folding.working(threads)
@@ -113,11 +113,11 @@ def _findings(sampled: Sequence[SampledLoad], profile: Profile) -> dict[str, obj
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What surrounds the samples
+# Context of the samples
 
 
 def _figures(case: Case, directory: Path, recordings: dict[int, Recording], rounds: int) -> list[RoundFigures]:
-    """What was measured in each complete round; nothing where the case's figures do not stand."""
+    """Return the measurements of each complete round; empty if the case's metrics are not valid."""
     numbers = [number for number in range(1, rounds + 1) if read_iteration(directory, case.name, number) is not None]
     return [
         RoundFigures(
@@ -153,7 +153,7 @@ def _sampler(recordings: Sequence[Recording], rounds: Sequence[RoundFigures]) ->
 
 
 def _rate_ratio(rounds: Sequence[RoundFigures]) -> float | None:
-    """The geometric mean of req/s with the sampler by that without; ``None`` where one of both was not measured."""
+    """Return req/s with the sampler divided by req/s without it (geometric means); ``None`` if one is missing."""
     means = []
     for sampled in (True, False):
         rates = [one.requests_per_sec for one in rounds if one.sampled is sampled]
@@ -171,7 +171,7 @@ def _alignment(sampled: Sequence[SampledLoad]) -> Alignment:
 
 
 def _busiest(threads: Sequence[Thread], seconds: float) -> float:
-    """For what share of so many seconds the busiest thread worked."""
+    """Return the fraction of the time in which the busiest thread worked."""
     busy: dict[str, float] = {}
     for thread in threads:
         own = sum(piece.seconds for piece in thread.slices if classify(piece.stack) not in IDLE)

@@ -1,12 +1,12 @@
-"""Which kind of work a stack is: a table of frames that decide, and the rule that picks one of them.
+"""Assign a category of work to each stack, with a table of frames and a rule that picks the deciding frame.
 
-The rule: a frame of the garbage collector anywhere on the stack decides, since whatever runs below it runs for it. Else
-the *innermost* frame that the table knows decides: a JSON decoder that SQLAlchemy calls is serialization, a list
-comprehension in a middleware is that middleware's. What only helps (contextlib, typing, re) is in no row, so its time
-is its caller's. Frames of the second table (event loop, frameworks) surround every request, so they decide only where
-no frame of the first does. A stack that nothing decides is ``OTHER``.
+The rule: a garbage collector frame anywhere on the stack decides, because everything below it runs on its behalf.
+Otherwise the *innermost* frame that matches the table decides: a JSON decoder that SQLAlchemy calls is serialization, a
+list comprehension in a middleware belongs to that middleware. Helpers (contextlib, typing, re) are not in the table, so
+their time is their caller's. Frames of the second table (event loop, frameworks) surround every request, so they decide
+only if no frame of the first table does. A stack without any match is ``OTHER``.
 
-To extend it: put a row into :data:`ROWS`; where two rows fit a frame the first one counts.
+To extend it, add a row to :data:`ROWS`; if two rows match a frame, the first one wins.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ LABELS: dict[Category, tuple[str, str]] = {
     Category.GIL: ("waiting for the interpreter", "another thread runs Python meanwhile"),
     Category.WAITING: ("waiting", "for a request, an answer, a lock, or something to do"),
 }
-"""Category to its name and what it stands for, in the order in which they are shown."""
+"""Name and description by category, in display order."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: a frame that fits decides for ``category``.
+    """A row of the table: a frame that matches it decides for ``category``.
 
-    ``places``: beginnings of the frame's path (see :func:`benchkit.profiling.samples.short_place`).
-    ``functions``: a pattern for its whole name; with ``places`` both have to fit. ``leaf``: only the innermost frame.
+    ``places``: prefixes of the frame's path (see :func:`benchkit.profiling.samples.short_place`). ``functions``: a
+    pattern for its whole name; with ``places`` both must match. ``leaf``: match only the innermost frame.
     """
 
     category: Category
@@ -52,7 +52,7 @@ class Row:
     leaf: bool = False
 
     def fits(self, frame: Frame) -> bool:
-        """Is the frame one of this row's?"""
+        """Return whether the frame matches this row."""
         if self.places and not frame.place.startswith(self.places):
             return False
         return not self.functions or re.fullmatch(self.functions, frame.function) is not None
@@ -61,10 +61,10 @@ class Row:
 COLLECTOR = Row(
     Category.GC, functions=r"_?(Py)?gc_(collect|run)\w*|_?PyGC_Collect\w*|_Py_RunGC|collect_with_callback|collect_\w*gc"
 )
-"""The collector's frames. They have names only where the interpreter kept its symbols."""
+"""The collector's frames. They have names only if the interpreter kept its symbols."""
 
 ROWS = (
-    # The interpreter's lock is the only thing that CPython waits for by this function of the C library.
+    # CPython uses this function of the C library only to wait for the interpreter lock.
     Row(
         Category.GIL, functions=r"take_gil|_?_?pthread_cond_timedwait|PyEval_(RestoreThread|AcquireThread|AcquireLock)"
     ),
@@ -73,7 +73,7 @@ ROWS = (
     Row(Category.WAITING, ("threading.py",), r"(\w+\.)?(wait|acquire|join|_wait_for_tstate_lock)"),
     Row(Category.WAITING, ("queue.py",), r"(\w+\.)?get"),
     Row(Category.WAITING, ("selectors.py",)),
-    # Where nothing is known of compiled code, these are the innermost frames of a thread that has nothing to do.
+    # Without frames of compiled code, these are the innermost frames of an idle thread.
     Row(Category.WAITING, ("concurrent/futures/thread.py",), "_worker", leaf=True),
     Row(Category.WAITING, ("asyncio/runners.py",), leaf=True),
     Row(
@@ -174,13 +174,13 @@ ROWS = (
     Row(Category.LOOP, ("uvicorn/", "httptools/")),
     Row(Category.GATEWAY, ("mcpgateway/",)),
 )
-"""What decides first."""
+"""The rows that decide first."""
 
 SURROUNDING_ROWS = (
     Row(Category.ROUTING, ("starlette/",)),
     Row(Category.LOOP, ("uvloop/", "libuv/", "anyio/", "asyncio/", "Modules/_asynciomodule.c")),
 )
-"""What decides where none of :data:`ROWS` does."""
+"""The rows that decide if none of :data:`ROWS` matches."""
 
 
 STARTING = (
@@ -206,13 +206,13 @@ STARTING = (
     "libc.",
     "libpython",
 )
-"""Where frames come from that start a thread or a task and say nothing of the work in it."""
+"""Places of frames that start a thread or a task and carry no information about its work."""
 
 _ALONE = 3
 
 
 def without_start(stack: Stack) -> Stack:
-    """A stack from its first frame on that says something; of one that has none the innermost ones."""
+    """Return a stack without its leading start-up frames; if only those exist, its innermost frames."""
     depth = 0
     while depth < len(stack) and stack[depth].place.startswith(STARTING) and not is_collector(stack[depth]):
         depth += 1
@@ -227,17 +227,17 @@ def _row_of(frame: Frame, leaf: bool, surrounding: bool) -> Category | None:
 
 @lru_cache(maxsize=65_536)
 def is_collector(frame: Frame) -> bool:
-    """Is it one of the garbage collector's own?"""
+    """Return whether a frame belongs to the garbage collector."""
     return COLLECTOR.fits(frame)
 
 
 def says_something(frame: Frame) -> bool:
-    """A function of Python's, or the collector: other compiled code is named best by the function that called it."""
+    """Return whether a frame is Python's or the collector's; other compiled code is best named by its caller."""
     return is_python(frame) or is_collector(frame)
 
 
 def owner(stack: Stack) -> Frame:
-    """Whose time it is: the collector's if it is on the stack, else the innermost function of Python's."""
+    """Return the frame that the time belongs to: the collector's if there is one, else the innermost Python frame."""
     for frame in stack:
         if is_collector(frame):
             return frame
@@ -246,7 +246,7 @@ def owner(stack: Stack) -> Frame:
 
 @lru_cache(maxsize=65_536)
 def classify(stack: Stack) -> Category:
-    """The category of a stack (the outermost frame first): exactly one, whatever is on it."""
+    """Return the category of a stack (outermost frame first); every stack has exactly one."""
     if any(is_collector(frame) for frame in stack):
         return Category.GC
     for surrounding in (False, True):
@@ -258,7 +258,7 @@ def classify(stack: Stack) -> Category:
 
 
 def frame_category(frame: Frame) -> Category:
-    """The category that a frame decides for by itself: its colour in the flame graph."""
+    """Return the category of a frame by itself, which is its colour in the flame graph."""
     return classify((frame,))
 
 

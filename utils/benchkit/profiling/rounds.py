@@ -1,7 +1,7 @@
-"""A sampled round as it lies on the disk: samples and requests, brought to one clock.
+"""Read a sampled round from disk: samples and requests on a common clock.
 
-That clock starts with the round's load. Both programs count from moments of their own, which are known to a span; how
-wide that is together stands in the document.
+That clock starts with the round's load. The clocks of both programs start at times known only within an interval; the
+document contains the total uncertainty.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from benchkit.profiling.stalls import Requests
 from benchkit.store import load
 
 LATEST_S = 0.3
-"""Samples are later than this for no reason that is known."""
+"""Maximum known delay of samples in seconds; a later start of the work has another reason."""
 
 
 @dataclass(frozen=True)
 class SampledLoad:
-    """What was sampled in a round.
+    """The samples of a round.
 
-    ``threads`` are on the clock of the round's load where that is known (``requests``), else on the sampler's own.
-    ``uncertainty_s``: half of the span in which the two clocks' beginnings lie; ``late_s``: see :func:`lateness_s`.
+    ``threads`` are on the clock of the round's load if that is known (``requests``), else on the sampler's own.
+    ``uncertainty_s``: half of the interval that contains the start of both clocks; ``late_s``: see :func:`lateness_s`.
     """
 
     recording: Recording
@@ -41,7 +41,7 @@ class SampledLoad:
 
 @dataclass(frozen=True)
 class _Load:
-    """A round's requests; 0 is ``origin_s`` (seconds since the epoch), give or take half of ``slack_s``."""
+    """A round's requests; time 0 is ``origin_s`` (seconds since the epoch), plus or minus half of ``slack_s``."""
 
     requests: Requests
     origin_s: float
@@ -49,12 +49,12 @@ class _Load:
 
 
 def recording_name(case: str, number: int | str) -> str:
-    """The file name of a round's :class:`Recording`, beside the round's rows."""
+    """Return the file name of a round's :class:`Recording`, next to the round's rows."""
     return f"{case}.{number}.samples.json"
 
 
 def read_iteration(directory: Path, case: str, number: int) -> RawIteration | None:
-    """The record of a round that ran to its end; ``None`` for any other.
+    """Return the record of a complete round; ``None`` for any other.
 
     Raises:
         UserError: it is damaged.
@@ -67,12 +67,12 @@ def read_iteration(directory: Path, case: str, number: int) -> RawIteration | No
 
 
 def read_round(directory: Path, case: PlannedCase, recording: Recording) -> SampledLoad:
-    """What was sampled in a round.
+    """Return the samples of a round.
 
     Args:
-        directory: the case's, below ``raw/``.
-        case: as planned.
-        recording: says which files hold the samples.
+        directory: the case's directory below ``raw/``.
+        case: the case as planned.
+        recording: names the files with the samples.
 
     Raises:
         UserError: a file is missing or damaged.
@@ -82,7 +82,7 @@ def read_round(directory: Path, case: PlannedCase, recording: Recording) -> Samp
     if raw is None:
         return SampledLoad(recording, [thread for _, trace in traces for thread in trace])
     one = _read_load(directory, case, raw)
-    # A stack is first seen, on average, half an interval after it came to be.
+    # On average, a stack is first seen half an interval after it appeared.
     half_s = 0.5 / recording.rate
     threads = [moved(thread, _middle(process) - one.origin_s - half_s) for process, trace in traces for thread in trace]
     uncertainty_s = one.slack_s / 2 + half_s + max((_half_width_s(process) for process, _ in traces), default=0.0)
@@ -98,23 +98,23 @@ def _read_load(directory: Path, case: PlannedCase, raw: RawIteration) -> _Load:
     for part, name in zip(raw.parts, part_files(case, raw.iteration), strict=True):
         rows = engine_named(case.engine).rows(directory / name)
         completed = rows.offset_s + rows.latency_ms / 1000
-        # The process was started, and had ended, within this much more than its requests took.
+        # The process's lifetime exceeds the time of its requests by this much, before and after them.
         slack_s = max(slack_s, part.wall_s - float(completed.max(initial=0.0)))
         shift_s = (part.started - start).total_seconds()
         begins += (rows.offset_s + shift_s).tolist()
         ends += (completed + shift_s).tolist()
     order = np.argsort(begins, kind="stable")
     requests = Requests([begins[number] for number in order], [ends[number] for number in order])
-    # Requests count from the load process's own start, which lies somewhere in the slack. The middle of the slack is
-    # wrong by half of it at most.
+    # Request times count from the load process's own start, which is somewhere in the slack. Its middle is wrong by at
+    # most half of it.
     return _Load(requests, start.timestamp() + slack_s / 2, slack_s)
 
 
 def lateness_s(threads: Sequence[Thread], uncertainty_s: float) -> float:
-    """How late the samples are: the gateway begins to work when the first request comes, at 0.
+    """Return how late the samples are: the gateway starts to work when the first request arrives, at 0.
 
-    py-spy writes down when a sample was processed, which is late where the machine is busy. Nothing is moved where the
-    gateway was at work already, or where its first work comes too late to have to do with it.
+    py-spy records when a sample was processed, which is late on a busy machine. The result is 0 if the gateway was
+    already working, or if its first work is too late to be explained by that.
     """
     first = min(
         (

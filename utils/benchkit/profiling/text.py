@@ -1,4 +1,4 @@
-"""The words of a profile: its sentence, its hints, and the summary of one screen. Page and terminal say the same."""
+"""The texts of a profile: its main sentence, its hints, and a one-screen summary, for both page and terminal."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ HINTS: dict[Category, str] = {
     Category.GIL: "Another thread held the interpreter.",
     Category.WAITING: "The gateway did nothing: it waited for something outside of it.",
 }
-"""What a stall that was mostly of a category means, where there is something to say."""
+"""Explanation of a stall by its main category, if there is one."""
 
 
 def sentence(profile: Profile) -> str:
-    """Where the time goes, in one sentence."""
+    """Return where the time went, in one sentence."""
     if profile.validity is Validity.INVALID:
         return f"Nothing is said about where the time went: {profile.reason}."
     work = sorted((one for one in profile.categories if one.category not in IDLE), key=lambda one: -(one.share or 0.0))
@@ -52,7 +52,7 @@ def _article(label: str) -> str:
 
 
 def hot_sentence(profile: Profile) -> str:
-    """The one function that took a large part of the work, where there is one; the collector has its own words."""
+    """Return the function that took a large part of the work, if there is one; the collector has its own text."""
     if not profile.functions:
         return ""
     first = max(profile.functions, key=lambda one: one.self_s)
@@ -62,7 +62,7 @@ def hot_sentence(profile: Profile) -> str:
 
 
 def stall_sentence(profile: Profile) -> str:
-    """What the slowest requests waited for, in one sentence; empty where that is not known."""
+    """Return what the slowest requests waited for, in one sentence; empty if unknown."""
     if profile.slow_from_ms is None:
         return ""
     slowest = (
@@ -86,7 +86,7 @@ def stall_sentence(profile: Profile) -> str:
 
 
 def hints(profile: Profile) -> list[str]:
-    """What a developer can make of the stalls."""
+    """Return advice for developers about the stalls."""
     found = [HINTS[category] for category in dict.fromkeys(_by_frequency(profile.stalls)) if category in HINTS]
     frozen = [one for one in profile.stalls if one.category is not Category.GC and one.unchanged_ms >= 0.6 * one.ms]
     if frozen and not profile.gc_visible:
@@ -103,7 +103,7 @@ def _by_frequency(stalls: list[Stall]) -> list[Category]:
 
 
 def cost_sentence(profile: Profile) -> str:
-    """What the sampling itself did to the gateway."""
+    """Return how much the sampling slowed down the gateway."""
     sampler = profile.sampler
     if sampler is None:
         return ""
@@ -120,48 +120,48 @@ def cost_sentence(profile: Profile) -> str:
 
 
 def stall_line(stall: Stall) -> str:
-    """``round 2, at 12.31 s, 310 ms: 290 ms garbage collection; 290 ms in gc_collect_main < … < …``."""
+    """Return ``round 2, at 12.31 s, 310 ms: 290 ms garbage collection; 290 ms in gc_collect_main < … < …``."""
     what = f"{milliseconds(stall.category_ms)} {LABELS[stall.category][0]}"
     return f"round {stall.round}, at {stall.at_s:.2f} s, {milliseconds(stall.ms)}: {what}; {stall_path(stall)}"
 
 
 def stall_path(stall: Stall) -> str:
-    """What most of a stall's stacks have in common."""
+    """Return the frames that most of a stall's stacks have in common."""
     if not stall.path:
         return "nothing that most of its stacks share"
     return f"{milliseconds(stall.path_ms)} in {' < '.join(frame_words(frame) for frame in stall.path)}"
 
 
 def frame_words(frame: FrameName) -> str:
-    """``function (package/file.py:12)``."""
+    """Return ``function (package/file.py:12)``."""
     return f"{frame.function} ({frame_place(frame)})"
 
 
 def frame_place(frame: FrameName) -> str:
-    """``package/file.py:12``; compiled code may have no lines."""
+    """Return ``package/file.py:12``; compiled code may have no line numbers."""
     return f"{frame.place}:{frame.line}" if frame.line else frame.place
 
 
 def percent(share: float) -> str:
-    """A share (0-1) in percent."""
+    """Return a share (0-1) in percent."""
     value = 100 * share
     return f"{value:.0f} %" if value >= 9.95 or value == 0 else f"{value:.1f} %"
 
 
 def milliseconds(value: float) -> str:
-    """``310 ms``, ``9.4 ms``."""
+    """Return a time like ``310 ms`` or ``9.4 ms``."""
     return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
 
 
 def state(profile: Profile) -> str:
-    """What is to be known before anything else is read; empty for a complete and valid profile."""
+    """Return a notice to read first; empty for a complete and valid profile."""
     if profile.status is RunStatus.INTERRUPTED:
         return f"Interrupted: what was sampled until then. {profile.reason}".strip()
     return ""
 
 
 def summary(profile: Profile) -> list[str]:
-    """The profile on one screen, line by line."""
+    """Return the lines of a one-screen summary of the profile."""
     target = profile.environment.target
     release = target.release or "of unknown release"
     lines = [
