@@ -112,7 +112,7 @@ def resources(monitored: Monitored, run_started: datetime) -> Resources:
     notes = list(monitored.notes)
     if len(samples) > MAX_POINTS:
         notes.append(
-            f"{len(samples)} samples are reduced: of each {len(buckets[0])} in a row the smallest and the largest stay"
+            f"{len(samples)} samples were reduced to the smallest and the largest of each {len(buckets[0])} in a row"
         )
     series = [
         ResourceSeries(

@@ -20,7 +20,7 @@ from benchkit.profiling.document import Category
 from benchkit.profiling.samples import Frame, Stack, is_python
 
 LABELS: dict[Category, tuple[str, str]] = {
-    Category.GC: ("garbage collection", "Python's collector looks for objects that refer to each other in circles"),
+    Category.GC: ("garbage collection", "Python's collector looks for reference cycles"),
     Category.MIDDLEWARE: ("middleware", "the layers around every request: Starlette's, the gateway's, compression"),
     Category.AUTH: ("authentication", "tokens, passwords, permissions, scopes"),
     Category.DATABASE: ("database", "SQLAlchemy, the driver, and SQLite, which runs inside the gateway"),
@@ -31,8 +31,8 @@ LABELS: dict[Category, tuple[str, str]] = {
     Category.ROUTING: ("routing", "FastAPI and Starlette: finding the endpoint, resolving its dependencies"),
     Category.GATEWAY: ("gateway's own code", "its endpoints and services, where no other row fits"),
     Category.LOOP: ("event loop and HTTP", "uvloop, asyncio, uvicorn: tasks, timers, parsing and writing of requests"),
-    Category.OTHER: ("the rest", "no frame of the table is on the stack"),
-    Category.GIL: ("waiting for the interpreter", "another thread runs Python meanwhile"),
+    Category.OTHER: ("the rest", "no rule matches the stack"),
+    Category.GIL: ("waiting for the interpreter", "another thread runs Python code"),
     Category.WAITING: ("waiting", "for a request, an answer, a lock, or something to do"),
 }
 """Name and description by category, in display order."""
