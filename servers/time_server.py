@@ -29,7 +29,7 @@ GRACE_SECONDS = 1  # for requests in flight when the server is stopped
 
 DESCRIPTION = """\
 Run a simulated MCP server (streamable HTTP, without sessions, JSON answers) whose tools, resources and prompt are
-answered from a database. On start the database gets its content, unless it has it already.
+answered from a database. The first start fills the database.
 """
 EPILOG = f"""\
 database URLs: {URL_FORMS}, also postgresql+psycopg://user@/database?host=/socket/directory
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_number_of_tools,
         default=0,
         metavar="N",
-        help="list so many further tools, for listings as long as those of a large gateway (default: %(default)s)",
+        help="number of additional tools, to make listings as long as those of a large gateway (default: %(default)s)",
     )
     parser.add_argument("--version", action="version", version=VERSION)
     return parser
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} cannot stand in a URI; expected letters, digits, '.', '_' and '-'")
+        raise argparse.ArgumentTypeError(f"{text!r} is invalid in a URI; expected letters, digits, '.', '_' and '-'")
     return text
 
 
