@@ -41,7 +41,7 @@ def problem_of(schema: dict[str, Any], arguments: Mapping[str, Any]) -> str:
         return f"the tool's own input schema refers to {place}, which it does not hold; nothing is fetched"
     except RecursionError:
         return "the tool's own input schema refers to itself without an end, or is nested too deeply"
-    except Exception as error:  # pylint: disable=broad-exception-caught # a schema that nobody checked can break it
+    except Exception as error:  # pylint: disable=broad-exception-caught # an unchecked schema may break it
         return f"the tool's own input schema cannot be used ({plain_text(f'{type(error).__name__}: {error}', 100)})"
 
 

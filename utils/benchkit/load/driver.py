@@ -129,7 +129,7 @@ def steps(plan: Plan) -> Iterator[Step]:
 
 
 class _History:
-    """What happened to a run's cases so far. ``max_error_rate`` is in percent."""
+    """Results of a run's cases so far. ``max_error_rate`` is in percent."""
 
     def __init__(self, max_error_rate: float) -> None:
         self._max_error_rate = max_error_rate
