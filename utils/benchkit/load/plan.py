@@ -30,7 +30,7 @@ from benchkit.store import read_json
 Kind = Literal["tools", "resources", "prompts"]
 
 MCP_ACCEPT = "application/json, text/event-stream"
-"""The Accept header that MCP's streamable HTTP requires (specification 2025-03-26, "Sending Messages to the Server")."""
+"""The Accept header of MCP's streamable HTTP (specification 2025-03-26, "Sending Messages to the Server")."""
 
 _LARGEST_PAYLOAD = 2**20
 
