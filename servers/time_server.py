@@ -25,11 +25,11 @@ LOG = logging.getLogger("timesim")
 
 EXIT_USAGE = 2
 BACKLOG = 2048
-GRACE_SECONDS = 1  # for requests that are still being answered when the server is told to stop
+GRACE_SECONDS = 1  # for requests in flight when the server is stopped
 
 DESCRIPTION = """\
 Run a simulated MCP server (streamable HTTP, without sessions, JSON answers) whose tools, resources and prompt are
-answered from a database. On start the database gets its content, unless it has it already.
+answered from a database. The first start fills the database.
 """
 EPILOG = f"""\
 database URLs: {URL_FORMS}, also postgresql+psycopg://user@/database?host=/socket/directory
@@ -40,11 +40,11 @@ example:       python servers/time_server.py --name time1 --port 9101 --database
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until a signal says stop; return the exit code."""
+    """Serve until a signal arrives; return the exit code."""
     options = _parser().parse_args(arguments)
     _log_to_stderr()
-    # uvicorn handles these signals while it serves and raises them again when it has stopped, so this handler is the
-    # one that decides the exit code then, and also ends a start that is still filling the database.
+    # uvicorn handles these signals while it serves and raises them again after it has stopped. Then this handler
+    # decides the exit code. It also ends a start that is still filling the database.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     try:
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_number_of_tools,
         default=0,
         metavar="N",
-        help="list so many further tools, for listings as long as those of a large gateway (default: %(default)s)",
+        help="number of additional tools, to make listings as long as those of a large gateway (default: %(default)s)",
     )
     parser.add_argument("--version", action="version", version=VERSION)
     return parser
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} cannot stand in a URI; expected letters, digits, '.', '_' and '-'")
+        raise argparse.ArgumentTypeError(f"{text!r} is invalid in a URI; expected letters, digits, '.', '_' and '-'")
     return text
 
 
@@ -103,7 +103,7 @@ def _number_of_tools(text: str) -> int:
 
 
 def _log_to_stderr() -> None:
-    # The SDK and uvicorn log several lines for each request, which costs time under load; only their errors are kept.
+    # The SDK and uvicorn log several lines per request, which costs time under load, so only their errors are logged.
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s")
     LOG.setLevel(logging.INFO)
 
@@ -113,13 +113,13 @@ def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Take the port, before any work: of two servers that start together on one port, one fails at once.
+    """Bind the port before any other work, so that of two servers on one port the second fails at once.
 
     Raises:
-        UserError: the port is taken, or the address is not one of this machine.
+        UserError: the port is taken, or the address does not belong to this machine.
     """
-    # Not socket.create_server(): it leaves the protocol out, by which asyncio decides to switch off Nagle's algorithm,
-    # and then each answer waits 40 ms for the client's delayed acknowledgement.
+    # Not socket.create_server(): it does not set the protocol, which asyncio checks before it disables Nagle's
+    # algorithm. Then each answer would wait 40 ms for the client's delayed acknowledgement.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
@@ -150,8 +150,8 @@ def _serve(name: str, host: str, listener: socket.socket, store: Store, further_
     )
     shown = f"[{host}]" if ":" in host else host
     LOG.info("%s serves http://%s:%d/mcp from %s", name, shown, listener.getsockname()[1], store.backend)
-    # Collecting garbage walks over all modules' objects, 50 ms and more, in the middle of requests: the 99th percentile
-    # was 60 ms with and 18 ms without. What exists by now stays for good, so it is taken out of that walk.
+    # Garbage collection walks over the objects of all modules, which takes 50 ms and more, in the middle of requests:
+    # the 99th percentile was 60 ms with it and 18 ms without. Existing objects are permanent, so they are excluded.
     gc.collect()
     gc.freeze()
     uvicorn.Server(config).run(sockets=[listener])

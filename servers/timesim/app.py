@@ -1,9 +1,9 @@
-"""The MCP protocol, and plain HTTP for those who watch the server, around the catalogue.
+"""The MCP protocol around the catalogue, and plain HTTP for monitoring.
 
-Both generations of the protocol are spoken: that of 2026-07-28, whose requests stand alone, and those before it, which
-begin with ``initialize``. A request's header says which one it is of.
+Both generations of the protocol are supported: that of 2026-07-28, whose requests are independent, and the earlier
+ones, which begin with ``initialize``. A header of the request selects the generation.
 
-The SDK's lowest server class is used: a handler for each request, no settings from the environment.
+The SDK's low-level server class is used: one handler per request type, no settings from the environment.
 """
 
 import logging
@@ -45,11 +45,11 @@ def application(name: str, host: str, store: Store, further_tools: int = 0) -> S
     """Return the ASGI application: POST /mcp, GET /health, GET /counters.
 
     Args:
-        name: of the server, as clients see it.
-        host: the address that it is bound to. Only on loopback are the requests' Host and Origin headers checked
-            against DNS rebinding; elsewhere the names by which others reach it are not known.
+        name: name of the server for clients.
+        host: the address that it is bound to. The requests' Host and Origin headers are checked against DNS rebinding
+            only on loopback; elsewhere the server's public names are unknown.
         store: the database with its content.
-        further_tools: so many tools are listed beside the two.
+        further_tools: number of tools to list in addition to the two.
     """
     tools = catalogue.TOOLS | {tool.name: tool for tool in catalogue.further_tools(further_tools)}
     manager = StreamableHTTPSessionManager(
@@ -74,8 +74,8 @@ def application(name: str, host: str, store: Store, further_tools: int = 0) -> S
             yield
         await store.close()
 
-    # Only POST: without sessions, the SDK's event stream of a GET would stay empty and open for ever. The protocol
-    # has 405 for that.
+    # Only POST: without sessions, the SDK's event stream for a GET would stay empty and open forever. The protocol
+    # specifies 405 for that.
     routes = [
         Route("/mcp", endpoint, methods=["POST"]),
         Route("/mcp/", endpoint, methods=["POST"]),
@@ -90,7 +90,7 @@ _Result = TypeVar("_Result")
 
 
 def mcp_server(name: str, store: Store, tools: Mapping[str, catalogue.Tool]) -> Server[Any]:
-    """Return the SDK's server with a handler for each request of the catalogue."""
+    """Return the SDK's server with a handler for each request type of the catalogue."""
 
     async def call_tool(_: _Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         tool = tools.get(params.name)
@@ -109,7 +109,7 @@ def mcp_server(name: str, store: Store, tools: Mapping[str, catalogue.Tool]) -> 
             mime_type, answer = catalogue.resource_answer(name, uri)
             text = await _read(store, answer)
         except BadRequestError as error:
-            # Versions are dates, so their order is that of their texts.
+            # Versions are dates, so they can be compared as text.
             is_new = context.protocol_version >= NOT_FOUND_IS_INVALID
             raise MCPError(types.INVALID_PARAMS if is_new else RESOURCE_NOT_FOUND, str(error)) from error
         except DatabaseError as error:

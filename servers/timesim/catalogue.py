@@ -1,7 +1,7 @@
 """The tools, resources and prompts of the server, and the queries that answer them.
 
-The functions take the queries and the present as a Unix time in seconds, and return plain data or text; nothing here
-knows the MCP protocol's messages.
+The functions take the queries and the current time as Unix seconds, and return plain data or text. They do not depend
+on the MCP protocol's messages.
 """
 
 import json
@@ -19,7 +19,7 @@ from timesim.seed import DOCUMENT_CHARACTERS, FIRST_YEAR, LAST_YEAR, OPEN_FUTURE
 from timesim.store import Reader, ZoneRule
 
 JSON = "application/json"
-# What the template answers is JSON too, but a gateway (ContextForge 1.0) reads templates only when they say text/*.
+# The template's answer is also JSON, but a gateway (ContextForge 1.0) reads templates only if their type is text/*.
 ZONE_TYPE = "text/plain"
 PROMPT_ZONES_LIMIT = 50
 
@@ -40,14 +40,14 @@ ZoneName = Annotated[
 
 
 class Arguments(BaseModel):
-    """Arguments of a tool or prompt. A misspelt optional one must not be ignored, so unknown names are refused."""
+    """Arguments of a tool or prompt. Unknown names are refused, so that a misspelt optional one is not ignored."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
         """Return the JSON schema that clients see."""
-        # pydantic adds this class's own name and docstring, which are for readers of the code.
+        # pydantic adds this class's name and docstring, which are not meant for clients.
         return {key: value for key, value in cls.model_json_schema().items() if key not in ("title", "description")}
 
 
@@ -89,7 +89,7 @@ class CompareTimezones(Arguments):
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool: ``answer`` takes the queries, the validated arguments and the present, and returns data for JSON."""
+    """A tool: ``answer`` takes the queries, the validated arguments and the current time; it returns data for JSON."""
 
     name: str
     description: str
@@ -99,7 +99,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource: ``answer`` takes the queries and the present, and returns the text."""
+    """A resource: ``answer`` takes the queries and the current time, and returns the text."""
 
     uri: str
     name: str
@@ -110,7 +110,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt: ``answer`` takes the queries, the validated arguments and the present, and returns the message."""
+    """A prompt: ``answer`` takes the queries, the validated arguments and the current time; it returns the message."""
 
     name: str
     description: str
@@ -119,22 +119,22 @@ class Prompt:
 
 
 def get_system_time(reader: Reader, arguments: GetSystemTime, now: int) -> object:
-    """Return the time of day now in a zone.
+    """Return the current time of day in a zone.
 
     Raises:
-        BadRequestError: no such zone.
+        BadRequestError: the zone does not exist.
     """
     return _moment(_rule(reader, arguments.timezone, now), now)
 
 
 def convert_time(reader: Reader, arguments: ConvertTime, now: int) -> object:
-    """Return what the clocks of the target zone show when those of the source zone show a time, on today's date there.
+    """Convert a time of day in the source zone, on today's date there, to the target zone.
 
-    A time that occurs twice today is its first occurrence; one that is skipped is read as if the clock had not yet
-    been put forward.
+    A time that occurs twice today means its first occurrence. A skipped time is read with the offset from before the
+    clock change.
 
     Raises:
-        BadRequestError: no such zone.
+        BadRequestError: a zone does not exist.
     """
     source, target = arguments.source_timezone, arguments.target_timezone
     hour, minute = map(int, arguments.time.split(":"))
@@ -152,7 +152,7 @@ def convert_time(reader: Reader, arguments: ConvertTime, now: int) -> object:
 
 
 def timezone_info(reader: Reader, now: int) -> str:
-    """Return all zones with their present offsets, as JSON."""
+    """Return all zones with their current offsets, as JSON."""
     zones = [
         {
             "timezone": rule.zone,
@@ -166,16 +166,16 @@ def timezone_info(reader: Reader, now: int) -> str:
 
 
 def world_times(reader: Reader, now: int) -> str:
-    """Return the time now in each city, as JSON."""
+    """Return the current time in each city, as JSON."""
     cities = [{"city": city.name, "country": city.country, **_moment(city.rule, now)} for city in reader.cities(now)]
     return _json({"datetime": _utc(now), "count": len(cities), "cities": cities})
 
 
 def zone_details(reader: Reader, zone: str, now: int) -> str:
-    """Return the time now in a zone, its next change and its cities, as JSON.
+    """Return the current time in a zone, its next clock change and its cities, as JSON.
 
     Raises:
-        BadRequestError: no such zone.
+        BadRequestError: the zone does not exist.
     """
     rule = _rule(reader, zone, now)
     return _json(
@@ -196,7 +196,7 @@ def compare_timezones(reader: Reader, arguments: CompareTimezones, now: int) -> 
     """Return the prompt's text: its template with the zones' times filled in.
 
     Raises:
-        BadRequestError: no such zone, none or too many of them, or a reference time that cannot be read.
+        BadRequestError: a zone does not exist, there are none or too many, or the reference time is invalid.
     """
     names = list(dict.fromkeys(name.strip() for name in arguments.timezones.split(",")))
     if "" in names:
@@ -266,7 +266,7 @@ PROMPTS = {
 
 
 def tool_answer(tool: Tool, arguments: Mapping[str, object]) -> Callable[[Reader, int], str]:
-    """Validate the arguments of a tool call and return what remains to be done, which returns JSON.
+    """Validate the arguments of a tool call; return the function that computes its JSON.
 
     Raises:
         BadRequestError: an argument is missing, unknown or malformed.
@@ -276,7 +276,7 @@ def tool_answer(tool: Tool, arguments: Mapping[str, object]) -> Callable[[Reader
 
 
 def prompt_answer(prompt: Prompt, arguments: Mapping[str, object]) -> Callable[[Reader, int], str]:
-    """Validate the arguments of a prompt and return what remains to be done, which returns the message's text.
+    """Validate the arguments of a prompt; return the function that computes the message's text.
 
     Raises:
         BadRequestError: an argument is missing, unknown or malformed.
@@ -286,16 +286,16 @@ def prompt_answer(prompt: Prompt, arguments: Mapping[str, object]) -> Callable[[
 
 
 def resource_answer(server: str, uri: str) -> tuple[str, Callable[[Reader, int], str]]:
-    """Return the MIME type of a resource of a server of that name and what there is to do, which returns its text.
+    """Return the MIME type of a server's resource, and the function that computes its text.
 
     Raises:
-        BadRequestError: there is no such resource. (That a zone does not exist shows only in the database.)
+        BadRequestError: there is no such resource. (Only the database knows whether a zone exists.)
     """
     asked, uri = uri, own_uri(server, uri)
     kind = resource_kind(uri)
     if kind == ZONE_TEMPLATE:
-        # Zones with three parts are reached both as the template's grammar has it, 'Argentina%2FBuenos_Aires', and as
-        # anybody writes it.
+        # Zones with three parts are accepted both as the template's grammar requires, 'Argentina%2FBuenos_Aires', and
+        # unescaped.
         zone = unquote(uri.removeprefix(_ZONE_PREFIX))
         return ZONE_TYPE, lambda reader, now: zone_details(reader, zone, now)
     if kind is None:
@@ -306,19 +306,19 @@ def resource_answer(server: str, uri: str) -> tuple[str, Callable[[Reader, int],
 
 
 def public_uri(server: str, uri: str) -> str:
-    """Return a URI, or the template, as a server of that name lists it.
+    """Return a URI or template as a server with that name lists it.
 
-    ``time://current/world`` of ``time1`` is ``time://time1/current/world``. A gateway that has the same URI from two
-    servers cannot tell which of them is meant, and refuses to read it.
+    ``time://current/world`` of ``time1`` is ``time://time1/current/world``. A gateway that lists the same URI of two
+    servers cannot tell them apart, and refuses to read it.
     """
     scheme, separator, rest = uri.partition("://")
     return f"{scheme}{separator}{server}/{rest}"
 
 
 def own_uri(server: str, uri: str) -> str:
-    """Return the catalogue's URI for one that a client asked a server of that name for; the opposite of `public_uri`.
+    """Return the catalogue's URI for a URI of a server with that name; the inverse of `public_uri`.
 
-    What does not carry the server's name comes back with ``?`` before it, which no resource has.
+    A URI without the server's name is returned with a leading ``?``, which matches no resource.
     """
     scheme, separator, rest = uri.partition("://")
     if not rest.startswith(f"{server}/"):
@@ -327,9 +327,9 @@ def own_uri(server: str, uri: str) -> str:
 
 
 def further_tools(count: int) -> list[Tool]:
-    """Return tools under other names, so that a listing is as long as those of a gateway with many servers.
+    """Return additional tools, so that a listing is as long as that of a gateway with many servers.
 
-    They do the same work as ``get_system_time`` and have its arguments, so that each entry has a schema of usual size.
+    They do the same as ``get_system_time`` and have its arguments, so each entry has a schema of normal size.
     """
     return [
         Tool(f"get_time_{number:03d}", "Get the current time in a time zone", GetSystemTime, get_system_time)
@@ -338,7 +338,7 @@ def further_tools(count: int) -> list[Tool]:
 
 
 def resource_kind(uri: str) -> str | None:
-    """Return the URI of the resource, or the template, that a URI belongs to; None where there is none."""
+    """Return the URI of the resource or template that a URI matches; None if there is none."""
     if uri in RESOURCES:
         return uri
     area, separator, city = uri.removeprefix(_ZONE_PREFIX).partition("/")
@@ -360,12 +360,12 @@ def _validated(model: type[Arguments], arguments: Mapping[str, object]) -> Argum
             messages.append(f"missing argument {name}; expected {fields[name].description}")
         else:
             messages.append(f"{name}: {quoted(problem['input'])} is wrong; expected {fields[name].description}")
-    # A client may send thousands of unknown arguments; three say enough.
+    # A client may send thousands of unknown arguments; three are enough.
     raise BadRequestError("; ".join(messages[:3]))
 
 
 def _rule(reader: Reader, zone: str, instant: int) -> ZoneRule:
-    # PostgreSQL refuses text with NUL or half a character in it, which no name has.
+    # PostgreSQL rejects text with NUL or incomplete characters, which occur in no name.
     text = zone.isascii() and zone.isprintable()
     rule = reader.rule(zone, instant) if text else None
     if rule is None:

@@ -1,8 +1,8 @@
-"""Counts requests by kind and outcome.
+"""Count requests by kind and outcome.
 
-The counting stands around the MCP endpoint, where a request is still as it arrived and its answer is already as it
-leaves: also what the SDK answers by itself is counted (``initialize``, malformed parameters, refused headers), and each
-request exactly once, before the client can have its answer. All of it runs on the event loop, so plain integers do.
+The counter wraps the MCP endpoint, so it sees each request as it arrived and each answer as it is sent. Therefore it
+includes what the SDK answers by itself (``initialize``, malformed parameters, refused headers), and counts each request
+exactly once, before the client can have its answer. Everything runs on the event loop, so plain integers are safe.
 """
 
 import json
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from timesim.catalogue import PROMPTS, own_uri, public_uri, resource_kind
 
-# What a client can choose freely is not made a key, or a client could fill the memory with keys.
+# Values that a client can choose freely are not used as keys, or a client could fill the memory.
 UNKNOWN = "(unknown)"
 
 # The parameter that names the subject of a method's request.
@@ -34,15 +34,15 @@ _METHODS = frozenset(
     }
 )
 
-# An answer that is larger than this is not searched for an error: the server's error texts are far shorter, and
-# parsing a megabyte of JSON would cost more than the rest of the request.
+# Larger answers are not searched for an error: the server's error texts are far shorter, and parsing a megabyte of JSON
+# would cost more than the rest of the request.
 _LONGEST_ERROR_BYTES = 16_384
 
 
 class CountedEndpoint:
-    """An MCP endpoint (ASGI) that counts its POST requests since the process started.
+    """An MCP endpoint (ASGI) that counts its POST requests since the start of the process.
 
-    The endpoint within must answer in JSON, which is one body, and not in an event stream.
+    The wrapped endpoint must answer with a single JSON body, not with an event stream.
     """
 
     def __init__(self, name: str, tools: Container[str], endpoint: ASGIApp) -> None:
@@ -52,7 +52,7 @@ class CountedEndpoint:
         self._counts: dict[str, dict[str, int]] = {}
         self._process = {
             "name": name,
-            # Tells two processes apart, and so a restart, after which counts begin at zero, from none.
+            # Identifies the process, so that a restart is noticed, which resets the counts.
             "instance": secrets.token_hex(8),
             "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
@@ -62,7 +62,7 @@ class CountedEndpoint:
         self._counts.setdefault(key, {"ok": 0, "failed": 0})["ok" if ok else "failed"] += 1
 
     def document(self) -> dict[str, object]:
-        """Return what ``GET /counters`` shows: name, instance, started (ISO 8601); counts of ok and failed by key."""
+        """Return the body of ``GET /counters``: name, instance, started (ISO 8601); counts of ok and failed by key."""
         return {**self._process, "counts": dict(sorted(self._counts.items()))}
 
     def kind_of(self, body: bytes) -> str:
@@ -73,7 +73,7 @@ class CountedEndpoint:
             if method in _METHODS:
                 return str(method)
             parameter = _SUBJECTS[method]
-        except (ValueError, KeyError, TypeError, RecursionError):  # no JSON, too deep a one, or no JSON-RPC request
+        except (ValueError, KeyError, TypeError, RecursionError):  # not JSON, nested too deeply, or not JSON-RPC
             return UNKNOWN
         try:
             subject = self._subject(method, request["params"][parameter])
@@ -82,7 +82,7 @@ class CountedEndpoint:
         return f"{method}:{subject or UNKNOWN}"
 
     def _subject(self, method: str, name: str) -> str | None:
-        """Name the tool, resource or prompt of a request. A URI that fits the template counts as the template."""
+        """Return the tool, resource or prompt of a request. A URI that matches the template counts as the template."""
         if method == "tools/call":
             return name if name in self._tools else None
         if method == "prompts/get":
@@ -91,7 +91,7 @@ class CountedEndpoint:
         return public_uri(self._name, kind) if kind else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and count it when its answer is about to be sent, or has failed to come."""
+        """Forward a request; count it right before its answer is sent, or after it failed."""
         received: list[bytes] = []
         status = 0
         counted = False
@@ -119,7 +119,7 @@ class CountedEndpoint:
 
 
 def succeeded(status: int, body: bytes) -> bool:
-    """Tell whether an HTTP answer is a JSON-RPC result that is not marked as an error (or accepts a notification)."""
+    """Return whether an HTTP answer is a JSON-RPC result without an error mark (or accepts a notification)."""
     if not 200 <= status < 300:
         return False
     if not body or len(body) > _LONGEST_ERROR_BYTES:

@@ -1,4 +1,4 @@
-"""Connecting to a database and filling it."""
+"""Connect to a database and fill it."""
 
 import logging
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ from timesim.tables import CITIES, DOCUMENT, METADATA, ORIGIN, PROMPTS, RULES, Z
 
 LOG = logging.getLogger("timesim")
 
-# Few, so that dozens of servers can share one PostgreSQL, which takes 100 unless told otherwise. More of them would
-# not make this process faster: it computes with one processor, and so keeps but a few connections busy.
+# Few, so that dozens of servers can share one PostgreSQL, which accepts 100 by default. More would not make this
+# process faster, because it runs on one core and so keeps only a few connections busy.
 CONNECTIONS = 4
 
 CONNECT_TIMEOUT_SECONDS = 5
-# How long a statement may take; in SQLite only waiting for another process's lock counts. A database that is to be
-# filled may just be filled by another server. When one is read, SQLite's wait would hold up all other requests.
+# Statement timeout; in SQLite it limits only the wait for another process's lock. While filling, another server may be
+# filling the same database. While reading, SQLite's wait would block all other requests.
 FILLING_SECONDS = 60
 READING_SECONDS = {"sqlite": 1, "postgresql": 10}
 
@@ -31,9 +31,9 @@ URL_FORMS = "sqlite:////absolute/path.db or postgresql+psycopg://user@host/datab
 
 
 def open_store(url: str, seed: int) -> Store:
-    """Connect to a database and make sure that it holds the content of ``seed``.
+    """Connect to a database and make sure that it has the content of ``seed``.
 
-    Tables that hold exactly that content are left as they are; older ones of this server are replaced.
+    Tables with exactly that content are kept; other tables of this server are replaced.
 
     Raises:
         UserError: the URL is wrong, the database does not answer, or it cannot be written.
@@ -51,8 +51,8 @@ def open_store(url: str, seed: int) -> Store:
     settings = _engine_settings(parsed, READING_SECONDS[backend])
     if backend == "sqlite":
         return SqliteStore(create_engine(parsed, **settings))
-    # Imported only here, since SQLAlchemy's asynchronous part brings its whole object-relational mapper along, which
-    # would take a third of the time that a start takes.
+    # Imported here, because SQLAlchemy's asynchronous part imports its whole object-relational mapper, which would take
+    # a third of the start-up time.
     from timesim.postgresql import postgresql_store  # pylint: disable=import-outside-toplevel
 
     return postgresql_store(parsed, settings)
@@ -62,7 +62,7 @@ def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        # The text is not repeated: where it cannot be taken apart, a password in it cannot be hidden.
+        # The URL is not repeated, because a password cannot be masked in a URL that cannot be parsed.
         raise UserError(f"--database is not a database URL; expected {URL_FORMS}") from None
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
@@ -83,7 +83,7 @@ def _engine_settings(url: URL, statement_seconds: int) -> dict[str, Any]:
         if "options" not in url.query:
             connect["options"] = f"-c statement_timeout={statement_seconds * 1000}"
     return {
-        # Answers are single reads of rows that nobody changes: a transaction around each would only add round trips.
+        # Answers are single reads of rows that never change, so a transaction would only add round trips.
         "isolation_level": "AUTOCOMMIT",
         "pool_reset_on_return": None,
         "pool_size": CONNECTIONS,
@@ -94,7 +94,7 @@ def _engine_settings(url: URL, statement_seconds: int) -> dict[str, Any]:
 
 @contextmanager
 def _transaction(connection: Connection) -> Iterator[None]:
-    """Hold an exclusive transaction, so that of servers that start together one fills the database and others wait."""
+    """Hold an exclusive transaction, so that one of several starting servers fills the database and the others wait."""
     sqlite = connection.dialect.name == "sqlite"
     connection.exec_driver_sql("BEGIN IMMEDIATE" if sqlite else "BEGIN")
     try:
@@ -102,7 +102,7 @@ def _transaction(connection: Connection) -> Iterator[None]:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('timesim'))")
         yield
     except BaseException:
-        # The failure may have ended the transaction already, or the connection; the first error is the one to show.
+        # The failure may have ended the transaction or the connection already; the first error must be shown.
         with suppress(SQLAlchemyError):
             connection.exec_driver_sql("ROLLBACK")
         raise
@@ -139,6 +139,6 @@ def _fill(connection: Connection, seed: int) -> None:
         connection.execute(insert(PROMPTS), {"name": "compare_timezones", "template": content.PROMPT_TEMPLATE})
         connection.execute(insert(ORIGIN), {"fingerprint": wanted})
         if connection.dialect.name == "postgresql":
-            # Until autovacuum comes by, the planner knows nothing about new tables, and early queries would be slower.
+            # Before the first autovacuum, the planner has no statistics of new tables, and queries would be slower.
             for table in METADATA.sorted_tables:
                 connection.exec_driver_sql(f"ANALYZE {table.name}")

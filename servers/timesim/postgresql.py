@@ -1,4 +1,4 @@
-"""Reading from PostgreSQL."""
+"""Read from PostgreSQL."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from timesim.store import Answer, Reader, Store
 class PostgresqlStore(Store):
     """A store in a PostgreSQL database, read through psycopg's asynchronous connections.
 
-    Blocking ones in threads were as quick, but a query that takes too long can be given up here, and there not.
+    Blocking connections in threads were as fast, but their slow queries cannot be abandoned.
     """
 
     backend = "postgresql"
@@ -25,8 +25,8 @@ class PostgresqlStore(Store):
 
     async def answer(self, work: Callable[[Reader], Answer], timeout: float) -> Answer:
         """Run ``work``; raise TimeoutError, or what SQLAlchemy raises."""
-        # A task of its own, which is not waited for once it is given up: psycopg then first asks the database to cancel
-        # the query, and one that hangs takes ten seconds to be found not to answer that either.
+        # A separate task that is not awaited after a timeout: psycopg first asks the database to cancel the query, and
+        # a database that hangs takes another ten seconds until that fails as well.
         task = asyncio.create_task(self._retried(work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -46,8 +46,8 @@ class PostgresqlStore(Store):
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-        # The pooled connections are older than the database's last start, and have been dropped: a new one decides.
-        # Asking before each use whether a connection still lives would cost as much as the query.
+        # The pooled connections are older than the database's last start and were dropped, so try a new one. Testing
+        # each connection before use would cost as much as the query.
         return await self._on_a_connection(work)
 
     async def _on_a_connection(self, work: Callable[[Reader], Answer]) -> Answer:
@@ -60,5 +60,5 @@ class PostgresqlStore(Store):
 
 
 def postgresql_store(url: URL, settings: Mapping[str, Any]) -> PostgresqlStore:
-    """Return a store for a database that holds its content already, with these settings of its engine."""
+    """Return a store for a database that is already filled, with these engine settings."""
     return PostgresqlStore(create_async_engine(url, **settings))

@@ -1,8 +1,8 @@
 """The content of the database: clock rules of every time zone, world cities, a large document, a prompt template.
 
-Everything is computed from the ``tzdata`` package and a seed, so that two servers with the same releases hold the same
-rows and a large resource has the same size everywhere. The time zones of the operating system are not read: they
-differ from machine to machine, and some machines have none.
+Everything is computed from the ``tzdata`` package and a seed, so two servers with the same releases have the same rows,
+and a large resource has the same size everywhere. The time zones of the operating system are not used: they differ
+between machines, and some machines have none.
 """
 
 import random
@@ -15,15 +15,15 @@ from io import BytesIO
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-# Rules are stored for these years. The first and the last rule of a zone are open-ended, so that a clock that is
-# wrong by decades gets a plain answer instead of none.
+# Rules are stored for these years. The first and the last rule of a zone are open-ended, so that a clock that is wrong
+# by decades still gets an answer.
 FIRST_YEAR, LAST_YEAR = 2020, 2039
 OPEN_PAST, OPEN_FUTURE = -(2**53), 2**53
 
 DOCUMENT_CHARACTERS = 1_000_000
 DOCUMENT_PART_CHARACTERS = 10_000
 
-# Changes that a zone's file lists may be days apart. Those after them follow a yearly rule, with seasons of months.
+# Changes listed in a zone's file may be days apart. Later ones follow a yearly rule and are months apart.
 _STEP_SECONDS = 28 * 86_400
 
 PROMPT_TEMPLATE = """\
@@ -114,10 +114,10 @@ class ClockRule:
     """A period in which the clocks of a zone have one offset from UTC.
 
     Attributes:
-        utc_from: first Unix time (seconds) at which the rule holds, inclusive.
-        utc_until: Unix time (seconds) of the next change, exclusive.
-        local_from: first wall-clock time at which the rule holds, as seconds since 1970-01-01T00:00 on that clock.
-        local_until: the wall-clock time of the next rule's ``local_from``, exclusive.
+        utc_from: start of the rule as Unix time (seconds), inclusive.
+        utc_until: next change as Unix time (seconds), exclusive.
+        local_from: start of the rule in wall-clock time, as seconds since 1970-01-01T00:00 on that clock.
+        local_until: ``local_from`` of the next rule, exclusive.
         utc_offset: seconds east of UTC.
         is_dst: whether this is daylight saving time.
         abbreviation: such as ``CEST``; zones without a common name have their offset here.
@@ -133,27 +133,27 @@ class ClockRule:
 
 
 def fingerprint(seed: int) -> str:
-    """Return what the rows depend on, as one line: equal fingerprints mean equal rows."""
+    """Return everything that determines the rows, as one line: equal fingerprints mean equal rows."""
     return f"layout=1 seed={seed} tzdata={metadata.version('tzdata')} years={FIRST_YEAR}-{LAST_YEAR}"
 
 
 def clock_rules() -> Iterator[tuple[str, list[ClockRule]]]:
-    """Yield each IANA time zone by name with its rules in order, which cover all times without gap or overlap."""
+    """Yield each IANA time zone with its rules in order; they cover all times without gap or overlap."""
     package = resources.files("tzdata")
     computed: dict[bytes, list[ClockRule]] = {}
     for name in sorted(package.joinpath("zones").read_text(encoding="ascii").split()):
-        if name == "Factory":  # stands for "not set up yet" and is no place's time
+        if name == "Factory":  # means "not set up yet" and is no real place
             continue
         content = package.joinpath("zoneinfo", *name.split("/")).read_bytes()
-        # Nearly half of the names are links, which the package holds as copies: computing each content once halves
-        # the time that the first start takes.
+        # Nearly half of the names are links, which the package stores as copies: computing each content only once
+        # halves the time of the first start.
         if content not in computed:
             computed[content] = _rules_of(ZoneInfo.from_file(BytesIO(content), key=name), _listed_changes(content))
         yield name, computed[content]
 
 
 def _listed_changes(content: bytes) -> list[int]:
-    """Return the Unix times of the changes that a TZif file lists (RFC 8536, section 3: twice a header and data)."""
+    """Return the Unix times of the changes in a TZif file (RFC 8536, section 3: header and data twice)."""
     header = struct.Struct(">4sc15x6L")
     _, _, *first = header.unpack_from(content)
     utc_flags, standard_flags, leap_seconds, times, types, characters = first
@@ -168,7 +168,7 @@ def _rules_of(zone: ZoneInfo, listed: list[int]) -> list[ClockRule]:
         offset = local.utcoffset() or timedelta()
         return int(offset.total_seconds()), bool(local.dst()), local.tzname() or ""
 
-    # zoneinfo does not tell when a zone's clocks change by its yearly rule, so that is found by looking, then halving.
+    # zoneinfo does not provide the changes of a zone's yearly rule, so they are found by stepping and bisection.
     begin = int(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC).timestamp())
     end = int(datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC).timestamp())
     moments = sorted({*range(begin, end, _STEP_SECONDS), *(time for time in listed if begin < time < end), end})
@@ -183,9 +183,9 @@ def _rules_of(zone: ZoneInfo, listed: list[int]) -> list[ClockRule]:
         changes.append((after, reached))
         current = reached
 
-    # A wall-clock time that occurs twice means its first occurrence, and one that is skipped is read with the offset
-    # from before the gap (PEP 495, fold=0). Both are so if a rule takes over, on the wall clock, at its start by the
-    # larger of the two offsets.
+    # A wall-clock time that occurs twice means its first occurrence, and a skipped one is read with the offset from
+    # before the gap (PEP 495, fold=0). Both hold if a rule starts, on the wall clock, at its start plus the larger of
+    # the two offsets.
     starts = [start for start, _ in changes[1:]]
     local_starts = [start + max(old[0], new[0]) for (_, old), (start, new) in pairwise(changes)]
     spans = zip(

@@ -1,4 +1,4 @@
-"""Every query that an answer is made of, and reading from SQLite."""
+"""All queries, and reading from SQLite."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -18,7 +18,7 @@ QUERY_TIMEOUT_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class ZoneRule:
-    """The clock rule of a zone that holds at some moment: offset in seconds east of UTC, ``until`` as Unix time."""
+    """The clock rule of a zone at some time: offset in seconds east of UTC, ``until`` as Unix time."""
 
     zone: str
     utc_offset: int
@@ -29,7 +29,7 @@ class ZoneRule:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """A moment (Unix time in seconds) and the rules that hold in two zones then."""
+    """A time (Unix seconds) and the rules of two zones at that time."""
 
     instant: int
     source: ZoneRule
@@ -38,7 +38,7 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class City:
-    """A city and the clock rule of its zone that holds at some moment."""
+    """A city and the clock rule of its zone at some time."""
 
     name: str
     country: str
@@ -54,7 +54,7 @@ def _in_force(rules: FromClause, instant: ColumnElement[Any]) -> ColumnElement[b
 
 
 def _conversion() -> Select[Any]:
-    """Return the statement that converts a time of day on today's date, all in one, so in one round trip."""
+    """Return the statement that converts a time of day on today's date in a single round trip."""
     source_zone, target_zone = ZONES.alias("source_zone"), ZONES.alias("target_zone")
     present, clock = RULES.alias("present"), RULES.alias("clock")
     source, target = RULES.alias("source"), RULES.alias("target")
@@ -71,7 +71,7 @@ def _conversion() -> Select[Any]:
             & (clock.c.local_from <= wall_clock)
             & (clock.c.local_until > wall_clock),
         )
-        # Not simply "clock": a time of day that is skipped is shown in the rule that holds by then.
+        # Not simply "clock": a skipped time of day is shown with the rule that applies by then.
         .join(source, (source.c.zone_id == source_zone.c.id) & _in_force(source, instant))
         .join(target_zone, target_zone.c.name == bindparam("target"))
         .join(target, (target.c.zone_id == target_zone.c.id) & _in_force(target, instant))
@@ -79,7 +79,7 @@ def _conversion() -> Select[Any]:
     )
 
 
-# Statements are built once: building one takes as long as running it on SQLite.
+# Statements are built only once, because building one takes as long as running it on SQLite.
 _INSTANT = bindparam("instant", type_=BigInteger)
 _NAMED_ZONE = ZONES.c.name == bindparam("zone")
 _RULES_AT = (
@@ -114,9 +114,9 @@ class Reader:
         return None if row is None else ZoneRule(*row)
 
     def conversion(self, source: str, target: str, time_of_day: int, instant: int) -> Conversion | None:
-        """Return what a time of day (seconds since midnight) in one zone is in another, on today's date in the source.
+        """Convert a time of day (seconds since midnight) between two zones, on today's date in the source.
 
-        A time that occurs twice on that date is its first occurrence; one that is skipped is read with the offset from
+        A time that occurs twice on that date means its first occurrence; a skipped one is read with the offset from
         before the gap. None if one of the zones does not exist.
         """
         values = {"source": source, "target": target, "time_of_day": time_of_day, "instant": instant}
@@ -128,7 +128,7 @@ class Reader:
         return [ZoneRule(*row) for row in self._connection.execute(_RULES_AT, {"instant": instant})]
 
     def zones_named_like(self, text: str, limit: int = 3) -> list[str]:
-        """Return zones whose name, or its last part, is ``text`` but for case and spaces."""
+        """Return zones whose name, or its last part, equals ``text`` except for case and spaces."""
         wanted = text.strip().replace(" ", "_").lower()
         name = func.lower(ZONES.c.name)
         condition = (name == wanted) | name.endswith("/" + wanted, autoescape=True)
@@ -148,7 +148,7 @@ class Reader:
         return "".join(self._connection.scalars(_DOCUMENT_PARTS))
 
     def prompt_template(self, name: str) -> str:
-        """Return the template of a prompt that exists."""
+        """Return the template of an existing prompt."""
         return str(self._connection.execute(_PROMPT_TEMPLATE, {"name": name}).scalar_one())
 
     def database_version(self) -> str:
@@ -160,16 +160,16 @@ class Reader:
 
 
 class Store(ABC):
-    """A database with this server's content in it."""
+    """A database with this server's content."""
 
     backend: ClassVar[Literal["sqlite", "postgresql"]]
 
     async def read(self, work: Callable[[Reader], Answer], timeout: float = QUERY_TIMEOUT_SECONDS) -> Answer:
-        """Run ``work`` with a connection and return what it returns.
+        """Call ``work`` with a connection and return its result.
 
         Args:
-            work: only reads, since it is repeated if the connection turns out to be lost.
-            timeout: seconds until an answer is given up.
+            work: must only read, because it is repeated if the connection was lost.
+            timeout: timeout in seconds.
 
         Raises:
             DatabaseError: the database refused, failed, or did not answer in time.
@@ -183,7 +183,7 @@ class Store(ABC):
 
     @abstractmethod
     async def answer(self, work: Callable[[Reader], Answer], timeout: float) -> Answer:
-        """Run ``work``; raise TimeoutError, or what SQLAlchemy raises."""
+        """Call ``work``; raise TimeoutError or SQLAlchemy's error."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -191,12 +191,12 @@ class Store(ABC):
 
 
 class SqliteStore(Store):
-    """A store in an SQLite file, which is read on the event loop itself.
+    """A store in an SQLite file, which is read on the event loop.
 
-    SQLite is no server but a library: a query is 0.05 to 0.1 ms of this process's own processor time, with nothing to
-    wait for. Handing it to a thread takes longer than the query, since two threads then compete for the interpreter:
-    with threads, one or four, the server answered about a sixth fewer requests per second, and with aiosqlite, which
-    has a thread behind it too, half as many. Nobody writes to the file but a server that starts with another seed.
+    SQLite is a library, not a server: a query takes 0.05 to 0.1 ms of this process's own CPU time, with nothing to wait
+    for. Handing it to a thread takes longer than the query, because two threads then compete for the interpreter.
+    With one or four threads, the server handled about a sixth fewer requests per second; with aiosqlite, which also
+    uses a thread, half as many. Only a server that starts with another seed writes to the file.
     """
 
     backend = "sqlite"
@@ -205,8 +205,8 @@ class SqliteStore(Store):
         self._engine = engine
 
     async def answer(self, work: Callable[[Reader], Answer], timeout: float) -> Answer:
-        """Run ``work``; raise what SQLAlchemy raises."""
-        del timeout  # there is nothing to wait for but the lock on the file, which has a limit of its own
+        """Call ``work``; raise SQLAlchemy's error."""
+        del timeout  # the only wait is for the file lock, which has its own timeout
         with self._engine.connect() as connection:
             return work(Reader(connection))
 
@@ -216,7 +216,7 @@ class SqliteStore(Store):
 
 
 def reason(error: Exception) -> str:
-    """Return the first line of what the driver said, without SQLAlchemy's statement and link around it."""
+    """Return the first line of the driver's error, without SQLAlchemy's statement and link."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     lines = str(cause).strip().splitlines()
     return lines[0] if lines else type(cause).__name__

@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
-# The prefix keeps this server's tables, which it drops and fills again at will, apart from anything else in a database.
+# The prefix separates this server's tables, which it drops and refills, from other tables in the database.
 METADATA = MetaData()
 ORIGIN = Table("timesim_origin", METADATA, Column("fingerprint", Text, primary_key=True))
 ZONES = Table(

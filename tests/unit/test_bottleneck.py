@@ -112,16 +112,15 @@ def test_the_case_and_the_run_say_so(tmp_path: Path) -> None:
     cases = (planned("fast"), planned("slow", scenario="prompts"))
     run = run_with(tmp_path, cases=cases, machine=200.0, generator=150.0, gateway=40.0)
     assert run.cases[0].notes == [
-        "the load generator was the limit: all cores were busy, and it took 150 % of one core of the 200 % that all "
-        "took together"
+        "the load generator was the limit: all cores were busy, and it used 150 % of one core, out of 200 % in total"
     ]
     assert run.warnings == [
-        "the load generator was the limit in 2 of 2 cases (tools/fast, prompts/slow): their figures are its own as "
-        "much as the gateway's; give it a machine of its own, or more cores"
+        "the load generator was the limit in 2 of 2 cases (tools/fast, prompts/slow): their results depend on "
+        "it as much as on the gateway; run it on another machine, or use more cores"
     ]
     assert run.exit_code == 0
     alone = run_with(tmp_path / "alone", machine=190.0, generator=184.0, gateway=5.0)
-    assert alone.cases[0].notes == ["the load generator was the limit: it took 184 % of one core, and it can have 200"]
+    assert alone.cases[0].notes == ["the load generator was the limit: it used 184 % of one core, 200 % are available"]
 
 
 def test_all_cases_that_ran_together_have_the_note(tmp_path: Path) -> None:
@@ -171,7 +170,7 @@ def test_work_of_others_is_what_the_machine_did_beyond_all_that_is_sampled(
     run = run_with(tmp_path, machine=machine, generator=10.0, gateway=gateway)
     assert run.resources is not None
     assert run.resources.other_cpu_percent == other
-    said = [warning for warning in run.warnings if "something else on this machine" in warning]
+    said = [warning for warning in run.warnings if "other processes on this machine" in warning]
     assert len(said) == (other >= 25)
 
 

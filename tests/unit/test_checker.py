@@ -254,7 +254,7 @@ def test_one_wrong_answer_of_ten_under_load_is_invalid_each_time(tmp_path: Path,
             case = measure(plan_for(url), tmp_path / str(turn))
         assert case.validity is Validity.INVALID
         assert "JSON-RPC error -32603: Internal error" in case.reason
-        assert "answers that were read while it ran were wrong" in case.reason
+        assert "answers checked during the load were wrong" in case.reason
         assert case.metrics == {}
 
 
@@ -449,7 +449,7 @@ def test_an_answer_that_drips_does_not_hold_the_run(tmp_path: Path) -> None:
 def test_a_cache_in_front_of_the_gateway_is_named(tmp_path: Path, headers: dict[str, str], quoted: str) -> None:
     with serve(lambda handler, _number: answer(handler, GOOD, **headers)) as url:
         case = measure(plan_for(url, iterations=1), tmp_path)
-    assert any("a cache in front of the gateway gave" in note and quoted in note for note in case.notes), case.notes
+    assert any("a cache in front of the gateway served" in note and quoted in note for note in case.notes), case.notes
     warnings = collect(tmp_path).run.warnings
     assert "a cache in front of the gateway answered in 1 case (the first: s/a): measure without it" in warnings
 

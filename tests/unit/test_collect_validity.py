@@ -163,7 +163,7 @@ def test_failures_by_kind_above_the_limit(tmp_path: Path) -> None:
     some = Measured([[*steady(16), Answer(1.0, 503)]])
     assert reason(tmp_path, planned("a"), some, good()) == (
         "1 of 40 answers were HTTP 503; 3 of 40 requests got no answer (refused, reset or timed out after 30 s): "
-        "10 % failed, 1 % may (performance.max_error_rate)"
+        "10 % failed, the limit is 1 % (performance.max_error_rate)"
     )
 
 
@@ -171,7 +171,7 @@ def test_failures_within_the_limit_are_told(tmp_path: Path) -> None:
     case = judged(tmp_path, planned("a"), Measured([steady(19)]), good(), max_error_rate=2.5)
     assert case.validity is Validity.VALID
     assert case.metrics["error_rate"] == 0.025
-    assert case.notes == ["1 requests failed, within what may fail: 1 transport"]
+    assert case.notes == ["1 requests failed, within the allowed error rate: 1 transport"]
 
 
 def test_nothing_but_failures_is_invalid_whatever_may_fail(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_nothing_but_failures_is_invalid_whatever_may_fail(tmp_path: Path) -> No
 def test_another_event_than_expected(tmp_path: Path) -> None:
     wrong = Measured([[*steady(10), *steady(10, status=0)]])
     words = reason(tmp_path, planned("sse", engine="sse"), wrong, wrong)
-    assert "20 of 40 connections began with another event than expected" in words
+    assert "20 of 40 connections started with an unexpected event" in words
 
 
 # The MCP servers' own counts
@@ -217,7 +217,7 @@ def test_errors_that_the_case_expects(tmp_path: Path) -> None:
 
 def test_fewer_calls_than_answers(tmp_path: Path) -> None:
     words = reason(tmp_path, planned("a", counter="k"), counted(20), counted(5))
-    assert words == "40 answers came, the MCP server was called 25 times: 15 answers are not its work"
+    assert words == "40 answers came, the MCP server was called 25 times: 15 answers did not come from it"
 
 
 @pytest.mark.parametrize("explanation", ["cached", "gateway_fails"])
@@ -237,7 +237,7 @@ def test_calls_of_requests_without_an_answer_are_no_mismatch(tmp_path: Path) -> 
 
 def test_more_calls_than_requests(tmp_path: Path) -> None:
     words = reason(tmp_path, planned("a", counter="k"), counted(20), counted(25))
-    assert words.startswith("40 requests were sent, the MCP server was called 45 times: somebody else")
+    assert words.startswith("40 requests were sent, the MCP server was called 45 times: another client")
 
 
 def test_a_counter_that_two_kinds_of_a_mix_move_is_not_held_against_either(tmp_path: Path) -> None:
@@ -362,7 +362,7 @@ def test_counts_that_are_not_told_after_the_run_are_a_warning(tmp_path: Path) ->
     run = collect(directory.finish()).run
     assert validities(run) == ["valid"]
     assert run.warnings == [
-        "the gateway did not tell its counts of tools after the run: they cannot be reconciled with what was sent"
+        "the gateway did not report its counts of tools after the run: they cannot be reconciled with what was sent"
     ]
 
 
@@ -370,7 +370,7 @@ def test_counts_that_are_not_told_after_the_run_are_a_warning(tmp_path: Path) ->
 def test_executions_of_an_earlier_run_that_arrive_late_accuse_nobody(tmp_path: Path, seen: Pair) -> None:
     run = reconciled(tmp_path, (24, 0), seen, (tool(), good()))
     assert validities(run) == ["valid"]
-    assert "counts of earlier work arrived late" in run.warnings[0]
+    assert "earlier executions were counted late" in run.warnings[0]
 
 
 def test_more_failures_than_a_surplus_explains_accuse(tmp_path: Path) -> None:
@@ -400,7 +400,7 @@ def test_missing_executions_that_a_cache_explains(tmp_path: Path) -> None:
 def test_executions_of_somebody_else_are_a_warning(tmp_path: Path) -> None:
     run = reconciled(tmp_path, (24, 0), (90, 0), (tool(), good()))
     assert validities(run) == ["valid"]
-    assert "somebody else used the gateway" in run.warnings[0]
+    assert "another client used the gateway" in run.warnings[0]
 
 
 def test_an_expected_error_that_the_gateway_counts_as_a_success(tmp_path: Path) -> None:
@@ -423,7 +423,7 @@ def test_few_failures_that_only_the_gateway_counts_are_told(tmp_path: Path, seen
     run = reconciled(tmp_path, (24, 0), seen, (tool(), good()))
     assert validities(run) == ["valid"]
     assert problem in run.warnings[0]
-    assert run.warnings[0].endswith("too few to say that more fail than may")
+    assert run.warnings[0].endswith("too few to prove that the error rate exceeds the limit")
 
 
 def test_a_case_whose_check_failed_explains_its_own_executions(tmp_path: Path) -> None:
@@ -442,7 +442,7 @@ def test_the_servers_own_count_clears_a_case(tmp_path: Path) -> None:
     cases = ((tool("cleared", counter="k"), counted(20)), (tool("doubtful"), good()))
     run = reconciled(tmp_path, (48, 0), (41, 7), *cases)
     assert validities(run) == ["valid", "invalid"]
-    assert "1 cases stay valid, for the MCP servers counted each of their calls" in run.warnings[0]
+    assert "1 cases stay valid, because the MCP servers counted each of their calls" in run.warnings[0]
 
 
 def test_when_every_case_is_cleared_only_the_warning_stays(tmp_path: Path) -> None:

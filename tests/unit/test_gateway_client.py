@@ -81,7 +81,7 @@ def test_a_website_that_answers_everything_with_a_page_is_no_gateway() -> None:
     def handle(request: Request) -> Reply:
         return Reply(body={"status": "healthy"}) if request.path == "/health" else Reply(raw=b"<html>")
 
-    with serving(handle) as stub, pytest.raises(UserError, match="not the JSON that was expected"):
+    with serving(handle) as stub, pytest.raises(UserError, match="not the expected JSON"):
         Gateway.find(stub.url)
 
 

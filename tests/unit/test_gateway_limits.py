@@ -50,8 +50,8 @@ def paging(cursor: Any) -> Handler:
 @pytest.mark.parametrize(
     ("cursor", "words"),
     [
-        ("same", "the cursor of page 3 came before, so the pages never end"),
-        (7, "the cursor of page 3 came before"),
+        ("same", "the cursor of page 3 is a repeated one, so the pages never end"),
+        (7, "the cursor of page 3 is a repeated one"),
         ("x" * 5000, "no text of at most 4096 characters"),
         ({"a": 1}, "no text of at most 4096 characters"),
         ([1], "no text of at most 4096 characters"),
@@ -81,7 +81,7 @@ def test_cursors_of_json_rpc_that_repeat_end(monkeypatch: pytest.MonkeyPatch) ->
     fake.rows["tools"] = [{"id": str(number), "name": f"tool-{number}"} for number in range(60)]
     result = {"tools": [], "nextCursor": "again"}
     fake.special["POST", "/rpc"] = lambda _: Reply(body={"jsonrpc": "2.0", "id": 1, "result": result})
-    with serving(fake) as stub, pytest.raises(UserError, match="tools/list on /rpc: the cursor of page 3 came before"):
+    with serving(fake) as stub, pytest.raises(UserError, match="on /rpc: the cursor of page 3 is a repeated one"):
         Gateway.find(stub.url).rows("tools")
 
 
@@ -237,7 +237,7 @@ def test_a_row_without_a_usable_id_is_one_line(kind: str, identity: Any) -> None
     made: dict[str, Any] = {"name": "perf-virtual" if kind == "servers" else "perf_validated"}
     made |= {"description": "Made by the MCP Gateway benchmark toolkit; safe to delete."}
     fake.rows[kind] = [made if identity is None else made | {"id": identity}]
-    with serving(fake) as stub, pytest.raises(UserError, match="which is none; see the gateway's log"):
+    with serving(fake) as stub, pytest.raises(UserError, match="the invalid id "):
         remove_fixtures(Gateway(stub.url, prefix="/v1"))
 
 
@@ -245,7 +245,7 @@ def test_a_row_without_a_usable_id_is_one_line(kind: str, identity: Any) -> None
 def test_what_was_made_must_have_a_usable_id(answer: Any) -> None:
     fake = open_gateway()
     fake.special["POST", "/v1/servers"] = lambda _: Reply(201, answer)
-    with serving(fake) as stub, pytest.raises(UserError, match="virtual server perf-virtual the id"):
+    with serving(fake) as stub, pytest.raises(UserError, match="virtual server perf-virtual the invalid id"):
         create_fixtures(Gateway(stub.url, prefix="/v1"))
 
 
@@ -255,7 +255,7 @@ def test_a_tool_without_an_id_is_one_line_where_it_is_needed() -> None:
     with serving(fake) as stub:
         gateway = Gateway(stub.url, prefix="/v1")
         load_catalogue(gateway, "1.0.7")
-        with pytest.raises(UserError, match="one of its tools the id null"):
+        with pytest.raises(UserError, match="one of its tools the invalid id null"):
             create_fixtures(gateway)
 
 

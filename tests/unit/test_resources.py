@@ -181,7 +181,7 @@ def test_a_peak_and_a_gap_of_one_second_are_seen_after_eight_hours(run_dir: Path
     assert (max(filter(None, reduced)), min(filter(None, reduced))) == (187.0, 1.0)
     used = collected(run_dir).resources
     assert used is not None
-    assert used.notes == ["28800 samples are reduced: of each 96 in a row the smallest and the largest stay"]
+    assert used.notes == ["28800 samples were reduced to the smallest and the largest of each 96 in a row"]
     position = used.series[0].cpu_percent.index(187.0)
     assert used.at_s[position] == pytest.approx(12_345, abs=96)
 

@@ -673,7 +673,7 @@ def test_a_database_that_cannot_be_used_is_told(database: str, said: str) -> Non
     [
         ([], "required: --database"),
         (["--database", "sqlite:////x", "--port", "65536"], "'65536' is not a port; expected 0 to 65535"),
-        (["--database", "sqlite:////x", "--name", "two words"], "'two words' cannot stand in a URI; expected letters"),
+        (["--database", "sqlite:////x", "--name", "two words"], "'two words' is invalid in a URI; expected letters"),
         (["--database", "sqlite:////x", "--tools", "-1"], "'-1' is not a number of tools"),
     ],
 )

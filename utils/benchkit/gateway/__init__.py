@@ -1,1 +1,1 @@
-"""Speaks to the target: login and token, path prefix, catalogue, registration, counters."""
+"""Access to the target: login and token, path prefix, catalogue, registration, counters."""

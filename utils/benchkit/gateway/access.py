@@ -1,4 +1,4 @@
-"""Choose the gateway and the credentials: the settings', or the running stack's where that is the target."""
+"""Choose the gateway and the credentials: those of the settings, or of the running stack if that is the target."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class OwnStack:
 
 
 def is_own(settings: Settings, own: OwnStack | None) -> bool:
-    """Does ``service.base_url`` lead to the running stack's gateway?"""
+    """Return whether ``service.base_url`` is the running stack's gateway."""
     return own is not None and same_url(settings.config.service.base_url, own.url)
 
 
 def access_for(settings: Settings, own: OwnStack | None) -> Access:
-    """The ways to a token for ``service.base_url``; ``own`` is the running stack, ``None`` where none runs."""
+    """Return the ways to get a token for ``service.base_url``; ``own`` is the running stack, ``None`` without one."""
     auth = settings.config.auth
     wanted = settings.config.service.auth_required
     if own is not None and is_own(settings, own):
@@ -40,10 +40,10 @@ def access_for(settings: Settings, own: OwnStack | None) -> Access:
 
 
 def _token_cache(settings: Settings) -> Path:
-    """The file that keeps the token: ``auth.token_cache``, or the user's own where config.yaml's is another user's.
+    """Return the file that stores the token: ``auth.token_cache``, or one in the home directory if that is not mine.
 
-    Two users of a machine have the same config.yaml, and a file below /tmp is one's only. A path that was given is not
-    replaced: it is refused when it is opened.
+    All users of a machine have the same default path below /tmp, but the file belongs to one of them. A path that the
+    user set is not replaced: it is rejected when it is opened.
     """
     path = settings.path(settings.config.auth.token_cache)
     if "auth.token_cache" in settings.sources or all(_is_free_or_mine(one) for one in (path, owner_path(path))):
@@ -66,10 +66,10 @@ def _is_free_or_mine(path: Path) -> bool:
 
 
 def enter(settings: Settings, own: OwnStack | None) -> tuple[Gateway, Session]:
-    """The gateway at ``service.base_url``, with a token that it takes, where it needs one.
+    """Return the gateway at ``service.base_url``, with a valid token if it needs one.
 
     Raises:
-        UserError: nobody answers there, or there is no way to a token.
+        UserError: no gateway answers there, or there is no way to get a token.
     """
     gateway = Gateway.find(settings.config.service.base_url)
     session = Session(gateway, access_for(settings, own))

@@ -1,7 +1,7 @@
-"""Arguments of a tool call, held against the tool's input schema before any load is sent.
+"""Validate the arguments of a tool call against the tool's input schema before any load is sent.
 
-The schema is the gateway's, so it may be anything: it may refer to other addresses (nothing is fetched from there), to
-itself, or hold a regular expression that takes for ever.
+The schema comes from the gateway, so it may be anything: it may refer to other addresses (nothing is fetched) or to
+itself, or contain a regular expression that takes forever.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from referencing.exceptions import Unresolvable
 from benchkit.plain import plain_text
 
 TIMEOUT_S = 2.0
-"""For one check; an ordinary one takes milliseconds."""
+"""Time limit of one validation; normally it takes milliseconds."""
 
 _LONGEST = 300
 
 
 def problem_of(schema: dict[str, Any], arguments: Mapping[str, Any]) -> str:
-    """Why a schema refuses arguments: argument and rule, in words; empty when it takes them.
+    """Return why a schema rejects arguments: argument and rule; empty if it accepts them.
 
-    The time is limited in the main thread only, for only there a signal can end a regular expression.
+    The time is limited only in the main thread, because only there a signal can stop a regular expression.
     """
     try:
         with _limited(TIMEOUT_S):
@@ -41,7 +41,7 @@ def problem_of(schema: dict[str, Any], arguments: Mapping[str, Any]) -> str:
         return f"the tool's own input schema refers to {place}, which it does not hold; nothing is fetched"
     except RecursionError:
         return "the tool's own input schema refers to itself without an end, or is nested too deeply"
-    except Exception as error:  # pylint: disable=broad-exception-caught # a schema that nobody checked can break it
+    except Exception as error:  # pylint: disable=broad-exception-caught # an unchecked schema may break it
         return f"the tool's own input schema cannot be used ({plain_text(f'{type(error).__name__}: {error}', 100)})"
 
 
@@ -51,7 +51,7 @@ def _problem(schema: dict[str, Any], arguments: Mapping[str, Any]) -> str:
         validator.check_schema(schema)
     except SchemaError as error:
         return f"the tool's own input schema is wrong: {error.message}"
-    # A registry of its own has no way to fetch what is not in it.
+    # An empty registry cannot fetch referenced schemas.
     problem = best_match(validator(schema, registry=Registry()).iter_errors(arguments))
     return "" if problem is None else _words(problem)
 
@@ -62,12 +62,12 @@ def _words(error: ValidationError) -> str:
 
 
 class _TooLongError(BaseException):
-    """The time is over. No :class:`Exception`, so that nothing on the way takes it for a failure of its own."""
+    """The time limit is exceeded. Not an :class:`Exception`, so that no code in between handles it."""
 
 
 @contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """Ends what stands in it after so many seconds with a :class:`_TooLongError`."""
+    """Stop the ``with`` block after this many seconds with a :class:`_TooLongError`."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

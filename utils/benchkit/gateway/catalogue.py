@@ -1,7 +1,7 @@
-"""Find what the gateway lists (tools, resources, templates, prompts) by the names that their MCP servers gave them.
+"""Find what the gateway lists (tools, resources, templates, prompts) by the names that its MCP servers use.
 
-The gateway renames: ``get_system_time`` of the server ``time1`` is ``time1-get-system-time``. Payloads name the
-original, and what has to be sent is looked up here. How a release identifies things:
+The gateway renames: ``get_system_time`` of the server ``time1`` is ``time1-get-system-time``. Payloads contain the
+original name, and the name to send is looked up here. Identifiers by release:
 
 =========  =======================  ==========================  ============================  ==================
 release    prompt over /rpc         prompt in a path            resource in a path            belongs to a server
@@ -12,7 +12,7 @@ release    prompt over /rpc         prompt in a path            resource in a pa
 1.x        name                     id                          id                            ``gatewayId``
 =========  =======================  ==========================  ============================  ==================
 
-(Tools have had ``gatewayId`` all the time; a prompt of 0.x does not say whose it is.)
+(Tools have always had ``gatewayId``; a prompt of 0.x does not name its server.)
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from benchkit.model import Entity
 
 @dataclass(frozen=True)
 class Upstream:
-    """An MCP server behind the gateway. ``url`` is as the gateway stores it (it writes localhost for 127.0.0.1)."""
+    """An MCP server behind the gateway. ``url`` is as the gateway stores it (localhost instead of 127.0.0.1)."""
 
     id: str
     name: str
@@ -40,9 +40,9 @@ class Upstream:
 
 @dataclass(frozen=True)
 class Listed:
-    """A tool, a resource, a template or a prompt. ``server`` is its server's name; empty: unknown or the gateway's own.
+    """A tool, resource, template or prompt. ``server`` is its server's name; empty: unknown or the gateway's own.
 
-    ``original`` is the MCP server's name for it; for resources the URI, for templates the URI template.
+    ``original`` is the MCP server's name for it; for resources it is the URI, for templates the URI template.
     ``schema`` is a tool's input schema.
     """
 
@@ -52,9 +52,9 @@ class Listed:
 
 
 class Catalogue:
-    """Everything that the target offered when this was loaded; see :func:`load_catalogue`.
+    """Everything that the target offered when it was loaded; see :func:`load_catalogue`.
 
-    The look-ups return ``None`` when there is nothing of that name. ``server`` is a server's name; empty: any.
+    Look-ups return ``None`` if the name does not exist. ``server`` is a server's name; empty: any.
     """
 
     def __init__(
@@ -68,14 +68,14 @@ class Catalogue:
         self._refused = refused
         self.upstreams = tuple(_upstream(row) for row in listings["gateways"])
         names = {upstream.id: upstream.name for upstream in self.upstreams}
-        # Some releases list what belonged to a deleted server from a cache: 1.0.0 for 20 s, 0.7 and 0.8 for an hour.
-        # Where the servers may not be listed, nobody can tell.
+        # Some releases list entities of a deleted server from a cache: 1.0.0 for 20 s, 0.7 and 0.8 for an hour.
+        # If the servers may not be listed, these entities cannot be recognized.
         rows = {
             kind: [row for row in listings[kind] if "gateways" in refused or _is_alive(row, names)]
             for kind in LIST_KINDS
         }
         self.server_ids = frozenset(str(row.get("id")) for row in listings["servers"])
-        """Ids of the virtual servers, as they are listed."""
+        """Ids of the listed virtual servers."""
         self._totals = {kind: len(rows[kind]) for kind in LIST_KINDS}
         generation = _generation(release)
         templates = [row for row in rows["resources"] if _is_template(row)] or _templates(gateway)
@@ -88,11 +88,11 @@ class Catalogue:
         self._listed: dict[tuple[str, int | None], int] = {}
 
     def tool(self, original: str, server: str) -> Entity | None:
-        """The tool that an MCP server calls ``original``."""
+        """Return the tool that an MCP server calls ``original``."""
         return _entity(self._tool(original, server))
 
     def resource(self, uri: str, server: str) -> Entity | None:
-        """The resource of that URI, or the template that it matches: then ``name`` is the URI itself."""
+        """Return the resource with this URI, or the template that matches it (then ``name`` is the URI itself)."""
         found = _first(self._entries["resources"], uri, server)
         if found is not None:
             return _entity(found)
@@ -103,36 +103,36 @@ class Catalogue:
         return None
 
     def prompt(self, original: str, server: str) -> Entity | None:
-        """The prompt that an MCP server, or the gateway itself, calls ``original``."""
+        """Return the prompt that an MCP server, or the gateway itself, calls ``original``."""
         return _entity(_first(self._entries["prompts"], original, server))
 
     def check_arguments(self, original: str, server: str, arguments: Mapping[str, Any]) -> str:
-        """Why a tool's input schema refuses arguments: argument and rule, in words; empty when it takes them."""
+        """Return why a tool's input schema rejects arguments: argument and rule; empty if it accepts them."""
         found = self._tool(original, server)
         if found is None or found.schema is None:
             return ""
-        # A fifth of a second to import, and most programs never check arguments.
+        # The import takes 0.2 s, and most programs never check arguments.
         from benchkit.gateway.arguments import problem_of  # pylint: disable=import-outside-toplevel
 
         return problem_of(found.schema, arguments)
 
     def refused(self, kind: str) -> str:
-        """Why this token may not list them, in words that name the permission; empty where it may."""
+        """Return why this token may not list them, naming the missing permission; empty if it may."""
         return self._refused.get(cast(ListKind, kind), "")
 
     def total(self, kind: str) -> int:
-        """The number of tools, resources, prompts, servers (virtual ones) or gateways (MCP servers)."""
+        """Return the number of tools, resources, prompts, servers (virtual) or gateways (MCP servers)."""
         return self._totals[cast(ListKind, kind)]
 
     def listed(self, kind: str, limit: int | None) -> int:
-        """The number of rows that a REST listing answers with this limit (``None``: without); asked once."""
+        """Return the number of rows of a REST listing with this limit (``None``: without); it is requested once."""
         key = (kind, limit)
         if key not in self._listed:
             self._listed[key] = self._gateway.listed(cast(ListKind, kind), limit)
         return self._listed[key]
 
     def rpc_listed(self, kind: str) -> int:
-        """The number of rows on the first page of ``tools/list``, ``resources/list`` or ``prompts/list`` on /rpc."""
+        """Return the number of rows on the first page of ``tools/list``, ``resources/list`` or ``prompts/list``."""
         rows = self._gateway.rpc(f"{kind}/list", {}).get(kind)
         if not isinstance(rows, list):
             raise UserError(f"{self._gateway.base_url}: {kind}/list on /rpc: the answer is no list of {kind}")
@@ -143,14 +143,14 @@ class Catalogue:
 
 
 def load_catalogue(gateway: Gateway, release: str | None) -> Catalogue:
-    """Ask the gateway for everything that it lists.
+    """Load everything that the gateway lists.
 
     Args:
-        gateway: with a token, where it needs one.
-        release: its release, ``None`` where it does not say (then it is taken for a 1.x).
+        gateway: with a token, if it needs one.
+        release: its release, or ``None`` if unknown (then 1.x is assumed).
 
     Raises:
-        UserError: a listing fails. One that a permission is missing for is empty, see :meth:`Catalogue.refused`.
+        UserError: a listing fails. A listing without permission is empty instead, see :meth:`Catalogue.refused`.
     """
     listings: dict[ListKind, list[dict[str, Any]]] = {}
     refused: dict[ListKind, str] = {}
@@ -163,7 +163,7 @@ def load_catalogue(gateway: Gateway, release: str | None) -> Catalogue:
 
 
 def upstreams(gateway: Gateway) -> list[Upstream]:
-    """The MCP servers that are registered.
+    """Return the registered MCP servers.
 
     Raises:
         UserError: the listing is refused or fails.
@@ -172,7 +172,7 @@ def upstreams(gateway: Gateway) -> list[Upstream]:
 
 
 def server_of(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """The name of the server that a listed row belongs to; empty where the row does not say, or it is the gateway's."""
+    """Return the name of the server that owns a listed row; empty if it is unknown or the gateway's own."""
     if row.get("gatewayId"):
         return names.get(str(row["gatewayId"]), "")
     return str(row.get("federationSource") or "")
@@ -183,7 +183,7 @@ def _entity(found: Listed | None) -> Entity | None:
 
 
 def _first(listed: Iterable[Listed], original: str, server: str) -> Listed | None:
-    """The one of that name: of the server, else (0.x does not say whose a prompt is) one of no known server."""
+    """Return the first with this name: of this server, else of no known server (0.x does not name a prompt's)."""
     candidates = [one for one in listed if one.entity.original == original]
     own = [one for one in candidates if one.server == server] if server else candidates
     unknown = [one for one in candidates if not one.server]
@@ -197,7 +197,7 @@ def _is_alive(row: Mapping[str, Any], names: Mapping[str, str]) -> bool:
 
 
 def _generation(release: str | None) -> str:
-    """``0.9`` of ``0.9.0``."""
+    """Return ``0.9`` for ``0.9.0``."""
     return ".".join((release or "1.0").split(".")[:2])
 
 
@@ -241,7 +241,7 @@ def _prompt(row: Mapping[str, Any], names: Mapping[str, str], generation: str) -
 
 
 def _is_template(row: Mapping[str, Any]) -> bool:
-    """Is a row of /resources a template? 0.9 lists templates there, with braces in the URI."""
+    """Return whether a row of /resources is a template; 0.9 lists templates there, with braces in the URI."""
     return bool(row.get("uriTemplate")) or "{" in str(row.get("uri", ""))
 
 
@@ -251,7 +251,7 @@ def _template(row: Mapping[str, Any], names: Mapping[str, str]) -> Listed:
 
 
 def _templates(gateway: Gateway) -> list[dict[str, Any]]:
-    """The templates, where a release lists them apart; none where it has no such path (0.7, 0.8 know no templates)."""
+    """Return the templates of releases that list them separately; 0.7 and 0.8 have neither path nor templates."""
     answer = gateway.call("GET", f"{gateway.prefix}/resources/templates/list")
     data = answer.json()
     if not answer.ok or not isinstance(data, dict):
@@ -261,12 +261,12 @@ def _templates(gateway: Gateway) -> list[dict[str, Any]]:
 
 
 def matches_template(template: str, uri: str) -> bool:
-    """Does a URI fit a URI template of level 1 (RFC 6570)?
+    """Return whether a URI matches a URI template of level 1 (RFC 6570).
 
-    A variable stands for one segment, ``{+name}`` for several; both for at least one character. The time grows with the
-    product of both lengths and no faster, whatever the gateway lists.
+    A variable matches one segment, ``{+name}`` matches several; both match at least one character. The run time is at
+    most proportional to the product of both lengths, whatever the gateway lists.
     """
-    ends = [0]  # where in the URI the parts so far can end, in order
+    ends = [0]  # positions in the URI where the parts so far can end, sorted
     for number, part in enumerate(re.split(r"\{([^{}]*)\}", template)):
         if number % 2 == 0:
             ends = [end + len(part) for end in ends if uri.startswith(part, end)]

@@ -1,4 +1,4 @@
-"""Could a run against this target be trusted? One line for each thing that a run needs."""
+"""Check whether a run against this target would be trustworthy, with one line per requirement."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COUNTERS_TIMEOUT_S = 5.0
 
 
 class State(StrEnum):
-    """The state of a thing that a run needs. Only ``OK`` lets a run be trusted."""
+    """The state of a requirement. Only ``OK`` makes a run trustworthy."""
 
     OK = "ok"
     MISSING = "missing"
@@ -31,7 +31,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One line: the state of a thing, and what was found or what to do."""
+    """One line: the state of a requirement, and what was found or what to do."""
 
     state: State
     name: str
@@ -40,7 +40,7 @@ class Check:
 
 @dataclass(frozen=True)
 class KnownServer:
-    """An MCP server that should be there: the stack's. ``counters_url`` answers when it runs."""
+    """An MCP server of the stack, which should be registered. ``counters_url`` responds if it runs."""
 
     name: str
     url: str
@@ -48,7 +48,7 @@ class KnownServer:
 
 
 def attempt(name: str, check: Callable[[], Check]) -> Check:
-    """A check's line; when it raises a :class:`UserError`, that is the line."""
+    """Return a check's line; a :class:`UserError` becomes the line."""
     try:
         return check()
     except UserError as error:
@@ -56,7 +56,7 @@ def attempt(name: str, check: Callable[[], Check]) -> Check:
 
 
 def check_gateway(gateway: Gateway, version: Version) -> Check:
-    """The gateway answers: what is it."""
+    """Describe the gateway that answers."""
     release = version.release or "release unknown"
     paths = f"{gateway.prefix}/…" if gateway.prefix else "paths without prefix"
     age = "" if version.uptime_s is None else f", up for {duration(version.uptime_s)}"
@@ -64,7 +64,7 @@ def check_gateway(gateway: Gateway, version: Version) -> Check:
 
 
 def check_token(session: Session) -> Check:
-    """There is a token that the gateway takes; ``session`` has been started."""
+    """Check that there is a token that the gateway accepts; ``session`` must have been started."""
     if not session.needed:
         return Check(State.OK, "token", "not needed: the gateway answers without one")
     expires = session.expires
@@ -73,9 +73,9 @@ def check_token(session: Session) -> Check:
 
 
 def check_database(version: Version) -> Check:
-    """The gateway reaches its database."""
+    """Check that the gateway reaches its database."""
     if version.database is None:
-        return Check(State.OK, "database", "the gateway does not say (an administrator's GATEWAY_EMAIL would be told)")
+        return Check(State.OK, "database", "the gateway does not say (it tells only administrators, see GATEWAY_EMAIL)")
     text = f"{version.database} {version.database_version or ''}".strip()
     if version.database_reachable is False:
         return Check(State.WRONG, "database", f"{text}: the gateway does not reach it; see DATABASE_URL and its log")
@@ -83,7 +83,7 @@ def check_database(version: Version) -> Check:
 
 
 def check_cache(version: Version) -> Check:
-    """The gateway reaches its cache, where it has one outside."""
+    """Check that the gateway reaches its external cache, if it has one."""
     if version.cache is None:
         return Check(State.OK, "cache", "the gateway does not say")
     if version.cache_reachable is False:
@@ -94,7 +94,7 @@ def check_cache(version: Version) -> Check:
 
 
 def check_servers(upstreams: Sequence[Upstream], known: Sequence[KnownServer]) -> Check:
-    """MCP servers are registered and reachable: those of the stack where it runs, else any."""
+    """Check that MCP servers are registered and reachable: those of the stack if it runs, else any."""
     for server in known:
         if not _answers(server):
             return Check(
@@ -112,7 +112,7 @@ def check_servers(upstreams: Sequence[Upstream], known: Sequence[KnownServer]) -
 
 
 def check_rate_limit(gateway: Gateway) -> Check:
-    """No answer so far announced a limit; each of them would, so nothing has to be provoked."""
+    """Check that no answer so far announced a rate limit. Every answer would, so no limit has to be provoked."""
     limit = gateway.lowest_rate_limit
     if limit is None:
         return Check(State.OK, "rate limiting", "no answer announces a limit")
@@ -124,7 +124,7 @@ def check_rate_limit(gateway: Gateway) -> Check:
 
 
 def check_catalogue(catalogue: Catalogue, scenarios: Iterable[Scenario]) -> Check:
-    """The listings are long enough for the limits of the cases, and there is something to read and to get."""
+    """Check that the listings are long enough for the cases' limits, and that there is something to read and to get."""
     totals = ", ".join(f"{catalogue.total(kind)} {kind}" for kind in ("tools", "resources", "prompts"))
     cases = [case for scenario in scenarios for case in scenario.cases.values()]
     for kind in ("tools", "resources", "prompts"):

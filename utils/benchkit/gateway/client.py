@@ -1,6 +1,6 @@
-"""The HTTP client of the target: is a gateway there, which paths does it have, and what went wrong in one line.
+"""HTTP client of the target: find the gateway and its paths, and explain failures in one line.
 
-The token is sent in a header and is never part of an error, also where an answer repeats it.
+The token is sent in a header and never appears in an error, even if an answer repeats it.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from benchkit.model import path_segment
 from benchkit.plain import plain_text, without_secrets
 
 ListKind = Literal["tools", "resources", "prompts", "servers", "gateways"]
-"""The kinds that the gateway lists: ``servers`` are its virtual servers, ``gateways`` the MCP servers behind it."""
+"""The kinds of listings: ``servers`` are the gateway's virtual servers, ``gateways`` the MCP servers behind it."""
 
 LIST_KINDS: tuple[ListKind, ...] = ("tools", "resources", "prompts", "servers", "gateways")
 
 TIMEOUT_S = 30.0
-"""For one answer, from the connection to its last byte."""
+"""Timeout of one answer in seconds, from the connection to its last byte."""
 
 MOST_PAGES = 1000
-"""Pages of one listing."""
+"""Maximum number of pages of one listing."""
 
 LISTING_TIMEOUT_S = 300.0
-"""For all pages of one listing."""
+"""Timeout of all pages of one listing in seconds."""
 
 _LONGEST_CURSOR = 4096
 _LONGEST_REASON = 200
 _LONGEST_ID = 500
 
 _PAGE = 500
-"""Rows asked for at once: the most that a 1.x gateway gives (its PAGINATION_MAX_PAGE_SIZE)."""
+"""Page size to request: the maximum of a 1.x gateway (its PAGINATION_MAX_PAGE_SIZE)."""
 
 _SHORT_PAGE = 50
-"""Rows that 0.9 gives whatever is asked for."""
+"""Page size of 0.9, whatever is requested."""
 
 _PREFIXES = ("/v1", "")
 """Prefixes of the listings. 1.0.7 serves ``/v1`` and, as deprecated, the bare paths; 0.7-1.0.0 only the latter."""
@@ -48,13 +48,13 @@ _PREFIXES = ("/v1", "")
 
 @dataclass(frozen=True)
 class Answer(http.Answer):
-    """An answer of the gateway. ``secrets`` were sent to it, and are hidden where the answer repeats them."""
+    """An answer of the gateway. ``secrets`` were sent to it, and are masked if the answer repeats them."""
 
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def reason(self) -> str:
-        """The gateway's own words for a failure, shortened to a line: ``detail``, ``message`` or ``error``."""
+        """The gateway's own reason for a failure (``detail``, ``message`` or ``error``), shortened to a line."""
         data = self.json()
         if not isinstance(data, dict):
             return ""
@@ -67,29 +67,29 @@ class Answer(http.Answer):
 
     @property
     def rate_limit(self) -> int | None:
-        """The limit that the gateway announces, in requests a minute; ``None`` when it announces none."""
+        """The announced rate limit in requests per minute; ``None`` if there is none."""
         value = self.headers.get("x-ratelimit-limit", "")
         return int(value) if re.fullmatch("[0-9]{1,15}", value) else None
 
     @property
     def retry_after(self) -> str:
-        """The time that the gateway asks to wait: ``60 s``, or its own words where they are no number of seconds."""
+        """The time that the gateway asks to wait: ``60 s``, or its own text if that is no number of seconds."""
         value = self.headers.get("retry-after", "60")
         return f"{value} s" if re.fullmatch("[0-9]{1,9}", value) else plain_text(value, 40)
 
 
 class NobodyThereError(UserError):
-    """Nobody listens at the address: a gateway can be started there."""
+    """No process listens at the address, so a gateway can be started there."""
 
 
 class Gateway:
-    """A gateway at an address. Made by :meth:`find`, which learns ``prefix`` and ``is_open`` by asking.
+    """A gateway at an address. Created by :meth:`find`, which detects ``prefix`` and ``is_open``.
 
     Attributes:
-        base_url: address without a slash at its end.
-        prefix: what stands before ``/tools`` and the other versioned paths: ``/v1`` or nothing.
+        base_url: address without a trailing slash.
+        prefix: prefix of ``/tools`` and the other versioned paths: ``/v1`` or empty.
         is_open: it lists without a token.
-        lowest_rate_limit: the smallest limit that an answer announced, in requests a minute.
+        lowest_rate_limit: the lowest limit that an answer announced, in requests per minute.
     """
 
     def __init__(self, base_url: str, *, prefix: str = "", is_open: bool = False) -> None:
@@ -102,20 +102,20 @@ class Gateway:
 
     @property
     def rpc_url(self) -> str:
-        """The address that takes JSON-RPC messages."""
+        """The address for JSON-RPC messages."""
         return f"{self.base_url}/rpc"
 
     def mcp_url(self, server_id: str) -> str:
-        """The MCP endpoint of a virtual server; raises ``ValueError`` for an id that cannot be part of an address."""
+        """Return the MCP endpoint of a virtual server; ``ValueError`` if the id cannot be part of an address."""
         return f"{self.base_url}/servers/{path_segment(server_id)}/mcp"
 
     @classmethod
     def find(cls, base_url: str) -> Gateway:
-        """The gateway that answers at an address.
+        """Return the gateway at an address.
 
         Raises:
-            NobodyThereError: nobody listens there.
-            UserError: it does not answer, is no MCP Gateway, its certificate is not trusted, or it limits requests.
+            NobodyThereError: no process listens there.
+            UserError: it does not answer, is no MCP Gateway, its certificate is not trusted, or it limits the rate.
         """
         gateway = cls(base_url)
         health = gateway.call("GET", "/health", authenticated=False)
@@ -139,7 +139,7 @@ class Gateway:
         raise gateway.no_gateway(health)
 
     def authorize(self, token: str) -> None:
-        """Send this token from now on; empty: none."""
+        """Send this token from now on; empty: send none."""
         self._token = token
 
     def call(
@@ -152,12 +152,12 @@ class Gateway:
         timeout_s: float = TIMEOUT_S,
         secrets: tuple[str, ...] = (),
     ) -> Answer:
-        """Send a request and wait for the whole answer. ``path`` (with its query) follows the address.
+        """Send a request and wait for the complete answer. ``path`` (with its query) is appended to the address.
 
-        ``secrets``: parts of the body that may not be shown where the answer repeats them.
+        ``secrets``: parts of the body that must be masked if the answer repeats them.
 
         Raises:
-            UserError: there was no whole answer.
+            UserError: there was no complete answer.
         """
         headers = {"Accept": "application/json"}
         if authenticated and self._token:
@@ -178,10 +178,10 @@ class Gateway:
         return answer
 
     def ask(self, path: str) -> Any:
-        """The parsed JSON of a GET that was fulfilled; ``path`` is a versioned one.
+        """Return the parsed JSON of a successful GET of a versioned path.
 
         Raises:
-            UserError: also when the request was refused or failed.
+            UserError: no answer, a refusal, or an error.
         """
         answer = self.call("GET", f"{self.prefix}{path}")
         data = answer.json()
@@ -190,7 +190,7 @@ class Gateway:
         return data
 
     def rpc(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The ``result`` of a JSON-RPC call on ``/rpc``.
+        """Return the ``result`` of a JSON-RPC call on ``/rpc``.
 
         Raises:
             UserError: no answer, a refusal, or a JSON-RPC error (which comes with HTTP 200).
@@ -198,7 +198,7 @@ class Gateway:
         return self._rpc(method, params, TIMEOUT_S)[0]
 
     def _rpc(self, method: str, params: Mapping[str, Any], timeout_s: float) -> tuple[dict[str, Any], int]:
-        """As :meth:`rpc`; with the result, the size of the answer in bytes."""
+        """Do the same as :meth:`rpc`; return the result and the size of the answer in bytes."""
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         answer = self.call("POST", "/rpc", body=body, timeout_s=timeout_s)
         data = answer.json()
@@ -211,7 +211,7 @@ class Gateway:
         return result, len(answer.body)
 
     def rows(self, kind: ListKind) -> list[dict[str, Any]]:
-        """Everything that a listing lists, however many pages that takes.
+        """Return all rows of a listing, from as many pages as it has.
 
         Raises:
             UserError: as :meth:`ask`.
@@ -219,12 +219,12 @@ class Gateway:
         return [row for page in self._pages(kind) for row in page]
 
     def listed(self, kind: ListKind, limit: int | None) -> int:
-        """Count the rows that one request of a listing answers with this ``limit`` (``None``: without any)."""
+        """Return the number of rows in one answer of a listing with this ``limit`` (``None``: without)."""
         rows = _rows(self.ask(f"/{kind}" if limit is None else f"/{kind}?limit={limit}"), kind)
         return len(rows or [])
 
     def error(self, answer: Answer, what: str) -> UserError:
-        """An answer that is not the one that was hoped for, in one line; ``what`` names the request."""
+        """Return the error for an unexpected answer, in one line; ``what`` names the request."""
         said = f" ({answer.reason})" if answer.reason else ""
         where = f"{self.base_url}: {what}: HTTP {answer.status}"
         match answer.status:
@@ -241,18 +241,18 @@ class Gateway:
                     f"or wait {answer.retry_after}"
                 )
         if answer.ok:
-            return UserError(f"{where}: the answer is not the JSON that was expected; is this an MCP Gateway?")
+            return UserError(f"{where}: the answer is not the expected JSON; is this an MCP Gateway?")
         return UserError(f"{where}{said or ': no reason given'}; see the gateway's log")
 
     def no_gateway(self, health: Answer) -> UserError:
-        """Something answers, but not as a gateway does."""
+        """Return the error for a service that is no gateway."""
         return UserError(
             f"{self.base_url}: something answers there (GET /health: HTTP {health.status}), but it is no MCP Gateway; "
             "set GATEWAY_URL"
         )
 
     def _explain(self, error: http.AnswerError) -> UserError:
-        """Why there is no answer, and what to do."""
+        """Return the error for a missing answer, with advice."""
         match error.failure:
             case http.Failure.REFUSED:
                 return NobodyThereError(
@@ -274,7 +274,7 @@ class Gateway:
         listing = _Listing(f"{self.base_url}: {what}")
         while True:
             answer = self.call("GET", f"{self.prefix}/{kind}?{urlencode(query)}", timeout_s=listing.time_left())
-            if answer.status == 404:  # a gateway without this kind of thing
+            if answer.status == 404:  # a gateway without this kind
                 return
             data = answer.json()
             if not answer.ok or data is None:
@@ -292,9 +292,9 @@ class Gateway:
                 return
 
     def _later_rpc_pages(self, kind: ListKind) -> Iterator[list[dict[str, Any]]]:
-        """The rows after the first page of a release that ignores ``include_pagination``.
+        """Yield the pages after the first of a release that ignores ``include_pagination``.
 
-        0.9 lists the first 50 and tells the cursor of the others only over JSON-RPC; 0.7 and 0.8 list everything.
+        0.9 lists the first 50 rows and returns a cursor for the others only over JSON-RPC; 0.7 and 0.8 list all rows.
         """
         if kind not in ("tools", "resources", "prompts"):
             return
@@ -305,7 +305,7 @@ class Gateway:
             try:
                 page, size = self._rpc(f"{kind}/list", params, left_s)
             except UserError:
-                return  # that /rpc fails is for the cases that use it to find
+                return  # the cases that use /rpc report why it fails
             if params:
                 yield _rows(page, kind) or []
             cursor = listing.following(page.get("nextCursor"), size)
@@ -315,7 +315,7 @@ class Gateway:
 
 
 class _Listing:
-    """The pages of one listing: how many may come, how large they may be together, and how long that may take."""
+    """Limits of one listing: the number of its pages, their total size, and the total time."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -324,10 +324,10 @@ class _Listing:
         self._bytes = 0
 
     def time_left(self) -> float:
-        """The seconds for the next page.
+        """Return the timeout of the next page in seconds.
 
         Raises:
-            UserError: the time for the whole listing is over.
+            UserError: the time limit of the listing is exceeded.
         """
         left = self._end - time.monotonic()
         if left <= 0:
@@ -335,10 +335,10 @@ class _Listing:
         return min(TIMEOUT_S, left)
 
     def following(self, cursor: object, size: int) -> str:
-        """The cursor of the next page; empty after the last. ``size``: of this page, in bytes.
+        """Return the cursor of the next page, or empty after the last. ``size``: bytes of this page.
 
         Raises:
-            UserError: a cursor came before, is none, or the pages are too many or too large.
+            UserError: the cursor is repeated or invalid, or the pages are too many or too large.
         """
         self._bytes += size
         if not cursor:
@@ -347,7 +347,7 @@ class _Listing:
         if not 0 < len(text) <= _LONGEST_CURSOR:
             raise self._error(f"the cursor of the next page is no text of at most {_LONGEST_CURSOR} characters")
         if text in self._cursors:
-            raise self._error(f"the cursor of page {len(self._cursors) + 2} came before, so the pages never end")
+            raise self._error(f"the cursor of page {len(self._cursors) + 2} is a repeated one, so the pages never end")
         self._cursors.add(text)
         if len(self._cursors) >= MOST_PAGES:
             raise self._error(f"there are more than {MOST_PAGES} pages")
@@ -360,26 +360,26 @@ class _Listing:
 
 
 def row_id(row: Any, what: str) -> str:
-    """The id of something that the gateway listed or made; releases before 0.9 have numbers.
+    """Return the id of something that the gateway listed or created; before 0.9 ids are numbers.
 
     Raises:
-        UserError: there is none, or it is no text that can be part of an address.
+        UserError: there is no id, or it cannot be part of an address.
     """
     identity = row.get("id") if isinstance(row, Mapping) else None
     text = str(identity) if isinstance(identity, str | int) and not isinstance(identity, bool) else ""
     if not text or len(text) > _LONGEST_ID or not text.isprintable() or " " in text:
         shown = plain_text(json.dumps(identity), 60)
-        raise UserError(f"the gateway gives {what} the id {shown}, which is none; see the gateway's log")
+        raise UserError(f"the gateway gives {what} the invalid id {shown}; see the gateway's log")
     return text
 
 
 def rows_by_name(rows: list[dict[str, Any]], names: set[str]) -> list[dict[str, Any]]:
-    """The rows whose name, or the name that they were created with, is among ``names``."""
+    """Return the rows whose name, or original name, is in ``names``."""
     return [row for row in rows if row.get("name") in names or row.get("originalName") in names]
 
 
 def _rows(data: Any, kind: str) -> list[dict[str, Any]] | None:
-    """The rows of a listing: a bare array, or in an object under its kind."""
+    """Return the rows of a listing, which is an array, or an object with the array under its kind."""
     rows = data.get(kind) if isinstance(data, dict) else data
     if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
         return rows

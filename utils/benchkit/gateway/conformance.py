@@ -1,14 +1,14 @@
-"""The gateway's fixed bugs stay fixed: checks that need no load, for any release from 0.7.0 on.
+"""Regression checks for fixed bugs of the gateway. They need no load and work with any release from 0.7.0 on.
 
-Two bugs of the gateway that were fixed once. A token's ``teams`` claim holds ids (``["a1"]``), or what the login of old
-releases wrote (``[{"id": "a1", "name": "…"}]``); the second form was not understood everywhere that teams decide what
-is seen. And logging took a large share of each request's time.
+They cover two fixed bugs. First, a token's ``teams`` claim contains ids (``["a1"]``), or objects as in tokens from the
+login of old releases (``[{"id": "a1", "name": "…"}]``); the second form was not understood everywhere that teams decide
+about visibility. Second, logging took a large part of each request's time.
 
-The teams' checks ask each team-scoped endpoint three times: with the ordinary token, as a control; with a token of a
-team whose claim holds ids; with one whose claim holds objects. The two forms have to be answered alike. The control may
-hold objects itself, for that is what old releases' logins write; so where the gateway fails with it, two more tokens
-that name no team tell whether it fails for everybody. On the gateway they make, with names that begin with
-``perf-conformance``, what a team can own, and remove it again.
+The team checks send each team-scoped request with three tokens: the ordinary token as a control, a team's token with
+ids in the claim, and one with objects. Both forms must get the same answer. The control token may itself contain
+objects, because the login of old releases writes them. So if the gateway fails with the control, two more tokens that
+name no team show whether it fails for everyone. The checks create what a team can own, with names that begin with
+``perf-conformance``, and remove it afterwards.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from benchkit.gateway.tokens import read_claims
 from benchkit.model import Model
 
 TIMEOUT_S = 10.0
-"""The most seconds that one request may take; a gateway without load answers within milliseconds."""
+"""Timeout of one request in seconds; a gateway without load answers within milliseconds."""
 
 _MARK = "Made by the conformance checks of the MCP Gateway benchmark toolkit; safe to delete."
 _NAME = "perf-conformance"
@@ -51,7 +51,7 @@ class Conclusion(StrEnum):
 
 
 class Finding(Model):
-    """One check: its name, what was found, and why, in words."""
+    """One check: its name, its conclusion, and the reason."""
 
     name: str
     conclusion: Conclusion
@@ -59,7 +59,7 @@ class Finding(Model):
 
 
 class Conformance(Model):
-    """``conformance.json``: every check of one gateway."""
+    """``conformance.json``: all checks of one gateway."""
 
     schema_version: Literal[1] = 1
     base_url: str
@@ -73,7 +73,7 @@ class Conformance(Model):
 
 @dataclass(frozen=True)
 class Signer:
-    """Makes tokens that a gateway takes: its secret, and the claims that it demands (its own defaults)."""
+    """Creates tokens that a gateway accepts: its secret, and the claims that it requires (its own defaults)."""
 
     secret: str = field(repr=False)
     algorithm: str = "HS256"
@@ -82,7 +82,7 @@ class Signer:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Signer | None:
-        """From a gateway's own variables; ``None`` where there is no secret among them.
+        """Read the gateway's own variables; ``None`` if they contain no secret.
 
         Raises:
             UserError: it signs with a key pair.
@@ -101,7 +101,7 @@ class Signer:
         )
 
     def token(self, email: str, claims: Mapping[str, Any]) -> str:
-        """A token (RFC 7519) of a user with further claims; valid for ten minutes."""
+        """Return a token (RFC 7519) of a user with further claims, valid for ten minutes."""
         now = int(time.time())
         all_claims = {
             "sub": email,
@@ -113,14 +113,14 @@ class Signer:
             **claims,
         }
         with warnings.catch_warnings():
-            # That a secret is short is for the gateway to say, which was started with it.
+            # A short secret is the gateway's concern, which was started with it.
             warnings.simplefilter("ignore")
             return jwt.encode(all_claims, self.secret, algorithm=self.algorithm)
 
 
 @dataclass(frozen=True)
 class User:
-    """The owner of the team: the address that tokens name as their subject, and an ordinary token."""
+    """The owner of the team: the email address for the tokens' subject, and an ordinary token."""
 
     email: str
     token: str = field(repr=False)
@@ -128,14 +128,14 @@ class User:
 
 @dataclass(frozen=True)
 class Team:
-    """A team of the user's: its id, and the object that logins of old releases wrote into the claim."""
+    """A team of the user: its id, and the object that the login of old releases writes into the claim."""
 
     id: str
     claim: Mapping[str, Any]
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Team:
-        """From the gateway's answer."""
+        """Create from the gateway's answer."""
         known = {name: row[name] for name in ("id", "name", "slug", "is_personal") if name in row}
         return cls(str(row["id"]), {**known, "role": "owner"})
 
@@ -144,10 +144,10 @@ FORMS: tuple[tuple[str, Callable[[Team], list[Any]]], ...] = (
     ("teams as ids", lambda team: [team.id]),
     ("teams as objects", lambda team: [dict(team.claim)]),
 )
-"""The two forms of the claim, by the words that name them."""
+"""The two forms of the claim, by name."""
 
 _WITHOUT_TEAMS: tuple[Mapping[str, Any], ...] = ({}, {"teams": None, "is_admin": True})
-"""Claims of tokens that no team restricts: one that has no such claim at all, and an administrator's."""
+"""Claims of tokens without a team restriction: one without the claim, and an administrator's."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ _WITHOUT_TEAMS: tuple[Mapping[str, Any], ...] = ({}, {"teams": None, "is_admin":
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A request that is answered by teams. ``owned``: it asks for what the team owns, so the team must get it."""
+    """A team-scoped request. ``owned``: it requests what the team owns, so the team must get it."""
 
     name: str
     method: str
@@ -170,7 +170,7 @@ _RPC = ("tools/list", "resources/list", "prompts/list", "resources/templates/lis
 
 
 def endpoints(gateway: Gateway, team: Team, owned: Mapping[str, str]) -> list[Endpoint]:
-    """All team-scoped requests that change nothing; ``owned``: kind to the id of the team's own."""
+    """Return all team-scoped requests that change nothing; ``owned``: id of the team's own entity by kind."""
     prefix = gateway.prefix
     found = [Endpoint(f"GET /{kind}", "GET", f"{prefix}/{kind}") for kind in _LISTS]
     found += [
@@ -213,7 +213,7 @@ def _call(method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any
 
 @dataclass(frozen=True)
 class _Seen:
-    """An answer, as far as two of them have to be alike: what it is called, and how many rows it shows."""
+    """The parts of an answer that are compared: its status, its description, and the number of its rows."""
 
     status: int | None
     words: str
@@ -221,17 +221,17 @@ class _Seen:
 
     @property
     def ok(self) -> bool:
-        """Was the request fulfilled?"""
+        """Whether the request succeeded."""
         return self.status is not None and 200 <= self.status < 300 and not self.words.startswith("JSON-RPC error")
 
     @property
     def failing(self) -> bool:
-        """Did the gateway itself fail, or not answer?"""
+        """Whether the gateway itself failed, or did not answer."""
         return self.status is None or self.status >= 500
 
 
 def _ask(gateway: Gateway, endpoint: Endpoint, token: str, timeout_s: float) -> _Seen:
-    """Send the request with this token; that nothing came back is an answer too."""
+    """Send the request with this token; a missing answer is a result too."""
     gateway.authorize(token)
     try:
         answer = gateway.call(endpoint.method, endpoint.path, body=endpoint.body, timeout_s=timeout_s)
@@ -260,10 +260,10 @@ def judge(
     """Judge an endpoint by its answers.
 
     Args:
-        endpoint: that was asked.
-        control: what the ordinary token got.
-        answers: form of the claim (as in :data:`FORMS`) to what came back.
-        without_teams: asks with tokens that name no team; called only where the others leave it open.
+        endpoint: the request.
+        control: the answer for the ordinary token.
+        answers: the answer for each form of the claim (as in :data:`FORMS`).
+        without_teams: sends the request with tokens that name no team; called only if the others are inconclusive.
     """
     conclusion, text = _conclusion(endpoint, control, answers, without_teams)
     return Finding(name=f"teams: {endpoint.name}", conclusion=conclusion, text=text)
@@ -272,12 +272,12 @@ def judge(
 def _conclusion(
     endpoint: Endpoint, control: _Seen, answers: Mapping[str, _Seen], without_teams: Callable[[], Iterable[_Seen]]
 ) -> tuple[Conclusion, str]:
-    # Before every excuse: what one of the tokens alone gets is about its claim.
+    # First, because a failure with only one of the tokens is caused by its claim.
     if broken := _broken(answers, control) or _unlike(answers):
         return Conclusion.FAILED, broken
     if control.status in _ABSENT and not endpoint.owned:
         return Conclusion.NOT_APPLICABLE, f"this release does not have it ({control.words})"
-    # The ordinary token may name teams itself, and is no control where the gateway fails with it.
+    # The ordinary token may itself name teams; then it is no control for failures of the gateway.
     if control.failing and not any(seen.failing for seen in without_teams()):
         return (
             Conclusion.FAILED,
@@ -289,13 +289,13 @@ def _conclusion(
 
 
 def _alike(endpoint: Endpoint, answers: Mapping[str, _Seen]) -> tuple[Conclusion, str]:
-    """Both forms are answered alike, and the ordinary token is not refused."""
+    """Judge answers that are the same for both forms, if the ordinary token is not refused."""
     said = _said(answers)
     if all(answer.ok for answer in answers.values()):
         return Conclusion.OK, said
     if endpoint.owned:
-        return Conclusion.FAILED, f"the team may not have what is its own: {said}"
-    return Conclusion.NOT_APPLICABLE, f"closed to tokens of a team: {said}"
+        return Conclusion.FAILED, f"the team has no access to its own entity: {said}"
+    return Conclusion.NOT_APPLICABLE, f"refused for every token of a team: {said}"
 
 
 def _said(answers: Mapping[str, _Seen]) -> str:
@@ -303,7 +303,7 @@ def _said(answers: Mapping[str, _Seen]) -> str:
 
 
 def _broken(answers: Mapping[str, _Seen], control: _Seen) -> str:
-    """The first form whose token makes the gateway fail or is refused as a token, where another is not."""
+    """Return the first form whose token makes the gateway fail, or is rejected, while another one is not."""
     everywhere = all(seen.failing for seen in (control, *answers.values()))
     for form, answer in answers.items():
         if answer.failing and not everywhere:
@@ -331,19 +331,19 @@ def check_teams(
     timeout_s: float = TIMEOUT_S,
     lag_s: float = 0.0,
 ) -> Iterator[Finding]:
-    """One finding for each team-scoped endpoint.
+    """Yield a finding for each team-scoped endpoint.
 
     Args:
-        gateway: that is asked.
-        user: whose team's tokens are tried.
-        signer: makes those tokens.
-        warn: is told what could not be removed from the gateway.
-        timeout_s: for one request.
-        lag_s: how long the gateway may take to write its own metrics. What was made on it is removed only then: 1.0.7
-            loses the metrics of all prompts that it still has to write when one of them is gone.
+        gateway: the gateway to check.
+        user: owner of the team whose tokens are tried.
+        signer: creates these tokens.
+        warn: receives a line about anything that could not be removed from the gateway.
+        timeout_s: timeout of one request.
+        lag_s: maximum time until the gateway writes its own metrics. Created entities are removed only then: 1.0.7
+            loses all unwritten metrics of prompts when one of the prompts is deleted.
 
     Raises:
-        UserError: the gateway does not answer to the ordinary token.
+        UserError: the gateway does not answer with the ordinary token.
     """
 
     def ask(endpoint: Endpoint, team: Team) -> dict[str, _Seen]:
@@ -383,7 +383,7 @@ def check_teams(
 
 
 def _judge_foreign(endpoint: Endpoint, answers: Mapping[str, _Seen]) -> Finding:
-    """Refused, or ignored (0.7), in both forms alike; and no failure of the gateway."""
+    """Judge a foreign team: refused, or ignored (0.7), but the same for both forms, and no gateway failure."""
     failing = any(answer.failing for answer in answers.values())
     unlike = _unlike(answers)
     return Finding(
@@ -394,7 +394,7 @@ def _judge_foreign(endpoint: Endpoint, answers: Mapping[str, _Seen]) -> Finding:
 
 
 def check_logging(measured_percent: float | None, limit_percent: float) -> Finding:
-    """Logging costs no more of the median latency than its limit, as it was measured under load."""
+    """Check that the measured share of logging in the median latency does not exceed its limit."""
     name = "logging: its share of the latency"
     if measured_percent is None:
         return Finding(name=name, conclusion=Conclusion.NOT_APPLICABLE, text="not measured: make tune measures it")
@@ -404,7 +404,7 @@ def check_logging(measured_percent: float | None, limit_percent: float) -> Findi
 
 
 def check_quiet(gateway: Gateway, token: str, log_bytes: Callable[[], int], log_level: str) -> Finding:
-    """At ``LOG_LEVEL=ERROR`` a request that succeeds writes nothing. ``log_bytes`` tells how long the log is.
+    """Check that successful requests log nothing at ``LOG_LEVEL=ERROR``. ``log_bytes`` returns the log's size.
 
     Raises:
         UserError: the gateway does not answer.
@@ -419,18 +419,18 @@ def check_quiet(gateway: Gateway, token: str, log_bytes: Callable[[], int], log_
     succeeded = sum(gateway.call("GET", f"{gateway.prefix}/tools?limit=1").ok for _ in range(_QUIET_REQUESTS))
     written = log_bytes() - before
     text = f"{succeeded} requests that succeeded wrote {written} bytes into the log"
-    # A line for each request, however short; a single message of something that runs beside them is none of theirs.
+    # At least a short line per request; a single message of a background task does not count.
     loud = succeeded > 0 and written >= 20 * succeeded
     return Finding(name=name, conclusion=Conclusion.FAILED if loud else Conclusion.OK, text=text)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What is made on the gateway
+# Entities created on the gateway
 
 
 @contextmanager
 def _team(gateway: Gateway, token: str, email: str, warn: Callable[[str], None]) -> Iterator[Team | None]:
-    """The user's personal team. Without one, a team is made for the checks and removed after them."""
+    """Yield the user's personal team; if there is none, create a team for the checks and remove it afterwards."""
     gateway.authorize(token)
     personal = _personal_team(gateway, token, email)
     if personal is not None:
@@ -450,7 +450,7 @@ def _team(gateway: Gateway, token: str, email: str, warn: Callable[[str], None])
 
 
 def _personal_team(gateway: Gateway, token: str, email: str) -> Team | None:
-    """From the ordinary token's own claim (before 1.0 a login writes it, as objects), else from the teams' listing."""
+    """Return the team in the ordinary token's claim (logins before 1.0 write it as objects), else from the listing."""
     rows = _rows(gateway, "teams/?limit=50", "teams")
     for row in [*_claimed_teams(token), *(row for row in rows if row.get("created_by") == email)]:
         if row.get("id") and row.get("is_personal"):
@@ -467,7 +467,7 @@ def _claimed_teams(token: str) -> list[dict[str, Any]]:
 def _owned(
     gateway: Gateway, token: str, team: Team, lag_s: float, warn: Callable[[str], None]
 ) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
-    """One virtual server, prompt, resource and tool of the team's: kind to id, and kind to why there is none."""
+    """Create a virtual server, prompt, resource and tool of the team; yield their ids and the failures by kind."""
     gateway.authorize(token)
     owned: dict[str, str] = {}
     made: dict[str, list[str]] = {}
@@ -492,7 +492,7 @@ def _owned(
 
 
 def _bodies(gateway: Gateway) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Kind to the key that its body stands under, and the body."""
+    """Return by kind the key of the request body, and the body."""
     return {
         "servers": ("server", {"name": _NAME}),
         "prompts": ("prompt", {"name": _NAME, "template": "Conformance", "arguments": []}),
@@ -511,12 +511,12 @@ def _bodies(gateway: Gateway) -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 def _identities(row: Mapping[str, Any]) -> list[str]:
-    """The key to ask for a row by: its id; in 0.7 a resource's URI and a prompt's name."""
+    """Return the keys that may identify a row: its id; in 0.7 a resource's URI and a prompt's name."""
     return [str(row[name]) for name in ("id", "uri", "name") if row.get(name)]
 
 
 def _reachable(gateway: Gateway, kind: str, identities: list[str]) -> str:
-    """The first that the gateway answers to; the id where it answers to none."""
+    """Return the first that the gateway accepts; the id if it accepts none."""
     for identity in identities:
         if gateway.call("GET", f"{gateway.prefix}/{kind}/{_quoted(identity)}").ok:
             return identity
@@ -524,7 +524,7 @@ def _reachable(gateway: Gateway, kind: str, identities: list[str]) -> str:
 
 
 def _remove_leftovers(gateway: Gateway, kind: str, warn: Callable[[str], None]) -> None:
-    """Remove the leftovers of an earlier call that was killed; their description marks them."""
+    """Remove leftovers of an earlier run that was killed, by the mark in their description."""
     for row in _rows(gateway, f"{kind}?limit=500", kind):
         if row.get("description") == _MARK and row.get("id"):
             _delete(gateway, kind, _identities(row), warn)
@@ -541,7 +541,7 @@ def _delete(gateway: Gateway, kind: str, identities: list[str], warn: Callable[[
 
 
 def _rows(gateway: Gateway, path: str, key: str) -> list[dict[str, Any]]:
-    """The rows of a listing; none where it is refused."""
+    """Return the rows of a listing; empty if it is refused."""
     answer = gateway.call("GET", f"{gateway.prefix}/{path}")
     data = answer.json()
     rows = data.get(key) if isinstance(data, dict) else data

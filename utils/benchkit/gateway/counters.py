@@ -1,4 +1,4 @@
-"""Read the two independent counts of the work: the gateway's own metrics, and the simulated servers' counters."""
+"""Read the two independent counts of executions: the gateway's own metrics, and the simulated servers' counters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchkit.gateway.client import Gateway
 from benchkit.model import CounterReading, ExecutionCount, ServerCounter
 
 Counts = Mapping[str, ExecutionCount]
-"""Executions by kind."""
+"""Number of executions by kind."""
 
 KINDS = ("tools", "resources", "prompts", "servers")
 
@@ -26,7 +26,7 @@ _POLL_S = 1.0
 _MAX_SETTING_S = 86_400.0
 
 _MAX_COUNT = 2**53
-"""The largest number that every JSON reader holds exactly; a larger one is no count."""
+"""The largest integer that every JSON reader represents exactly; a larger number is no count."""
 
 _NOTHING = ExecutionCount(succeeded=0, failed=0)
 
@@ -34,10 +34,10 @@ _COUNTER_TIMEOUT_S = 5.0
 
 
 def gateway_counts(gateway: Gateway) -> dict[str, ExecutionCount]:
-    """Executions by kind, as ``/metrics`` tells them; a kind that the release does not count is absent.
+    """Return the executions by kind from ``/metrics``; kinds that the release does not count are absent.
 
-    They lag behind (the gateway writes them every METRICS_BUFFER_FLUSH_INTERVAL and caches the answer), and they fall
-    when a server is unregistered.
+    The counts lag behind, because the gateway writes them every METRICS_BUFFER_FLUSH_INTERVAL and caches the answer.
+    They fall when a server is unregistered.
 
     Raises:
         UserError: the metrics are refused or fail.
@@ -48,16 +48,16 @@ def gateway_counts(gateway: Gateway) -> dict[str, ExecutionCount]:
 
 
 def lag_of(settings: Mapping[str, str]) -> float:
-    """The delay of a gateway's counts, in seconds: it buffers them, and answers ``/metrics`` from a cache.
+    """Return the delay of a gateway's counts in seconds: it buffers them, and serves ``/metrics`` from a cache.
 
-    ``settings`` are the gateway's variables; where one is absent or no number, the default of 1.x is taken, 60 s each.
+    ``settings`` are the gateway's variables; a missing or invalid one defaults to that of 1.x, 60 s each.
     """
     return _seconds(settings, _FLUSH, _DEFAULT_FLUSH_S) + _seconds(settings, _CACHE, _DEFAULT_CACHE_S) + _LAG_MARGIN_S
 
 
 @dataclass
 class CountReader:
-    """Reads a gateway's counts again and again, and notices what makes them useless as a witness.
+    """Reads a gateway's counts repeatedly and detects decreasing counts, which cannot be used.
 
     ``fell``: kinds with a reading below an earlier one: the metrics were reset, or replicas answer in turn.
     """
@@ -67,10 +67,10 @@ class CountReader:
     fell: set[str] = field(default_factory=set)
 
     def read(self) -> Counts:
-        """The present counts.
+        """Return the current counts.
 
         Raises:
-            UserError: the gateway does not tell them.
+            UserError: the gateway does not report them.
         """
         counts = self.ask()
         self.fell |= {kind for kind in counts if kind in self.last and _is_below(counts[kind], self.last[kind])}
@@ -81,17 +81,17 @@ class CountReader:
 def wait_until_still(
     reader: CountReader, first: Counts, *, wait_s: float, lag_s: float, tell: Callable[[str], None]
 ) -> tuple[Counts, bool]:
-    """Before a run: wait while counts of earlier work still arrive, for ``wait_s`` seconds at most.
+    """Before a run, wait while counts of earlier work still arrive, for at most ``wait_s`` seconds.
 
     Args:
-        reader: of the gateway.
-        first: a reading that was made a moment ago. Where the next one is the same, nothing is waited for.
-        wait_s: the bound.
-        lag_s: how late the gateway may count; see :func:`lag_of`.
-        tell: takes a line for the user, where something is waited for.
+        reader: reads the gateway's counts.
+        first: a recent reading. If the next one is equal, there is no wait.
+        wait_s: maximum wait.
+        lag_s: maximum delay of the gateway's counts; see :func:`lag_of`.
+        tell: receives a line for the user if there is a wait.
 
     Returns:
-        The last reading, and whether the counts stood still.
+        The last reading, and whether the counts stopped changing.
     """
     counts = reader.read()
     if counts == first:
@@ -100,7 +100,7 @@ def wait_until_still(
     return _poll(reader, counts, lambda _: False, wait_s=wait_s, lag_s=lag_s)
 
 
-def settle(  # pylint: disable=too-many-arguments  # two readings, what lies between them, two times and a voice
+def settle(  # pylint: disable=too-many-arguments  # two readings, the work between them, two times and an output
     reader: CountReader,
     before: Counts,
     sent: Counts,
@@ -109,21 +109,21 @@ def settle(  # pylint: disable=too-many-arguments  # two readings, what lies bet
     lag_s: float,
     tell: Callable[[str], None],
 ) -> tuple[Counts, bool]:
-    """After a run: wait until the counts have caught up with what was sent, for ``wait_s`` seconds.
+    """After a run, wait until the counts have caught up with what was sent, for ``wait_s`` seconds.
 
-    Where the gateway counts more failures than were expected, the wait goes on for as long as it may take: they may be
-    somebody else's, and only counts that stand still tell.
+    If the gateway counts more failures than expected, wait longer: they may be another client's, and only counts that
+    stopped changing show that.
 
     Args:
-        reader: of the gateway.
+        reader: reads the gateway's counts.
         before: the counts before anything was sent.
-        sent: what was sent since, by kind and expected outcome.
-        wait_s: the bound; 0 reads once.
-        lag_s: how late the gateway may count; see :func:`lag_of`.
-        tell: takes a line for the user, where the wait goes on.
+        sent: requests sent since, by kind and expected outcome.
+        wait_s: maximum wait; 0 reads once.
+        lag_s: maximum delay of the gateway's counts; see :func:`lag_of`.
+        tell: receives a line for the user if the wait is extended.
 
     Returns:
-        The last reading, and whether it had settled: everything sent was counted, or nothing moved for ``lag_s``.
+        The last reading, and whether it settled: everything sent was counted, or nothing changed for ``lag_s``.
     """
 
     def is_complete(counts: Counts) -> bool:
@@ -144,7 +144,7 @@ def settle(  # pylint: disable=too-many-arguments  # two readings, what lies bet
 def _poll(
     reader: CountReader, counts: Counts, is_complete: Callable[[Counts], bool], *, wait_s: float, lag_s: float
 ) -> tuple[Counts, bool]:
-    """Read until the counts are complete, stood still for ``lag_s`` seconds, or ``wait_s`` seconds are over."""
+    """Read until the counts are complete, have not changed for ``lag_s`` seconds, or ``wait_s`` seconds have passed."""
     started = moved = time.monotonic()
     while not is_complete(counts):
         now = time.monotonic()
@@ -166,7 +166,7 @@ class ServerCounters:
     session: http.Session = field(default_factory=http.Session)
 
     def read(self, counter: ServerCounter) -> CounterReading | None:
-        """The counter's present value; ``None`` when the server does not answer with counters."""
+        """Return the counter's current value; ``None`` if the server does not answer with counters."""
         try:
             data = self.session.send("GET", counter.url, timeout_s=_COUNTER_TIMEOUT_S).json()
             count = data["counts"].get(counter.key, {"ok": 0, "failed": 0})
@@ -176,7 +176,7 @@ class ServerCounters:
 
 
 def _count(data: Any) -> ExecutionCount | None:
-    """One kind's counts: camelCase, or (tools and prompts before 1.0) snake_case. ``None`` for what is no count."""
+    """Return one kind's counts in camelCase, or (tools and prompts before 1.0) snake_case; ``None`` if invalid."""
     if not isinstance(data, dict):
         return None
     succeeded = data.get("successfulExecutions", data.get("successful_executions"))
@@ -195,9 +195,9 @@ def _is_below(count: ExecutionCount, other: ExecutionCount) -> bool:
 
 
 def _caught_up(count: ExecutionCount | None, before: ExecutionCount, sent: ExecutionCount) -> bool:
-    """Is everything that was sent counted, with the expected outcome?
+    """Return whether everything that was sent is counted with the expected outcome.
 
-    Failures alone would not do: an earlier run's, that arrive late, would stand for executions that are still to come.
+    Counting failures alone is not enough: late failures of an earlier run would pass for executions yet to come.
     """
     if count is None:
         return True

@@ -1,4 +1,4 @@
-"""From credentials to a token that is valid when it is needed."""
+"""Get a token from credentials, and keep it valid as long as it is needed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from benchkit.gateway.client import Answer, Gateway
 from benchkit.gateway.tokens import Token, TokenCache, read_token
 
 _LOGINS = ("/v1/auth/login", "/auth/login", "/auth/email/login")
-"""Tried in this order. 0.7.0 fails at ``/auth/login`` for everybody (HTTP 500), 0.9.0 at ``/auth/email/login``."""
+"""Tried in this order. 0.7.0 always fails at ``/auth/login`` (HTTP 500), 0.9.0 at ``/auth/email/login``."""
 
 _MARGIN_S = 30.0
-"""Seconds that a token must last beyond the time that it is needed for: clocks differ."""
+"""Seconds that a token must be valid beyond the time it is needed, because clocks differ."""
 
 _MINT_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """The e-mail address and password of a login. ``source`` names for errors where they are set."""
+    """The e-mail address and password of a login. ``source`` tells in errors where they are set."""
 
     email: str
     password: str = field(repr=False)
@@ -32,17 +32,17 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Mint:
-    """A gateway of this toolkit's own, whose secret is known: its interpreter, and the environment it runs with."""
+    """Access to the toolkit's own gateway, whose secret is known: its interpreter and its environment."""
 
     python: Path
     environment: Mapping[str, str] = field(repr=False)
 
 
 def log_in(gateway: Gateway, credentials: Credentials) -> Token:
-    """A token for a user and a password.
+    """Log in with user and password; return the token.
 
     Raises:
-        UserError: the password is wrong, the account is locked, logins are limited, or no login answers with a token.
+        UserError: the password is wrong, the account is locked, logins are rate-limited, or no login returns a token.
     """
     failures: list[str] = []
     body = {"email": credentials.email, "password": credentials.password}
@@ -69,7 +69,7 @@ def _refusal(gateway: Gateway, credentials: Credentials, path: str, answer: Answ
     where += f", {answer.reason})" if answer.reason else ")"
     reason = answer.reason.lower()
     if answer.status == 423 or "locked" in reason:
-        return UserError(f"{where}: the account is locked; wait until it is open again, or unlock it on the gateway")
+        return UserError(f"{where}: the account is locked; wait until the lock expires, or unlock it on the gateway")
     if answer.status == 429:
         return UserError(
             f"{where}: logins are limited; wait {answer.retry_after}, or set RATE_LIMITING_ENABLED=false on the gateway"
@@ -84,10 +84,10 @@ def _refusal(gateway: Gateway, credentials: Credentials, path: str, answer: Answ
 
 
 def mint_token(mint: Mint, email: str, minutes: int) -> Token:
-    """A token that the gateway's own code makes with the gateway's own secret; every release since 0.7.0 has it.
+    """Create a token with the gateway's own code and secret; every release since 0.7.0 supports it.
 
-    The secret goes through the environment, so that it stands in no argument list. The working directory is an empty
-    one, for the gateway's code reads ``.env`` there.
+    The secret is passed in the environment, so that it is not visible in an argument list. The working directory is an
+    empty one, because the gateway's code reads ``.env`` there.
 
     Raises:
         UserError: it failed.
@@ -110,17 +110,17 @@ def mint_token(mint: Mint, email: str, minutes: int) -> Token:
         raise UserError(f"{mint.python}: cannot be started to make a token: {os_reason(error)}") from error
     lines = done.stdout.split()
     if done.returncode != 0 or not lines:
-        # What it printed may hold the secret, so it is not repeated here.
+        # Its output may contain the secret, so it is not repeated here.
         raise UserError(f"{mint.python}: mcpgateway.utils.create_jwt_token failed (exit {done.returncode}): make setup")
     return read_token(lines[-1], str(mint.python))
 
 
 @dataclass(frozen=True)
 class Access:
-    """All ways to a token.
+    """All ways to get a token.
 
-    ``given`` is a token of the user's own, used as it is (empty: none). ``mint`` makes one where the gateway is the
-    toolkit's own. ``wanted`` is false where the user says that this gateway takes none.
+    ``given`` is the user's own token, used unchanged (empty: none). ``mint`` creates one for the toolkit's own gateway.
+    ``wanted`` is false if the user says that this gateway needs none.
     """
 
     credentials: Credentials
@@ -131,11 +131,11 @@ class Access:
 
 
 class Session:
-    """Keeps a gateway supplied with a valid token: given, kept, by login, or minted; renewed when it is due.
+    """Provides a gateway with a valid token: given, cached, from a login, or minted; renewed before it expires.
 
     Args:
-        gateway: gets each new token (:meth:`Gateway.authorize`).
-        access: the ways to a token.
+        gateway: receives each new token (:meth:`Gateway.authorize`).
+        access: the ways to get a token.
     """
 
     def __init__(self, gateway: Gateway, access: Access) -> None:
@@ -147,22 +147,22 @@ class Session:
 
     @property
     def needed(self) -> bool:
-        """Do requests carry a token? They do not where the gateway is open."""
+        """Whether requests carry a token; not if the gateway is open."""
         return self._given is not None or (self._access.wanted and not self._gateway.is_open)
 
     def renewed_for(self, seconds: float) -> str:
-        """A token that is valid and lasts so many seconds; empty where the gateway takes none.
+        """Return a token that is valid for this many seconds; empty if the gateway needs none.
 
-        A login's token lives as long as the gateway lets it (1.x: 20 minutes). When even a new one does not last, the
-        toolkit's own gateway gets one that does; another gateway's newest one is answered.
+        The gateway limits the lifetime of a login's token (1.x: 20 minutes). If even a new one is too short, a token
+        for the toolkit's own gateway is minted; for another gateway the newest one is returned.
 
         Raises:
-            UserError: a given token expired, or there is no way to a token.
+            UserError: a given token expired, or there is no way to get a token.
         """
         if not self.needed:
             return ""
         given = self._given
-        # At the toolkit's own gateway, GATEWAY_TOKEN is one that `make env` put into a shell some time ago.
+        # For the toolkit's own gateway, GATEWAY_TOKEN may be an old one that `make env` set in a shell.
         if given is not None and (self._access.mint is None or given.lasts(seconds + _MARGIN_S)):
             if not given.lasts(0):
                 raise UserError("GATEWAY_TOKEN has expired; unset it to log in with GATEWAY_EMAIL and GATEWAY_PASSWORD")
@@ -174,10 +174,10 @@ class Session:
         return self._use(token)
 
     def renew(self) -> str:
-        """As :meth:`renewed_for`, with a new token in any case: the last one was refused.
+        """Return a new token after the last one was refused; otherwise as :meth:`renewed_for`.
 
         Raises:
-            UserError: a given token cannot be renewed, or there is no way to a token.
+            UserError: a given token cannot be renewed, or there is no way to get a token.
         """
         if self._given is not None and self._access.mint is None:
             raise UserError(
@@ -190,10 +190,10 @@ class Session:
         return self.renewed_for(0)
 
     def start(self, seconds: float = 0.0) -> str:
-        """As :meth:`renewed_for`, and the gateway is asked whether it takes the token: one that is kept may be dead.
+        """Return a token as :meth:`renewed_for`, after testing it on the gateway, because a cached one may be revoked.
 
         Raises:
-            UserError: there is no token that the gateway takes.
+            UserError: there is no token that the gateway accepts.
         """
         token = self.renewed_for(seconds)
         answer = self._asked()
@@ -201,10 +201,10 @@ class Session:
             token = self.renew()
             answer = self._asked()
         if answer.status == 404 and self._gateway.prefix:
-            # Who asks for a token before looking at the path answers 401 for paths that are not there.
+            # A gateway that checks the token before the path answers 401 for missing paths.
             self._gateway.prefix = ""
             answer = self._asked()
-        # A token that may not list tools is one all the same: what it may do is found out case by case.
+        # A token without the permission to list tools is accepted too; its permissions are found out per case.
         if not answer.ok and not (token and answer.status == 403):
             if not token and answer.status in (401, 403):
                 raise UserError(f"{self._gateway.base_url} wants a token; set service.auth_required: true")
@@ -213,7 +213,7 @@ class Session:
 
     @property
     def expires(self) -> float | None:
-        """When the present token expires, as Unix time in seconds; ``None`` where it does not say or there is none."""
+        """When the current token expires, as Unix time in seconds; ``None`` if it is unknown or there is no token."""
         return self._token.expires if self._token else None
 
     def _asked(self) -> Answer:

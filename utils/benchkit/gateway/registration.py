@@ -1,4 +1,4 @@
-"""Puts MCP servers, a virtual server and prompts into the gateway, and takes them out again."""
+"""Add MCP servers, a virtual server and prompts to the gateway, and remove them again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VALIDATED_PROMPT = "perf_validated"
 UNVALIDATED_PROMPT = "perf_unvalidated"
 
 _MARK = "Made by the MCP Gateway benchmark toolkit; safe to delete."
-"""The description of everything that :func:`create_fixtures` makes, by which it is known again."""
+"""Description of everything that :func:`create_fixtures` creates; it identifies these entities later."""
 
 _PROMPTS: dict[str, tuple[str, list[dict[str, Any]]]] = {
     VALIDATED_PROMPT: (
@@ -30,7 +30,7 @@ _PROMPTS: dict[str, tuple[str, list[dict[str, Any]]]] = {
             {"name": "reference_time", "description": "Time of day", "required": True},
         ],
     ),
-    # The text that the other one has when it is expanded, so that only the validation is different.
+    # The same text as the other prompt after expansion, so that only the validation differs.
     UNVALIDATED_PROMPT: ("Compare Asia/Tokyo at 12:00", []),
 }
 
@@ -46,25 +46,25 @@ _SERVED_KINDS: tuple[ListKind, ...] = ("tools", "resources", "prompts")
 
 @dataclass(frozen=True)
 class Registration:
-    """The result of :func:`register`: names of the servers that it added, and of those that were there already."""
+    """The result of :func:`register`: names of the added servers, and of those that already existed."""
 
     added: tuple[str, ...]
     kept: tuple[str, ...]
 
 
 def register(gateway: Gateway, servers: Sequence[tuple[str, str]], *, wait_s: float = 60.0) -> Registration:
-    """Register MCP servers (name, URL of streamable HTTP), many at once, and wait until they are listed.
+    """Register MCP servers (name, URL of streamable HTTP) in parallel, and wait until they are listed.
 
-    A server that is registered with the same URL is left; one of the same name with another URL is replaced.
+    A server that is registered with the same URL is kept; one with the same name but another URL is replaced.
 
     Args:
         gateway: with an administrator's token.
         servers: names and URLs.
-        wait_s: how long all of their tools, resources and prompts may take to show up.
+        wait_s: maximum wait until all of their tools, resources and prompts are listed.
 
     Raises:
-        UserError: a server is not reachable for the gateway, its URL is registered under another name, its prompts'
-            names are taken, or it was not listed in time; the line names the first such server.
+        UserError: the gateway cannot reach a server, its URL is registered under another name, its prompts' names are
+            taken, or it was not listed in time; the message names the first such server.
     """
     present = {upstream.name: upstream for upstream in upstreams(gateway)}
     kept = [name for name, url in servers if name in present and _is_usable(present[name], url)]
@@ -73,14 +73,14 @@ def register(gateway: Gateway, servers: Sequence[tuple[str, str]], *, wait_s: fl
             _delete(gateway, f"/gateways/{_quoted(present[name].id)}", f"MCP server {name}")
         _refuse_second_name(gateway, name, url, present.values())
     missing = [(name, url) for name, url in servers if name not in kept]
-    # The first one alone: what is wrong with all of them is then said once, and where only one has room (releases
-    # before 1.0, see _registration_error) it is always the same.
+    # The first server is registered alone, so that a problem of all servers is reported once, and so that it is always
+    # the same server if there is room for only one (releases before 1.0, see _registration_error).
     for batch in (missing[:1], missing[1:]):
         with ThreadPoolExecutor(max_workers=_PARALLEL) as pool:
-            # list() waits for all of them, so that one which fails leaves none in flight.
+            # list() waits for all of them, so that no request is in flight after a failure.
             errors = list(pool.map(lambda server: _register_one(gateway, *server), batch))
         for server, error in zip(batch, errors, strict=True):
-            # 1.0.0rc1 with SQLite refuses some of those that come together: "database is locked".
+            # 1.0.0rc1 with SQLite rejects some concurrent requests: "database is locked".
             final = _register_one(gateway, *server) if error is not None and len(batch) > 1 else error
             if final is not None:
                 raise final
@@ -89,10 +89,10 @@ def register(gateway: Gateway, servers: Sequence[tuple[str, str]], *, wait_s: fl
 
 
 def unregister(gateway: Gateway, names: Iterable[str], *, wait_s: float = 60.0) -> tuple[str, ...]:
-    """Take MCP servers out, and wait until their tools are no longer listed; names that are not there are ignored.
+    """Remove MCP servers, and wait until their tools are no longer listed; unknown names are ignored.
 
     Returns:
-        The names that were taken out.
+        The names of the removed servers.
 
     Raises:
         UserError: the gateway refuses, or still lists their tools after ``wait_s`` seconds.
@@ -103,7 +103,7 @@ def unregister(gateway: Gateway, names: Iterable[str], *, wait_s: float = 60.0) 
         _delete(gateway, f"/gateways/{_quoted(upstream.id)}", f"MCP server {upstream.name}")
     ids = {upstream.id for upstream in doomed}
     deadline = time.monotonic() + wait_s
-    # 1.0.0 answers listings from a cache that it does not clear when a server is deleted.
+    # 1.0.0 serves listings from a cache that is not invalidated when a server is deleted.
     while ids and any(str(row.get("gatewayId")) in ids for row in gateway.rows("tools")):
         if time.monotonic() >= deadline:
             raise UserError(
@@ -121,19 +121,20 @@ def create_fixtures(
     warn: Callable[[str], None] = lambda _text: None,
     note: Callable[[str, str], None] = lambda _name, _path: None,
 ) -> str:
-    """Create the virtual server ``perf-virtual`` and two prompts of the gateway's own; renew what is there already.
+    """Create the virtual server ``perf-virtual`` and two prompts of the gateway's own; replace existing ones.
 
     The virtual server offers the tools, resources and prompts of ``servers`` (names; empty: of all), at most 100 of
     each kind. ``perf_validated`` declares two required arguments, ``perf_unvalidated`` has the same text and none.
 
-    ``warn`` is told of prompts that this user may not create; the virtual server is created without them. ``note`` is
-    told of each thing at once, when it was made: its name, and the path that deletes it (see :func:`remove_made`).
+    ``warn`` receives a line per prompt that this user may not create; the virtual server is created without it.
+    ``note`` is called as soon as something is created, with its name and the path that deletes it (see
+    :func:`remove_made`).
 
     Returns:
         The virtual server's id, for ``/servers/{id}/mcp``.
 
     Raises:
-        UserError: the gateway refuses, or something of these names is there that this toolkit did not make.
+        UserError: the gateway refuses, or something with these names exists that this toolkit did not create.
     """
     remove_fixtures(gateway)
     for name, (template, arguments) in _PROMPTS.items():
@@ -158,9 +159,9 @@ def create_fixtures(
 
 
 def remove_made(gateway: Gateway, made: Iterable[tuple[str, str]]) -> None:
-    """Delete what was made, by name and path as :func:`create_fixtures` noted them, the newest first.
+    """Delete created entities, by name and path as noted by :func:`create_fixtures`, the newest first.
 
-    Nothing is looked up in a listing: that may come from a cache that is older than what was made.
+    Listings are not used, because they may come from a cache that is older than the entities.
 
     Raises:
         UserError: the gateway refuses.
@@ -174,10 +175,10 @@ def remove_made(gateway: Gateway, made: Iterable[tuple[str, str]]) -> None:
 
 
 def remove_fixtures(gateway: Gateway) -> tuple[str, ...]:
-    """Remove what :func:`create_fixtures` made in an earlier run, by its names and its mark in the listings.
+    """Remove what an earlier run of :func:`create_fixtures` left, found in the listings by name and mark.
 
     Returns:
-        The names of what was removed.
+        The names of the removed entities.
 
     Raises:
         UserError: the gateway refuses.
@@ -199,13 +200,13 @@ def _rows_if_allowed(gateway: Gateway, kind: ListKind) -> list[dict[str, Any]]:
     try:
         return gateway.rows(kind)
     except ForbiddenError:
-        return []  # who may not list them cannot have made any that could be found again
+        return []  # a user who may not list them cannot have created any that could be found
 
 
 def offers(url: str) -> dict[ListKind, int] | None:
-    """Ask an MCP server for its numbers of tools, resources and prompts; ``None`` when it does not say.
+    """Return an MCP server's numbers of tools, resources and prompts; ``None`` if it does not provide them.
 
-    Only servers that keep no sessions (as the simulated ones) answer without an initialization.
+    Only servers without sessions (as the simulated ones) answer without an initialization.
     """
     counts: dict[ListKind, int] = {}
     with http.Session() as session:
@@ -223,7 +224,7 @@ def offers(url: str) -> dict[ListKind, int] | None:
 
 
 def same_url(first: str, second: str) -> bool:
-    """Do two URLs lead to the same place? The gateway stores ``localhost`` where it was given ``127.0.0.1``."""
+    """Return whether two URLs are equivalent: the gateway stores ``localhost`` instead of ``127.0.0.1``."""
     return _normal(first) == _normal(second)
 
 
@@ -231,7 +232,7 @@ def _normal(url: str) -> tuple[str, str, int | None, str]:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError:  # a gateway may list what is no address; it is the same as itself only
+    except ValueError:  # a gateway may list an invalid address, which equals only itself
         return url, "", None, ""
     host = "localhost" if parts.hostname in ("127.0.0.1", "::1") else parts.hostname or ""
     return parts.scheme, host, port, parts.path.rstrip("/")
@@ -246,12 +247,12 @@ def _refuse_second_name(gateway: Gateway, name: str, url: str, present: Iterable
         if upstream.name != name and same_url(upstream.url, url):
             raise UserError(
                 f"{gateway.base_url}: {url} is registered already, as {upstream.name}; "
-                f"take that out first: utils/gateway.py unregister --names {upstream.name}"
+                f"remove that first: utils/gateway.py unregister --names {upstream.name}"
             )
 
 
 def _register_one(gateway: Gateway, name: str, url: str) -> UserError | None:
-    """Register one server; errors are returned, so that the others are not left half done."""
+    """Register one server; return errors instead of raising, so that the others are completed."""
     body = {"name": name, "url": url, "transport": "STREAMABLEHTTP"}
     try:
         answer = gateway.call("POST", f"{gateway.prefix}/gateways", body=body, timeout_s=_REGISTRATION_TIMEOUT_S)
@@ -260,7 +261,7 @@ def _register_one(gateway: Gateway, name: str, url: str) -> UserError | None:
         if answer.status == 409 and any(
             upstream.name == name and same_url(upstream.url, url) for upstream in upstreams(gateway)
         ):
-            return None  # somebody else registered it meanwhile
+            return None  # another client registered it in the meantime
     except UserError as error:
         return error
     return _registration_error(gateway, name, url, answer)
@@ -298,11 +299,11 @@ def _wait_until_listed(gateway: Gateway, servers: Sequence[tuple[str, str]], wai
 
 
 def _lacking(gateway: Gateway, expected: Mapping[str, Mapping[ListKind, int]]) -> str:
-    """Say in words what the gateway does not list yet of the first incomplete server; empty when all are complete."""
+    """Return what the gateway does not list yet of the first incomplete server; empty if all are complete."""
     names = {upstream.id: upstream.name for upstream in upstreams(gateway)}
     for kind in _SERVED_KINDS:
         rows = gateway.rows(kind)
-        # Before 1.0 a prompt does not say whose it is, and 0.7 does not list what needs its server to be read.
+        # Before 1.0 a prompt does not name its server, and 0.7 does not list what requires its server to be read.
         if kind != "tools" and not all("gatewayId" in row for row in rows):
             continue
         for name, offered in expected.items():
@@ -318,7 +319,7 @@ def _associations(gateway: Gateway, servers: Sequence[str]) -> dict[ListKind, li
     for kind in _SERVED_KINDS:
         rows = gateway.rows(kind)
         own = [row for row in rows if not servers or server_of(row, names) in servers]
-        # 0.7 and 0.8 have numbers for ids, and want them as text.
+        # 0.7 and 0.8 use numbers as ids, but require them as text.
         associated[kind] = [row_id(row, f"one of its {kind}") for row in own[:_MOST_ASSOCIATED]]
     return associated
 
@@ -336,14 +337,14 @@ def _create(gateway: Gateway, path: str, body: Mapping[str, Any], name: str) -> 
 
 
 def _delete(gateway: Gateway, path: str, what: str) -> None:
-    """Delete something; that it is gone already is as good."""
+    """Delete something; it is no error if it does not exist."""
     answer = gateway.call("DELETE", f"{gateway.prefix}{path}", timeout_s=_REGISTRATION_TIMEOUT_S)
     if not answer.ok and answer.status != 404:
         raise gateway.error(answer, f"deleting {what}")
 
 
 def _delete_prompt(gateway: Gateway, row: Mapping[str, Any]) -> None:
-    """0.7 deletes prompts by name, later releases by id."""
+    """Delete a prompt: 0.7 deletes by name, later releases by id."""
     name = str(row.get("name"))
     answer = gateway.call("DELETE", f"{gateway.prefix}/prompts/{_quoted(row_id(row, f'prompt {name}'))}")
     if answer.status == 404:
@@ -353,5 +354,5 @@ def _delete_prompt(gateway: Gateway, row: Mapping[str, Any]) -> None:
 
 
 def _quoted(identity: str) -> str:
-    """An id or a name as one segment of a path; the gateway chose it."""
+    """Return an id or a name, which the gateway chose, as one path segment."""
     return quote(identity, safe="")

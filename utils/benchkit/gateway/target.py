@@ -1,4 +1,4 @@
-"""Describe the gateway by its own answers: release, age, database, cache, and how much it holds."""
+"""Describe the gateway from its own answers: release, uptime, database, cache, and number of entities."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OLDEST_S = 1e9
 
 @dataclass(frozen=True)
 class Version:
-    """The answer of ``/version``. What a release, or this user's rights, leave open is ``None``."""
+    """The answer of ``/version``. Values that the release or this user's rights do not provide are ``None``."""
 
     release: str | None = None
     uptime_s: float | None = None
@@ -28,10 +28,10 @@ class Version:
 
 
 def read_version(gateway: Gateway) -> Version:
-    """Ask for ``/version``; a gateway that refuses it (administrators only) leaves everything open.
+    """Read ``/version``; if the gateway refuses it (administrators only), all values are ``None``.
 
     Raises:
-        UserError: there was no answer at all.
+        UserError: there was no answer.
     """
     answer = gateway.call("GET", f"{gateway.prefix}/version")
     data = answer.json()
@@ -47,7 +47,7 @@ def read_version(gateway: Gateway) -> Version:
         database_version=_text(database.get("server_version")),
         database_reachable=_flag(database.get("reachable")),
         cache=cache,
-        # The default address of a Redis that nobody configured is told as well.
+        # The default address of a Redis that is not configured is also reported.
         cache_reachable=_flag(redis.get("reachable")) if cache == "redis" else None,
     )
 
@@ -58,7 +58,7 @@ def describe_target(
     catalogue: Catalogue,
     origin: Literal["local", "docker", "external"],
 ) -> Target:
-    """The target as it is stored with a run. What only the toolkit's own stack knows of itself is left out."""
+    """Return the target as stored with a run, without the facts that only the toolkit's own stack knows."""
     return Target(
         base_url=gateway.base_url,
         prefix=gateway.prefix,

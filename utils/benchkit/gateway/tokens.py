@@ -1,7 +1,7 @@
-"""Bearer tokens: when one expires, and the file that keeps it between two programs.
+"""Bearer tokens: their expiry, and the file that stores one between two programs.
 
-The file holds the bare token. Beside it, ``<file>.for`` names the gateway and the user that it belongs to, so that it
-is not sent to another gateway. Both have mode 0600.
+The file contains only the token. A second file, ``<file>.for``, names its gateway and user, so that it is not sent to
+another gateway. Both have mode 0600.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from benchkit.store import write_text
 from benchkit.strict_json import parse_json
 
 _LONGEST = 100_000
-"""Bytes; a token is a header, and no server takes one that long."""
+"""Maximum length in bytes; no server accepts a longer header."""
 
 _MOST_SECONDS = 1e11
-"""Unix time; the calendar of :mod:`datetime` does not go much further."""
+"""Maximum Unix time; the calendar of :mod:`datetime` ends soon after."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """A bearer token. ``expires`` is a Unix time in seconds, ``None`` where the token does not say."""
+    """A bearer token. ``expires`` is a Unix time in seconds; ``None`` if the token does not contain it."""
 
     text: str = field(repr=False)
     expires: float | None = None
 
     def lasts(self, seconds: float) -> bool:
-        """Is it valid for so many seconds more? A token without an expiry counts as lasting."""
+        """Return whether it is valid for this many more seconds; without an expiry it is."""
         return self.expires is None or self.expires >= time.time() + seconds
 
 
 def read_token(text: str, source: str) -> Token:
-    """A token with the ``exp`` of its claims (RFC 7519, section 4.1.4), which are read and not verified.
+    """Return a token with the ``exp`` of its claims (RFC 7519, section 4.1.4), which are read but not verified.
 
-    An ``exp`` in milliseconds is understood; one beyond the calendar counts as none.
+    An ``exp`` in milliseconds is accepted; one beyond the calendar is ignored.
 
     Raises:
-        UserError: it cannot be sent in a header; the line names ``source`` and shows nothing of the token.
+        UserError: it cannot be sent in a header; the message names ``source`` and shows nothing of the token.
     """
     text = text.strip()
     if not text or len(text) > _LONGEST or not all(33 <= ord(character) <= 126 for character in text):
@@ -55,9 +55,9 @@ def read_token(text: str, source: str) -> Token:
 
 
 def read_claims(text: str) -> dict[str, Any]:
-    """The claims of a JSON Web Token (RFC 7519), which are not verified; none where the text is no such token.
+    """Return the unverified claims of a JSON Web Token (RFC 7519); empty if the text is no such token.
 
-    Not by PyJWT: importing it takes a quarter of a second of CPU time, and it is not proof against hostile JSON.
+    PyJWT is not used: importing it takes 0.25 s of CPU time, and it is not safe against hostile JSON.
     """
     parts = text.split(".")
     if len(parts) != 3:
@@ -73,19 +73,19 @@ def _expiry(text: str) -> float | None:
     expires = read_claims(text).get("exp")
     if not isinstance(expires, int | float) or isinstance(expires, bool):
         return None
-    # Some issuers count milliseconds. Seconds with that many digits would be in the year 5138 or later.
+    # Some issuers use milliseconds. In seconds, a number this large would be in the year 5138 or later.
     seconds = max(0.0, float(expires)) / (1000 if expires >= _MOST_SECONDS else 1)
     return seconds if seconds < _MOST_SECONDS else None
 
 
 def owner_path(path: Path) -> Path:
-    """The file that says whose token the file ``path`` keeps."""
+    """Return the path of the file that names the owner of the token in ``path``."""
     return path.with_name(f"{path.name}.for")
 
 
 @dataclass(frozen=True)
 class TokenCache:
-    """The file that keeps a token. ``owner`` says whose it is: address of the gateway and user."""
+    """The file that stores a token. ``owner`` identifies whose it is: address of the gateway and user."""
 
     path: Path
     owner: str
@@ -95,10 +95,10 @@ class TokenCache:
         return owner_path(self.path)
 
     def read(self) -> Token | None:
-        """The kept token; ``None`` when there is none, or it belongs to another gateway or user.
+        """Return the stored token; ``None`` if there is none, or it belongs to another gateway or user.
 
         Raises:
-            UserError: the file is a link, no regular file, somebody else's, open to others, or holds no token.
+            UserError: the file is a link, not a regular file, another user's, readable by others, or has no token.
         """
         text = _read_private(self.path)
         owner = _read_private(self._owner_path)
@@ -107,35 +107,35 @@ class TokenCache:
         return read_token(text, str(self.path))
 
     def write(self, token: Token) -> None:
-        """Keep a token, in the place of an earlier one.
+        """Store a token, replacing an earlier one.
 
         Raises:
             UserError: as :meth:`read`, or the file cannot be written.
         """
         for path in (self.path, self._owner_path):
             _read_private(path)
-        # Without its owner a token is not used: an interrupt between the two writes must not pair it with a wrong one.
+        # A token without its owner file is not used, so an interrupt between the two writes cannot mix them up.
         self.forget()
         write_text(self.path, f"{token.text}\n", mode=0o600)
         write_text(self._owner_path, f"{self.owner}\n", mode=0o600)
 
     def forget(self) -> None:
-        """Keep nothing."""
+        """Delete the stored token."""
         for path in (self._owner_path, self.path):
             with contextlib.suppress(OSError):
                 path.unlink()
 
 
 def _read_private(path: Path) -> str | None:
-    """The text of a file that only this user can read; ``None`` when there is no such file.
+    """Return the text of a file that only this user can read; ``None`` if it does not exist.
 
-    The checks are made on the opened file, so that nobody can exchange it in between.
+    The opened file is checked, so that it cannot be exchanged in between.
 
     Raises:
         UserError: it is not such a file.
     """
     try:
-        # Without NONBLOCK a named pipe would block until somebody writes to it.
+        # Without NONBLOCK, opening a named pipe would block until someone writes to it.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None

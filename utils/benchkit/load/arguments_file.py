@@ -1,13 +1,13 @@
-"""What crosses from Python to the shell for a load process: a file with its arguments, one in each line.
+"""The file that passes a load process's arguments from Python to the shell, one argument per line.
 
-The shell starts the process (``runner::start_load`` in ``utils/lib/runner.sh``). The file names no program, and no path
-to write to that is not derived from names of ``config.yaml``::
+The shell starts the process (``runner::start_load`` in ``utils/lib/runner.sh``). The file contains no program name, and
+its only path to write to is derived from names of ``config.yaml``::
 
-    ENGINE                     whose program is started, as the answer to ``open`` told it
-    raw/tools/call.1.csv       what takes the process's standard output, below the run's directory; or: none
-    -n                         its arguments; a file of the run is named relative to the run's directory
+    ENGINE                     selects the program; the answer to ``open`` gave the shell its path
+    raw/tools/call.1.csv       file for the standard output, relative to the run's directory; or: none
+    -n                         the arguments; files of the run are relative to the run's directory
     …
-    http://127.0.0.1:4444/rpc  the last one is the address
+    http://127.0.0.1:4444/rpc  the address is last
 
 The token is among the arguments, so the file has mode 0600, and the shell deletes it before it starts the process.
 """
@@ -26,7 +26,7 @@ from benchkit.errors import UserError, os_reason
 from benchkit.model import forbidden_character, http_address
 
 DIRECTORY = ".load"
-"""Below the run's directory; its name begins with a dot, so nobody takes it for a case or a variant."""
+"""Below the run's directory. The leading dot keeps it apart from cases and variants."""
 
 NO_OUTPUT = "none"
 
@@ -35,10 +35,10 @@ _OUTPUT = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]*/)?raw/[a-z0-9][a-z0-9_-]*/[a
 
 @dataclass(frozen=True)
 class LoadProcess:
-    """A process for the shell to start.
+    """A process that the shell must start.
 
-    ``arguments`` are the engine's, without a program's name, the address last. ``output`` takes its standard output;
-    ``None`` where it is not kept.
+    ``arguments`` are the engine's, without the program name, with the address last. ``output`` receives the standard
+    output; ``None``: it is discarded.
     """
 
     engine: str
@@ -47,13 +47,13 @@ class LoadProcess:
 
 
 def write_arguments(run_dir: Path, processes: Sequence[LoadProcess]) -> None:
-    """Write ``.load/1.args``, ``.load/2.args`` … of the processes that are to be started next.
+    """Write ``.load/1.args``, ``.load/2.args`` … of the next processes to start.
 
-    All are checked before the first is written, so either all processes can be started or none.
+    All are checked before the first is written, so that either all processes can be started or none.
 
     Raises:
-        UserError: an argument holds a control character, the last one is no http(s) address, the output is no file of
-            the run, or the files cannot be written.
+        UserError: an argument contains a control character, the last one is no http(s) address, the output is no file
+            of the run, or the files cannot be written.
     """
     texts = [_text(run_dir, process) for process in processes]
     directory = run_dir / DIRECTORY
@@ -66,7 +66,7 @@ def write_arguments(run_dir: Path, processes: Sequence[LoadProcess]) -> None:
 
 
 def remove_arguments(run_dir: Path) -> None:
-    """Remove what was written and never started; there is a token in it."""
+    """Remove files of processes that were never started, because they contain a token."""
     shutil.rmtree(run_dir / DIRECTORY, ignore_errors=True)
 
 
@@ -75,7 +75,7 @@ def _text(run_dir: Path, process: LoadProcess) -> str:
     for number, argument in enumerate(arguments, start=1):
         found = forbidden_character(argument)
         if found:
-            # Not quoted: it may be the token.
+            # The argument is not quoted, because it may be the token.
             raise UserError(
                 f"argument {number} of {process.engine} holds a {found}: nothing was started; what the "
                 "gateway answers, or a token or setting of this run, is damaged"
@@ -97,7 +97,7 @@ def _output(run_dir: Path, output: Path | None) -> str:
 
 
 def _write_new(path: Path, text: str) -> None:
-    """Write a file that only its owner can read; one that an interrupted step left behind is replaced."""
+    """Write a file that only its owner can read; replace one that an interrupted step left."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

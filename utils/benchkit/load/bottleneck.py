@@ -1,22 +1,21 @@
-"""Whether the load generator, or work that is no part of the measurement, was the limit of what was measured.
+"""Detect runs that the load generator or unrelated processes limited.
 
-In a closed loop everybody waits for everybody, so a busy generator alone says little. Two things are beyond doubt:
+In a closed loop every part waits for the others, so a busy generator alone proves little. Two cases are certain:
 
-- It took (nearly) all the processor time that it can have. Some engines spread over all cores; one that is a
-  single Python process has one core, however many are idle.
-- All cores were busy, and most of that was the generator: more work went into making the requests than into answering
-  them, all others together. Taken off the machine, it would leave what is measured more than twice the time it had.
+- The generator used (nearly) all the CPU time available to it. Some engines use all cores; an engine that is a single
+  Python process has one core, however many are idle.
+- All cores were busy, and the generator used most of that time: producing the requests took more CPU than everything
+  that answers them. On another machine, the generator would leave the gateway more than twice the CPU time.
 
-That a gateway (with its database and servers) keeps both cores of a small machine busy while the generator has its part
-of them is the ordinary case and no alarm: then the gateway's share is the greater part. A gateway of one process that
-has a core of two for itself leaves the generator half of the busy time at the most, which is why the second rule asks
-for clearly more than half.
+It is normal that a gateway (with database and servers) and the generator together keep both cores of a small machine
+busy: then most of the time is the gateway's. A single-process gateway uses one of two cores, which leaves the generator
+at most half of the busy time. Therefore the second rule requires clearly more than half.
 
-Work of others is what the machine did beyond all that is sampled. It takes the gateway's turns on the processor, so the
-figures are worse than the gateway's own, and no two runs meet the same of it.
+Other work is the machine's CPU use minus that of all sampled processes. It takes CPU time from the gateway, so results
+get worse, and it differs from run to run.
 
-Only samples count whose interval lies within an iteration, two seconds of them at the least; of shorter cases nothing
-can be said.
+Only samples whose interval lies within an iteration count, and at least two seconds of them are needed. Nothing can be
+said about shorter cases.
 """
 
 from __future__ import annotations
@@ -32,21 +31,21 @@ from benchkit.load.resources import Monitored
 from benchkit.model import Iteration, MonitorSample
 
 _ALL_OF_ITS_OWN = 0.90
-"""Of the cores that it can have: it also waits for answers now and then, so it never gets them all."""
+"""Share of its available cores: it sometimes waits for answers, so it never reaches all of them."""
 
 _BUSY = 0.95
-"""Of all cores: the rest is what a scheduler leaves idle between two that are ready."""
+"""Share of all cores: a scheduler leaves some idle time between two runnable processes."""
 
 _MOST = 0.60
-"""Of the time in which a core was busy."""
+"""The generator's share of the busy CPU time."""
 
 _LEAST_S = 2.0
-"""Processor times are counted in hundredths of a second, but the samples' edges and the load's differ."""
+"""Minimum sampled time: CPU times have a resolution of 10 ms, and the samples do not start and end with the load."""
 
 
 @dataclass(frozen=True)
 class _Use:
-    """Per cent of one core, on average over the samples within a case: the generator, and all that was busy."""
+    """Average CPU use during a case in percent of one core: the generator, the machine, and all sampled processes."""
 
     generator: float
     machine: float
@@ -54,7 +53,7 @@ class _Use:
 
 
 def limited_cases(monitored: Monitored, groups: Sequence[Sequence[Entry]]) -> dict[str, str]:
-    """Case id to a note, for those whose limit was the load generator; ``groups``: cases whose load ran together."""
+    """Return a note per case id that the load generator limited; ``groups``: cases whose load ran at the same time."""
     notes: dict[str, str] = {}
     for together in groups:
         use = _use(monitored, together[0].case.iterations)
@@ -65,10 +64,10 @@ def limited_cases(monitored: Monitored, groups: Sequence[Sequence[Entry]]) -> di
 
 
 def other_work(monitored: Monitored, groups: Sequence[Sequence[Entry]]) -> float | None:
-    """What the machine took beyond all that is sampled, in percent of one core, on average while load ran.
+    """Return the CPU use outside of all sampled processes, in percent of one core, on average during the load.
 
-    ``None`` where that cannot be told: the gateway is not seen (its work would be taken for another's), or there are
-    too few samples.
+    ``None`` if it is unknown: the gateway was not sampled (its work would count as other work), or there are too few
+    samples.
     """
     machine = [component.id for component in monitored.components if component.kind == "machine"]
     gateways = [component.id for component in monitored.components if component.kind == "gateway"]
@@ -77,7 +76,7 @@ def other_work(monitored: Monitored, groups: Sequence[Sequence[Entry]]) -> float
     for seconds, sample in _within(monitored, iterations):
         if not any(name in sample.cpu_percent for name in gateways) or machine[0] not in sample.cpu_percent:
             continue
-        # All of them, also those of other variants: they are part of the measurement.
+        # Including those of other variants, because they are part of the measurement.
         sampled = sum(value for name, value in sample.cpu_percent.items() if name not in machine)
         total_s += seconds
         other += seconds * (sample.cpu_percent[machine[0]] - sampled)
@@ -85,40 +84,40 @@ def other_work(monitored: Monitored, groups: Sequence[Sequence[Entry]]) -> float
 
 
 def other_work_warning(percent: float) -> str:
-    """What the whole run says of it."""
+    """Return the run's warning about CPU use by other processes."""
     return (
-        f"something else on this machine took {percent:.0f} % of one core while load ran: the figures are worse than "
-        "the gateway's own, and two runs differ by it; measure again when the machine has nothing else to do"
+        f"other processes on this machine used {percent:.0f} % of one core during the load: they make the gateway's "
+        "results worse and less repeatable; measure again when the machine is idle"
     )
 
 
 def warning(limited: Sequence[str], measured: int) -> str:
-    """What the whole run says of it."""
+    """Return the run's warning about cases that the load generator limited."""
     return (
-        f"the load generator was the limit in {len(limited)} of {measured} cases ({', '.join(limited)}): their figures "
-        "are its own as much as the gateway's; give it a machine of its own, or more cores"
+        f"the load generator was the limit in {len(limited)} of {measured} cases ({', '.join(limited)}): their results "
+        "depend on it as much as on the gateway; run it on another machine, or use more cores"
     )
 
 
 def _note(monitored: Monitored, together: Sequence[Entry], use: _Use) -> str:
-    """Empty where the generator was not the limit."""
+    """Return why the generator was the limit; empty if it was not."""
     usable, cores = monitored.header.usable_cores, monitored.header.cores
     own = 100 * min(usable, _processors(together))
     if use.generator >= _ALL_OF_ITS_OWN * own:
-        return f"the load generator was the limit: it took {use.generator:.0f} % of one core, and it can have {own:.0f}"
-    # In a container with a limit of its own the machine may be idle while this run has nothing left.
+        return f"the load generator was the limit: it used {use.generator:.0f} % of one core, {own:.0f} % are available"
+    # In a container with its own CPU limit, the machine may be idle while this run has no CPU time left.
     confined = usable < cores and use.components >= _BUSY * 100 * usable
     busy = use.components if confined else use.machine
     if (confined or use.machine >= _BUSY * 100 * cores) and use.generator >= _MOST * busy:
         return (
-            "the load generator was the limit: all cores were busy, and it took "
-            f"{use.generator:.0f} % of one core of the {busy:.0f} % that all took together"
+            "the load generator was the limit: all cores were busy, and it used "
+            f"{use.generator:.0f} % of one core, out of {busy:.0f} % in total"
         )
     return ""
 
 
 def _processors(together: Sequence[Entry]) -> float:
-    """How many cores the load's processes could use at once."""
+    """Return how many cores the load's processes can use at once."""
     return sum(
         len(entry.planned.parts) * (math.inf if (cores := engine_named(entry.planned.engine).cores) is None else cores)
         for entry in together
@@ -127,7 +126,7 @@ def _processors(together: Sequence[Entry]) -> float:
 
 
 def _use(monitored: Monitored, iterations: Sequence[Iteration]) -> _Use | None:
-    """The averages over the samples that lie within the iterations; ``None`` where there are too few."""
+    """Return the averages over the samples within the iterations; ``None`` if there are too few."""
     generator = [component.id for component in monitored.components if component.kind == "generator"]
     machine = [component.id for component in monitored.components if component.kind == "machine"]
     processes = [component.id for component in monitored.components if component.source == "process"]
@@ -142,7 +141,7 @@ def _use(monitored: Monitored, iterations: Sequence[Iteration]) -> _Use | None:
 
 
 def _within(monitored: Monitored, iterations: Sequence[Iteration]) -> Iterator[tuple[float, MonitorSample]]:
-    """The samples whose interval lies within one of the iterations, with its length in seconds."""
+    """Yield the samples whose interval lies within an iteration, with the interval's length in seconds."""
     start = monitored.header.started
     spans = [((one.started - start).total_seconds(), (one.finished - start).total_seconds()) for one in iterations]
     for before, sample in pairwise(monitored.samples):

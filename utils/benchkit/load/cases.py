@@ -1,4 +1,4 @@
-"""The cases of ``run.json``: those that were measured, the aggregate of a group, and differences between two cases."""
+"""Build the cases of ``run.json``: measured cases, a group's aggregate, and differences between two cases."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from benchkit.model import (
 
 @dataclass(frozen=True)
 class Detail:
-    """What only the text summary shows of a case: the distribution in milliseconds, and answers by status."""
+    """Details of a case that only the text summary shows: latency percentiles in milliseconds, answers by status."""
 
     distribution: dict[int, float] = field(default_factory=dict)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -37,7 +37,7 @@ class Detail:
 
 @dataclass(frozen=True)
 class Entry:
-    """A case that is done, but for the verdict of the gateway's own counts."""
+    """A finished case, before the gateway's own counts are compared with it."""
 
     planned: PlannedCase
     case: Case
@@ -46,7 +46,7 @@ class Entry:
     explained: int = 0
     intervals: tuple[tuple[float, float], ...] = ()
     cached: bool = False
-    """A cache in front of the gateway gave some of its answers."""
+    """A cache in front of the gateway served some of its answers."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -54,7 +54,7 @@ class Entry:
 
 
 def measured_entry(data: CaseData, max_error_rate: float) -> Entry:
-    """A case as it was measured, judged by its own files. ``max_error_rate`` in percent."""
+    """Return a measured case, judged by its own raw files. ``max_error_rate`` is in percent."""
     planned, facts = data.planned, data.complete
     judgement = validity.judge(planned, data.facts, max_error_rate)
     case = Case(
@@ -95,7 +95,7 @@ def measured_entry(data: CaseData, max_error_rate: float) -> Entry:
 
 
 def _figures_stand(data: CaseData, judgement: Judgement, max_error_rate: float) -> bool:
-    """Whether the complete iterations are good: those of an interrupted case are kept when nothing else is wrong."""
+    """Return whether the complete iterations may be used; an interrupted case keeps them if nothing else is wrong."""
     if judgement.validity is not Validity.INTERRUPTED:
         return judgement.validity is Validity.VALID
     as_if_planned = data.planned.model_copy(update={"iterations": len(data.complete)})
@@ -105,7 +105,7 @@ def _figures_stand(data: CaseData, judgement: Judgement, max_error_rate: float) 
 
 
 def _iterations(planned: PlannedCase, facts: Sequence[IterationFacts]) -> list[Iteration]:
-    """The complete iterations with their counts."""
+    """Return the complete iterations with their counts, without metrics."""
     return [
         Iteration(
             metrics={},
@@ -127,7 +127,7 @@ def _with_metrics(iterations: Sequence[Iteration], samples: CaseSamples) -> list
 
 
 def with_figures(case: Case, samples: CaseSamples) -> Case:
-    """The same case with everything that is computed from its samples."""
+    """Return the case with everything that is computed from its samples."""
     figures = metrics.figures(samples)
     step = f"{case.resolution_ms:g} ms"
     fast = figures.get("p50_latency", math.inf) < 10 * case.resolution_ms
@@ -145,17 +145,17 @@ def with_figures(case: Case, samples: CaseSamples) -> Case:
 
 
 def _observations(case: Case, facts: Sequence[IterationFacts]) -> list[str]:
-    """What the counts of a valid case say to a reader."""
+    """Return notes for the reader about the counts of a valid case."""
     notes = []
     seen = validity.wrong_answers(one.raw for one in facts)
     if seen.wrong:
-        notes.append(f"{seen.words}; too few to say that more are wrong than may be")
+        notes.append(f"{seen.words}; too few to prove that the error rate exceeds the limit")
     cached = [checks for one in facts for checks in one.checks if checks.cached]
     if cached:
         number, of = sum(one.cached for one in cached), sum(checks.sent for one in facts for checks in one.checks)
         notes.append(
-            f"a cache in front of the gateway gave {number} of {of} answers that were read ({cached[0].cache}): these "
-            "figures are its work"
+            f"a cache in front of the gateway served {number} of {of} checked answers ({cached[0].cache}): these "
+            "values measure the cache"
         )
     notes += [
         f"iteration {one.raw.iteration} was measured again: {one.raw.interruption}"
@@ -166,20 +166,20 @@ def _observations(case: Case, facts: Sequence[IterationFacts]) -> list[str]:
     failed.pop(validity.WRONG_ANSWER, None)
     if failed:
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(failed.items()))
-        notes.append(f"{failed.total()} requests failed, within what may fail: {kinds}")
+        notes.append(f"{failed.total()} requests failed, within the allowed error rate: {kinds}")
     if case.counts and case.counts.hit_ratio:
         notes.append(f"a cache of the gateway answered {case.counts.hit_ratio:.1%} of the requests")
     return notes
 
 
 def _intervals(facts: Sequence[IterationFacts]) -> tuple[tuple[float, float], ...]:
-    """When measured load ran: start and end of each process, as POSIX times in seconds."""
+    """Return the start and end of each measured load process, as POSIX times in seconds."""
     parts = [part for one in facts for part in one.raw.parts]
     return tuple((part.started.timestamp(), part.started.timestamp() + part.wall_s) for part in parts)
 
 
 def without_figures(case: Case, judgement: Judgement) -> Case:
-    """A case that turned out not to be valid: counts of errors stay, latency and throughput go."""
+    """Return an invalidated case: error counts are kept, latency and throughput are removed."""
     return case.model_copy(
         update={
             "validity": judgement.validity,
@@ -195,11 +195,11 @@ def without_figures(case: Case, judgement: Judgement) -> Case:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Made from other cases
+# Derived from other cases
 
 
 def weakest(cases: Sequence[Case], none: str) -> Judgement:
-    """The judgement of what is made from several cases: no better than any of them."""
+    """Return the judgement of something derived from several cases: the worst of theirs."""
     if not cases:
         return Judgement(Validity.SKIPPED, none)
     for state in VALIDITIES:
@@ -210,7 +210,7 @@ def weakest(cases: Sequence[Case], none: str) -> Judgement:
 
 
 def aggregate(data: Sequence[CaseData], entries: Sequence[Entry]) -> Entry:
-    """One more case that pools what a group's cases sent at the same time."""
+    """Return an extra case that pools all requests of a group whose cases ran at the same time."""
     first = data[0].planned
     present = [one for one in data if not one.planned.skipped]
     names = ", ".join(one.planned.name for one in present)
@@ -247,7 +247,7 @@ def aggregate(data: Sequence[CaseData], entries: Sequence[Entry]) -> Entry:
 
 
 def _round(data: Sequence[CaseData], number: int) -> list[IterationSamples]:
-    """An iteration of each case of a group, on one clock that starts with the first process of any."""
+    """Return one iteration of each case of a group; times are relative to the first process that started."""
     starts = [min(part.started for part in one.facts[number].raw.parts) for one in data]
     return [
         IterationSamples(
@@ -261,7 +261,7 @@ def _round(data: Sequence[CaseData], number: int) -> list[IterationSamples]:
 
 
 def _pooled(data: Sequence[CaseData], number: int) -> Iteration:
-    """The counts of an iteration of all cases of a group."""
+    """Return the summed counts of one iteration of all cases of a group."""
     kinds = [iteration for one in data for iteration in _iterations(one.planned, [one.facts[number]])]
     return Iteration(
         metrics={},
@@ -274,7 +274,7 @@ def _pooled(data: Sequence[CaseData], number: int) -> Iteration:
 
 
 def _overlap_note(iterations: Sequence[Sequence[IterationSamples]]) -> str:
-    """For how much of the time all kinds ran at once: outside it the mix is another than planned."""
+    """Return a note with the share of time in which all kinds ran at once; outside it the mix is not as planned."""
     together = whole = 0.0
     for kinds in iterations:
         starts = [min(part.start_s for part in kind.parts) for kind in kinds]
@@ -285,10 +285,10 @@ def _overlap_note(iterations: Sequence[Sequence[IterationSamples]]) -> str:
 
 
 def difference(planned: PlannedDifference, by_id: dict[str, Case]) -> Case:
-    """What case ``of`` takes more than case ``minus``.
+    """Return the extra cost of case ``of`` over case ``minus``.
 
-    The values are differences of the two cases' pooled figures, so that a reader who subtracts one row of the table
-    from the other finds them; the iterations hold the differences of iterations of the same round.
+    The values are differences of the two cases' pooled metrics, so subtracting one row of the table from the other
+    gives the same numbers. The iterations hold the differences between iterations of the same round.
     """
     pair = [by_id[one] for one in (planned.of, planned.minus) if one in by_id]
     judgement = weakest(pair, "") if len(pair) == 2 else Judgement(Validity.SKIPPED, "a case of it is not in this run")

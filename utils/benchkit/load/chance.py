@@ -1,18 +1,18 @@
-"""When do failures in a sample prove that too many fail? An exact test, so that few failures are judged as few."""
+"""Exact test of a failure rate against its limit, so that a few failures in a small sample prove nothing."""
 
 from __future__ import annotations
 
 from scipy import special
 
 LEVEL = 0.01
-"""Probability of calling a failure rate too high that is just at the limit."""
+"""Significance level: the probability of rejecting a failure rate that is exactly at the limit."""
 
 
 def is_above(failures: int, total: int, percent: float) -> bool:
-    """Whether ``failures`` of ``total`` prove a failure rate above ``percent``.
+    """Return whether ``failures`` of ``total`` prove a failure rate above ``percent``.
 
-    One-sided exact binomial test: at a true rate of ``percent``, that many failures or more would come up with a
-    probability below :data:`LEVEL`. With 1 %: 3 of 30, 5 of 100, 9 of 300.
+    One-sided exact binomial test: with a true rate of ``percent``, this many failures or more occur with a
+    probability below :data:`LEVEL`. At 1 %, these are significant: 3 of 30, 5 of 100, 9 of 300.
     """
     if failures <= 0:
         return False
@@ -20,5 +20,5 @@ def is_above(failures: int, total: int, percent: float) -> bool:
 
 
 def least_percent(failures: int, total: int) -> float:
-    """The lowest failure rate in percent that fits the sample (lower bound of Clopper and Pearson, 1934)."""
+    """Return the lower confidence bound of the failure rate in percent (Clopper and Pearson, 1934)."""
     return 100 * float(special.betaincinv(failures, total - failures + 1, LEVEL)) if failures > 0 else 0.0

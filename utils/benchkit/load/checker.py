@@ -1,10 +1,10 @@
-"""Checkers: while a case's load runs, some of its workers read every answer whole and hold it against the expectation.
+"""Checkers: threads that validate complete answers while a case's load runs.
 
-A load generator discards bodies, and a gateway can answer well before and after a load and wrongly during it. So a
-share of the configured workers is not the load generator's: these threads send the very same request (with the
-engine's own headers, so that nobody in between can tell them apart) in a closed loop, for as long as the load runs. The
-latencies of a case are the load generator's alone; the throughput counts these answers as well, for they are part of
-the load that was asked for.
+A load generator discards bodies, and a gateway can answer correctly before and after a load but wrongly during it.
+Therefore some of the configured workers are threads of the toolkit instead. They send the same request in a closed loop
+for as long as the load runs, with the engine's own headers, so that no server or proxy can tell them apart. Latencies
+come from the load generator only. Throughput includes the checkers' answers, because they are part of the configured
+load.
 """
 
 from __future__ import annotations
@@ -25,57 +25,58 @@ from benchkit.load.validity import TRANSPORT
 from benchkit.model import CheckPlan, Checks, HttpRequest, Part, PlannedCase
 
 LEAST_CHECKED = 60
-"""Answers of a case that are checked where its share may be as large as :data:`LARGEST_SHARE`.
+"""Number of a case's answers to check, as long as that is at most a share of :data:`LARGEST_SHARE`.
 
-Of answers that are wrong in one of ten, 60 miss them all with a probability of 0.2 %; and a wrong one leads to more.
+If one answer in ten is wrong, 60 checks miss all of them with a probability of 0.2 %. After a wrong one, more follow.
 """
 
 FEWEST_CHECKED = 10
-"""Answers of a case that are checked at least."""
+"""Minimum number of answers to check per case."""
 
 SMALLEST_SHARE = 0.05
 LARGEST_SHARE = 0.2
-"""Bounds of the share of a case's answers that are checked."""
+"""Limits of the share of a case's answers that is checked."""
 
 _SMALL_BYTES = 2**16
-"""An answer below this size is remembered, so that the same bytes need no second look."""
+"""Answers smaller than this are cached with their result, so that identical bytes are not validated again."""
 
 _REMEMBERED = 32
 _START_PATIENCE_S = 5.0
 _START_POLL_S = 0.001
 _EXTRA = 100
-"""Answers that are checked after a load in which a wrong one came."""
+"""Number of answers to check after a load that had a wrong answer."""
 
 _EXTRA_S = 30.0
-"""Seconds that this may take at most, beyond the timeout of the requests under way."""
+"""Time limit of these extra checks in seconds, plus the timeout of requests in flight."""
 
 
 def plan_checks(requests: int, concurrency: int, iterations: int) -> tuple[CheckPlan, int]:
-    """How a load is shared between checkers and the load generator.
+    """Split a load between the checkers and the load generator.
 
     Args:
-        requests: of the case (or group) in an iteration, a multiple of ``concurrency``.
+        requests: requests of the case (or group) per iteration, a multiple of ``concurrency``.
         concurrency: workers of the case (or group).
         iterations: rounds of the case.
 
     Returns:
-        The checks, and the workers that are left for the load generator. At a concurrency of 1 it keeps its worker.
+        The plan of the checks, and the number of workers left for the load generator. At a concurrency of 1 the
+        generator keeps its only worker.
     """
     total = requests * iterations
-    # A tiny load gets ten checked answers all the same, but never more than half of what it sends.
+    # Even a tiny load gets ten checked answers, but never more than half of what it sends.
     fewest = min(0.5, FEWEST_CHECKED / total)
     wanted = max(SMALLEST_SHARE, min(LARGEST_SHARE, LEAST_CHECKED / total), fewest)
     if concurrency == 1:
-        busy = max(2 * SMALLEST_SHARE, fewest)  # there is no worker to take
+        busy = max(2 * SMALLEST_SHARE, fewest)  # no worker can be taken from the generator
         return CheckPlan(workers=1, requests=max(1, round(busy * requests)), busy=busy), 1
-    # One more than the smallest share needs: a pause now and then must not bring it below.
+    # One more than the smallest share needs, because the checkers' pauses must not bring it below that share.
     workers = max(int(concurrency * SMALLEST_SHARE) + 1, round(wanted * concurrency))
     return CheckPlan(workers=workers, requests=workers * (requests // concurrency)), concurrency - workers
 
 
 @dataclass
-class _Source:  # pylint: disable=too-many-instance-attributes  # a request, and all that is counted of it
-    """A part whose request the checkers send, and what came back so far."""
+class _Source:  # pylint: disable=too-many-instance-attributes  # a request and all of its counts
+    """A part whose request the checkers send, with the results so far."""
 
     case: PlannedCase
     part: Part
@@ -97,9 +98,9 @@ class Checkers:
     """The checkers of one step: threads that run from :meth:`start` to :meth:`stop`.
 
     Args:
-        parts: case, part, and the file that takes the load generator's rows: it appears when the generator is started,
-            which is when the checkers begin.
-        token: the run's token, which must not show in a quoted answer.
+        parts: case, part, and the output file of the load generator. The checkers begin when that file appears, which
+            is when the generator starts.
+        token: the run's token, which must not appear in a quoted answer.
     """
 
     def __init__(self, parts: Sequence[tuple[PlannedCase, Part, Path]], token: str = "") -> None:
@@ -114,7 +115,7 @@ class Checkers:
         self._timeout_s = max((source.case.timeout_s for source in self._sources), default=1)
 
     def start(self) -> None:
-        """Begin as soon as the load generator was started; this does not wait for it."""
+        """Start the threads without waiting; they begin to send when the load generator starts."""
         self._threads = [
             threading.Thread(target=self._work, daemon=True, name=f"checker {number}")
             for number in range(self._workers)
@@ -123,7 +124,7 @@ class Checkers:
             thread.start()
 
     def stop(self) -> None:
-        """End when the requests under way are answered, at the latest after their timeout."""
+        """Stop the threads once the requests in flight are answered, or after their timeout at the latest."""
         self._stop.set()
         deadline = time.monotonic() + self._timeout_s + 1
         for thread in self._threads:
@@ -131,7 +132,7 @@ class Checkers:
         self._threads = []
 
     def results(self, started: float) -> list[Checks]:
-        """What came back so far for each part, in the order given; ``started``: the monotonic clock's zero."""
+        """Return each part's results so far, in the given order; times are relative to ``started`` (monotonic)."""
         return [
             Checks(
                 sent=source.sent,
@@ -146,10 +147,10 @@ class Checkers:
         ]
 
     def check_more(self, cases: Collection[str]) -> list[tuple[int, int]]:
-        """After the load: check :data:`_EXTRA` answers of each part of these cases (ids).
+        """After the load, check :data:`_EXTRA` answers of each part of the given cases (ids).
 
         Returns:
-            Requests and wrong answers of each part, in the order given.
+            The number of requests and of wrong answers per part, in the given order.
         """
         more = []
         for source in self._sources:
@@ -178,7 +179,7 @@ class Checkers:
         return _Source(case, part, request, output, headers, body)
 
     def _work(self) -> None:
-        """One checker during the load."""
+        """Run one checker during the load."""
         if not self._load_began():
             return
         dice = random.SystemRandom()
@@ -186,13 +187,13 @@ class Checkers:
             while not self._stop.is_set():
                 source, plan = self._next()
                 took = self._check(source, session)
-                # A server that treats every n-th request differently could else keep step with the workers, and a
-                # checker would see none of those requests, or only those.
+                # Without a random pause, the checkers could stay in step with a server that treats every n-th request
+                # differently. Then a checker would see none of those requests, or only those.
                 pause = took * dice.uniform(0.0, 2 / max(2, self._workers + source.part.concurrency))
                 self._stop.wait(pause + took * (1 / plan.busy - 1))
 
     def _check_so_many(self, source: _Source, count: int, until: float) -> None:
-        """One checker after the load."""
+        """Run one checker after the load."""
         with http.Session() as session:
             for _ in range(count):
                 if time.monotonic() >= until:
@@ -210,14 +211,14 @@ class Checkers:
         return False
 
     def _next(self) -> tuple[_Source, CheckPlan]:
-        """The source that is furthest behind its share of the requests."""
+        """Return the source that is furthest behind its share of the requests."""
         with self._lock:
             source, plan = min(self._checked, key=lambda one: (one[0].sent + 1) / one[0].part.requests)
             source.sent += 1
             return source, plan
 
     def _check(self, source: _Source, session: http.Session) -> float:
-        """Send a request and judge its answer; the seconds that it took."""
+        """Send a request and judge its answer; return the time it took in seconds."""
         begun = time.monotonic()
         case = source.case
         try:
@@ -253,7 +254,7 @@ class Checkers:
         return done - begun
 
     def _problem(self, source: _Source, answer: http.Answer) -> str:
-        """Why an answer is wrong; listings answer the same bytes each time, so most answers need no second look."""
+        """Return why an answer is wrong; for bytes that were seen before the result is cached, as in most listings."""
         key = (answer.status, answer.body)
         if key in source.known:
             return source.known[key]

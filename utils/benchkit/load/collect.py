@@ -1,7 +1,7 @@
-"""From ``plan.json`` and ``raw/`` to ``run.json``: the last reader of raw files.
+"""Compute ``run.json`` from ``plan.json`` and ``raw/``. No later step reads raw files.
 
-Nothing else is read, neither settings nor the environment nor the clock, so an old run's files give the same documents
-again. Cases are read one after the other (a group's at once), and their rows are dropped when their figures are known.
+It reads no settings, no environment and no clock, so the files of an old run give the same documents again. Cases are
+read one at a time (the cases of a group together), and their rows are dropped once their metrics are computed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SIGNALS = {int(ExitCode.INTERRUPTED): "Ctrl-C", int(ExitCode.TERMINATED): "TERM
 
 @dataclass(frozen=True)
 class Collected:
-    """A run's document, and by case id what its text summaries need besides."""
+    """A run's document, and the extra details of its text summaries by case id."""
 
     run: Run
     details: dict[str, Detail]
@@ -45,12 +45,12 @@ def collect(run_dir: Path, interrupted: int | None = None) -> Collected:
     """Read a run directory and compute its document.
 
     Args:
-        run_dir: holds ``plan.json`` and, as far as the run came, ``raw/``.
-        interrupted: the exit code of a run that ended early: stopped by a signal, or by an error.
+        run_dir: holds ``plan.json`` and, depending on how far the run came, ``raw/``.
+        interrupted: exit code of a run that a signal or an error ended early.
 
     Raises:
-        UserError: ``plan.json`` or a JSON document below ``raw/`` is missing where it has to be, or damaged. Damaged
-            rows are no error: they make their case invalid.
+        UserError: ``plan.json`` or a required JSON document below ``raw/`` is missing or damaged. Damaged rows are no
+            error: they make their case invalid.
     """
     plan = load(run_dir / "plan.json", Plan, "plan")
     entries: list[Entry] = []
@@ -79,7 +79,7 @@ def collect(run_dir: Path, interrupted: int | None = None) -> Collected:
 def _document(
     plan: Plan, entries: Sequence[Entry], cases: list[Case], reconciled: Reconciled | None, interrupted: int | None
 ) -> Run:
-    """``run.json`` from its parts; only cases that were measured themselves decide how the run ended."""
+    """Assemble ``run.json``. Only cases that were measured themselves decide how the run ended."""
     measured = [entry.case for entry in entries]
     return Run(
         run_id=plan.run_id,
@@ -101,7 +101,7 @@ def _document(
 
 
 def _cached(entries: Sequence[Entry]) -> list[str]:
-    """The warning that a cache in front of the gateway did the work of some cases, where one did."""
+    """Return a warning if a cache in front of the gateway answered requests of some cases."""
     cached = [entry.case.id for entry in entries if entry.cached]
     if not cached:
         return []
@@ -110,7 +110,7 @@ def _cached(entries: Sequence[Entry]) -> list[str]:
 
 
 def _groups(plan: Plan) -> dict[str, list[PlannedCase]]:
-    """The cases whose load ran at the same time, by their group; a case without one stands alone."""
+    """Return the cases whose load ran at the same time, by group; a case without a group is a group of its own."""
     groups: dict[str, list[PlannedCase]] = {}
     for case in plan.cases:
         groups.setdefault(case.group or case.id, []).append(case)
@@ -119,14 +119,14 @@ def _groups(plan: Plan) -> dict[str, list[PlannedCase]]:
 
 @dataclass(frozen=True)
 class _Used:
-    """What was used meanwhile, and why the figures may not be the gateway's alone."""
+    """The resources that were used, and reasons why the measurements may not reflect the gateway alone."""
 
     resources: Resources
     doubts: list[str]
 
 
 def _with_use(monitored: Monitored | None, plan: Plan, entries: list[Entry]) -> tuple[list[Entry], _Used | None]:
-    """The cases with a note where the load generator was their limit; ``None`` where nothing was sampled."""
+    """Add a note to cases that the load generator limited; the second value is ``None`` if nothing was sampled."""
     if monitored is None:
         return entries, None
     together = _together(plan, entries)
@@ -142,7 +142,7 @@ def _with_use(monitored: Monitored | None, plan: Plan, entries: list[Entry]) -> 
 
 
 def _together(plan: Plan, entries: Sequence[Entry]) -> list[list[Entry]]:
-    """The cases by what was loaded at the same time."""
+    """Return the entries in groups whose load ran at the same time."""
     by_id = {entry.case.id: entry for entry in entries}
     return [[by_id[case.id] for case in cases] for cases in _groups(plan).values()]
 
@@ -154,7 +154,7 @@ def _with_note(entry: Entry, note: str | None) -> Entry:
 
 
 def _covered(intervals: Sequence[tuple[float, float]]) -> float:
-    """Seconds that lie within at least one interval."""
+    """Return the seconds that at least one interval covers."""
     covered, reached = 0.0, float("-inf")
     for start, end in sorted(intervals):
         covered += max(0.0, end - max(start, reached))
@@ -168,7 +168,7 @@ def _case_facts(entry: Entry) -> CaseFacts:
 
 
 def _overrule(entry: Entry, judgement: Judgement | None) -> Entry:
-    """The same case with another judgement; one that is no longer valid loses its figures."""
+    """Replace the judgement of a case; a case that is no longer valid loses its metrics."""
     if judgement is None:
         return entry
     return replace(
@@ -180,7 +180,7 @@ def _overrule(entry: Entry, judgement: Judgement | None) -> Entry:
 
 
 def _in_order(plan: Plan, entries: Sequence[Entry], aggregates: dict[str, Entry]) -> list[Case]:
-    """Every case in the plan's order; a scenario's aggregates and differences stand after its cases."""
+    """Return all cases in the plan's order; a scenario's aggregates and differences come after its cases."""
     by_id = {entry.case.id: entry.case for entry in entries}
     cases: list[Case] = []
     for scenario in dict.fromkeys(case.scenario for case in plan.cases):
@@ -194,7 +194,7 @@ def _in_order(plan: Plan, entries: Sequence[Entry], aggregates: dict[str, Entry]
 
 
 def _judged_again(case: Case, members: Sequence[Case]) -> Case:
-    """A group's aggregate after the gateway's counts had their say on its members."""
+    """Judge a group's aggregate again after the gateway's counts may have invalidated some members."""
     judgement = weakest(members, case.reason)
     return case if judgement.validity is case.validity else without_figures(case, judgement)
 

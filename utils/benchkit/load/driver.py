@@ -1,8 +1,8 @@
-"""The measuring side of a run: which load comes next, what stands around it, and what is written about it.
+"""Drive the measurement of a run: choose the next load, check the target before and after it, and write ``raw/``.
 
-The shell (``utils/lib/runner.sh``) starts and stops processes; this module says which, checks the target before and
-after each, and writes ``raw/``. The order is in rounds: every case once, then every case again, so that a drift of the
-machine or of the gateway hits all cases alike and shows between the iterations of each.
+The shell (``utils/lib/runner.sh``) starts and stops the processes that this module chooses. The order is by round:
+every case once, then every case again. So a drift of the machine or the gateway affects all cases alike and shows up
+between the iterations of each case.
 """
 
 from __future__ import annotations
@@ -43,42 +43,42 @@ from benchkit.model import (
 from benchkit.store import save, write_text
 
 WARM_UP = 0
-"""The round before the first: same requests, same path, same token, nothing counted."""
+"""The round before the first: same requests, path and token, but nothing is recorded."""
 
 _GIVE_UP_AFTER = 3
-"""So many cases in a row without any answer, and the gateway is asked whether it is still there."""
+"""After this many consecutive cases without any answer, the gateway's health is checked."""
 
 _MIN_FREE_BYTES = 2**20
 
 _PROBE_ATTEMPTS = 3
 
 _MANY_WRONG = 10
-"""So many wrong answers in one round of a case say how many are wrong; of fewer, more answers are checked."""
+"""With this many wrong answers in one round, a case's error rate is known; with fewer, more answers are checked."""
 
 
 class ServerCounters(Protocol):
-    """Reads the counters of simulated MCP servers; answered by the gateway room."""
+    """Reads the counters of simulated MCP servers; implemented in :mod:`benchkit.gateway`."""
 
     def read(self, counter: ServerCounter) -> CounterReading | None:
-        """The counter's present value; ``None`` when the server does not answer."""
+        """Return the counter's current value; ``None`` if the server does not answer."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """Load that runs at the same time: one case, or the cases of a group. ``round`` counts from 1; 0 is the warm-up."""
+    """Load that runs at the same time: a case, or the cases of a group. ``round`` counts from 1; 0 is the warm-up."""
 
     round: int
     cases: tuple[PlannedCase, ...]
 
     @property
     def name(self) -> str:
-        """What a person calls it: the case, or the group."""
+        """The name to display: the case, or the group."""
         return self.cases[0].id if len(self.cases) == 1 else f"{self.cases[0].group} ({len(self.cases)} kinds at once)"
 
 
 @dataclass
 class _Running:
-    """A part whose load runs now."""
+    """A part whose load is running."""
 
     engine: Engine
     job: Job
@@ -88,23 +88,23 @@ class _Running:
 
     @property
     def case(self) -> PlannedCase:
-        """Whose part it is."""
+        """The case of the part."""
         return self.job.case
 
     @property
     def part(self) -> Part:
-        """The part that it loads."""
+        """The part that is loaded."""
         return self.job.part
 
     def process(self, token: str, *, is_measured: bool) -> LoadProcess:
-        """What the shell has to start."""
+        """Return the process that the shell must start."""
         job = replace(self.job, token=token)
         return LoadProcess(self.engine.name, self.engine.arguments(job), self.output if is_measured else None)
 
 
 @dataclass
 class _Open:
-    """The step that runs now."""
+    """The step that is running."""
 
     step: Step
     started: datetime
@@ -116,7 +116,7 @@ class _Open:
 
 
 def steps(plan: Plan) -> Iterator[Step]:
-    """All steps of a run in order: the warm-up of every case, then the rounds."""
+    """Yield all steps of a run in order: the warm-up of every case, then the rounds."""
     measured = [case for case in plan.cases if not case.skipped]
     groups: dict[str, list[PlannedCase]] = {}
     for case in measured:
@@ -129,17 +129,17 @@ def steps(plan: Plan) -> Iterator[Step]:
 
 
 class _History:
-    """What was seen of a run's cases so far. ``max_error_rate`` in percent."""
+    """Results of a run's cases so far. ``max_error_rate`` is in percent."""
 
     def __init__(self, max_error_rate: float) -> None:
         self._max_error_rate = max_error_rate
         self._interrupted: dict[tuple[str, int], str] = {}
         self._iterations: dict[str, list[RawIteration]] = {}
         self.silent_cases = 0
-        """Cases in a row that gave no answer at all."""
+        """Consecutive cases without any answer."""
 
     def interruption_of(self, step: Step, interruption: str) -> str:
-        """What interrupted an earlier attempt of this step; empty: nothing. ``interruption``: what did this one."""
+        """Record what interrupted this attempt; return what interrupted an earlier attempt of the step, or empty."""
         key = (step.name, step.round)
         earlier = self._interrupted.get(key, "")
         if interruption and not earlier:
@@ -147,25 +147,25 @@ class _History:
         return earlier
 
     def note_iteration(self, raw: RawIteration) -> None:
-        """One more iteration of a case was measured."""
+        """Record a measured iteration of a case."""
         self._iterations.setdefault(raw.case, []).append(raw)
 
     def is_wrong(self, case: PlannedCase) -> bool:
-        """Whether too many of its answers are wrong beyond chance: then it need not be measured any more."""
+        """Return whether significantly too many of its answers are wrong, so that it need not be measured any more."""
         seen = wrong_answers(self._iterations.get(case.id, []))
         return is_above(seen.wrong, seen.answers, self._max_error_rate)
 
 
 class Driver:
-    """Leads one run.
+    """Drives one run.
 
     Args:
-        plan: what is to be measured.
-        run_dir: the run's directory; ``raw/`` is written below.
-        programs: the engines' programs, as :func:`benchkit.load.engines.programs` found them.
-        token: answers a token that stays valid for at least so many seconds.
+        plan: what to measure.
+        run_dir: the run's directory; ``raw/`` is written below it.
+        programs: the engines' programs, as found by :func:`benchkit.load.engines.programs`.
+        token: returns a token that is valid for at least the given number of seconds.
         counters: reads the simulated servers' counters.
-        gateway_answers: whether the gateway still answers its health check.
+        gateway_answers: returns whether the gateway still answers its health check.
     """
 
     def __init__(
@@ -187,26 +187,26 @@ class Driver:
         self._session = http.Session()
         self._open: _Open | None = None
         self.failed: set[str] = set()
-        """Ids of cases whose answers were not what they have to be: they are not measured any more."""
+        """Ids of cases with incorrect answers, which are not measured any more."""
         self._gateway_gone = ""
         self._history = _History(plan.max_error_rate)
         self.sent: dict[str, ExecutionCount] = {}
-        """What was sent of each kind that the gateway's own metrics count, by the outcome that was expected."""
+        """Requests sent per kind that the gateway's own metrics count, by expected outcome."""
 
     def first_probes(self) -> dict[str, Probe]:
-        """Probe every case once before anything is measured: case id to the probe of its first part."""
+        """Probe every case once before the measurement; return the probe of each case's first part by case id."""
         token = self._token(60.0)
         return {case.id: self._probe(case, case.parts[0], token) for case in self._plan.cases if not case.skipped}
 
     def begin(self, step: Step, expected_s: float) -> list[LoadProcess]:
-        """Prepare a step and answer the processes to start; empty when there is nothing to load.
+        """Prepare a step and return the processes to start; empty if there is nothing to load.
 
         Args:
             step: the next step.
-            expected_s: how long its load may take, in seconds; the token must live as long.
+            expected_s: how long its load may take, in seconds; the token must be valid that long.
 
         Raises:
-            UserError: the disk is full, or no token can be had.
+            UserError: the disk is full, or no token is available.
         """
         self._check_disk()
         token = self._token(expected_s)
@@ -214,7 +214,7 @@ class Driver:
         before = {case.id: self._probes_before(case, token) for case in cases}
         self._note_silence(step, before)
         running = []
-        # The warm-up leaves no document, so the first round has to see a problem again and write it down.
+        # The warm-up writes no document, so the first round must see the problem again to record it.
         wrong = {case.id for case in cases if any(one.problem for one in before[case.id])}
         if step.round != WARM_UP:
             self.failed |= wrong
@@ -241,17 +241,17 @@ class Driver:
         if step.round == WARM_UP:
             return _Running(engine, job, argv, Path("/dev/null"), None)
         output = self._raw(case, name)
-        output.unlink(missing_ok=True)  # of an attempt that was interrupted
+        output.unlink(missing_ok=True)  # left by an interrupted attempt
         return _Running(engine, job, argv, output, self._read_counter(part))
 
     def end(self, statuses: list[int]) -> str:
-        """Close the step whose processes ended.
+        """Close the step after its processes ended.
 
         Args:
-            statuses: exit status of each process that :meth:`begin` answered, in its order.
+            statuses: exit status of each process that :meth:`begin` returned, in the same order.
 
         Returns:
-            Why the step has to be measured again, in words: it was interrupted, for the first time. Usually empty.
+            Why the step must be measured again: what interrupted it, for the first time. Usually empty.
 
         Raises:
             UserError: the disk is full.
@@ -259,7 +259,7 @@ class Driver:
         opened, self._open = self._open, None
         assert opened is not None, "end without begin"
         finished = clock.now()
-        # Where requests left no row this is the time that they are divided by, so it may be too long, never too short.
+        # If requests left no row, throughput is computed with this time, so it may be too long but never too short.
         wall_s = round(time.monotonic() - opened.clock, 6)
         opened.checkers.stop()
         interruption = opened.watch.stop()
@@ -285,7 +285,8 @@ class Driver:
                     parts[case.id],
                     _same_size(opened.before[case.id], after),
                     finished,
-                    # A gap that comes again is the gateway's own; a process that was stopped again measured nothing.
+                    # A gap that recurs comes from the gateway, so the answers count; a process that was suspended
+                    # again measured nothing.
                     interrupted=is_certain,
                     interruption=interruption if is_certain else earlier,
                 )
@@ -295,8 +296,8 @@ class Driver:
     def _raw_parts(
         self, opened: _Open, statuses: list[int], checks: list[Checks], wall_s: float
     ) -> dict[str, list[RawPart]]:
-        """The records of a step's load processes, by case id."""
-        # Before more answers are checked: those calls are not the load's.
+        """Return the records of a step's load processes by case id."""
+        # Read the counters before more answers are checked, because those calls are not part of the load.
         counted = [self._counted(running) for running in opened.running]
         parts: dict[str, list[RawPart]] = {}
         for running, status, checked, (calls, failures, problem) in zip(
@@ -318,7 +319,7 @@ class Driver:
         return parts
 
     def _checked(self, opened: _Open, checks: list[Checks]) -> list[Checks]:
-        """The same checks; of a case whose answers are sometimes wrong, more answers are checked to know how often."""
+        """Check more answers of cases that are sometimes wrong, to learn how often; return the completed checks."""
         doubtful = {
             running.case.id
             for running, checked in zip(opened.running, checks, strict=True)
@@ -337,10 +338,10 @@ class Driver:
 
     @staticmethod
     def _silence(running: list[_Running]) -> str:
-        """The longest gap in the answers that nothing explains, in words; empty when there is none."""
+        """Return the longest unexplained gap in the answers in words; empty if there is none."""
         longest = 0.0
         for one in running:
-            with contextlib.suppress(UserError):  # rows that cannot be read are judged when the run is collected
+            with contextlib.suppress(UserError):  # unreadable rows are judged when the run is collected
                 longest = max(longest, silent_gap(one.engine.rows(one.output)))
         return f"no answer came for {longest:.1f} s, far longer than any other took" if longest else ""
 
@@ -388,9 +389,9 @@ class Driver:
         return min(part.requests, max(1, case.warmup_requests // workers) * part.concurrency)
 
     def _argv(self, engine: Engine, job: Job) -> list[str]:
-        """The command of a load process, without the token: it is printed and stored."""
+        """Return the command of a load process without the token, because it is printed and stored."""
         program = list(self._programs[engine.name])
-        # What reads its arguments from standard input takes them on the command line as well.
+        # A program that reads its arguments from standard input also accepts them on the command line.
         return [*(program[:-1] if program[-1] == STDIN else program), *engine.arguments(job)]
 
     def _probe(self, case: PlannedCase, part: Part, token: str) -> Probe:
@@ -398,9 +399,9 @@ class Driver:
         for _ in range(_PROBE_ATTEMPTS):
             result = probe(self._session, case, part, token)
             self._count(case, 1)
-            # A connection that broke once in a while is a share of failed requests, which the load counts, and so is an
-            # answer that is wrong once in a while; the probe asks whether the right answer can be had. Time ran out for
-            # good, so that is not tried again.
+            # An occasional broken connection or wrong answer is part of the failure rate, which the load measures. The
+            # probe only finds out whether the right answer is available at all. A timeout is final, so it is not
+            # tried again.
             if not result.problem or (result.status is None and result.latency_ms >= case.timeout_s * 1000):
                 break
             wrong = wrong or (result.problem if result.status is not None else "")
@@ -415,7 +416,7 @@ class Driver:
         return self._probes(case, token, "before")
 
     def _note_silence(self, step: Step, before: dict[str, list[Probe]]) -> None:
-        """Without this a gateway that hangs would cost a whole timeout for every case that is left."""
+        """Detect a gateway that hangs; otherwise every remaining case would cost a whole timeout."""
         if not before or self._gateway_gone:
             return
         silent = all(one.status is None for probes in before.values() for one in probes)
@@ -434,7 +435,7 @@ class Driver:
         return self._counters.read(part.server_counter) if part.server_counter is not None else None
 
     def _counted(self, running: _Running) -> tuple[int | None, int | None, str]:
-        """Calls and failures that the simulated server counted around a load, or why they are not known."""
+        """Return the calls and failures that the simulated server counted during a load, or why they are unknown."""
         before = running.counted
         if running.part.server_counter is None:
             return None, None, ""
@@ -447,13 +448,13 @@ class Driver:
         return after.ok - before.ok + failures, failures, ""
 
     def _check_disk(self) -> None:
-        # A load process need not tell that it could not write: a full disk would look like requests without an answer.
+        # A load process may not report a failed write, so a full disk would look like requests without an answer.
         if shutil.disk_usage(self._dir).free < _MIN_FREE_BYTES:
             raise UserError(f"{self._dir}: the disk is full; free some space or set RESULTS_DIR to another disk")
 
 
 def write_bodies(plan: Plan, run_dir: Path) -> Plan:
-    """Write each part's body to a file of its own, for the load generator to send; answers the plan that names them.
+    """Write each part's body to a file for the load generator; return the plan with the file names.
 
     Raises:
         UserError: the run's directory cannot be written.
@@ -476,7 +477,7 @@ def write_bodies(plan: Plan, run_dir: Path) -> Plan:
 
 
 def _ended_s(output: Path, opened: _Open, wall_s: float) -> float | None:
-    """When a generator wrote its rows, in seconds after the step's start, by its file's time; ``None``: not known."""
+    """Return when a generator wrote its rows (file time), in seconds after the step's start; ``None`` if unknown."""
     try:
         ended = output.stat().st_mtime - time.time() + time.monotonic() - opened.clock
     except OSError:
@@ -485,9 +486,9 @@ def _ended_s(output: Path, opened: _Open, wall_s: float) -> float | None:
 
 
 def _same_size(before: list[Probe], after: list[Probe]) -> list[Probe]:
-    """Both lists together; an answer much smaller than before the load was cut off.
+    """Return both lists together, with an error on each answer that is much smaller than before the load.
 
-    Bodies with a time in them differ by a few bytes; a body that lost a tenth of its size is not the same answer.
+    Bodies that contain a time differ by a few bytes. A body that lost a tenth of its size was cut off.
     """
     checked = []
     for first, second in zip(before, after, strict=True):

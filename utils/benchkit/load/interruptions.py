@@ -1,4 +1,4 @@
-"""Was a round of load interrupted? A process that was stopped and a clock that was set are noticed here."""
+"""Detect interruptions of a load: a suspended process, or a changed system clock."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import numpy as np
 from benchkit.load.rows import Floats, Rows
 
 STOPPED_S = 2.0
-"""A pause of this process above so many seconds: no scheduler delays a thread that long, so it was stopped."""
+"""A longer pause of this process in seconds means that it was suspended: no scheduler delays a thread that long."""
 
 CLOCK_S = 0.5
-"""Seconds by which wall clock and monotonic clock may drift apart within one round."""
+"""Tolerated difference in seconds between wall clock and monotonic clock within one round."""
 
 GAP_S = 2.0
-"""The shortest time without any answer that can be an interruption, in seconds."""
+"""Shortest time without any answer that counts as an interruption, in seconds."""
 
 _GAP_FACTOR = 5.0
-"""How many times longer than the slowest other answer such a time is."""
+"""A gap must be longer than the slowest other answer by this factor."""
 
 _OTHERS = 10
-"""Answers outside the gap that are needed to know how long an answer takes."""
+"""Minimum number of answers outside the gap; with fewer, the usual latency is unknown."""
 
 _TICK_S = 0.1
 
 
 class Watch:
-    """Watches both clocks while load runs, from its creation to :meth:`stop`."""
+    """Compare both clocks while a load runs, from creation to :meth:`stop`."""
 
     def __init__(self) -> None:
         self._wall = time.time()
@@ -39,7 +39,7 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> str:
-        """What interrupted the load, in words; empty when nothing did."""
+        """Return what interrupted the load, in words; empty if nothing did."""
         self._ended.set()
         self._thread.join()
         jump = (time.time() - self._wall) - (time.monotonic() - self._clock)
@@ -59,10 +59,10 @@ class Watch:
 
 
 def silent_gap(rows: Rows) -> float:
-    """The longest time without any answer that the answers' own latencies do not explain, in seconds; 0: none.
+    """Return the longest time without any answer that the latencies do not explain, in seconds; 0 if there is none.
 
-    A load generator that was stopped, and a gateway that was, look alike: nothing is answered for a time far beyond the
-    slowest of all other answers.
+    A suspended load generator and a suspended gateway look alike: no answer arrives for much longer than the slowest of
+    all other answers took.
     """
     done = np.sort(rows.offset_s + rows.latency_ms / 1000)
     gaps: Floats = np.diff(done, prepend=0.0)

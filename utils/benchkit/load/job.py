@@ -1,4 +1,4 @@
-"""What one load process is told to do."""
+"""The task of one load process."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from benchkit.model import HttpRequest, Part, PlannedCase
 
 @dataclass(frozen=True)
 class Job:
-    """One load process: a part of a case, and how many requests it sends.
+    """One load process: a part of a case, and the number of requests to send.
 
-    ``run_dir`` is the run's directory, which holds the bodies. ``token`` is empty in what is recorded.
+    ``run_dir`` is the run's directory, which holds the request bodies. ``token`` is empty in recorded commands.
     """
 
     case: PlannedCase
@@ -24,15 +24,15 @@ class Job:
 
     @property
     def http(self) -> HttpRequest:
-        """Its request, which has to be an HTTP request; raises :class:`UserError` for any other."""
+        """The HTTP request of the part; raises :class:`UserError` if it is not an HTTP request."""
         return http_request(self.case, self.part)
 
 
 def http_request(case: PlannedCase, part: Part) -> HttpRequest:
-    """The HTTP request of a part.
+    """Return the HTTP request of a part.
 
     Raises:
-        UserError: the part sends something else, which the caller can neither send nor check.
+        UserError: the part sends another kind of request, which the caller can neither send nor check.
     """
     if not isinstance(part.request, HttpRequest):
         raise UserError(f"{case.id}: sends {part.request.kind} requests; only http requests can be measured so far")
@@ -40,5 +40,5 @@ def http_request(case: PlannedCase, part: Part) -> HttpRequest:
 
 
 def same_for_each_worker(requests: float, workers: int) -> int:
-    """The largest multiple of ``workers`` that is not above ``requests``, at least one request for each worker."""
+    """Return the largest multiple of ``workers`` up to ``requests``, but at least one request per worker."""
     return max(1, int(requests) // workers) * workers

@@ -1,12 +1,12 @@
-"""MetricValues from rows: pure arithmetic, no files.
+"""Compute metrics from rows: pure arithmetic, no files.
 
-Percentiles are numpy's ``method="linear"`` (type 7 of Hyndman and Fan, 1996): the order statistic at ``(n - 1) * p``,
-interpolated between its neighbours. It is the default of numpy, pandas, R and spreadsheets, so a reader who checks a
-figure against the rows finds the same number; where a percentile is not advisory the types differ by less than the
+Percentiles use numpy's ``method="linear"`` (type 7 of Hyndman and Fan, 1996): the order statistic at ``(n - 1) * p``,
+interpolated between its neighbours. It is the default of numpy, pandas, R and spreadsheets, so a reader who recomputes
+a value from the rows gets the same number. For percentiles that are not advisory, the types differ by less than the
 distance of two neighbouring samples.
 
 Latencies are those of successes only: answers with the expected status. Throughput is successes per second of wall
-time, never a load generator's own Requests/sec, which may count failures.
+time, never a load generator's own Requests/sec, which may include failures.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from benchkit.model import (
 MAX_TIMELINE_POINTS = 60
 
 DISTRIBUTION = (10, 25, 50, 75, 90, 95, 99)
-"""The percentiles of a text summary."""
+"""The percentiles of the text summary."""
 
 CURVE = (
     *(0, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 87.5),
     *(90, 91, 92, 93, 94, 95, 96, 97, 97.5, 98, 98.5, 98.75),
     *(99, 99.1, 99.2, 99.3, 99.4, 99.5, 99.6, 99.7, 99.75, 99.8, 99.85, 99.9),
 )
-"""The percentiles of a curve: each power of ten towards 100 % has the same twelve steps."""
+"""The percentiles of a curve: twelve steps per decade towards 100 %, the same in each."""
 
 _PERCENTILES = {name: metric.percentile for name, metric in METRICS.items() if metric.percentile is not None}
 
@@ -50,9 +50,9 @@ _PERCENTILES = {name: metric.percentile for name, metric in METRICS.items() if m
 class PartSamples:
     """One load process of an iteration.
 
-    ``start_s``: when it started, in seconds after the iteration's first process. ``wall_s``: its lifetime in seconds.
-    ``expected_status``: the HTTP status of a success. ``checked_s``: when the checkers got their right answers while
-    this process had requests under way, in seconds after its start; ``checked_failed``: their other answers.
+    ``start_s``: its start in seconds after the iteration's first process. ``wall_s``: its lifetime in seconds.
+    ``expected_status``: the HTTP status of a success. ``checked_s``: times of the checkers' correct answers while this
+    process had requests in flight, in seconds after its start; ``checked_failed``: number of their other answers.
     """
 
     rows: Rows
@@ -65,20 +65,20 @@ class PartSamples:
 
     @cached_property
     def ok(self) -> NDArray[np.bool_]:
-        """Which rows are successes."""
+        """Boolean mask of the rows that are successes."""
         return np.equal(self.rows.status, self.expected_status)
 
     @cached_property
     def completed_s(self) -> Floats:
-        """When each answer was complete, in seconds on the iteration's clock."""
+        """Completion time of each answer, in seconds on the iteration's clock."""
         return self.start_s + self.rows.offset_s + self.rows.latency_ms / 1000
 
     @property
     def end_s(self) -> float:
-        """When the load was over, in seconds on the iteration's clock.
+        """End of the load, in seconds on the iteration's clock.
 
-        When every request has its row, that is the last answer by the process's own clock. Requests without a row
-        (refused, reset, timed out) took time as well, of which only the process's lifetime tells.
+        If every request has a row, this is the last answer by the process's own clock. Requests without a row
+        (refused, reset, timed out) also took time, so then it is the end of the process's lifetime.
         """
         last = float(self.completed_s.max(initial=self.start_s))
         complete = len(self.rows) == self.sent and last > self.start_s
@@ -87,28 +87,28 @@ class PartSamples:
 
 @dataclass(frozen=True)
 class IterationSamples:
-    """One iteration: the processes that ran at the same time, on one clock that starts with the first of them."""
+    """One iteration: processes that ran at the same time, on a clock that starts with the first of them."""
 
     parts: tuple[PartSamples, ...]
 
     @property
     def sent(self) -> int:
-        """Requests that were to be sent."""
+        """Number of requests to send."""
         return sum(part.sent for part in self.parts)
 
     @property
     def checked(self) -> int:
-        """Right answers of the checkers while the load ran."""
+        """Number of the checkers' correct answers during the load."""
         return sum(part.checked_s.size for part in self.parts)
 
     @property
     def checked_failed(self) -> int:
-        """Other answers of the checkers."""
+        """Number of the checkers' other answers."""
         return sum(part.checked_failed for part in self.parts)
 
     @property
     def wall_s(self) -> float:
-        """From the start of the first process to the end of the last, in seconds."""
+        """Time from the start of the first process to the end of the last, in seconds."""
         return max(part.end_s for part in self.parts)
 
     @cached_property
@@ -119,7 +119,7 @@ class IterationSamples:
 
 @dataclass(frozen=True)
 class CaseSamples:
-    """Some iterations of one case, at least one."""
+    """One or more iterations of one case."""
 
     iterations: tuple[IterationSamples, ...]
 
@@ -132,10 +132,11 @@ class CaseSamples:
 
 
 def figures(samples: CaseSamples) -> MetricValues:
-    """All metrics over the samples of these iterations together; empty when nothing succeeded.
+    """Return all metrics over the pooled samples of the iterations; empty if nothing succeeded.
 
-    Latencies are the load generator's alone. ``total_time`` is the sum of the iterations' wall times,
-    ``requests_per_sec`` all successes divided by it, the checkers' among them: they are part of the concurrency.
+    Latencies come from the load generator only. ``total_time`` is the sum of the iterations' wall times.
+    ``requests_per_sec`` is the number of successes divided by it, including the checkers', because their workers are
+    part of the concurrency.
     """
     checked = sum(one.checked for one in samples.iterations)
     checked_failed = sum(one.checked_failed for one in samples.iterations)
@@ -154,26 +155,26 @@ def figures(samples: CaseSamples) -> MetricValues:
         "total_time": wall_s,
         "error_rate": (sent - ok + checked_failed) / (sent + checked + checked_failed),
     }
-    # Six decimals are far below the resolution; they keep floating point's dust out of the documents.
+    # Six decimals are far below the resolution and remove floating-point noise from the documents.
     return {name: round(value, 6) for name, value in values.items()}
 
 
 def advisory(samples: int) -> list[str]:
-    """The metrics whose percentile has too few of so many samples beyond it."""
+    """Return the percentile metrics for which this number of samples is too small."""
     return [name for name in _PERCENTILES if samples < needed_samples(METRICS[name])]
 
 
 def percentiles(latency_ms: Floats) -> dict[int, float]:
-    """The percentiles of :data:`DISTRIBUTION` in milliseconds; empty when there is no sample."""
+    """Return the percentiles of :data:`DISTRIBUTION` in milliseconds; empty without samples."""
     if latency_ms.size == 0:
         return {}
     return dict(zip(DISTRIBUTION, np.percentile(latency_ms, DISTRIBUTION, method="linear").tolist(), strict=True))
 
 
 def percentile_curve(samples: CaseSamples) -> PercentileCurve | None:
-    """Latency over percentile, as far as the samples carry it; ``None`` where they carry nothing.
+    """Return latency over percentile, up to the last percentile with enough samples; ``None`` if there is none.
 
-    Beyond the last point a curve would show single answers as if they were a percentile.
+    Beyond that point, single answers would look like a percentile.
     """
     percent = _carried(samples.latency_ms.size)
     if not percent:
@@ -201,12 +202,11 @@ def _at(latency_ms: Floats, percent: Sequence[float]) -> list[float]:
 
 
 def histogram_edges(max_ms: float, resolution_ms: float) -> list[float]:
-    """Edges in milliseconds up to beyond ``max_ms``; histograms of one resolution can be laid over each other.
+    """Return bin edges in milliseconds to above ``max_ms``; histograms of the same resolution have comparable bins.
 
-    Below ten times the resolution each step has its own bin; above, five equal steps lead from each power of two (times
-    that) to the next, so a bin is 11 to 20 % wide. Every edge is a multiple of the resolution: with purely logarithmic
-    edges one bin would hold two possible values and its neighbour one, and the histogram of fast answers would be a
-    comb.
+    Below ten times the resolution, each step is a bin. Above, each doubling is divided into five equal bins, so a bin
+    is 11 to 20 % wide. Every edge is a multiple of the resolution: with purely logarithmic edges, one bin would contain
+    two possible values and the next one only one, so the histogram of fast answers would look like a comb.
     """
     steps = list(range(10))
     octave = 10
@@ -217,9 +217,9 @@ def histogram_edges(max_ms: float, resolution_ms: float) -> list[float]:
 
 
 def histogram(samples: CaseSamples, resolution_ms: float) -> Histogram | None:
-    """How often which latency occurred, from the first used bin to the last; ``None`` when nothing succeeded.
+    """Return the latency histogram from the first used bin to the last; ``None`` if nothing succeeded.
 
-    A bin holds its lower edge and not its upper one.
+    A bin includes its lower edge and excludes its upper edge.
     """
     latency = samples.latency_ms
     if latency.size == 0:
@@ -236,7 +236,7 @@ def histogram(samples: CaseSamples, resolution_ms: float) -> Histogram | None:
 
 
 def bucket_seconds(longest_s: float) -> float:
-    """The least of 1, 2, 5, 10, 20, 50 … ms that divides so many seconds into at most 60 buckets."""
+    """Return the smallest of 1, 2, 5, 10, 20, 50 … ms that divides this time into at most 60 buckets."""
     for exponent in range(-3, 7):
         for mantissa in (1, 2, 5):
             bucket = float(f"{mantissa}e{exponent}")
@@ -246,10 +246,10 @@ def bucket_seconds(longest_s: float) -> float:
 
 
 def timeline(samples: CaseSamples) -> Timeline:
-    """Throughput and latency by the time when an answer was complete, on each iteration's own clock.
+    """Return throughput and latency over completion time, on each iteration's own clock.
 
-    A bucket in which nothing ended is there, with zeros: a stall has to show. Failures are answers with another status
-    than the expected; requests without any answer have no time, so they are not in it.
+    A bucket without any completed answer is included with zeros, so that a stall is visible. Failures are answers with
+    an unexpected status; requests without any answer have no time and are not included.
     """
     longest = max(float(part.completed_s.max(initial=0.0)) for one in samples.iterations for part in one.parts)
     bucket_s = bucket_seconds(longest)

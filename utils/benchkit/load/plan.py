@@ -1,4 +1,4 @@
-"""From settings and what the gateway has to the resolved cases of a run. Pure: nothing is sent from here."""
+"""Resolve settings and the gateway's catalogue into the cases of a run. Pure: nothing is sent from here."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from benchkit.store import read_json
 Kind = Literal["tools", "resources", "prompts"]
 
 MCP_ACCEPT = "application/json, text/event-stream"
-"""What a client of MCP's streamable HTTP has to accept (specification 2025-03-26, "Sending Messages to the Server")."""
+"""The Accept header of MCP's streamable HTTP (specification 2025-03-26, "Sending Messages to the Server")."""
 
 _LARGEST_PAYLOAD = 2**20
 
@@ -39,7 +39,7 @@ _KINDS: dict[str, Kind] = {"tools/call": "tools", "resources/read": "resources",
 
 @dataclass(frozen=True)
 class Server:
-    """An MCP server behind the gateway. ``counters_url`` is empty where it is not one of the toolkit's own."""
+    """An MCP server behind the gateway. ``counters_url`` is empty unless it is one of the toolkit's own."""
 
     name: str
     url: str
@@ -47,41 +47,41 @@ class Server:
 
 
 class Catalogue(Protocol):
-    """What the target offers; answered by the gateway room.
+    """What the target offers; implemented in :mod:`benchkit.gateway`.
 
-    The look-ups return ``None`` when there is nothing of that name. ``server`` is a server's name; empty: any.
+    Look-ups return ``None`` if the name does not exist. ``server`` is a server's name; empty: any.
     """
 
     def tool(self, original: str, server: str) -> Entity | None:
-        """The tool that an MCP server calls ``original``."""
+        """Return the tool that an MCP server calls ``original``."""
 
     def resource(self, uri: str, server: str) -> Entity | None:
-        """The resource of that URI, or the template that it matches (then ``name`` is the URI itself)."""
+        """Return the resource with this URI, or the template that matches it (then ``name`` is the URI itself)."""
 
     def prompt(self, original: str, server: str) -> Entity | None:
-        """The prompt that an MCP server, or the gateway itself, calls ``original``."""
+        """Return the prompt that an MCP server, or the gateway itself, calls ``original``."""
 
     def check_arguments(self, original: str, server: str, arguments: Mapping[str, Any]) -> str:
-        """Why a tool's input schema refuses arguments, in words; empty when it takes them."""
+        """Return why the arguments do not match a tool's input schema; empty if they do."""
 
     def total(self, kind: str) -> int:
-        """How many tools, resources, prompts, servers or gateways there are."""
+        """Return the number of tools, resources, prompts, servers or gateways."""
 
     def refused(self, kind: str) -> str:
-        """Why this token may not list them, in words that name the permission; empty where it may."""
+        """Return why this token may not list them, naming the missing permission; empty if it may."""
 
     def listed(self, kind: str, limit: int | None) -> int:
-        """How many rows a REST listing answers with this limit (``None``: without)."""
+        """Return the number of rows of a REST listing with this limit (``None``: without)."""
 
     def rpc_listed(self, kind: str) -> int:
-        """How many rows ``tools/list``, ``resources/list`` or ``prompts/list`` answers."""
+        """Return the number of rows of ``tools/list``, ``resources/list`` or ``prompts/list``."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where requests go. ``prefix`` stands before versioned paths; ``rpc_url`` takes JSON-RPC messages.
+    """Where requests go. ``prefix`` precedes versioned paths; ``rpc_url`` accepts JSON-RPC messages.
 
-    ``mcp_url`` is the MCP endpoint of the toolkit's virtual server; empty where that could not be created.
+    ``mcp_url`` is the MCP endpoint of the toolkit's virtual server; empty if that could not be created.
     """
 
     base_url: str
@@ -93,14 +93,14 @@ class Target:
 
 
 class _CannotMeasureError(Exception):
-    """This target does not have what a case needs: the case is skipped, with these words."""
+    """The target lacks something that a case needs; the case is skipped with this message."""
 
 
 @dataclass(frozen=True)
 class _Message:
-    """A payload, resolved for one server: the JSON-RPC message to the gateway, and who counts it.
+    """A payload, resolved for one server: the JSON-RPC message to the gateway, and the counter of its executions.
 
-    ``entity`` is what it addresses (absent for lists); ``direct`` is the same message as the MCP server takes it.
+    ``entity`` is what it addresses (``None`` for lists); ``direct`` is the message in the form for the MCP server.
     """
 
     gateway: dict[str, Any]
@@ -111,7 +111,7 @@ class _Message:
 
 
 def load_of(settings: Settings) -> Load:
-    """The load that the settings ask for, as documents name it."""
+    """Return the configured load in the form of the documents."""
     load = settings.config.performance
     return Load(
         profile=settings.profile,
@@ -124,11 +124,11 @@ def load_of(settings: Settings) -> Load:
 
 
 def plan_cases(settings: Settings, target: Target, catalogue: Catalogue) -> list[PlannedCase]:
-    """The cases of the selected scenarios, in order.
+    """Return the cases of the selected scenarios, in order.
 
     Raises:
-        UserError: a payload is missing, not JSON, not JSON-RPC, or its arguments do not fit the tool's input schema; or
-            a case's engine does not exist or cannot send its request.
+        UserError: a payload is missing, not JSON or not JSON-RPC; its arguments do not match the tool's input schema;
+            or a case's engine does not exist or cannot send its request.
     """
     return [
         case
@@ -138,7 +138,7 @@ def plan_cases(settings: Settings, target: Target, catalogue: Catalogue) -> list
 
 
 def plan_differences(settings: Settings) -> list[PlannedDifference]:
-    """The results that come from two cases each."""
+    """Return the planned differences between two cases."""
     return [
         PlannedDifference(
             id=f"{scenario}/{name}",
@@ -154,7 +154,7 @@ def plan_differences(settings: Settings) -> list[PlannedDifference]:
 
 
 def divide_workers(total: int, weights: list[int]) -> list[int]:
-    """Divide ``total`` workers by weight (largest remainder), each part at least one.
+    """Divide ``total`` workers by weight (largest remainder method), at least one for each part.
 
     Raises:
         ValueError: there are fewer workers than parts.
@@ -172,7 +172,7 @@ def divide_workers(total: int, weights: list[int]) -> list[int]:
 
 @dataclass(frozen=True)
 class _Share:
-    """What makes a case's load, its requests and workers, and the checks beside them."""
+    """A case's share of the load: engine, requests, workers, and the checks that run with them."""
 
     engine: Engine
     requests: float
@@ -191,7 +191,7 @@ class _Planner:
         self._load = settings.config.performance
 
     def scenario(self, scenario_name: str, scenario: Scenario) -> Iterable[PlannedCase]:
-        """Plan all cases of a scenario; what the target cannot do comes out as skipped."""
+        """Plan all cases of a scenario; cases that the target does not support are marked as skipped."""
         rows_seen: dict[tuple[str, int], str] = {}
         shared = self._shared_checks(scenario)
         workers = self._workers(scenario, shared)
@@ -229,7 +229,7 @@ class _Planner:
     def _share(
         self, scenario: Scenario, case: CaseSettings, engine: Engine, concurrency: int, shared: CheckPlan | None
     ) -> _Share:
-        """What a case's load generator sends, and what its checkers send."""
+        """Return what a case's load generator sends and what its checkers send."""
         requests = self._load.default_requests * case.share_of_requests
         if scenario.concurrent:
             weight = case.weight / sum(other.weight for other in scenario.cases.values())
@@ -246,7 +246,7 @@ class _Planner:
         )
 
     def _shared_checks(self, scenario: Scenario) -> CheckPlan | None:
-        """The checks of a scenario whose cases run at once: all of them share the checkers."""
+        """Return the checks of a scenario whose cases run at once and share the checkers."""
         load = self._load
         spare = load.default_concurrency - len(scenario.cases)
         if not scenario.concurrent or spare < 0:
@@ -256,7 +256,7 @@ class _Planner:
         if left >= len(scenario.cases):
             return checks
         if spare == 0:
-            return plan_checks(planned, 1, load.iterations)[0]  # beside the load: each worker is needed
+            return plan_checks(planned, 1, load.iterations)[0]  # in addition to the load, which needs every worker
         return checks.model_copy(update={"workers": spare, "requests": spare * planned // load.default_concurrency})
 
     def _workers(self, scenario: Scenario, checks: CheckPlan | None) -> list[int]:
@@ -298,7 +298,7 @@ class _Planner:
         )
 
     def _servers_for(self, payload: Mapping[str, Any], scenario: Scenario, concurrency: int) -> list[Server | None]:
-        """Which servers a payload goes to: the first that has what it names, in a concurrent scenario all of them."""
+        """Return the servers for a payload: the first that has the named entity; in a concurrent scenario all."""
         if payload["method"] not in _KINDS:
             return [None]
         fitting: list[Server | None] = [
@@ -332,7 +332,7 @@ class _Planner:
             if refused := self._catalogue.refused(kind):
                 raise _CannotMeasureError(f"it is not known whether there is {asked}: {refused}")
             raise _CannotMeasureError(
-                f"the gateway has no {kind.removesuffix('s')} {asked}: make register puts the simulated MCP servers in"
+                f"the gateway has no {kind.removesuffix('s')} {asked}: make register adds the simulated MCP servers"
             )
         if kind == "tools":
             problem = self._catalogue.check_arguments(
@@ -361,7 +361,7 @@ class _Planner:
                 return self._catalogue.prompt(params["name"], name)
 
     def _plain_part(self, case: CaseSettings, share: _Share) -> Part:
-        """A GET of a path, without payload."""
+        """Return a part that sends a GET to a path, without payload."""
         query = "&".join(f"{key}={value}" for key, value in case.query.items())
         url = self._address(case) + (f"?{query}" if query else "")
         return _checked_part(
@@ -371,7 +371,7 @@ class _Planner:
         )
 
     def _request(self, case: CaseSettings, engine: Engine, url: str, body: str | None = None) -> dict[str, Any]:
-        """The fields of a case's request to one address."""
+        """Return the fields of a case's request to one address."""
         return {
             "kind": "http",
             "method": case.method or ("GET" if case.route == "rest" else "POST"),
@@ -407,7 +407,7 @@ class _Planner:
                 body = json.dumps(arguments) if case.method == "POST" else None
         counter: dict[str, str] | None = None
         owner = message.entity.server if message.entity else ""
-        # What is the gateway's own never reaches a server, so there is nobody to count it.
+        # Entities of the gateway itself never reach a server, so no server counts them.
         if server is not None and server.name == owner and server.counters_url:
             counter = {"url": server.counters_url, "key": message.counter}
         return _checked_part(
@@ -443,7 +443,7 @@ class _Planner:
         )
 
     def _rpc_rows(self, kind: str) -> int | None:
-        """How many rows to expect of a JSON-RPC listing; not known where it fails, and then its probe tells why."""
+        """Return the expected rows of a JSON-RPC listing; ``None`` if listing fails (the probe then reports why)."""
         try:
             return self._catalogue.rpc_listed(kind)
         except ForbiddenError as error:
@@ -453,10 +453,10 @@ class _Planner:
 
 
 def _checked_part(**fields: Any) -> Part:
-    """A part whose texts come from the gateway.
+    """Build a part whose texts come from the gateway.
 
     Raises:
-        _CannotMeasureError: an address or a name is not one that a load can be sent to.
+        _CannotMeasureError: an address or a name cannot be used for a load.
     """
     try:
         return Part(**fields)
@@ -466,7 +466,7 @@ def _checked_part(**fields: Any) -> Part:
 
 
 def _check_engine(engine: Engine, planned: PlannedCase) -> None:
-    """Refuse a case whose engine cannot send its request."""
+    """Raise :class:`UserError` if the engine cannot send a case's request."""
     for part in planned.parts:
         if problem := engine.problem_with(part.request):
             raise UserError(
@@ -482,10 +482,10 @@ def _encoded(identity: str) -> str:
 
 
 def read_payload(path: Path) -> dict[str, Any]:
-    """A JSON-RPC message of ``payloads/``; ``params`` is there afterwards.
+    """Read a JSON-RPC message of ``payloads/``; the result always has ``params``.
 
     Raises:
-        UserError: the file is not there, not JSON, or not a JSON-RPC request with a method and an object as params.
+        UserError: the file is missing, not JSON, or not a JSON-RPC request with a method and an object as params.
     """
     data = read_json(path, "payload", most_bytes=_LARGEST_PAYLOAD)
     params = data.get("params", {}) if isinstance(data, dict) else None
@@ -500,7 +500,7 @@ def read_payload(path: Path) -> dict[str, Any]:
 
 
 def _fill(payload: Mapping[str, Any], server: Server | None) -> dict[str, Any]:
-    """The payload with ``{server}`` in its URI replaced: the simulated servers carry their name in their URIs."""
+    """Replace ``{server}`` in the payload's URI: the simulated servers have their name in their URIs."""
     params = dict(payload["params"])
     if "uri" in params and server is not None:
         params["uri"] = params["uri"].replace("{server}", server.name)
@@ -517,7 +517,7 @@ def _headers(case: CaseSettings, engine: Engine) -> dict[str, str]:
 
 
 def _notes(requests: float, parts: list[Part]) -> list[str]:
-    """What was rounded, because each worker sends the same number of requests."""
+    """Return a note if the requests were rounded, because each worker sends the same number."""
     return _rounding_note(requests, sum(part.requests for part in parts), sum(part.concurrency for part in parts))
 
 
@@ -532,7 +532,7 @@ def _rounding_note(requests: float, planned: int, workers: int) -> list[str]:
 def _skip_repeated_listing(
     planned: PlannedCase, case: CaseSettings, rows_seen: dict[tuple[str, int], str]
 ) -> PlannedCase:
-    """Two limits that answer the same rows would be one measurement under two names: the second is skipped."""
+    """Skip a listing that returns the same rows as an earlier one: both would measure the same under two names."""
     rows = planned.expect.rows
     if case.lists is None or rows is None or "limit" not in case.query:
         return planned

@@ -1,7 +1,7 @@
-"""One verified request: is the answer what the case expects?
+"""One verified request: check that the answer is what the case expects.
 
-Load generators throw bodies away, and a gateway answers JSON-RPC errors with HTTP 200. So each load stands between two
-probes that send the very same request and read the whole answer.
+Load generators discard bodies, and a gateway returns JSON-RPC errors with HTTP 200. Therefore the same request is sent
+before and after each load, and the whole answer is checked.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from benchkit.strict_json import NotJSONError, parse_json
 _CACHE_HEADER = re.compile(r"(x-.*cache.*|.*-cache-status|cache-status|x-varnish-hit)")
 _HIT = re.compile(r"\bhit\b|_HIT\b", re.IGNORECASE)
 _CACHE_WORDS = 60
-"""How much of such a header is quoted, in characters."""
+"""Maximum number of characters to quote of a cache header."""
 
 _QUOTE = 160
-"""How much of an answer is quoted when it is not what was expected, in characters."""
+"""Maximum number of characters to quote of an unexpected answer."""
 
 
 def probe(session: http.Session, case: PlannedCase, part: Part, token: str) -> Probe:
-    """Send a part's request once and check the answer. Never raises for what the target does.
+    """Send a part's request once and check the answer. Failures of the target are in the result, not raised.
 
     Raises:
-        UserError: the certificates that the environment names cannot be read; or it is no HTTP request.
+        UserError: the certificates named by the environment cannot be read, or the request is no HTTP request.
     """
     at = clock.now()
     request = http_request(case, part)
@@ -60,10 +60,11 @@ def probe(session: http.Session, case: PlannedCase, part: Part, token: str) -> P
 
 
 def cache_of(headers: Mapping[str, str]) -> str:
-    """The header by which a cache in front of the gateway says that it gave an answer; empty where none does.
+    """Return the header that shows that a cache in front of the gateway served the answer; empty if there is none.
 
-    ``headers`` have names in lower case. A cache says so with ``X-Cache: HIT`` or a header alike, with ``Cache-Status:
-    …; hit`` (RFC 9211), or with an ``Age`` above 0 (RFC 9111, section 5.1). ``Via`` alone names a proxy, not a cache.
+    ``headers`` have lower-case names. A cache shows a hit with ``X-Cache: HIT`` or a similar header, with
+    ``Cache-Status: …; hit`` (RFC 9211), or with an ``Age`` above 0 (RFC 9111, section 5.1). ``Via`` alone names a
+    proxy, not a cache.
     """
     for name, value in headers.items():
         if _CACHE_HEADER.fullmatch(name) and _HIT.search(value):
@@ -76,7 +77,7 @@ def cache_of(headers: Mapping[str, str]) -> str:
 
 
 def check_answer(expect: Expectation, status: int, body: bytes, *, secrets: Collection[str] = ()) -> str:
-    """Why an answer is not the expected one, in words; empty when it is. ``secrets`` are hidden where it is quoted."""
+    """Return why an answer is not the expected one; empty if it is. ``secrets`` are masked in quotes."""
 
     def quote(text: str) -> str:
         return plain_text(without_secrets(text, secrets), _QUOTE)
@@ -129,7 +130,7 @@ def _check_rpc(expect: Expectation, data: Any, quote: Callable[[str], str]) -> s
     error = data.get("error")
     result = data.get("result")
     failed = isinstance(result, Mapping) and result.get("isError") is True
-    # MCP 2026-07-28: "input_required" asks the client for something, so the work is not done. Earlier protocols have no
+    # MCP 2026-07-28: "input_required" asks the client for input, so the work is not done. Earlier protocols have no
     # resultType, which means "complete".
     kind = result.get("resultType") if isinstance(result, Mapping) else None
     if kind not in (None, "complete"):

@@ -1,4 +1,4 @@
-"""What a person sees while load runs: what runs now, what is left, and how long that will take."""
+"""Progress display during the load: what is running, what is left, and how long that will take."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from benchkit.plain import printable
 
 
 def span(low: float, high: float) -> str:
-    """A time between two numbers of seconds: ``about 4 min 0 s``, or ``2 min 0 s to 9 min 0 s``."""
+    """Return a range of seconds in words: ``about 4 min 0 s``, or ``2 min 0 s to 9 min 0 s``."""
     if high <= 1.2 * low or high < 10:
         return f"about {duration(round(high))}"
     return f"{duration(round(low))} to {duration(round(high))}"
 
 
 class Estimate:
-    """How long the steps that are left will take.
+    """Estimates how long the remaining steps will take.
 
-    Before anything ran, a single request's latency bounds it: with ``c`` workers ``n`` requests take between ``n/c``
-    and ``n`` times as long as one (a gateway that works on one request at a time is at the upper end). What a case
-    really took in its last round replaces that.
+    Before the first round, the latency of a single request bounds it: with ``c`` workers, ``n`` requests take between
+    ``n/c`` and ``n`` times as long as one. The upper bound is a gateway that handles one request at a time. After that,
+    the time of a case's last round replaces the bounds.
 
     Args:
-        plan: what is to be measured.
+        plan: what to measure.
         first: the first probe of every case.
-        failed: ids of cases that are not measured any more; looked at again each time, for it grows.
+        failed: ids of cases that are not measured any more; read again each time, because the set grows.
     """
 
     def __init__(self, plan: Plan, first: dict[str, Probe], failed: Set[str] = frozenset()) -> None:
         self._failed = failed
-        # A case whose first check failed is not measured, as long as the next one fails as well.
+        # A case whose first check failed is not measured if the next check fails as well.
         self._doubtful = {case for case, probe in first.items() if probe.problem}
         self._per_request: dict[str, tuple[float, float]] = {}
         for case in plan.cases:
@@ -47,7 +47,7 @@ class Estimate:
                 self._per_request[case.id] = (latency_s / workers, latency_s)
 
     def learn(self, step: Step, seconds: float) -> None:
-        """Take over what a step really took."""
+        """Record the time that a step took."""
         for case in step.cases:
             sent = _requests(case, step.round)
             if sent and seconds > 0:
@@ -55,11 +55,11 @@ class Estimate:
                 self._doubtful.discard(case.id)
 
     def of(self, step: Step) -> tuple[float, float]:
-        """Least and most seconds that a step may take; the cases of a group run at the same time."""
+        """Return the minimum and maximum seconds of a step; the cases of a group run at the same time."""
         return self._bounds(step, frozenset())
 
     def expected(self, step: Step) -> tuple[float, float]:
-        """The same without the cases that are not measured, as far as that is known."""
+        """Return the same, without the cases that are known not to be measured."""
         return self._bounds(step, self._failed | self._doubtful)
 
     def _bounds(self, step: Step, without: Set[str]) -> tuple[float, float]:
@@ -72,7 +72,7 @@ class Estimate:
         return max((low for low, _ in bounds), default=0.0), max((high for _, high in bounds), default=0.0)
 
     def left(self, steps: list[Step]) -> str:
-        """The time for all these steps, in words: ``about 4 min``, or ``2 min to 9 min`` while little is known."""
+        """Return the time for all these steps in words: ``about 4 min``, or a range if little is known."""
         bounds = [self.expected(step) for step in steps]
         return span(sum(low for low, _ in bounds), sum(high for _, high in bounds))
 
@@ -83,7 +83,7 @@ def _requests(case: PlannedCase, round_number: int) -> int:
 
 
 class Progress:
-    """Prints progress: one line that is rewritten each second on a terminal, a line for each step elsewhere."""
+    """Prints progress: on a terminal one line that is updated each second, elsewhere a line per step."""
 
     def __init__(self, total: int, rounds: int, stream: TextIO | None = None, *, word: str = "round") -> None:
         self._total = total
@@ -96,7 +96,7 @@ class Progress:
         self._ticker: threading.Thread | None = None
 
     def begin(self, step: Step, expected_s: float, left: str, *, who: str = "") -> None:
-        """Say what runs now; ``who``: on which of several gateways."""
+        """Show the step that starts; ``who``: the gateway, if there are several."""
         self._done += 1
         what = "warm-up" if step.round == WARM_UP else f"{self._word} {step.round}/{self._rounds}"
         text = printable(f"[{self._done}/{self._total}] {what}  {f'{who}: ' if who else ''}{step.name}")
@@ -108,7 +108,7 @@ class Progress:
         return None
 
     def end(self) -> None:
-        """Take the line away again."""
+        """Remove the line."""
         if self._ticker is not None:
             self._stop.set()
             self._ticker.join()
@@ -121,13 +121,13 @@ class Progress:
             elapsed = time.monotonic() - started
             of = f" of about {duration(round(expected_s))}" if expected_s >= 2 else ""
             line = f"{text}  {duration(round(elapsed))}{of}  (left: {left})"
-            # A line that wraps could not be taken back.
+            # A line that wraps could not be removed.
             self._print(f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}", end="")
             if self._stop.wait(1.0):
                 return
 
     def _print(self, text: str, end: str = "\n") -> None:
-        # A terminal that was closed is no reason to stop measuring; the shell is told by a signal of its own.
+        # A closed terminal is no reason to stop measuring; the shell gets its own signal.
         try:
             print(text, end=end, file=self._stream, flush=True)
         except OSError:

@@ -1,4 +1,4 @@
-"""Reading ``raw/``: what the driver and the load processes left of a case."""
+"""Read a case's files in ``raw/``, which the driver and the load processes wrote."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from benchkit.store import load
 
 @dataclass(frozen=True)
 class CaseData:
-    """A case's raw files: facts of every iteration there is, rows of those that ran to their end."""
+    """A case's raw files: the facts of every existing iteration, and the rows of complete iterations."""
 
     planned: PlannedCase
     facts: list[IterationFacts]
@@ -31,12 +31,12 @@ class CaseData:
 
     @property
     def complete(self) -> list[IterationFacts]:
-        """The iterations that ran to their end; ``samples`` has one entry for each."""
+        """The complete iterations; ``samples`` has one entry for each."""
         return validity.complete(self.facts)
 
 
 def shared_counters(cases: Sequence[PlannedCase]) -> set[tuple[str, str]]:
-    """The MCP servers' counters that more than one load process moves at the same time."""
+    """Return the MCP servers' counters that more than one load process increments at the same time."""
     users = Counter(_key(part.server_counter) for case in cases for part in case.parts if part.server_counter)
     return {key for key, number in users.items() if number > 1}
 
@@ -46,15 +46,15 @@ def _key(counter: ServerCounter) -> tuple[str, str]:
 
 
 def read_case(run_dir: Path, case: PlannedCase, shared: set[tuple[str, str]]) -> CaseData:
-    """Read everything that is there of a case.
+    """Read all files of a case.
 
     Args:
         run_dir: the run's directory.
-        case: as planned.
-        shared: counters whose calls can't be told apart, as :func:`shared_counters` answers them.
+        case: the case as planned.
+        shared: counters with calls of several processes, from :func:`shared_counters`.
 
     Raises:
-        UserError: the record of an iteration is damaged. Damaged rows are no error here: the facts tell them.
+        UserError: the record of an iteration is damaged. Damaged rows are no error here; they are noted in the facts.
     """
     facts: list[IterationFacts] = []
     samples: list[list[PartSamples]] = []
@@ -81,7 +81,7 @@ def read_case(run_dir: Path, case: PlannedCase, shared: set[tuple[str, str]]) ->
 def _read_rows(
     facts: IterationFacts, case: PlannedCase, files: Sequence[Path]
 ) -> tuple[IterationFacts, list[PartSamples]]:
-    """The rows of an iteration; damaged rows become the facts' ``problem``, for the other cases are not to blame."""
+    """Read an iteration's rows; damaged rows become the facts' ``problem``, so that other cases are not affected."""
     start = min(part.started for part in facts.raw.parts)
     samples = []
     statuses: Counter[int] = Counter()
@@ -105,8 +105,8 @@ def _part_samples(rows: Rows, case: PlannedCase, part: RawPart, start: datetime)
     )
     if part.checks is None:
         return samples
-    # The generator's clock begins when its first request leaves, some milliseconds after its process was started; its
-    # rows are written when the last answer is there. So its clock's zero is found from the end.
+    # The generator's clock starts with its first request, some milliseconds after the process start. Its rows are
+    # written after the last answer. So the zero of its clock is computed backwards from the end.
     loaded_s = samples.end_s - samples.start_s
     zero_s = max(0.0, (part.wall_s if part.ended_s is None else part.ended_s) - loaded_s)
     at = np.asarray(part.checks.right_s, dtype=np.float64) - zero_s

@@ -1,10 +1,10 @@
-"""What the monitor saw, for ``run.json``: its file is read, and long runs are reduced.
+"""Read the monitor's file for ``run.json``, and reduce the samples of long runs.
 
-A run of hours has tens of thousands of samples, and a chart some hundred points. Where there are more than
-:data:`MAX_POINTS`, equally many in a row are put together, and of each such bucket two values of every series stay: its
-smallest and its largest, in the order in which they came. So a peak of one second is still there after eight hours, and
-every value is one that was seen; only its moment is known no better than the bucket is wide. The two points of a bucket
-stand at the moments of its first and of its middle sample.
+A run of several hours has tens of thousands of samples, but a chart shows a few hundred points. Above
+:data:`MAX_POINTS`, consecutive samples are put into buckets of equal size. Each bucket keeps two values of every
+series, its minimum and its maximum, in the order in which they occurred. So a peak of one second is still visible after
+eight hours, and every value was really measured; only its time is as coarse as the bucket. The two points of a bucket
+are drawn at the times of its first and its middle sample.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from benchkit.store import upgraded
 from benchkit.strict_json import NotJSONError, parse_json
 
 FILE = "monitor.jsonl"
-"""In ``raw/``; of several gateways beside their directories, for one monitor watches all of them."""
+"""In ``raw/``. With several gateways it is in the common parent directory, because one monitor watches all of them."""
 
 MAX_POINTS = 600
 
@@ -43,7 +43,7 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True)
 class Monitored:
-    """The monitor's file. ``components``: all that appeared; ``notes``: what could not be sampled, what is damaged."""
+    """The monitor's file. ``components``: all that appeared; ``notes``: failed samplings and damaged lines."""
 
     header: MonitorHeader
     samples: list[MonitorSample]
@@ -52,10 +52,10 @@ class Monitored:
 
 
 def read_monitor(run_dir: Path, plan: Plan) -> Monitored | None:
-    """What was sampled of a run, or of one of several gateways: then the others' components are left out.
+    """Return the samples of a run, or ``None`` if there are none.
 
-    ``None`` where nothing was. Damaged lines are passed over, for samples must not fail a run; of a run that was killed
-    the last one may be.
+    With several gateways, the components of the other variants are left out. Damaged lines are skipped, because samples
+    must not fail a run. The last line of a killed run may be damaged.
     """
     path = run_dir / "raw" / FILE
     if plan.variant is not None and not path.exists():
@@ -93,10 +93,10 @@ Line = TypeVar("Line", bound=Model)
 
 
 def _parsed(line: bytes, model: type[Line]) -> Line:
-    """A line of the monitor's file.
+    """Parse one line of the monitor's file.
 
     Raises:
-        NotJSONError, ValidationError: it is damaged.
+        NotJSONError, ValidationError: the line is damaged.
     """
     data = without_controls(parse_json(line))
     if isinstance(data, dict):
@@ -105,14 +105,14 @@ def _parsed(line: bytes, model: type[Line]) -> Line:
 
 
 def resources(monitored: Monitored, run_started: datetime) -> Resources:
-    """The series of ``run.json``, on an axis that counts from the run's start."""
+    """Return the series of ``run.json``, with times relative to the run's start."""
     offset_s = (monitored.header.started - run_started).total_seconds()
     samples = monitored.samples
     buckets = _buckets(len(samples))
     notes = list(monitored.notes)
     if len(samples) > MAX_POINTS:
         notes.append(
-            f"{len(samples)} samples are reduced: of each {len(buckets[0])} in a row the smallest and the largest stay"
+            f"{len(samples)} samples were reduced to the smallest and the largest of each {len(buckets[0])} in a row"
         )
     series = [
         ResourceSeries(
@@ -156,7 +156,7 @@ def _nothing(plan: Plan, note: str) -> Monitored:
 
 
 def _buckets(count: int) -> list[range]:
-    """Which samples are put together: each by itself where there are few."""
+    """Return the sample indexes of each bucket; if there are few samples, each is a bucket of its own."""
     size = 1 if count <= MAX_POINTS else -(-2 * count // MAX_POINTS)
     return [range(first, min(first + size, count)) for first in range(0, count, size)]
 
@@ -171,7 +171,7 @@ def _moments(at_s: Sequence[float], buckets: Sequence[range]) -> list[float]:
 
 
 def _reduced(values: Sequence[Number | None], buckets: Sequence[range]) -> list[Number | None]:
-    """One value of a bucket of one sample, else the smallest and the largest, in the order in which they came."""
+    """Return the value of each bucket with one sample, else its minimum and maximum in order of occurrence."""
     result: list[Number | None] = []
     for bucket in buckets:
         seen = [value for index in bucket if (value := values[index]) is not None]

@@ -1,4 +1,4 @@
-"""What a load process measured: its answers, whichever engine sent the requests."""
+"""The answers that one load process measured, in the same form for every engine."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Rows:
-    """The answers of one load process, in order of completion: three arrays of one length.
+    """The answers of one load process in order of completion: three arrays of the same length.
 
-    ``latency_ms``: from the request to the end of its answer, in milliseconds, in steps of the engine's resolution.
-    ``status``: HTTP status. ``offset_s``: start of the request in seconds after the process's own start. A request
-    without an answer has no row.
+    ``latency_ms``: time from the start of the request to the end of its answer in milliseconds, in steps of the
+    engine's resolution. ``status``: HTTP status. ``offset_s``: start of the request in seconds after the start of the
+    process. A request without an answer has no row.
     """
 
     latency_ms: Floats
@@ -28,6 +28,6 @@ class Rows:
         return len(self.status)
 
     def statuses(self) -> Counter[int]:
-        """Answers by status."""
+        """Return the number of answers per status."""
         counts = np.bincount(self.status)
         return Counter({int(status): int(counts[status]) for status in np.flatnonzero(counts)})

@@ -1,4 +1,4 @@
-"""A run for people: a text summary per scenario like those of load generators, and a table of all cases."""
+"""Text output of a run: a summary per scenario in the style of load generators, and a table of all cases."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ ADVISORY_MARK = "~"
 
 
 def summary_name(run: Run, scenario: str) -> str:
-    """``tools_2025-10-10-143000.txt``: the stamp is the run's."""
+    """Return a file name like ``tools_2025-10-10-143000.txt`` with the run's time stamp."""
     stamp = _STAMP.search(run.run_id)
     return f"{scenario}_{stamp.group() if stamp else run.started.strftime('%Y-%m-%d-%H%M%S')}.txt"
 
 
 def scenario_summary(run: Run, scenario: str, details: dict[str, Detail]) -> str:
-    """All cases of a scenario, one block each."""
+    """Return the summary of a scenario, with one block per case."""
     load, target = run.environment.load, run.environment.target
     cases = [case for case in run.cases if case.scenario == scenario]
     loop = "closed loop" if all(case.closed_loop for case in cases) else "open loop"
@@ -102,7 +102,7 @@ def _seconds(milliseconds: float) -> str:
 
 
 def _bars(histogram: Histogram) -> Iterator[str]:
-    """One line for each bin; neighbours are put together where there would be too many lines."""
+    """Yield one line per bin; neighbouring bins are merged if there are too many."""
     width = -(-len(histogram.counts) // _MAX_BARS)
     edges = [*histogram.edges_ms[:-1:width], histogram.edges_ms[-1]]
     counts = [sum(histogram.counts[start : start + width]) for start in range(0, len(histogram.counts), width)]
@@ -118,14 +118,14 @@ def _bars(histogram: Histogram) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text; the first and the last column are words, those between are numbers."""
+    """Cells as text; the first and the last column are text, those between are numbers."""
 
     head: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
 
 
 def tables(run: Run) -> list[Table]:
-    """The measured cases with the aggregates, and where there are any the differences between cases."""
+    """Return a table of measured cases and aggregates, and one of differences if there are any."""
     measured = [case for case in run.cases if case.kind != "difference"]
     differences = [case for case in run.cases if case.kind == "difference"]
     shown, derived = main_metrics(), derived_metrics()
@@ -138,11 +138,11 @@ def tables(run: Run) -> list[Table]:
 
 
 def _share(case: Case) -> tuple[str, str]:
-    """Requests that were sent, and the percentage of them that was answered as expected."""
+    """Return the number of requests sent, and the percentage of expected answers."""
     if case.counts is None or not case.counts.sent:
         return ABSENT, ABSENT
     percent = 100 * case.counts.ok / case.counts.sent
-    # 99.97 must not look like 100: rounded down to a tenth.
+    # Rounded down to a tenth, because 99.97 must not look like 100.
     return str(case.counts.sent), f"{int(percent * 10) / 10:.1f}"
 
 
@@ -155,7 +155,7 @@ def _values(case: Case, names: Sequence[str]) -> Iterator[str]:
 
 
 def remarks(run: Run) -> list[str]:
-    """What stands below the table: the legend where it is needed, reasons, warnings, and how the run ended."""
+    """Return the lines below the table: legend, reasons, warnings, and how the run ended."""
     lines = []
     if any(case.advisory for case in run.cases):
         lines.append(f"{ADVISORY_MARK} advisory: fewer than 10 samples lie beyond the percentile")
@@ -165,7 +165,7 @@ def remarks(run: Run) -> list[str]:
 
 
 def print_run(run: Run, stream: TextIO) -> None:
-    """Print the table of all cases: with colours and lines on a terminal, else aligned plain text."""
+    """Print the table of all cases: with colours and lines on a terminal, else as aligned plain text."""
     if stream.isatty():
         _print_rich(run, stream)
         return
@@ -176,7 +176,7 @@ def print_run(run: Run, stream: TextIO) -> None:
 
 
 def _print_rich(run: Run, stream: TextIO) -> None:
-    # pylint: disable=import-outside-toplevel  # a fifth of a second that only a terminal needs
+    # pylint: disable=import-outside-toplevel  # takes 0.2 s, and only a terminal needs it
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table as RichTable

@@ -1,23 +1,23 @@
-"""Whether a case's work happened, and if not, why: pure decisions over what the driver wrote.
+"""Judge whether a case's work was really done, and if not, why. Pure decisions over what the driver wrote.
 
-A case, by itself (:func:`judge`), in this order; the first that applies decides:
+The first rule that applies decides about a case (:func:`judge`):
 
 ====================================================================  ===========
-what is seen                                                          validity
+observation                                                           validity
 ====================================================================  ===========
-the plan says that it can't be measured on this target                skipped
+the plan says that it cannot be measured on this target               skipped
 the first check before any load: a permission is missing              skipped
 an iteration was cut short                                            interrupted
 the check of an answer before the load failed                         invalid
 no answer was checked at all                                          invalid
-the rows can't be used (damaged, too many)                            invalid
+the rows cannot be used (damaged, too many)                           invalid
 no rows                                                               invalid
 a load process ended with an error                                    invalid
 more rows than requests                                               invalid
 any HTTP 429 that was not expected                                    invalid
 failures above ``max_error_rate``, beyond chance                      invalid
 wrong answers during the load above it, beyond chance                 invalid
-the MCP server's counter could not be read, or began anew             invalid
+the MCP server's counter could not be read, or was reset              invalid
 errors of the MCP server above it, beyond chance, and none expected   invalid
 server calls < answers, no cache, and the case expects no error       invalid
 server calls < answers, a cache or an expected error explains it      valid
@@ -27,37 +27,38 @@ fewer iterations than planned                                         interrupte
 anything else                                                         valid
 ====================================================================  ===========
 
-"Beyond chance": :func:`benchkit.load.chance.is_above`, so one failure of 300 is told and condemns nothing.
+"Beyond chance" means statistically significant (:func:`benchkit.load.chance.is_above`): one failure in 300 is reported,
+but makes nothing invalid.
 
-A failed check after the load stands behind what the load itself shows, for that has counts; both are told. A missing
-iteration stands behind the failed checks because the driver does not measure a case again whose check failed.
+A failed check after the load comes after the results of the load itself, because those have counts; both are reported.
+A missing iteration comes after the failed checks, because the driver stops measuring a case whose check failed.
 
-The gateway's own metrics are kept per kind (tools, resources, prompts), so they are held against all cases of a kind
-together (:func:`reconcile`). ``known`` is how many failed or missing executions are explained by what was already seen
+The gateway keeps its own metrics per kind (tools, resources, prompts), so they are compared with the sum over all cases
+of a kind (:func:`reconcile`). ``known`` is the number of failed or missing executions that are already explained
 (:func:`explained`): requests that failed by their status or had no answer, and all requests of a case whose answers
-failed their check. ``surplus`` is how many more executions were counted than sent: somebody else's, or an earlier
-run's that arrived late; any of them may have failed.
+failed their check. ``surplus`` is the number of executions that were counted but not sent: of another client, or of an
+earlier run that were counted late. Any of them may have failed.
 
-The first row that applies decides:
+The first rule that applies decides:
 
 ==========================================================  ===========================================
 what the counts show                                        result for the kind
 ==========================================================  ===========================================
-they are not told after the run, or fell below the first    warning: not reconciled
-nothing moved                                               warning: the gateway does not record
-they had not settled, or their reading is in doubt          warning: not reconciled
+missing after the run, or lower than before it              warning: not reconciled
+unchanged                                                   warning: the gateway does not record
+not settled, or the reading is doubtful                     warning: not reconciled
 failed > expected + known + surplus, beyond chance          invalid
 succeeded < expected - known, beyond chance, nothing cached invalid
-either of them, by so few that chance may explain it        warning: so many
-surplus                                                     warning: somebody else, or an earlier run
+either of them, but within chance                           warning with the number
+surplus                                                     warning: another client, or an earlier run
 anything else                                               valid
 ==========================================================  ===========================================
 
-Beyond chance: were all of them failures of the kind's smallest case, it would be invalid.
+Here "beyond chance" means: the kind's smallest case would be invalid if all of the failures were its own.
 
-"Invalid" means each valid case of the kind, but for those that the MCP servers' own counts cleared exactly (calls =
-sent = ok, no failure): they stay valid. Either way a warning of the run tells the numbers. A warning alone changes no
-case: the other witnesses decide. The gateway may count an expected error as a success, so only sums show a surplus.
+"Invalid" applies to each valid case of the kind, except those that the MCP servers' own counts confirm exactly (calls =
+sent = ok, no failure). In either case a warning of the run gives the numbers. A warning alone changes no case: the
+other witnesses decide. The gateway may count an expected error as a success, so only sums show a surplus.
 """
 
 from __future__ import annotations
@@ -83,16 +84,16 @@ from benchkit.model import (
 _FORBIDDEN = 403
 
 TRANSPORT = "transport"
-"""Kind of the failures that left no row."""
+"""Kind of failure that left no row."""
 
 WRONG_ANSWER = "wrong answer"
-"""Kind of the answers with the expected status that were read and are not what the case expects."""
+"""Kind of failure of a checked answer that has the expected status but unexpected content."""
 
 UNEXPECTED_EVENT = "unexpected event"
-"""Kind of the failures that an engine which checks events itself reports as status 0."""
+"""Kind of failure that an engine which checks events reports itself, as status 0."""
 
 _HOPELESS = 99.999999
-"""Percent of failures; above it nothing succeeded, so there is nothing to measure whatever is allowed."""
+"""Percentage of failures above which nothing succeeded, so nothing can be measured whatever the limit is."""
 
 RATE_LIMIT_HINT = (
     "the gateway limits the rate: set RATE_LIMITING_ENABLED=false on it (or raise its limits), and measure again"
@@ -101,9 +102,9 @@ RATE_LIMIT_HINT = (
 
 @dataclass(frozen=True)
 class IterationFacts:
-    """What one iteration left: its raw document, and the answers by status over all its parts.
+    """The results of one iteration: its raw document, and the number of answers per status over all its parts.
 
-    ``problem`` says why the rows can't be used; ``statuses`` is empty then.
+    ``problem`` says why the rows cannot be used; then ``statuses`` is empty.
     """
 
     raw: RawIteration
@@ -112,21 +113,21 @@ class IterationFacts:
 
     @property
     def checks(self) -> list[Checks]:
-        """What the checkers saw during the load, part by part."""
+        """The checkers' results during the load, one per part."""
         return [part.checks for part in self.raw.parts if part.checks is not None]
 
     @property
     def generated(self) -> int:
-        """Requests that the load generator was to send."""
+        """Number of requests of the load generator."""
         return sum(part.sent for part in self.raw.parts)
 
     @property
     def sent(self) -> int:
-        """Requests of the load generator and of the checkers."""
+        """Number of requests of the load generator and the checkers."""
         return self.generated + sum(one.sent for one in self.checks)
 
     def ok(self, case: PlannedCase) -> int:
-        """Answers with the expected status; of those that were read, the right ones."""
+        """Return the number of answers with the expected status; checked answers must also be correct."""
         return self.statuses[case.expect.status] + sum(len(one.right_s) for one in self.checks)
 
 
@@ -134,7 +135,7 @@ class IterationFacts:
 class Judgement:
     """A validity with its reason in words; the reason is empty for a valid case.
 
-    ``doubtful``: an answer failed its check, so those with the right status may be as wrong.
+    ``doubtful``: an answer failed its check, so other answers with the expected status may also be wrong.
     """
 
     validity: Validity
@@ -143,14 +144,14 @@ class Judgement:
 
 
 def complete(facts: Sequence[IterationFacts]) -> list[IterationFacts]:
-    """The iterations that ran to their end: only these are counted."""
+    """Return the complete iterations; only these are counted."""
     return [one for one in facts if not one.raw.interrupted and one.raw.parts]
 
 
 def errors(case: PlannedCase, facts: Sequence[IterationFacts]) -> dict[str, int]:
-    """Failed requests by kind: ``http 503``, ``transport`` (no answer), ``unexpected event``, ``wrong answer``.
+    """Return failed requests by kind: ``http 503``, ``transport`` (no answer), ``unexpected event``, ``wrong answer``.
 
-    Iterations whose rows can't be used say nothing about it.
+    Iterations with unusable rows are left out.
     """
     facts = [one for one in facts if not one.problem]
     statuses = _statuses(facts)
@@ -169,7 +170,7 @@ def errors(case: PlannedCase, facts: Sequence[IterationFacts]) -> dict[str, int]
 
 
 def count(case: PlannedCase, facts: Sequence[IterationFacts]) -> Counts:
-    """The case's work as clients and MCP servers counted it, over complete iterations."""
+    """Return the case's counts by clients and MCP servers over complete iterations."""
     parts = [part for one in facts for part in one.raw.parts]
     counted = bool(parts) and all(part.server_calls is not None for part in parts)
     checks = [checks for one in facts for checks in one.checks]
@@ -227,7 +228,7 @@ def _statuses(facts: Sequence[IterationFacts]) -> Counter[int]:
 
 
 def _probe_problems(case: PlannedCase, facts: Sequence[IterationFacts]) -> tuple[str, str]:
-    """The first failed check of an answer before a load, and the first after one; empty where there is none."""
+    """Return the first failed check before a load and the first after one; empty if there is none."""
     words = {"before": "", "after": ""}
     for raw in (one.raw for one in facts):
         which = f" (iteration {raw.iteration} of {case.iterations})" if case.iterations > 1 else ""
@@ -239,7 +240,7 @@ def _probe_problems(case: PlannedCase, facts: Sequence[IterationFacts]) -> tuple
 
 
 def _refused(case: PlannedCase, facts: Sequence[IterationFacts]) -> str:
-    """The permission that the token lacks for the case, in words; empty where none is missing, or it was measured."""
+    """Return the permission that the token lacks for the case; empty if none is missing, or it was measured."""
     if not facts or any(one.raw.parts for one in facts) or case.expect.status == _FORBIDDEN:
         return ""
     problems = [probe.problem for probe in facts[0].raw.probes if probe.problem]
@@ -257,7 +258,7 @@ def _stands_before(probe: Probe, raw: RawIteration) -> bool:
 
 def _rows_problem(case: PlannedCase, facts: Sequence[IterationFacts]) -> str:
     if not any(one.raw.probes for one in facts):
-        return "no answer was checked beside its load, so nothing shows that its work happened"
+        return "no answer was checked before or after its load, so nothing proves that its work was done"
     for one in facts:
         if one.problem:
             return one.problem
@@ -287,20 +288,20 @@ def _failures(case: PlannedCase, facts: Sequence[IterationFacts], max_error_rate
     words = "; ".join(_failure_words(kind, number, sent, case) for kind, number in kinds.items())
     if limited:
         return f"{words}: {RATE_LIMIT_HINT}"
-    return f"{words}: {share:.3g} % failed, {max_error_rate:g} % may (performance.max_error_rate)"
+    return f"{words}: {share:.3g} % failed, the limit is {max_error_rate:g} % (performance.max_error_rate)"
 
 
 def _wrong_answers(facts: Sequence[IterationFacts], max_error_rate: float) -> str:
-    """What the answers that were read during the load say against the case; empty when nothing."""
+    """Return why the answers checked during the load invalidate the case; empty if they do not."""
     seen = wrong_answers(one.raw for one in facts)
     if not is_above(seen.wrong, seen.answers, max_error_rate):
         return ""
-    return f"{seen.words}; {max_error_rate:g} % may be (performance.max_error_rate)"
+    return f"{seen.words}; the limit is {max_error_rate:g} % (performance.max_error_rate)"
 
 
 @dataclass(frozen=True)
 class WrongAnswers:
-    """How many of the answers that were read were wrong, and the first of them in words (secrets masked)."""
+    """Number of checked answers and of wrong ones, and the first wrong one in words (secrets masked)."""
 
     answers: int
     wrong: int
@@ -308,17 +309,17 @@ class WrongAnswers:
 
     @property
     def words(self) -> str:
-        """All of it in a sentence."""
+        """The result as a sentence."""
         share = 100 * self.wrong / self.answers
         was = "was" if self.wrong == 1 else "were"
         return (
-            f"{self.wrong} of {self.answers} answers that were read while it ran {was} wrong ({share:.3g} %, at least "
-            f"{least_percent(self.wrong, self.answers):.2g} % beyond chance), the first: {self.first}"
+            f"{self.wrong} of {self.answers} answers checked during the load {was} wrong ({share:.3g} %, at least "
+            f"{least_percent(self.wrong, self.answers):.2g} % with 99 % confidence), the first: {self.first}"
         )
 
 
 def wrong_answers(iterations: Iterable[RawIteration]) -> WrongAnswers:
-    """The answers that were read while the case's load ran or right beside it, the repeated checks included."""
+    """Count the answers that were checked during the load and right before or after it, including retried probes."""
     answers = wrong = 0
     first = ""
     for raw in iterations:
@@ -339,12 +340,12 @@ def _failure_words(kind: str, number: int, sent: int, case: PlannedCase) -> str:
     if kind == TRANSPORT:
         return f"{number} of {sent} requests got no answer (refused, reset or timed out after {case.timeout_s} s)"
     if kind == UNEXPECTED_EVENT:
-        return f"{number} of {sent} connections began with another event than expected"
+        return f"{number} of {sent} connections started with an unexpected event"
     return f"{number} of {sent} answers were {kind.upper()}"
 
 
 def _servers(case: PlannedCase, facts: Sequence[IterationFacts], max_error_rate: float) -> str:
-    """What the simulated servers' own counts say against the case; empty when nothing."""
+    """Return why the simulated servers' own counts invalidate the case; empty if they do not."""
     for one in facts:
         for part in one.raw.parts:
             if part.server_problem:
@@ -358,11 +359,11 @@ def _servers(case: PlannedCase, facts: Sequence[IterationFacts], max_error_rate:
     called = f"the MCP server was called {counts.server} times"
     if counts.server < counts.ok and not (case.cached or case.gateway_fails):
         missing = counts.ok - counts.server
-        return f"{counts.ok} answers came, {called}: {missing} answers are not its work"
+        return f"{counts.ok} answers came, {called}: {missing} answers did not come from it"
     if counts.server > counts.sent:
         return (
-            f"{counts.sent} requests were sent, {called}: somebody else used it at the same time, or requests were "
-            "sent again after broken connections"
+            f"{counts.sent} requests were sent, {called}: another client used it at the same time, or requests were "
+            "retried after broken connections"
         )
     return ""
 
@@ -373,7 +374,7 @@ def _servers(case: PlannedCase, facts: Sequence[IterationFacts], max_error_rate:
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """A case as far as the gateway's metrics concern it; ``explained`` as :func:`explained` answers it."""
+    """The facts about a case that matter for the gateway's metrics; ``explained`` is from :func:`explained`."""
 
     planned: PlannedCase
     judgement: Judgement
@@ -382,19 +383,19 @@ class CaseFacts:
 
     @property
     def cleared(self) -> bool:
-        """Whether the MCP servers' own counts prove every single answer."""
+        """Whether the MCP servers' own counts confirm every single answer."""
         return self.counts.server == self.counts.sent == self.counts.ok and not self.counts.server_failed
 
 
 def explained(case: PlannedCase, facts: Sequence[IterationFacts], judgement: Judgement) -> int:
-    """How many executions that failed, or are missing, this case accounts for by what is known of it."""
+    """Return how many failed or missing executions this case explains."""
     cut_short = [one for one in facts if one.raw.interrupted]
     whole = complete(facts)
     counts = count(case, whole)
     probes = sum(bool(probe.problem) for one in facts for probe in one.raw.probes)
     hidden = 0 if case.gateway_fails else counts.server_failed or 0
     if judgement.doubtful:
-        # The warm-up sends at least one request for each worker.
+        # The warm-up sends at least one request per worker.
         hidden = counts.ok + max(case.warmup_requests, sum(part.concurrency for part in case.parts))
     return sum(one.sent for one in cut_short) + counts.sent - counts.ok + hidden + probes
 
@@ -404,7 +405,7 @@ _NOT_RECONCILED = "they cannot be reconciled with what was sent"
 
 @dataclass(frozen=True)
 class Reconciled:
-    """What the gateway's metrics say: counts by kind, judgements that change (by case id), warnings of the run."""
+    """Result of the gateway's metrics: counts by kind, changed judgements by case id, warnings of the run."""
 
     counts: list[GatewayCount]
     judgements: dict[str, Judgement]
@@ -412,7 +413,7 @@ class Reconciled:
 
 
 def reconcile(raw: RawGatewayCounts, cases: Sequence[CaseFacts], max_error_rate: float) -> Reconciled:
-    """Hold the gateway's own metrics against what was sent; the table is in the module's description."""
+    """Compare the gateway's own metrics with what was sent; the table is in the module's description."""
     result = Reconciled([], {}, [])
     for kind in ("tools", "resources", "prompts"):
         of_kind = [case for case in cases if case.planned.gateway_kind == kind and not case.planned.skipped]
@@ -420,7 +421,7 @@ def reconcile(raw: RawGatewayCounts, cases: Sequence[CaseFacts], max_error_rate:
             continue
         before, after = raw.before[kind], raw.after.get(kind)
         if after is None:
-            result.warnings.append(f"the gateway did not tell its counts of {kind} after the run: {_NOT_RECONCILED}")
+            result.warnings.append(f"the gateway did not report its counts of {kind} after the run: {_NOT_RECONCILED}")
             continue
         if after.succeeded < before.succeeded or after.failed < before.failed:
             result.warnings.append(
@@ -451,7 +452,7 @@ def _reconcile_kind(  # pylint: disable=too-many-arguments,too-many-positional-a
     max_error_rate: float,
     result: Reconciled,
 ) -> None:
-    """Add what one kind's counts say to ``result``."""
+    """Add the result of one kind's counts to ``result``."""
     known = sum(case.explained for case in cases)
     surplus = max(0, counted.succeeded + counted.failed - counted.expected)
     hidden = counted.failed - sent.failed - known - surplus
@@ -464,7 +465,7 @@ def _reconcile_kind(  # pylint: disable=too-many-arguments,too-many-positional-a
         late = "" if counted.settled else ", or writes them later than performance.metrics_wait waits"
         result.warnings.append(
             f"the gateway counts none of the {counted.expected} executions of {counted.kind} that were sent: it does "
-            f"not record them (DB_METRICS_RECORDING_ENABLED){late}; its counts say nothing of this run"
+            f"not record them (DB_METRICS_RECORDING_ENABLED){late}; its counts cannot be used for this run"
         )
     elif not counted.settled:
         if hidden > 0 or missing > 0 or doubt:
@@ -478,20 +479,20 @@ def _reconcile_kind(  # pylint: disable=too-many-arguments,too-many-positional-a
         _accuse(numbers, problem, cases, result, enough=_are_many(missing, cases, max_error_rate))
     elif surplus:
         result.warnings.append(
-            f"{numbers}; somebody else used the gateway at the same time, or counts of earlier work arrived late"
+            f"{numbers}; another client used the gateway at the same time, or earlier executions were counted late"
         )
 
 
 def _are_many(failures: int, cases: Sequence[CaseFacts], max_error_rate: float) -> bool:
-    """Whether so many would be too many for one of the cases, if all were its own: nobody knows whose they are."""
+    """Return whether the failures would be too many for the smallest case, if all were its own (which is unknown)."""
     smallest = min((case.counts.sent for case in cases if case.counts.sent and not case.cleared), default=0)
     return is_above(failures, max(failures, smallest), max_error_rate)
 
 
 def _accuse(numbers: str, problem: str, cases: Sequence[CaseFacts], result: Reconciled, *, enough: bool) -> None:
-    """Judge every case of a kind that the MCP servers' own counts do not clear; too few failures are only told."""
+    """Invalidate every case of a kind that the MCP servers' own counts do not confirm; for a few failures only warn."""
     if not enough:
-        result.warnings.append(f"{numbers}: {problem}; too few to say that more fail than may")
+        result.warnings.append(f"{numbers}: {problem}; too few to prove that the error rate exceeds the limit")
         return
     accused = [case for case in cases if case.judgement.validity is Validity.VALID and not case.cleared]
     reason = (
@@ -499,5 +500,5 @@ def _accuse(numbers: str, problem: str, cases: Sequence[CaseFacts], result: Reco
     )
     result.judgements.update({case.planned.id: Judgement(Validity.INVALID, reason) for case in accused})
     cleared = sum(case.judgement.validity is Validity.VALID and case.cleared for case in cases)
-    kept = f"; {cleared} cases stay valid, for the MCP servers counted each of their calls" if cleared else ""
+    kept = f"; {cleared} cases stay valid, because the MCP servers counted each of their calls" if cleared else ""
     result.warnings.append(f"{numbers}: {problem}{kept}")

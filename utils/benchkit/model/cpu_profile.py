@@ -1,7 +1,7 @@
-"""``profile.json``, and the records that a profiled run leaves beside its rows.
+"""``profile.json``, and the records of a profiled run next to its rows.
 
-A profiled run is no result: half of its load runs under a sampler that slows the gateway down. So it has no
-``run.json``, and nothing that reads runs (baselines, history, trend) ever sees one.
+A profiled run is no result, because half of its load runs under a sampler that slows the gateway down. Therefore it has
+no ``run.json``, and nothing that reads runs (baselines, history, trend) ever uses it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchkit.model.upgrades import Upgrade, with_engines
 
 
 class Category(StrEnum):
-    """What the gateway was doing. Every sample is of exactly one; ``categories`` says how that is decided."""
+    """A category of work. Every sample has exactly one; the rules are in ``categories``."""
 
     GC = "gc"
     MIDDLEWARE = "middleware"
@@ -38,7 +38,7 @@ class Category(StrEnum):
 
 
 LABELS: dict[Category, tuple[str, str]] = {
-    Category.GC: ("garbage collection", "Python's collector looks for objects that refer to each other in circles"),
+    Category.GC: ("garbage collection", "Python's collector looks for reference cycles"),
     Category.MIDDLEWARE: ("middleware", "the layers around every request: Starlette's, the gateway's, compression"),
     Category.AUTH: ("authentication", "tokens, passwords, permissions, scopes"),
     Category.DATABASE: ("database", "SQLAlchemy, the driver, and SQLite, which runs inside the gateway"),
@@ -49,8 +49,8 @@ LABELS: dict[Category, tuple[str, str]] = {
     Category.ROUTING: ("routing", "FastAPI and Starlette: finding the endpoint, resolving its dependencies"),
     Category.GATEWAY: ("gateway's own code", "its endpoints and services, where no other row fits"),
     Category.LOOP: ("event loop and HTTP", "uvloop, asyncio, uvicorn: tasks, timers, parsing and writing of requests"),
-    Category.OTHER: ("the rest", "no frame of the table is on the stack"),
-    Category.GIL: ("waiting for the interpreter", "another thread runs Python meanwhile"),
+    Category.OTHER: ("the rest", "no rule matches the stack"),
+    Category.GIL: ("waiting for the interpreter", "another thread runs Python code"),
     Category.WAITING: ("waiting", "for a request, an answer, a lock, or something to do"),
 }
 """Category to its name and what it stands for, in the order in which they are shown."""
@@ -60,14 +60,14 @@ IDLE = frozenset({Category.GIL, Category.WAITING})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What the recorder leaves in raw/
+# Files of the recorder in raw/
 
 
 class RecordedProcess(Model):
-    """What was sampled of one process: ``file`` (beside the record) is py-spy's Chrome trace, compressed.
+    """The samples of one process: ``file`` (next to the record) is py-spy's Chrome trace, compressed.
 
-    The trace counts from a moment of its own, which lies between ``earliest`` and ``latest``. ``errors``: samples that
-    could not be taken, ``behind``: how often the sampler said that it could not keep up.
+    The trace's clock starts at an unknown time between ``earliest`` and ``latest``. ``errors``: samples that could not
+    be taken; ``behind``: how often the sampler reported that it could not keep up.
     """
 
     pid: int
@@ -80,7 +80,7 @@ class RecordedProcess(Model):
 
 
 class Recording(Model):
-    """``raw/<scenario>/<case>.<round>.samples.json``: one round's sampling. A round without it ran without sampler."""
+    """``raw/<scenario>/<case>.<round>.samples.json``: one round's sampling. A round without it was not sampled."""
 
     schema_version: Literal[1] = 1
     case: str
@@ -97,7 +97,7 @@ class Recording(Model):
 
 
 class FrameName(Model):
-    """A function, and where it is: a path that starts at its package. ``line`` 0: not known (compiled code)."""
+    """A function and its place: a path that starts at its package. ``line`` 0: unknown (compiled code)."""
 
     function: str
     place: str
@@ -106,7 +106,7 @@ class FrameName(Model):
 
 
 class FunctionTime(Model):
-    """A function's time: ``self_s`` within itself, ``total_s`` with all it called, in seconds of working time."""
+    """A function's time: ``self_s`` in itself, ``total_s`` including what it called, in seconds of working time."""
 
     frame: FrameName
     self_s: float
@@ -114,7 +114,7 @@ class FunctionTime(Model):
 
 
 class CategoryTime(Model):
-    """Seconds that threads spent in a category; ``share`` (0-1) of the working time, absent where none is work."""
+    """Seconds that threads spent in a category; ``share`` (0-1) of the working time, absent for idle categories."""
 
     category: Category
     label: str
@@ -124,9 +124,9 @@ class CategoryTime(Model):
 
 
 class FlameNode(Model):
-    """One node of the flame graph, in preorder: ``frame`` is an index into ``frames``, ``depth`` counts from 0.
+    """A node of the flame graph, in preorder: ``frame`` is an index into ``frames``, ``depth`` counts from 0.
 
-    ``ms`` is the node's time with all below it. What was too small to be drawn is a node of frame -1.
+    ``ms`` is the node's time including its children. Nodes that were too small are merged into one of frame -1.
     """
 
     frame: int
@@ -143,7 +143,7 @@ class Flame(Model):
 
 
 class OverFrame(Model):
-    """A frame that is on the stack more often while the slowest requests are under way: seconds per second of each."""
+    """A frame that is on the stack more often while the slowest requests run: seconds per second of each period."""
 
     frame: FrameName
     share_slow: float
@@ -151,12 +151,12 @@ class OverFrame(Model):
 
 
 class Stall(Model):
-    """A stretch without any answer. ``at_s`` after the round's load began; ``requests`` were waiting in it.
+    """A period without any answer, ``at_s`` after the start of the round's load; ``requests`` were waiting.
 
-    ``slowest`` of those are among the slowest 1 %. ``category``: what took the most of it, namely ``category_ms``;
-    ``mixed``: that is less than half of it, so it is no explanation. ``path``: the frames that most of the category's
-    stacks share, innermost first, for ``path_ms``. ``unchanged_ms``: the longest time within it in which the Python
-    frames of a working thread did not change at all.
+    ``slowest`` of those are among the slowest 1 %. ``category``: the category with the most time, ``category_ms``;
+    ``mixed``: that is less than half of the period, so it is no explanation. ``path``: the frames that most stacks of
+    the category share, innermost first, for ``path_ms``. ``unchanged_ms``: the longest time in which the Python frames
+    of a working thread did not change.
     """
 
     round: int
@@ -173,7 +173,7 @@ class Stall(Model):
 
 
 class RequestPoint(Model):
-    """One request: when it began (seconds after the round's load began), and how long it took."""
+    """One request: its start (seconds after the start of the round's load) and its duration."""
 
     at_s: float
     ms: float
@@ -181,7 +181,7 @@ class RequestPoint(Model):
 
 
 class SampledRound(Model):
-    """One round under the sampler, over time: ``shares`` holds, for each bucket, seconds per category."""
+    """One sampled round over time: ``shares`` has the seconds per bucket for each category."""
 
     round: int
     requests: list[RequestPoint]
@@ -190,7 +190,7 @@ class SampledRound(Model):
 
 
 class RoundFigures(Model):
-    """What the load generator measured in one round, with or without the sampler. Latencies in ms."""
+    """The load generator's measurements of one round, with or without the sampler. Latencies in ms."""
 
     round: int
     sampled: bool
@@ -201,7 +201,7 @@ class RoundFigures(Model):
 
 
 class Sampler(Model):
-    """How it was sampled, and what that cost: ``rate_ratio`` is req/s with the sampler, divided by req/s without it."""
+    """The sampling and its cost: ``rate_ratio`` is req/s with the sampler divided by req/s without it."""
 
     program: str
     rate: int
@@ -214,10 +214,10 @@ class Sampler(Model):
 
 
 class Alignment(Model):
-    """How well the sampler's clock and the load generator's are known to fit.
+    """Accuracy of the alignment between the sampler's clock and the load generator's.
 
-    ``uncertainty_ms``: half the widest span within which both clocks' beginnings lie. ``moved_ms``: by how much the
-    samples were moved, at most, so that the gateway begins to work when the first request comes.
+    ``uncertainty_ms``: half of the longest interval that contains the start of both clocks. ``moved_ms``: the largest
+    shift of the samples that makes the gateway start to work with the first request.
     """
 
     uncertainty_ms: float
@@ -225,10 +225,10 @@ class Alignment(Model):
 
 
 class Profile(Model):
-    """``profile.json``. Where the case is not valid, or nothing was sampled, there are no shares: nothing is said.
+    """``profile.json``. If the case is not valid, or there are no samples, it has no shares.
 
-    ``working_s``: seconds of work of all threads, ``load_s``: seconds of load that they were sampled in.
-    ``gc_visible``: whether a collection of Python's garbage collector can be seen in these samples at all.
+    ``working_s``: seconds of work of all threads; ``load_s``: seconds of sampled load. ``gc_visible``: whether these
+    samples can show collections of Python's garbage collector.
     """
 
     OLDER: ClassVar[Mapping[int, Upgrade]] = {1: with_engines}
@@ -250,7 +250,7 @@ class Profile(Model):
     load_s: float = 0.0
     working_s: float = 0.0
     busiest_share: float = 0.0
-    """How busy (0-1) the busiest thread was under load: near 1, and this thread is what limits the gateway."""
+    """Load (0-1) of the busiest thread: near 1, this thread limits the gateway."""
     categories: list[CategoryTime] = Field(default_factory=list)
     functions: list[FunctionTime] = Field(default_factory=list)
     flame: Flame | None = None

@@ -1,1 +1,1 @@
-"""Samples what a run uses, beside it: processes, containers, a database's connections, and what that itself costs."""
+"""Sample resource usage during a run: processes, containers, database connections, and the monitor itself."""

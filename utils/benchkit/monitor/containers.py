@@ -1,8 +1,8 @@
-"""Containers: which ones belong to a gateway, and what they use, as their engine tells it.
+"""Containers of a gateway, and their resource usage as reported by the container engine.
 
-The engine is asked for its stream of figures, one message a second for each container; a single answer would take it
-one to two seconds, for it waits for the second figure. This module loads the engine's library, which takes a part of a
-second: only who looks for containers imports it.
+The engine's stream of statistics is used, which has one message per second for each container. A single request would
+take one to two seconds, because the engine waits for a second value. Importing the engine's library takes part of a
+second, so only code that looks for containers imports this module.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _KINDS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True)
 class Container:
-    """One that runs: its id, how people call it, and what it is for the gateway."""
+    """A running container: its id, its display name, and its role for the gateway."""
 
     id: str
     name: str
@@ -40,7 +40,7 @@ class Container:
 
 
 def engine() -> docker.DockerClient:
-    """The engine that the environment names, or the usual one.
+    """Return a client of the engine that the environment names, or of the default one.
 
     Raises:
         docker.errors.DockerException: there is none, or it does not answer.
@@ -51,19 +51,19 @@ def engine() -> docker.DockerClient:
 
 
 def containers_at(client: docker.DockerClient, port: int) -> list[Container]:
-    """The container that publishes a port of this machine, first, and the others of its compose project.
+    """Return the container that publishes a port of this machine, followed by the others of its compose project.
 
-    Empty where none does.
+    Empty if no container publishes it.
 
     Raises:
         docker.errors.DockerException: the engine does not answer.
     """
-    # One request tells all; the library's objects would ask again for each container.
+    # One request lists all; the library's objects would send another request per container.
     return select(client.api.containers(), port)
 
 
 def select(listed: Sequence[Mapping[str, Any]], port: int) -> list[Container]:
-    """As :func:`containers_at`, from the engine's list (``GET /containers/json``)."""
+    """Do the same as :func:`containers_at`, from the engine's list (``GET /containers/json``)."""
     front = next((one for one in listed if _publishes(one, port)), None)
     if front is None:
         return []
@@ -77,10 +77,10 @@ def select(listed: Sequence[Mapping[str, Any]], port: int) -> list[Container]:
 
 
 def usages(client: docker.DockerClient, container_id: str) -> Iterator[Usage]:
-    """What a container uses, once a second, as long as it runs.
+    """Yield a container's usage once a second while it runs.
 
     Raises:
-        docker.errors.DockerException: there is no such container any more, or the engine does not answer.
+        docker.errors.DockerException: the container no longer exists, or the engine does not answer.
     """
     before: Mapping[str, Any] | None = None
     for message in client.api.stats(container_id, decode=True, stream=True):
@@ -89,19 +89,19 @@ def usages(client: docker.DockerClient, container_id: str) -> Iterator[Usage]:
 
 
 def usage(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Usage:
-    """What a container used between two messages of its stream (``GET /containers/{id}/stats``)."""
+    """Return a container's usage between two messages of its stream (``GET /containers/{id}/stats``)."""
     percent = None
     if before is not None:
         elapsed = (_read_at(now) - _read_at(before)).total_seconds()
         used = (_cpu_ns(now) - _cpu_ns(before)) / 1e9
-        # After a new start it counts from 0 again; one that does not run has no time at all.
+        # After a restart the counter starts at 0; a stopped container has no time at all.
         if elapsed > 0 and used >= 0:
             percent = 100 * used / elapsed
     memory = now.get("memory_stats", {})
     resident = memory.get("usage")
     if resident is None:
         return Usage(None, None)
-    # Like docker stats: files that are in memory only because there is room for them do not count.
+    # Like docker stats: do not count cached files, which only use free memory.
     details = memory.get("stats", {})
     cached = details.get("inactive_file", details.get("total_inactive_file", 0))
     return Usage(percent, max(0, resident - cached) / MIB)
@@ -112,7 +112,7 @@ def _cpu_ns(message: Mapping[str, Any]) -> int:
 
 
 def _read_at(message: Mapping[str, Any]) -> datetime:
-    """When the engine read the figures; RFC 3339 with nanoseconds, of which Python takes six digits."""
+    """Return when the engine read the statistics: RFC 3339 with nanoseconds, of which Python accepts six digits."""
     text = str(message.get("read", "")).rstrip("Z")
     seconds, _, fraction = text.partition(".")
     try:
@@ -130,7 +130,7 @@ def _labels(container: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _name(container: Mapping[str, Any], services: Sequence[str]) -> str:
-    """The compose service, numbered where there are several of it; else the container's name."""
+    """Return the compose service, with a number if it has several containers; else the container's name."""
     labels = _labels(container)
     service = labels.get(_SERVICE)
     if not service:
@@ -139,7 +139,7 @@ def _name(container: Mapping[str, Any], services: Sequence[str]) -> str:
 
 
 def _kind(container: Mapping[str, Any]) -> Kind:
-    """By the words in its service's and its image's name; what is none of these is an MCP server."""
+    """Return the kind by words in the names of service and image; anything else is an MCP server."""
     image = str(container.get("Image", "")).rpartition("/")[2]
     words = f"{_labels(container).get(_SERVICE, '')} {image}".lower()
     return next((kind for kind, names in _KINDS if any(name in words for name in names)), "server")

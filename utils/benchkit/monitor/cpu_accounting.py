@@ -1,6 +1,6 @@
-"""Arithmetic of the samples: processor time of processes that come and go, memory that they share, the next one's time.
+"""Arithmetic of the samples: CPU time of short-lived processes, shared memory, and the time of the next sample.
 
-Nothing here asks the system for anything.
+Nothing here queries the system.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Times:
-    """Processor time of one process up to a moment, user and system together, in seconds.
+    """Cumulated CPU time of one process, user and system together, in seconds.
 
-    ``reaped``: of its children that ended and that it waited for, with theirs; the kernel adds that up
+    ``reaped``: CPU time of its ended children that it waited for, including theirs; the kernel sums it up
     (``cutime`` and ``cstime`` of proc(5)).
     """
 
@@ -23,7 +23,7 @@ class Times:
 
 @dataclass(frozen=True)
 class Memory:
-    """Resident memory of one process in bytes, and how much of it others may have as well (files, shared memory)."""
+    """Resident memory of one process in bytes, and how much of it may be shared (files, shared memory)."""
 
     resident: int
     shared: int
@@ -31,7 +31,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a component took: per cent of one core since the sample before (absent in the first), and MiB now."""
+    """Usage of a component: CPU in percent of one core since the last sample (``None`` in the first), memory in MiB."""
 
     cpu_percent: float | None
     memory_mib: float | None
@@ -39,15 +39,15 @@ class Usage:
 
 @dataclass
 class CpuAccounting:
-    """Processor time of a family of processes from one sample to the next, of those that ended in between too.
+    """CPU time of a process family from one sample to the next, including processes that ended in between.
 
-    A process that lives less than a second is hardly ever seen, and of one that is, the last part is missed. But who
-    waited for it got its times, to the tick: so a parent's ``reaped`` grows by all that an ended child ever used, and
-    what of that was counted while the child lived is taken off again.
+    A process that lives for less than a second is rarely sampled, and for others the last part is missed. But the
+    process that waited for it receives its exact CPU time: a parent's ``reaped`` grows by everything that the ended
+    child ever used. What was already counted while the child lived is subtracted again.
 
-    The family is read one after the other, parents first (the order of ``now``). Then a child that is seen alive cannot
-    be in its parent's ``reaped`` yet, and one that ended in between is gone from the sample and in ``reaped`` only at
-    the next; so what is to be taken off is remembered for one sample more.
+    The family is read in sequence, parents first (the order of ``now``). So a child that is still alive cannot be in
+    its parent's ``reaped`` yet. A child that ends in between is missing in this sample but appears in ``reaped`` only
+    in the next one, so the amount to subtract is kept for one more sample.
     """
 
     _before: dict[int, Times] = field(default_factory=dict)
@@ -56,11 +56,11 @@ class CpuAccounting:
     _begun: bool = False
 
     def used(self, now: Mapping[int, Times], parents: Mapping[int, int]) -> float | None:
-        """Seconds of processor time since the sample before; ``None`` for the first one.
+        """Return the CPU seconds since the last sample; ``None`` for the first one.
 
         Args:
-            now: pid to times of those that live.
-            parents: pid to the parent's, of each of them.
+            now: times of the living processes by pid.
+            parents: parent's pid of each of them.
         """
         fresh: dict[int, float] = {}
         for pid in self._before.keys() - now.keys():
@@ -73,7 +73,7 @@ class CpuAccounting:
             before = self._before.get(pid, Times(0.0, 0.0))
             gain = max(0.0, times.reaped - before.reaped)
             due = self._owed.get(pid, 0.0) + fresh.get(pid, 0.0)
-            # A child whose parent does not care for its end (SIGCHLD ignored) is never in reaped: never below 0.
+            # If a parent ignores its children (SIGCHLD), they never appear in reaped, so the result is clamped at 0.
             seconds += max(0.0, times.own - before.own) + max(0.0, gain - due)
             owed[pid] = min(fresh.get(pid, 0.0), max(0.0, due - gain))
         first = not self._begun
@@ -84,7 +84,7 @@ class CpuAccounting:
         return None if first else seconds
 
     def _heir(self, pid: int, living: Collection[int]) -> int | None:
-        """The nearest ancestor that lives: who waits for the one who waited has what that one got."""
+        """Return the nearest living ancestor, which inherited the CPU time through the chain of waiting parents."""
         seen = {pid}
         while (parent := self._parents.get(pid)) is not None and parent not in seen:
             if parent in living:
@@ -95,11 +95,11 @@ class CpuAccounting:
 
 
 def family_bytes(members: Collection[Memory]) -> int:
-    """Memory of a family: each one's own pages, and once the largest of what they may share.
+    """Return the memory of a family: each member's private pages, plus the largest shared part once.
 
-    A sum of the resident sizes would count PostgreSQL's buffers once for each connection. Proportional sizes (PSS) are
-    exact, but to get them the kernel walks all pages, a quarter of a millisecond for a small process and several for
-    the gateway: too much for once a second.
+    A sum of the resident sizes would count PostgreSQL's buffers once per connection. Proportional sizes (PSS) are
+    exact, but the kernel has to walk all pages for them: 0.25 ms for a small process, several ms for the gateway, which
+    is too much for every second.
     """
     own = sum(max(0, one.resident - one.shared) for one in members)
     return own + max((one.shared for one in members), default=0)
@@ -107,9 +107,9 @@ def family_bytes(members: Collection[Memory]) -> int:
 
 @dataclass
 class Pace:
-    """When the next sample is due: at whole intervals, and later where samples cost more than their share.
+    """Schedules samples at whole intervals, and less often if sampling exceeds its CPU budget.
 
-    ``share``: of one core, what sampling may take in the long run.
+    ``share``: CPU budget of sampling as a fraction of one core, in the long run.
     """
 
     interval_s: float
@@ -118,6 +118,6 @@ class Pace:
     used_at_start: float
 
     def due(self, now: float, used: float) -> float:
-        """The moment of the next sample, on the clock of ``start`` and ``now``; ``used``: own CPU seconds so far."""
+        """Return the time of the next sample, on the clock of ``start`` and ``now``; ``used``: own CPU seconds."""
         earliest = max(now, self.start + (used - self.used_at_start) / self.share)
         return self.start + (int((earliest - self.start) / self.interval_s) + 1) * self.interval_s

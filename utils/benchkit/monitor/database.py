@@ -1,4 +1,4 @@
-"""PostgreSQL's own view of its connections."""
+"""Connection counts from PostgreSQL itself."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ SELECT count(*) FILTER (WHERE state NOT LIKE 'idle%'), count(*) FILTER (WHERE st
        current_setting('max_connections')::int
 FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
 """
-# Nothing can be written, and a server that is too busy to answer at once is not asked for more.
+# Read-only, and with a short timeout so that a busy server gets no additional load.
 _OPTIONS = "-c default_transaction_read_only=on -c statement_timeout=900"
 
 
 def postgres_connections(socket_dir: str, user: str, interval_s: float) -> Iterator[MonitoredConnections]:
-    """The connections at each interval: running a statement (active), or not (idle, also within a transaction).
+    """Yield the number of connections at each interval: active (running a statement), or idle (also in a transaction).
 
-    One connection is kept for it, which does not count.
+    The query's own connection stays open and is not counted.
 
     Args:
-        socket_dir: where the server's socket lies; it trusts who reaches that.
-        user: who may see all connections.
-        interval_s: seconds from one look to the next.
+        socket_dir: directory of the server's socket, which the server trusts.
+        user: a user who may see all connections.
+        interval_s: interval in seconds.
 
     Raises:
-        psycopg.Error: the server does not answer, or not any more.
+        psycopg.Error: the server does not answer, or stopped answering.
     """
     with psycopg.connect(
         host=socket_dir,

@@ -1,4 +1,4 @@
-"""What may block is sampled in a thread of its own, so that one that hangs costs the other series nothing."""
+"""Sample sources that may block in their own threads, so that a hanging source does not delay the others."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Generic, TypeVar
 Value = TypeVar("Value")
 
 FRESH_S = 2.5
-"""A value that is older than this is not the present one."""
+"""Maximum age of a current value, in seconds."""
 
 _RETRY_S = 3.0
 
 
 class Feed(Generic[Value]):
-    """Takes values as they come, and begins again when their source fails.
+    """Reads values in a thread, and restarts after the source fails.
 
     Args:
-        values: begins to read the source.
-        tell: hears why the source failed, once.
+        values: starts to read the source.
+        tell: receives the reason of the first failure.
     """
 
     def __init__(self, values: Callable[[], Iterator[Value]], tell: Callable[[str], None]) -> None:
@@ -31,15 +31,15 @@ class Feed(Generic[Value]):
         self._latest: tuple[float, Value] | None = None
 
     def start(self) -> None:
-        """Begin; the thread ends with the process at the latest."""
+        """Start the thread; it ends with the process at the latest."""
         threading.Thread(target=self._run, daemon=True).start()
 
     def stop(self) -> None:
-        """Take no more values."""
+        """Stop reading values."""
         self._ended.set()
 
     def latest(self) -> Value | None:
-        """The present value; ``None`` when there was none lately."""
+        """Return the current value; ``None`` if there was none recently."""
         latest = self._latest
         return latest[1] if latest is not None and time.monotonic() - latest[0] <= FRESH_S else None
 
@@ -61,14 +61,14 @@ class Feed(Generic[Value]):
 
 
 class Feeds(Generic[Value]):
-    """Feeds by the name of whom they are about. ``tell`` hears of failures, each with that name."""
+    """Feeds by component name. ``tell`` receives each failure with that name."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
         self._feeds: dict[str, tuple[str, Feed[Value]]] = {}
 
     def begin(self, name: str, key: str, values: Callable[[], Iterator[Value]]) -> None:
-        """Begin to read a source; one that is read already goes on, unless its key is another one now."""
+        """Start to read a source; an existing feed continues unless its key has changed."""
         if name in self._feeds:
             before, feed = self._feeds[name]
             if before == key:
@@ -79,17 +79,17 @@ class Feeds(Generic[Value]):
         feed.start()
 
     def latest(self) -> dict[str, Value]:
-        """The present values of those that have one."""
+        """Return the current values of the feeds that have one."""
         values = {name: feed.latest() for name, (_, feed) in self._feeds.items()}
         return {name: value for name, value in values.items() if value is not None}
 
     @property
     def stale(self) -> bool:
-        """Whether one of them has no present value."""
+        """Whether any feed has no current value."""
         return len(self.latest()) < len(self._feeds)
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line that is not too long for a note."""
+    """Return the first line of an error, short enough for a note."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:200]

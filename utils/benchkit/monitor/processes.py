@@ -1,4 +1,4 @@
-"""Families of processes: who belongs to one, and what it used."""
+"""Process families: their members and their resource usage."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _BLIND_SAMPLES = 2
 
 
 class ProcessTable:
-    """All processes, looked at once for each sample.
+    """All processes of the system, refreshed for each sample.
 
-    The list of pids costs next to nothing; a process is opened only when it is new. ``new`` holds those of the last
-    look, ``parents`` every process's parent at its first sight: who is adopted later (by init) stays where it was.
+    Listing pids is cheap; a process is opened only when it is new. ``new`` contains the processes found by the last
+    refresh. ``parents`` contains each process's first parent, so an orphan that init adopts stays in its family.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class ProcessTable:
         self.new: list[psutil.Process] = []
 
     def refresh(self) -> None:
-        """Look again."""
+        """Update the table."""
         pids = psutil.pids()
         for pid in self.processes.keys() - set(pids):
             self.forget(pid)
@@ -44,13 +44,13 @@ class ProcessTable:
             self.new.append(process)
 
     def forget(self, pid: int) -> None:
-        """It ended; should another process get its number, that one is new."""
+        """Remove an ended process; if its pid is reused, that is a new process."""
         self.processes.pop(pid, None)
         self.parents.pop(pid, None)
 
 
 class Family:
-    """A process, and all that descend from it. ``lives``: whether the first one was still there at the last sample."""
+    """A process and all its descendants. ``lives``: whether the root process still existed at the last sample."""
 
     def __init__(self, root: psutil.Process) -> None:
         self.root = root
@@ -60,10 +60,10 @@ class Family:
         self._at: float | None = None
 
     def sample(self, table: ProcessTable) -> Usage | None:
-        """What it used since the sample before; ``None`` when the root has ended.
+        """Return the usage since the last sample; ``None`` if the root has ended.
 
         Raises:
-            psutil.AccessDenied: it is another user's, and the system does not tell.
+            psutil.AccessDenied: it belongs to another user, and the system gives no information.
         """
         if self._at is None:
             self._adopt(self.root, table)
@@ -80,7 +80,7 @@ class Family:
                 self._adopt(process, table)
 
     def _adopt(self, process: psutil.Process, table: ProcessTable) -> None:
-        """Parents before children: :class:`CpuAccounting` wants them in this order."""
+        """Add a process and its descendants, parents before children, which :class:`CpuAccounting` requires."""
         if process.pid in self._members:
             return
         self._members[process.pid] = process
@@ -115,12 +115,12 @@ class Family:
 
 
 class LoadFamily(Family):
-    """What the run's shell starts to make load, with its descendants; the shell itself does not count.
+    """The load processes that the run's shell starts, with their descendants; the shell itself does not count.
 
-    The load of a case may come and go between two samples; the shell waits for it and so knows what it used. What else
-    the shell starts is told apart by ``is_load``, which answers ``None`` as long as that cannot be said (a child that
-    is still the shell's copy). When one of those ended, the load's share of what the shell waited for is not known, so
-    there is no figure for that interval, nor for the next, in which the end may have been noted.
+    A load process may start and end between two samples; but the shell waits for it and so receives its CPU time.
+    ``is_load`` tells load apart from the shell's other children; it returns ``None`` while that is unknown (a child
+    that is still a copy of the shell). When one of the others ends, the load's part of the shell's ``reaped`` time is
+    unknown. Then there is no CPU value for that interval and for the next, in which the end may be accounted.
     """
 
     def __init__(self, shell: psutil.Process, is_load: Callable[[psutil.Process], bool | None]) -> None:
@@ -159,7 +159,7 @@ class LoadFamily(Family):
 
     def _usage(self, times: dict[int, Times], memory: list[Memory], table: ProcessTable) -> Usage:
         shell = times[self.root.pid]
-        rest = memory[1:]  # the root was read first
+        rest = memory[1:]  # the root is first
         usage = super()._usage({**times, self.root.pid: Times(0.0, shell.reaped)}, rest, table)
         living = [process for process in self._others if process.is_running()]
         self._blind = _BLIND_SAMPLES if len(living) < len(self._others) else max(0, self._blind - 1)
@@ -168,21 +168,21 @@ class LoadFamily(Family):
 
 
 def times_of(process: psutil.Process) -> Times:
-    """Processor time of a process; where the system does not add up ended children (macOS) these are 0."""
+    """Return the CPU time of a process; systems without the sum of ended children (macOS) report 0 for it."""
     times = process.cpu_times()
     return Times(times.user + times.system, times.children_user + times.children_system)
 
 
 class Machine:
-    """All cores together: 200 per cent are two busy cores. Time that a hypervisor took away is busy time."""
+    """The whole machine: 200 percent are two busy cores. Time stolen by a hypervisor counts as busy."""
 
     def __init__(self) -> None:
         self.cores = psutil.cpu_count() or 1
-        psutil.cpu_percent()  # from here on it counts
+        psutil.cpu_percent()  # starts counting
         self._first = True
 
     def sample(self) -> Usage:
-        """What was used since the sample before."""
+        """Return the usage since the last sample."""
         percent = psutil.cpu_percent() * self.cores
         memory = psutil.virtual_memory()
         usage = Usage(None if self._first else percent, (memory.total - memory.available) / MIB)
@@ -191,32 +191,32 @@ class Machine:
 
 
 def listener(port: int) -> psutil.Process | None:
-    """The process that listens at a TCP port of this machine, of several that share it the one they descend from.
+    """Return the process that listens at a TCP port of this machine; if several share it, their common ancestor.
 
-    ``None`` where nobody does, or the system does not tell (another user's process).
+    ``None`` if no process listens, or the system gives no information (another user's process).
     """
     try:
         connections = psutil.net_connections(kind="tcp")
     except psutil.Error:
-        return None  # macOS tells only root
+        return None  # macOS requires root
     pids = {
         connection.pid
         for connection in connections
-        # The local address is a pair of host and port.
+        # The local address is a pair (host, port).
         if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,) and connection.pid
     }
     try:
         heads = {_head(psutil.Process(pid), port) for pid in pids}
         parents = {process.ppid() for process in heads}
         if len(heads) > 1 and len(parents) == 1 and min(parents) > 1:
-            return psutil.Process(parents.pop())  # workers that each opened the port for themselves
+            return psutil.Process(parents.pop())  # parent of workers that each opened the port
     except psutil.Error:
         return None
     return min(heads, key=lambda process: process.pid, default=None)
 
 
 def _head(process: psutil.Process, port: int) -> psutil.Process:
-    """The first of those that inherited an open port: of several that have it psutil names any."""
+    """Return the topmost process with an inherited listening port; psutil names any of those that have it."""
     while (parent := process.parent()) is not None and parent.pid > 1 and _listens(parent, port):
         process = parent
     return process

@@ -1,4 +1,4 @@
-"""Writes the samples as they are made."""
+"""Write the samples to a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchkit.model import Model
 
 
 class Recorder:
-    """A file of lines. Each is written at once and whole, so that a run that is killed keeps what there was."""
+    """A file of lines. Each line is written immediately and completely, so that a killed run keeps its samples."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -20,7 +20,7 @@ class Recorder:
         self._path = path
 
     def write(self, line: Model) -> None:
-        """Add a line.
+        """Append a line.
 
         Raises:
             UserError: the disk is full.

@@ -1,4 +1,4 @@
-"""The monitor: takes samples of all components, once at each interval, and writes them down."""
+"""The monitor: sample all components once per interval, and write the samples to a file."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from benchkit.monitor.record import Recorder
 INTERVAL_S = 1.0
 
 MAX_SHARE = 0.015
-"""Of one core. Where so many processes are to be looked at that a sample costs more, there are fewer samples."""
+"""CPU budget of sampling as a fraction of one core. With many processes, samples are taken less often to keep it."""
 
 _LOOK_SHARE = 0.005
-"""Of one core, for looking for who is lost: the own stack is asked at every sample, a Docker engine less often."""
+"""CPU budget (fraction of a core) for looking for processes that ended: cheap finders run at every sample, others less
+often."""
 
 MACHINE = MonitoredComponent(name="machine", kind="machine", source="system")
 GENERATOR = MonitoredComponent(name="load generator", kind="generator", source="process")
@@ -34,10 +35,10 @@ MONITOR = MonitoredComponent(name="monitor", kind="monitor", source="process")
 
 @dataclass(frozen=True)
 class Found:
-    """Who belongs to a gateway, where it is now.
+    """The components of a gateway that were found.
 
-    ``processes``: the process from which the component's descend. ``containers`` and ``connections`` begin to read
-    what their engine and their database tell; each has a key that is another one when it has to be begun anew.
+    ``processes``: the root process of each component. ``containers`` and ``connections`` start to read the statistics
+    of the container engine and the database; their keys change when reading must be restarted.
     """
 
     processes: dict[MonitoredComponent, psutil.Process] = field(default_factory=dict)
@@ -49,15 +50,15 @@ class Found:
 
 
 Finder = Callable[[], Found]
-"""Looks for a gateway and what belongs to it; raises :class:`UserError` when it cannot look."""
+"""Finds a gateway and its components; raises :class:`UserError` if the search fails."""
 
 
 class Monitor:
-    """Samples the machine, the load generator, itself, and whoever the finders find.
+    """Samples the machine, the load generator, itself, and the components that the finders return.
 
     Args:
         load: the run's load.
-        finders: asked at the start, and again when a process that was found has ended, for gateways are restarted.
+        finders: called at the start, and again after a component's process has ended, because gateways are restarted.
     """
 
     def __init__(self, load: LoadFamily, finders: Sequence[Finder]) -> None:
@@ -74,7 +75,7 @@ class Monitor:
         self._new_notes: list[str] = []
 
     def run(self, path: Path) -> None:
-        """Sample until the process is ended.
+        """Sample until the process is terminated.
 
         Raises:
             UserError: the file cannot be written.
@@ -99,7 +100,7 @@ class Monitor:
             recorder.write(self.sample(time.monotonic() - start))
 
     def sample(self, at_s: float) -> MonitorSample:
-        """What all use now."""
+        """Return a sample of all components."""
         known = set(self._known)
         if (self._lost or self._containers.stale) and time.monotonic() >= self._look_again:
             self.look()
@@ -134,7 +135,7 @@ class Monitor:
         return usage
 
     def look(self) -> None:
-        """Ask all finders; whoever they find where it was is sampled on."""
+        """Call all finders; a component whose process is unchanged is kept."""
         begun = time.process_time()
         for finder in self._finders:
             try:
@@ -167,7 +168,7 @@ class Monitor:
 
 
 def usable_cores(cores: int, cgroup: Path = Path("/sys/fs/cgroup")) -> float:
-    """How many of the machine's cores this process may use: by its affinity, and by the limit of a container."""
+    """Return how many of the machine's cores this process may use, by its affinity and its container's limit."""
     usable = float(cores)
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         usable = min(usable, len(os.sched_getaffinity(0)))
@@ -176,7 +177,7 @@ def usable_cores(cores: int, cgroup: Path = Path("/sys/fs/cgroup")) -> float:
 
 
 def _cgroup_limit(root: Path) -> float | None:
-    """A container's limit in cores, as its own control group says it: version 2 in one file, version 1 in two."""
+    """Return a container's limit in cores from its control group: version 2 has one file, version 1 two."""
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         with contextlib.suppress(OSError, ValueError):
             words = " ".join((root / name).read_text(encoding="ascii") for name in names).split()

@@ -1,4 +1,4 @@
-"""Where the gateway's time goes: what py-spy sampled while a case ran, turned into shares, stalls and a flame graph.
+"""Profiles of the gateway: py-spy's samples of a case's load, turned into shares, stalls and a flame graph.
 
-``recorder`` starts and stops the sampler, ``samples`` reads what it wrote; the rest is arithmetic over samples.
+``recorder`` starts and stops the sampler, ``samples`` reads its output; the other modules are arithmetic over samples.
 """

@@ -1,6 +1,6 @@
-"""Adding samples up: time per category and per function, and the flame graph. Time is conserved by all of them.
+"""Sum up samples: time per category and per function, and the flame graph. Each of them conserves the total time.
 
-Only work counts here: a thread that waits is on no account, or the threads of an idle pool would outweigh everything.
+Only work counts: waiting is left out, because the threads of an idle pool would outweigh everything else.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from benchkit.profiling.categories import classify, frame_category, owner, says_
 from benchkit.profiling.samples import Frame, Slice, Thread
 
 MOST_FUNCTIONS = 30
-"""So many functions are listed, those with the largest self or total times."""
+"""Number of functions to list, those with the largest self or total times."""
 
 SMALLEST_SHARE = 0.001
-"""Below this share of all work a node of the flame graph is folded into what is too small to be drawn."""
+"""Nodes of the flame graph below this share of all work are folded into one node."""
 
 FOLDED = -1
-"""The frame of a node that stands for all that is too small."""
+"""Frame of a node that stands for all nodes that are too small."""
 
 Function = tuple[str, str]
-"""A function's name and place: what makes it the same one, wherever in it the samples fell."""
+"""A function's name and place, which identify it independently of the sampled line."""
 
 
 def function_of(frame: Frame) -> Function:
-    """The function that a frame belongs to."""
+    """Return the function that a frame belongs to."""
     return frame.function, frame.place
 
 
 def category_seconds(threads: Iterable[Thread]) -> dict[Category, float]:
-    """Seconds of all threads, by category."""
+    """Return the seconds of all threads by category."""
     seconds: defaultdict[Category, float] = defaultdict(float)
     for thread in threads:
         for one in thread.slices:
@@ -41,7 +41,7 @@ def category_seconds(threads: Iterable[Thread]) -> dict[Category, float]:
 
 
 def category_times(threads: Iterable[Thread]) -> list[CategoryTime]:
-    """All categories that occur, the largest first and what is no work last, with their shares of the work."""
+    """Return all categories that occur, the largest first and idle ones last, with their shares of the work."""
     seconds = category_seconds(threads)
     work = sum(value for category, value in seconds.items() if category not in IDLE)
     return [
@@ -58,7 +58,7 @@ def category_times(threads: Iterable[Thread]) -> list[CategoryTime]:
 
 
 def working(threads: Iterable[Thread]) -> list[Thread]:
-    """The threads' work, without the frames that start a thread or a task: they say nothing of it."""
+    """Return the threads' work, without the uninformative frames that start a thread or a task."""
     found = []
     for thread in threads:
         slices = [
@@ -72,7 +72,7 @@ def working(threads: Iterable[Thread]) -> list[Thread]:
 
 
 class Names:
-    """What functions are called in the document: with the line in which most of their time was spent."""
+    """Names of functions in the document, with the line in which most of their time was spent."""
 
     def __init__(self, threads: Iterable[Thread]) -> None:
         lines: defaultdict[Function, defaultdict[int, float]] = defaultdict(lambda: defaultdict(float))
@@ -86,17 +86,17 @@ class Names:
         }
 
     def of(self, function: Function) -> FrameName:
-        """The function as the document names it."""
+        """Return the function's name for the document."""
         name, place = function
         line = self._lines.get(function, 0)
         return FrameName(function=name, place=place, line=line, category=frame_category(Frame(name, place, line)))
 
 
 def function_times(work: Sequence[Thread], names: Names) -> list[FunctionTime]:
-    """The functions with the largest times, those with the most time of their own first.
+    """Return the functions with the largest times, sorted by self time.
 
-    A function's own time is also that of the compiled code that it called: ``(no symbol)`` in a library says nothing,
-    the function that needed it does. Only the collector stands for itself.
+    A function's self time includes the compiled code that it called: ``(no symbol)`` in a library is not informative,
+    its caller is. Only the collector is listed itself.
     """
     own: defaultdict[Function, float] = defaultdict(float)
     total: defaultdict[Function, float] = defaultdict(float)
@@ -125,9 +125,9 @@ class _Node:
 
 
 def flame(work: Sequence[Thread], names: Names, smallest_share: float = SMALLEST_SHARE) -> Flame:
-    """All stacks merged, from the outermost frame inwards.
+    """Merge all stacks, from the outermost frame inwards.
 
-    What is below ``smallest_share`` of all work is folded: beside its larger siblings stands one node for all of them.
+    Nodes below ``smallest_share`` of all work are folded: one node next to their larger siblings stands for them.
     """
     root = _Node()
     for thread in work:
@@ -139,7 +139,7 @@ def flame(work: Sequence[Thread], names: Names, smallest_share: float = SMALLEST
                 node.seconds += one.seconds
     frames: dict[Function, int] = {}
     nodes: list[FlameNode] = []
-    # Not by recursion: a stack may be deeper than Python lets functions call themselves.
+    # Iterative, because a stack may be deeper than Python's recursion limit.
     todo: list[tuple[int, Function | None, _Node]] = [
         (0, function, node) for function, node in _by_size(root, root.seconds * smallest_share)
     ]
@@ -152,7 +152,7 @@ def flame(work: Sequence[Thread], names: Names, smallest_share: float = SMALLEST
 
 
 def _by_size(node: _Node, smallest_s: float) -> list[tuple[Function | None, _Node]]:
-    """A node's children, the largest first, and one for those that are too small, if there are any."""
+    """Return a node's children, the largest first, and one node for those that are too small, if any."""
     large: list[tuple[Function | None, _Node]] = [
         (function, below)
         for function, below in sorted(node.below.items(), key=lambda item: (-item[1].seconds, item[0]))

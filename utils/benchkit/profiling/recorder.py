@@ -1,7 +1,7 @@
-"""Starting and stopping py-spy beside a round's load.
+"""Start and stop py-spy during a round's load.
 
-Each of the gateway's processes gets a sampler of its own: py-spy tells the threads of several processes apart by a
-number that two processes may share. It is told a longest duration, so that one that nobody could stop ends by itself.
+Each process of the gateway gets its own sampler, because py-spy identifies threads by a number that two processes may
+share. Each sampler has a maximum duration, so that it ends by itself if it cannot be stopped.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _BEHIND = "behind in sampling"
 
 
 def find_sampler() -> str:
-    """py-spy's program, which lies beside the toolkit's interpreter.
+    """Return the path of py-spy, which is next to the toolkit's interpreter.
 
     Raises:
-        UserError: it is not there.
+        UserError: it does not exist.
     """
     program = Path(sys.executable).with_name("py-spy")
     if not program.exists():
@@ -49,16 +49,16 @@ def find_sampler() -> str:
 
 
 def sampler_version(program: str) -> str:
-    """``py-spy 0.4.1``."""
+    """Return the version, like ``py-spy 0.4.1``."""
     done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     return done.stdout.strip() or "py-spy"
 
 
 def python_processes(pid: int) -> list[int]:
-    """A process and those of its children that are Python's.
+    """Return the pids of a process and its Python descendants.
 
     Raises:
-        UserError: it is gone.
+        UserError: the process has ended.
     """
     try:
         parent = psutil.Process(pid)
@@ -74,7 +74,7 @@ def python_processes(pid: int) -> list[int]:
 
 
 def try_sampler(program: str, pid: int, *, native: bool) -> bool:
-    """Take one sample; answers whether the frames of compiled code can be had as well, where they are wanted.
+    """Take one sample; return whether frames of compiled code are wanted and available.
 
     Raises:
         UserError: the process may not, or cannot, be sampled.
@@ -89,7 +89,7 @@ def try_sampler(program: str, pid: int, *, native: bool) -> bool:
 
 
 def _dump(command: Sequence[str]) -> str:
-    """What py-spy complains of; empty when it did what it was told."""
+    """Return py-spy's error message; empty if it succeeded."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TRIAL_S)
     except subprocess.TimeoutExpired:
@@ -98,7 +98,7 @@ def _dump(command: Sequence[str]) -> str:
 
 
 def refusal(complaint: str, pid: int) -> UserError:
-    """py-spy's complaint as one line that says what to do."""
+    """Return py-spy's message as one line that says what to do."""
     if re.search(r"permission denied|operation not permitted|requires root", complaint, re.IGNORECASE):
         return UserError(
             f"py-spy may not look into the gateway (pid {pid}): the system forbids it. Run this as root, or allow it: "
@@ -111,7 +111,7 @@ def refusal(complaint: str, pid: int) -> UserError:
 
 @contextlib.contextmanager
 def _termination_deferred() -> Iterator[None]:
-    """TERM is acted on at the end: an exception in the middle would leave a process that nobody knows of."""
+    """Handle TERM at the end: an exception in the middle would leave an untracked process behind."""
     received: list[int] = []
     handler = signal.signal(signal.SIGTERM, lambda number, _frame: received.append(number))
     try:
@@ -124,7 +124,7 @@ def _termination_deferred() -> Iterator[None]:
 
 @dataclass
 class _Running:
-    """One sampler. ``earliest`` and ``latest``: between these moments its clock began."""
+    """A running sampler, whose clock started between ``earliest`` and ``latest``."""
 
     pid: int
     process: subprocess.Popen[bytes]
@@ -148,14 +148,14 @@ class Recorder:
         self._round = 0
 
     def start(self, pids: Sequence[int], record: Path, *, case: str, number: int, longest_s: float) -> None:
-        """Begin to sample, and wait until samples are taken.
+        """Start to sample, and wait for the first samples.
 
         Args:
             pids: the processes.
-            record: where :meth:`stop` writes the :class:`Recording`; the samples lie beside it.
+            record: where :meth:`stop` writes the :class:`Recording`; the samples are next to it.
             case: the case whose load is about to run.
             number: its round.
-            longest_s: after so many seconds it ends by itself.
+            longest_s: the sampler ends by itself after this many seconds.
 
         Raises:
             UserError: no process can be sampled.
@@ -170,10 +170,10 @@ class Recorder:
             raise refusal(complaints[0], pids[0])
 
     def stop(self) -> None:
-        """End the sampling and write what was sampled; nothing happens where nothing runs.
+        """Stop sampling and write the samples; do nothing if no sampler runs.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: they cannot be written.
         """
         with _termination_deferred():
             self._stop()
@@ -182,7 +182,7 @@ class Recorder:
         running, self._running = self._running, []
         asked = clock.now()
         for one in running:
-            # One that takes no samples yet does not listen to INT, and has nothing to write.
+            # Before its first sample, a sampler does not handle INT and has nothing to write.
             one.process.send_signal(signal.SIGTERM if one.latest is None else signal.SIGINT)
         processes = [found for one in running if (found := self._collect(one, asked)) is not None]
         if running:
@@ -211,7 +211,7 @@ class Recorder:
                     stdin=subprocess.DEVNULL,
                     stdout=stream,
                     stderr=subprocess.STDOUT,
-                    # Ctrl-C is not for it: it is stopped when its load is.
+                    # Ctrl-C must not reach it: it is stopped together with its load.
                     start_new_session=True,
                 )
         except OSError as error:
@@ -219,7 +219,7 @@ class Recorder:
         return _Running(pid, process, output, log, earliest)
 
     def _await(self, one: _Running) -> str:
-        """Wait for its first sample; what it complains of where there is none, and then it is forgotten."""
+        """Wait for its first sample. On failure remove the sampler and return its error message."""
         deadline = time.monotonic() + _READY_S
         while _READY not in _text(one.log):
             if one.process.poll() is not None or time.monotonic() > deadline:
@@ -234,14 +234,14 @@ class Recorder:
         return ""
 
     def _collect(self, one: _Running, asked: datetime) -> RecordedProcess | None:
-        """Wait for its end and take over what it wrote; ``None`` when it left nothing."""
+        """Wait for its end and collect its output; ``None`` if there is none."""
         deadline = time.monotonic() + _STOP_S
         while True:
             try:
                 one.process.wait(_ASK_AGAIN_S)
                 break
             except subprocess.TimeoutExpired:
-                # It says that it samples a moment before it listens.
+                # It reports that it samples shortly before it handles signals.
                 late = time.monotonic() > deadline
                 one.process.send_signal(signal.SIGKILL if late else signal.SIGINT)
         ended = clock.now()
@@ -267,10 +267,10 @@ class Recorder:
 
 
 def _narrowed(one: _Running, asked: datetime, ended: datetime) -> tuple[datetime, datetime]:
-    """Between which moments its clock began.
+    """Return the earliest and latest possible start of the sampler's clock.
 
-    It was started at ``earliest`` and took samples at ``latest``; and what it wrote last bears the time when it ended,
-    which lies between ``asked`` and ``ended``.
+    It was started at ``earliest`` and took samples at ``latest``. In addition, its last event has the time of its end,
+    which was between ``asked`` and ``ended``.
     """
     earliest, latest = one.earliest, one.latest or ended
     events: list[dict[str, Any]] = read_json(one.output, "trace")
@@ -278,7 +278,7 @@ def _narrowed(one: _Running, asked: datetime, ended: datetime) -> tuple[datetime
         return earliest, latest
     last = timedelta(microseconds=max(int(event["ts"]) for event in events))
     by_end = max(earliest, asked - last), min(latest, ended - last)
-    # One that ended by itself did so before it was asked.
+    # If it ended by itself, that was before it was asked to.
     return by_end if by_end[0] <= by_end[1] else (earliest, latest)
 
 

@@ -1,8 +1,8 @@
-"""Reading py-spy's Chrome traces: the only one of its formats that says when each sample was taken.
+"""Read py-spy's Chrome traces, its only format that contains the time of each sample.
 
-Events (`Trace Event Format`_, "Duration Events") open (``B``) and close (``E``) frames; py-spy writes them only where a
-thread's stack differs from the one before, so what lies between two of a thread's moments is one stack. Threads have to
-be recorded while they wait too (``--idle``): otherwise a stack would seem to last until the thread's next work.
+Events (`Trace Event Format`_, "Duration Events") open (``B``) and close (``E``) frames. py-spy writes them only when a
+thread's stack changes, so the stack is constant between two event times of a thread. Idle threads must be recorded too
+(``--idle``); otherwise a stack would seem to last until the thread's next work.
 
 .. _Trace Event Format: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
 """
@@ -23,11 +23,11 @@ from benchkit.store import read_bytes
 from benchkit.strict_json import parse_json
 
 _MOST_BYTES = 2**30
-"""Of a trace, decompressed: more than an hour of every thread of a gateway."""
+"""Maximum size of a decompressed trace: enough for more than an hour of all threads of a gateway."""
 
 
 class Frame(NamedTuple):
-    """A function on a stack. ``place``: its file, from the package on, or its library; ``line`` 0: not known."""
+    """A function on a stack. ``place``: its file path from the package on, or its library; ``line`` 0: unknown."""
 
     function: str
     place: str
@@ -35,15 +35,15 @@ class Frame(NamedTuple):
 
 
 Stack = tuple[Frame, ...]
-"""Frames, the outermost first."""
+"""Frames, outermost first."""
 
 UNKNOWN = "(no symbol)"
-"""The function of compiled code whose library does not say what it is."""
+"""Function name of compiled code without symbols."""
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A stack from one moment to another, in seconds."""
+    """A stack during an interval, in seconds."""
 
     start_s: float
     end_s: float
@@ -51,23 +51,23 @@ class Slice:
 
     @property
     def seconds(self) -> float:
-        """How long it lasted."""
+        """The duration in seconds."""
         return self.end_s - self.start_s
 
 
 @dataclass(frozen=True)
 class Thread:
-    """One thread's slices, in order. Between two of them the thread was not there, or could not be sampled."""
+    """The slices of a thread, in order. In gaps the thread did not exist or could not be sampled."""
 
     name: str
     slices: list[Slice]
 
 
 def read_trace(path: Path) -> list[Thread]:
-    """The threads of a compressed trace; seconds count from the trace's own beginning.
+    """Return the threads of a compressed trace, in seconds from the start of the trace.
 
     Raises:
-        UserError: the file cannot be read, or is no trace of py-spy's.
+        UserError: the file cannot be read, or is no trace of py-spy.
     """
     compressed = read_bytes(path, "file of samples")
     try:
@@ -85,7 +85,7 @@ def read_trace(path: Path) -> list[Thread]:
 
 
 def parse_trace(events: Iterable[dict[str, Any]]) -> list[Thread]:
-    """The threads of a trace's events."""
+    """Return the threads of a trace's events."""
     by_thread: dict[int, list[dict[str, Any]]] = {}
     names: dict[int, str] = {}
     for event in events:
@@ -102,25 +102,25 @@ def parse_trace(events: Iterable[dict[str, Any]]) -> list[Thread]:
 
 
 class _Frames:
-    """Each frame once, however often it is on a stack."""
+    """Shares one object per frame, however often it is on a stack."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str, int], Frame] = {}
 
     def of(self, event: dict[str, Any]) -> Frame:
-        """The frame that an event opens or closes."""
+        """Return the frame that an event opens or closes."""
         arguments = event["args"]
         key = (event["name"], arguments["filename"], arguments.get("line") or 0)
         if key not in self._known:
             function, file, line = key
             known = not re.fullmatch(r"0x[0-9a-f]+", function)
-            # An address is another one in every process; all of a library's are one frame.
+            # Addresses differ between processes, so all unknown functions of a library are one frame.
             self._known[key] = Frame(function if known else UNKNOWN, short_place(file), line if known else 0)
         return self._known[key]
 
 
 def _slices(events: Sequence[dict[str, Any]], frames: _Frames) -> tuple[list[Slice], str]:
-    """A thread's slices, and what it is called by a frame of its own, which some releases of py-spy put first."""
+    """Return a thread's slices, and its name if it has a frame for it, which some releases of py-spy put first."""
     found: list[Slice] = []
     stack: list[Frame] = []
     label = ""
@@ -142,7 +142,7 @@ def _slices(events: Sequence[dict[str, Any]], frames: _Frames) -> tuple[list[Sli
 
 
 def _tidy(stack: Sequence[Frame]) -> Stack:
-    """Frames without a symbol that follow each other in one library are one."""
+    """Merge consecutive frames without a symbol in the same library."""
     tidy: list[Frame] = []
     for frame in stack:
         if frame.function != UNKNOWN or not tidy or tidy[-1] != frame:
@@ -151,7 +151,7 @@ def _tidy(stack: Sequence[Frame]) -> Stack:
 
 
 def _thread_name(label: str) -> str:
-    """``MainThread`` of ``thread (123): MainThread`` or ``140265: MainThread``."""
+    """Return ``MainThread`` for ``thread (123): MainThread`` or ``140265: MainThread``."""
     return re.sub(r"^(thread \(\d+\)|\d+): ?", "", label) or "thread"
 
 
@@ -160,7 +160,7 @@ _LIBUV = re.compile(r".*/libuv[^/]*/(?:.*/)?([^/]+)")
 
 
 def short_place(file: str) -> str:
-    """A file's path from its package on: no path of the machine that was sampled, and the same on every machine."""
+    """Return a file's path from its package on, which is the same on every machine."""
     file = file.replace("\\", "/")
     for pattern, prefix in ((_LIBUV, "libuv/"), (_PACKAGE, "")):
         match = pattern.fullmatch(file)
@@ -176,17 +176,17 @@ _COMPILED = re.compile(r"\.(c|cc|cpp|h|hpp|pyx|pxd|rs|S|s)$|\.so\b|\.dylib\b|^\?
 
 
 def is_python(frame: Frame) -> bool:
-    """Is it a function of Python's, and not compiled code?"""
+    """Return whether a frame is a Python function and not compiled code."""
     return frame.line > 0 and _COMPILED.search(frame.place) is None
 
 
 def moved(thread: Thread, by_s: float) -> Thread:
-    """The thread on another clock."""
+    """Return the thread with shifted times."""
     return Thread(thread.name, [Slice(one.start_s + by_s, one.end_s + by_s, one.stack) for one in thread.slices])
 
 
 def within(slices: Iterable[Slice], start_s: float, end_s: float) -> Iterator[Slice]:
-    """What of the slices lies between two moments."""
+    """Yield the slices between two times, cut at both."""
     for one in slices:
         start, end = max(one.start_s, start_s), min(one.end_s, end_s)
         if end > start:
@@ -194,5 +194,5 @@ def within(slices: Iterable[Slice], start_s: float, end_s: float) -> Iterator[Sl
 
 
 def clipped(threads: Iterable[Thread], start_s: float, end_s: float) -> list[Thread]:
-    """What of the threads lies between two moments."""
+    """Return the threads between two times."""
     return [Thread(one.name, list(within(one.slices, start_s, end_s))) for one in threads]

@@ -1,6 +1,6 @@
-"""When the gateway answered nobody, which requests were the slowest, and what was on the stack meanwhile.
+"""Find periods without answers and the slowest requests, and what was on the stack during them.
 
-Everything here is on one clock, in seconds: that of the round, which starts with its load.
+All times are in seconds on the round's clock, which starts with its load.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from benchkit.profiling.folding import Function, Names, category_seconds, functi
 from benchkit.profiling.samples import Frame, Slice, Thread, clipped, is_python, within
 
 SLOWEST = 0.01
-"""The share of requests that counts as the slowest."""
+"""Share of requests that count as the slowest."""
 
 SLOW = 0.05
-"""The share of requests that is searched for stalls. One stall holds up all requests that are under way, so among the
-slowest 1 % of them may be those of a single one."""
+"""Share of requests that is searched for stalls. It is larger, because one stall delays all requests in flight, so the
+slowest 1 % may all belong to a single stall."""
 
 SHORTEST_STALL_S = 0.05
-"""A stretch without answers that is shorter is none of interest, however fast the gateway is otherwise."""
+"""Minimum length of a stall in seconds, however fast the gateway is otherwise."""
 
 MOST_STALLS = 20
 SHARED = 0.7
-"""A path is shown as far in as so much of a stall's work shares it."""
+"""A path is shown up to the innermost frame that this share of a stall's work has in common."""
 
 MOSTLY = 0.5
-"""A stall is of a category that takes so much of it."""
+"""Share of a stall's time that makes a category its explanation."""
 
 PATH_FRAMES = 4
 MOST_OVER = 15
 LEAST_OVER = 0.05
-"""A frame that the slowest requests see more often has to be on the stack for so much more of their time."""
+"""Minimum difference between a frame's shares of the time with and without slow requests."""
 
 _SAME = 0.02
 _DUST_S = 1e-9
@@ -46,7 +46,7 @@ _MOST_BUCKETS = 400
 
 @dataclass(frozen=True)
 class Requests:
-    """The requests of one round: begin and end in seconds, one entry for each, in order of begin."""
+    """The requests of one round: start and end in seconds, one entry each, sorted by start."""
 
     start_s: list[float]
     end_s: list[float]
@@ -56,7 +56,7 @@ class Requests:
 
     @property
     def latencies_s(self) -> list[float]:
-        """How long each took."""
+        """The duration of each request."""
         return [end - start for start, end in zip(self.start_s, self.end_s, strict=True)]
 
 
@@ -70,18 +70,18 @@ class Round:
 
     @property
     def load_s(self) -> float:
-        """How long the load took."""
+        """The duration of the load."""
         return max(self.requests.end_s, default=0.0)
 
 
 def slow_threshold_s(rounds: Iterable[Round], share: float = SLOWEST) -> float:
-    """The latency of the fastest of so large a share of all requests, the slowest: who took as long is one of them."""
+    """Return the latency from which on a request belongs to the slowest ``share`` of all requests."""
     latencies = sorted((value for one in rounds for value in one.requests.latencies_s), reverse=True)
     return latencies[max(1, math.ceil(share * len(latencies))) - 1]
 
 
 def slow_windows(requests: Requests, threshold_s: float) -> list[tuple[float, float]]:
-    """When at least one request was under way that takes as long as the threshold, or longer."""
+    """Return when at least one request with a latency of the threshold or more was in flight."""
     return union(
         (start, end)
         for start, end in zip(requests.start_s, requests.end_s, strict=True)
@@ -90,7 +90,7 @@ def slow_windows(requests: Requests, threshold_s: float) -> list[tuple[float, fl
 
 
 def union(intervals: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The same stretches of time without overlap, in order."""
+    """Return the intervals merged, without overlap and sorted."""
     merged: list[tuple[float, float]] = []
     for start, end in sorted(intervals):
         if merged and start <= merged[-1][1]:
@@ -101,11 +101,11 @@ def union(intervals: Iterable[tuple[float, float]]) -> list[tuple[float, float]]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Stretches without an answer
+# Periods without an answer
 
 
 def find_stalls(rounds: Sequence[Round], names: Names) -> list[Stall]:
-    """The longest stretches without any answer while slow requests were under way, in order of time."""
+    """Return the longest periods without any answer during slow requests, in order of time."""
     slow_s, slowest_s = slow_threshold_s(rounds, SLOW), slow_threshold_s(rounds)
     found = [
         _stall(one, start, end, slowest_s, names)
@@ -117,7 +117,7 @@ def find_stalls(rounds: Sequence[Round], names: Names) -> list[Stall]:
 
 
 def silent_stretches(requests: Requests, threshold_s: float) -> list[tuple[float, float]]:
-    """For each stretch of time in which slow requests were under way: the longest part of it without any answer."""
+    """Return the longest period without any answer for each period with slow requests."""
     answers = [0.0, *sorted(requests.end_s)]
     found = set()
     for start, end in slow_windows(requests, threshold_s):
@@ -155,7 +155,7 @@ def _stall(one: Round, start: float, end: float, slowest_s: float, names: Names)
 
 
 def _mostly(threads: Sequence[Thread], seconds: float) -> tuple[Category, float]:
-    """What took the most of so many seconds, and how much of them: waiting, where little work was done."""
+    """Return the category with the most time, and that time; it is ``WAITING`` if there was little work."""
     work = {category: spent for category, spent in category_seconds(threads).items() if category not in IDLE}
     idle_s = seconds - sum(work.values())
     if not work or idle_s > (1 - MOSTLY) * seconds:
@@ -164,7 +164,7 @@ def _mostly(threads: Sequence[Thread], seconds: float) -> tuple[Category, float]
 
 
 def shared_path(slices: Sequence[Slice]) -> tuple[list[Frame], float]:
-    """The frames, innermost first, that most of the work shares, and for how long: inwards as far as that is so."""
+    """Return the frames that most of the work shares, innermost first, and the time that they share."""
     work = [one for one in slices if classify(one.stack) not in IDLE]
     total = sum(one.seconds for one in work)
     depth, shared_s = 0, total
@@ -180,7 +180,7 @@ def shared_path(slices: Sequence[Slice]) -> tuple[list[Frame], float]:
             break
         work = [one for one in work if len(one.stack) > depth and one.stack[depth] == frame]
         depth, shared_s = depth + 1, longest
-    # What all of the loop's work shares, and no more than that, is no answer.
+    # A path that ends in the event loop explains nothing.
     if not work or depth == 0 or classify(work[0].stack[:depth]) in (Category.LOOP, Category.OTHER):
         return [], 0.0
     shared = work[0].stack[:depth]
@@ -189,7 +189,7 @@ def shared_path(slices: Sequence[Slice]) -> tuple[list[Frame], float]:
 
 
 def _longest_unchanged(threads: Iterable[Thread]) -> float:
-    """The longest time in which a working thread's Python frames stayed the same; compiled code does not count."""
+    """Return the longest time in which a working thread's Python frames did not change; compiled code is ignored."""
     longest = 0.0
     for thread in threads:
         run_s, previous, reached = 0.0, None, -1.0
@@ -205,14 +205,14 @@ def _longest_unchanged(threads: Iterable[Thread]) -> float:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What the slowest requests saw
+# Frames during the slowest requests
 
 
 def over_represented(rounds: Sequence[Round], threshold_s: float, names: Names) -> list[OverFrame]:
-    """Frames that are on the stack for more of the time while the slowest requests are under way than otherwise.
+    """Return frames that are on the stack for more of the time during the slowest requests than otherwise.
 
-    A share is seconds on any thread's stack for each second of time, waiting included. Of frames that are always on the
-    stack together only the innermost is listed.
+    A share is seconds on any thread's stack per second of time. Of frames that are always on the stack together, only
+    the innermost is listed.
     """
     slow, rest = _Presence(), _Presence()
     for one in rounds:
@@ -227,7 +227,7 @@ def over_represented(rounds: Sequence[Round], threshold_s: float, names: Names) 
     for function in sorted(candidates, key=lambda one: (-slow.depth(one), one)):
         if all(abs(shares[function][0] - shares[other][0]) > _SAME for other in listed):
             listed.append(function)
-    # Among those that differ by about as much the innermost comes first: it is nearer to the cause.
+    # If differences are similar, the innermost frame comes first, because it is nearer to the cause.
     listed.sort(key=lambda function: round(10 * (shares[function][1] - shares[function][0])))
     return [
         OverFrame(frame=names.of(one), share_slow=round(shares[one][0], 4), share_rest=round(shares[one][1], 4))
@@ -236,7 +236,7 @@ def over_represented(rounds: Sequence[Round], threshold_s: float, names: Names) 
 
 
 class _Presence:
-    """For how long each function was on a working thread's stack within some stretches of time, and how deep."""
+    """Time and mean depth of each function on working threads' stacks, within some periods."""
 
     def __init__(self) -> None:
         self.time_s = 0.0
@@ -245,11 +245,11 @@ class _Presence:
 
     @property
     def functions(self) -> list[Function]:
-        """All that were seen."""
+        """All functions that were seen."""
         return list(self._seconds)
 
     def add(self, threads: Iterable[Thread], windows: Sequence[tuple[float, float]]) -> None:
-        """Count what lies within these stretches as well."""
+        """Add the slices within these periods."""
         self.time_s += sum(end - start for start, end in windows)
         for thread in threads:
             for start, end in windows:
@@ -258,15 +258,15 @@ class _Presence:
                         self._count(one)
 
     def share(self, function: Function) -> float:
-        """Seconds on the stack for each second of time."""
+        """Return seconds on the stack per second of time."""
         return self._seconds[function] / self.time_s
 
     def depth(self, function: Function) -> float:
-        """Its mean depth."""
+        """Return its mean depth."""
         return self._depths[function] / self._seconds[function]
 
     def _count(self, one: Slice) -> None:
-        # A function that is on a stack twice is there once.
+        # Count a function once even if it is on the stack twice.
         telling = {function_of(frame): depth for depth, frame in enumerate(one.stack) if says_something(frame)}
         for function, depth in telling.items():
             self._seconds[function] += one.seconds
@@ -274,17 +274,17 @@ class _Presence:
 
 
 def _between(windows: Sequence[tuple[float, float]], end_s: float) -> list[tuple[float, float]]:
-    """What lies outside the windows, from 0 to the end."""
+    """Return the intervals outside the windows, from 0 to the end."""
     edges = [0.0, *(edge for window in windows for edge in window), end_s]
     return [(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if end > start]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Over time
+# Timeline
 
 
 def timeline(one: Round, threshold_s: float) -> SampledRound:
-    """The round over time, reduced for the page: of the requests the slowest stay."""
+    """Return the round over time, reduced for the page; the slowest requests are kept."""
     points = [
         RequestPoint(at_s=round(start, 4), ms=round((end - start) * 1000, 1), slow=end - start >= threshold_s - _DUST_S)
         for start, end in zip(one.requests.start_s, one.requests.end_s, strict=True)
@@ -306,7 +306,7 @@ def timeline(one: Round, threshold_s: float) -> SampledRound:
 
 
 def reduced(points: Sequence[RequestPoint]) -> list[RequestPoint]:
-    """At most about 1500 points: of each stretch the slowest and the fastest, and every one of the slowest 1 %."""
+    """Return about 1500 points at most: the slowest and the fastest of each stretch, and all of the slowest 1 %."""
     if len(points) <= _MOST_POINTS:
         return list(points)
     size = math.ceil(len(points) / (_MOST_POINTS / 2))
@@ -328,7 +328,7 @@ def _bucket_s(load_s: float) -> float:
 
 
 def _spread(piece: Slice, row: list[float], bucket_s: float) -> None:
-    """Add a slice's seconds to the buckets that it lies in."""
+    """Add a slice's seconds to the buckets that it overlaps."""
     first = max(0, int(piece.start_s / bucket_s))
     last = min(len(row) - 1, int(piece.end_s / bucket_s))
     for number in range(first, last + 1):

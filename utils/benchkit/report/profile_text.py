@@ -1,4 +1,4 @@
-"""The words of a profile: its sentence, its hints, and the summary of one screen. Page and terminal say the same."""
+"""The texts of a profile: its main sentence, its hints, and a one-screen summary, for both page and terminal."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ _HOT = 0.1
 
 HINTS: dict[Category, str] = {
     Category.GC: (
-        "Python's garbage collector walked through every object that it tracks, and all requests waited. What lives as "
-        "long as the gateway can be taken out of that (gc.freeze() after the start), or done more rarely "
-        "(gc.set_threshold())."
+        "Python's garbage collector walked through every object that it tracks, and all requests waited. Exclude "
+        "permanent objects from that (gc.freeze() after the start), or collect less often (gc.set_threshold())."
     ),
-    Category.DATABASE: "The event loop itself waited for the database: no request goes on meanwhile.",
-    Category.AUTH: "Hashing or checking secrets is work for the processor, and here it ran on the event loop.",
-    Category.SERIALIZATION: "Large documents were turned to or from JSON on the event loop.",
-    Category.LOGGING: "Lines were written on the event loop.",
+    Category.DATABASE: "The event loop itself waited for the database, which blocks all requests.",
+    Category.AUTH: "Hashing or checking secrets is CPU work, and it ran on the event loop.",
+    Category.SERIALIZATION: "Large documents were converted to or from JSON on the event loop.",
+    Category.LOGGING: "Log lines were written on the event loop.",
     Category.GIL: "Another thread held the interpreter.",
-    Category.WAITING: "The gateway did nothing: it waited for something outside of it.",
+    Category.WAITING: "The gateway was idle: it waited for something outside of it.",
 }
-"""What a stall that was mostly of a category means, where there is something to say."""
+"""Explanation of a stall by its main category, if there is one."""
 
 
 def sentence(profile: Profile) -> str:
-    """Where the time goes, in one sentence."""
+    """Return where the time went, in one sentence."""
     if profile.validity is Validity.INVALID:
-        return f"Nothing is said about where the time went: {profile.reason}."
+        return f"No profile can be shown: {profile.reason}."
     work = sorted((one for one in profile.categories if one.category not in IDLE), key=lambda one: -(one.share or 0.0))
     if not work:
         return "Nothing was sampled."
@@ -51,7 +50,7 @@ def _article(label: str) -> str:
 
 
 def hot_sentence(profile: Profile) -> str:
-    """The one function that took a large part of the work, where there is one; the collector has its own words."""
+    """Return the function that took a large part of the work, if there is one; the collector has its own text."""
     if not profile.functions:
         return ""
     first = max(profile.functions, key=lambda one: one.self_s)
@@ -61,7 +60,7 @@ def hot_sentence(profile: Profile) -> str:
 
 
 def stall_sentence(profile: Profile) -> str:
-    """What the slowest requests waited for, in one sentence; empty where that is not known."""
+    """Return what the slowest requests waited for, in one sentence; empty if unknown."""
     if profile.slow_from_ms is None:
         return ""
     slowest = (
@@ -69,23 +68,20 @@ def stall_sentence(profile: Profile) -> str:
         f"{milliseconds(profile.slow_from_ms)} or longer"
     )
     if not profile.stalls:
-        return f"{slowest}; at no time was the gateway silent for unusually long."
+        return f"{slowest}; the gateway never stopped answering for unusually long."
     total, longest = len(profile.stalls), max(stall.ms for stall in profile.stalls)
     times = {1: "once", 2: "twice"}.get(total, f"{total} times")
-    text = (
-        f"{slowest}. While slow ones were under way the gateway {times} answered nobody, for up to "
-        f"{milliseconds(longest)}"
-    )
+    text = f"{slowest}. During slow requests, the gateway stopped answering {times}, for up to {milliseconds(longest)}"
     kinds = Counter(stall.category for stall in profile.stalls if not stall.mixed)
     if not kinds:
-        return f"{text}, without one kind of work that would explain it."
+        return f"{text}; no single kind of work explains it."
     most, number = kinds.most_common(1)[0]
     which = "and it was" if total == 1 else "each time" if number == total else f"{number} of these times"
-    return f"{text}, {which} mostly for {LABELS[most][0]}."
+    return f"{text}, {which} mostly because of {LABELS[most][0]}."
 
 
 def hints(profile: Profile) -> list[str]:
-    """What a developer can make of the stalls."""
+    """Return advice for developers about the stalls."""
     found = [HINTS[category] for category in dict.fromkeys(_by_frequency(profile.stalls)) if category in HINTS]
     frozen = [one for one in profile.stalls if one.category is not Category.GC and one.unchanged_ms >= 0.6 * one.ms]
     if frozen and not profile.gc_visible:
@@ -102,65 +98,62 @@ def _by_frequency(stalls: list[Stall]) -> list[Category]:
 
 
 def cost_sentence(profile: Profile) -> str:
-    """What the sampling itself did to the gateway."""
+    """Return how much the sampling slowed down the gateway."""
     sampler = profile.sampler
     if sampler is None:
         return ""
     how = f"{sampler.rate} times a second, {'with' if sampler.native else 'without'} the frames of compiled code"
     if sampler.rate_ratio is None:
         return f"Sampled {how}; what that cost was not measured."
-    text = (
-        f"Sampled {how}: the gateway answered {percent(sampler.rate_ratio)} of the requests per second that it does "
-        "without"
-    )
+    text = f"Sampled {how}: the throughput was {percent(sampler.rate_ratio)} of that without the sampler"
     if sampler.rate_ratio < _GOOD_RATIO:
-        return f"{text}. Shares hold all the same; times are longer than they are without the sampler."
+        return f"{text}. Shares are still valid; times are longer than without the sampler."
     return f"{text}."
 
 
 def stall_line(stall: Stall) -> str:
-    """``round 2, at 12.31 s, 310 ms: 290 ms garbage collection; 290 ms in gc_collect_main < … < …``."""
+    """Return ``round 2, at 12.31 s, 310 ms: 290 ms garbage collection; 290 ms in gc_collect_main < … < …``."""
     what = f"{milliseconds(stall.category_ms)} {LABELS[stall.category][0]}"
     return f"round {stall.round}, at {stall.at_s:.2f} s, {milliseconds(stall.ms)}: {what}; {stall_path(stall)}"
 
 
 def stall_path(stall: Stall) -> str:
-    """What most of a stall's stacks have in common."""
+    """Return the frames that most of a stall's stacks have in common."""
     if not stall.path:
-        return "nothing that most of its stacks share"
+        return "most of its stacks have nothing in common"
     return f"{milliseconds(stall.path_ms)} in {' < '.join(frame_words(frame) for frame in stall.path)}"
 
 
 def frame_words(frame: FrameName) -> str:
-    """``function (package/file.py:12)``."""
+    """Return ``function (package/file.py:12)``."""
     return f"{frame.function} ({frame_place(frame)})"
 
 
 def frame_place(frame: FrameName) -> str:
-    """``package/file.py:12``; compiled code may have no lines."""
+    """Return ``package/file.py:12``; compiled code may have no line numbers."""
     return f"{frame.place}:{frame.line}" if frame.line else frame.place
 
 
 def percent(share: float) -> str:
-    """A share (0-1) in percent."""
+    """Return a share (0-1) in percent."""
     value = 100 * share
     return f"{value:.0f} %" if value >= 9.95 or value == 0 else f"{value:.1f} %"
 
 
 def milliseconds(value: float) -> str:
-    """``310 ms``, ``9.4 ms``."""
+    """Return a time like ``310 ms`` or ``9.4 ms``."""
     return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
 
 
 def state(profile: Profile) -> str:
-    """What is to be known before anything else is read; empty for a complete and valid profile."""
+    """Return a notice to read first; empty for a complete and valid profile."""
     if profile.status is RunStatus.INTERRUPTED:
-        return f"Interrupted: what was sampled until then. {profile.reason}".strip()
+        return f"Interrupted: only the samples until then are shown. {profile.reason}".strip()
     return ""
 
 
 def summary(profile: Profile) -> list[str]:
-    """The profile on one screen, line by line."""
+    """Return the lines of a one-screen summary of the profile."""
     target = profile.environment.target
     release = target.release or "of unknown release"
     lines = [
@@ -180,7 +173,7 @@ def summary(profile: Profile) -> list[str]:
         own, total = (percent(value / profile.working_s) for value in (function.self_s, function.total_s))
         lines.append(f"  {own:>7} {total:>7}  {frame_words(function.frame)}")
     if profile.over:
-        lines += ["", f"  {'slowest':>7} {'others':>7}  on the stack while the slowest requests were under way"]
+        lines += ["", f"  {'slowest':>7} {'others':>7}  on the stack during the slowest requests"]
         for over in profile.over[:_OVER_SHOWN]:
             lines.append(f"  {percent(over.share_slow):>7} {percent(over.share_rest):>7}  {frame_words(over.frame)}")
     if profile.stalls:

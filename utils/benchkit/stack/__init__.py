@@ -1,1 +1,1 @@
-"""The stack that the toolkit starts itself: topology, its rendering to local processes, readiness, state."""
+"""The stack that the toolkit starts itself: topology, local processes, readiness, state."""

@@ -1,4 +1,4 @@
-"""The interface that starts, watches and stops a stack. Processes under a supervisor are its first form."""
+"""The interface to start, inspect and stop a stack. Processes under a supervisor are its first implementation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchkit.stack.state import ServerAccess, StackState
 from benchkit.stack.topology import Topology
 
 Say = Callable[[str], None]
-"""Takes a line for the user."""
+"""Prints a line for the user."""
 
 
 def _nothing(_: object) -> None:
@@ -22,12 +22,12 @@ def _nothing(_: object) -> None:
 
 @dataclass(frozen=True)
 class StartCallbacks:
-    """Callbacks of a start or a stop: ``say`` takes lines for the user, ``interrupt`` knows of signals.
+    """Callbacks of a start or a stop: ``say`` prints lines for the user, ``interrupt`` remembers signals.
 
-    ``progress`` takes the lines that only say how far the work is.
-    ``began`` is called as soon as there is something that would have to be stopped. ``complete`` is called in a thread
-    when all programs are ready, and belongs to the start: when it fails, or a signal comes meanwhile, all is stopped.
-    ``owner`` is the run that stops what is started here; absent where that is left to the user.
+    ``progress`` prints lines that only report progress. ``began`` is called as soon as there is something that would
+    have to be stopped. ``complete`` is called in a thread when all programs are ready, and is part of the start: if it
+    fails, or a signal arrives meanwhile, everything is stopped. ``owner`` is the run that stops the stack; ``None`` if
+    the user does that.
     """
 
     say: Say
@@ -40,9 +40,9 @@ class StartCallbacks:
 
 @dataclass(frozen=True)
 class ProgramStatus:
-    """One program of a stack. ``state`` is a word for the user; ``pid`` is 0 when the program does not run.
+    """One program of a stack. ``state`` is a word for the user; ``pid`` is 0 if the program does not run.
 
-    ``port`` is absent where the program listens on a Unix socket.
+    ``port`` is ``None`` if the program listens on a Unix socket.
     """
 
     name: str
@@ -55,21 +55,21 @@ class ProgramStatus:
 
     @property
     def runs(self) -> bool:
-        """Is there a process?"""
+        """Whether the process exists."""
         return self.pid != 0
 
     @property
     def has_ended(self) -> bool:
-        """Was it started, and has ended?"""
+        """Whether it was started and has ended."""
         return self.state in ("EXITED", "FATAL", "UNKNOWN")
 
 
 class Deployment(Protocol):
-    """The stack of one directory. The caller holds the directory's lock during :meth:`start` and :meth:`stop`."""
+    """The stack of one directory. The caller holds the directory's lock in :meth:`start` and :meth:`stop`."""
 
     @property
     def has_redis(self) -> bool:
-        """Can a Redis server be started?"""
+        """Whether a Redis server can be started."""
 
     def start(
         self, topology: Topology, callbacks: StartCallbacks, *, timeout_s: float, shared_servers: Sequence[ServerAccess]
@@ -78,32 +78,32 @@ class Deployment(Protocol):
 
         Args:
             topology: what to start; its ports are free.
-            callbacks: hear what is waited for.
-            timeout_s: how long the programs may take until they are ready.
-            shared_servers: servers of another stack, for a gateway that has none of its own.
+            callbacks: receive progress, see :class:`StartCallbacks`.
+            timeout_s: maximum time until the programs are ready.
+            shared_servers: servers of another stack, for a gateway without servers of its own.
 
         Raises:
-            UserError: this form cannot start the topology, something is not installed or did not get ready in time, or
-                a signal came. Everything that was started is stopped again.
+            UserError: the topology is not supported, something is not installed or was not ready in time, or a signal
+                arrived. Everything that was started is stopped again.
         """
 
     def statuses(self, state: StackState) -> list[ProgramStatus]:
-        """The programs of a running stack, in the order of their names.
+        """Return the programs of a running stack, sorted by name.
 
         Raises:
-            UserError: what runs them does not answer.
+            UserError: the supervisor does not answer.
         """
 
     def log_command(self, name: str | None, *, lines: int, follow: bool) -> list[str]:
-        """The command that prints the last lines of all logs, or of one program's, and then what ``follow``s.
+        """Return the command that prints the last lines of all logs or of one program's; ``follow``: keep printing.
 
         Raises:
             UserError: there is no such log.
         """
 
     def stop(self, state: StackState) -> None:
-        """Stop the stack of ``state``, or what is left of it, and remove ``stack.json``.
+        """Stop the stack of ``state``, or the rest of it, and remove ``stack.json``.
 
         Raises:
-            UserError: something could not be stopped; ``stack.json`` stays.
+            UserError: something could not be stopped; ``stack.json`` is kept.
         """

@@ -1,4 +1,4 @@
-"""The gateway's environment: everything it is told, and the secrets that are made for it."""
+"""The gateway's environment: its variables, and generated secrets."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from benchkit.stack.topology import GatewayNode
 
 ADMIN_EMAIL = "admin@example.com"
 
-# The gateway refuses a password without three kinds of characters, and placeholders of any kind. A full stop counts as
-# a special character for it and needs no quoting anywhere.
+# The gateway requires three kinds of characters in a password, and refuses any placeholder. A full stop counts as a
+# special character and never needs quoting.
 _STRONG_PREFIX = "Aa1."
 
 
 class Secrets(Model):
-    """``secrets.json``: made once for a stack's directory, since its databases hold what depends on them."""
+    """``secrets.json``: created once per stack directory, because the stored databases depend on them."""
 
     schema_version: Literal[1] = 1
     jwt_secret_key: str
@@ -30,7 +30,7 @@ class Secrets(Model):
 
 
 def new_secrets() -> Secrets:
-    """Fresh secrets, strong enough for every release of the gateway."""
+    """Return new secrets, strong enough for every release of the gateway."""
     return Secrets(
         jwt_secret_key=secrets.token_urlsafe(48),
         auth_encryption_secret=secrets.token_urlsafe(48),
@@ -43,9 +43,9 @@ def new_secrets() -> Secrets:
 def gateway_environment(
     gateway: GatewayNode, own: Secrets, *, host: str, database_url: str, redis_url: str | None
 ) -> dict[str, str]:
-    """Environment variables of a gateway of this toolkit. Later ones win: ``stack.gateway.settings`` come last."""
+    """Return the environment variables of the toolkit's gateway; ``stack.gateway.settings`` override them."""
     environment = {
-        # For the releases' second entry point, which knows no flags; it would listen on its default port.
+        # For the releases' second entry point, which has no flags and would listen on its default port.
         "HOST": host,
         "PORT": str(gateway.port),
         "DATABASE_URL": database_url,
@@ -55,16 +55,16 @@ def gateway_environment(
         "PLATFORM_ADMIN_PASSWORD": own.admin_password,
         "BASIC_AUTH_PASSWORD": own.basic_auth_password,
         "DEFAULT_USER_PASSWORD": own.default_user_password,
-        # The first login would otherwise demand a new password.
+        # Otherwise the first login requires a new password.
         "PASSWORD_CHANGE_ENFORCEMENT_ENABLED": "false",
         "ADMIN_REQUIRE_PASSWORD_CHANGE_ON_BOOTSTRAP": "false",
-        # On by default since 1.0: most of a load would be answered 429.
+        # On by default since 1.0: most requests of a load would get HTTP 429.
         "RATE_LIMITING_ENABLED": "false",
         # The simulated servers are on loopback.
         "SSRF_ALLOW_LOCALHOST": "true",
         "SSRF_ALLOW_PRIVATE_NETWORKS": "true",
         "LOG_LEVEL": "ERROR",
-        # The gateway's own counts are read after a run: written soon, not answered from a cache.
+        # The gateway's own counts are read after a run, so they must be written soon and not be cached.
         "METRICS_BUFFER_FLUSH_INTERVAL": "5",
         "METRICS_CACHE_TTL_SECONDS": "1",
     }
@@ -77,9 +77,9 @@ _PLACES = frozenset({"HOST", "PORT", "DATABASE_URL", "REDIS_URL"})
 
 
 def database_key(gateway: GatewayNode, build: str, environment: Mapping[str, str]) -> str:
-    """Names the freshly migrated database of a gateway: the same build with the same settings and secrets has it.
+    """Return the name of a gateway's freshly migrated database, which depends on build, settings and secrets.
 
-    Where things are (addresses, ports) makes no difference to what a migration writes.
+    Addresses and ports do not matter, because a migration does not store them.
     """
     said = {name: value for name, value in environment.items() if name not in _PLACES}
     text = json.dumps([gateway.version, build, gateway.database, said], sort_keys=True)

@@ -1,4 +1,4 @@
-"""Start and stop the stack of a directory, one program at a time, and provide a gateway for a run."""
+"""Start and stop the stack of a directory, one caller at a time, and provide a gateway for a run."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ _OTHER = "another start or stop of the stack"
 
 @dataclass(frozen=True)
 class Outcome:
-    """A stack that is ready. ``started`` says whether this call started it."""
+    """A stack that is ready. ``started``: whether this call started it."""
 
     state: StackState
     started: bool
 
 
 class StackOwner(Model):
-    """The file that says which stack a run started, so that the run stops this one and no other."""
+    """The file that identifies the stack that a run started, so that the run stops no other one."""
 
     schema_version: Literal[2] = 2
     runtime: ProcessRuntime
 
 
 def deployment(place: StackPaths) -> Deployment:
-    """Choose what runs the stack of a directory. Processes are the only form so far."""
+    """Return the deployment of a directory's stack; local processes are the only one so far."""
     return LocalProcesses(place)
 
 
@@ -59,18 +59,18 @@ def up(
     part: Part = "all",
     shared_servers: Sequence[ServerAccess] = (),
 ) -> Outcome:
-    """Start the stack that the settings ask for, unless it runs already, and wait until it is ready.
+    """Start the configured stack, unless it runs already, and wait until it is ready.
 
     Args:
-        settings: say what the stack consists of.
+        settings: define the stack.
         place: its directory.
-        caller: hears what is waited for.
+        caller: callbacks of the start.
         part: start the gateway without servers, or servers without a gateway.
-        shared_servers: the servers of another stack, for a gateway without servers of its own.
+        shared_servers: servers of another stack, for a gateway without servers of its own.
 
     Raises:
-        UserError: another stack runs, a port is taken, something is not installed, did not get ready in time, or a
-            signal came. Everything that this call started is stopped again.
+        UserError: another stack runs, a port is taken, something is not installed or was not ready in time, or a signal
+            arrived. Everything that this call started is stopped again.
     """
     form = deployment(place)
     topology = topology_of(settings, redis=form.has_redis, part=part)
@@ -90,12 +90,12 @@ def up(
 
 
 def down(place: StackPaths, caller: StartCallbacks, *, only: ProcessRuntime | None = None) -> bool:
-    """Stop the stack and remove what an earlier one left. Answers false when there was nothing to stop.
+    """Stop the stack and remove leftovers of an earlier one. Return whether there was anything to stop.
 
     Args:
         place: the stack's directory.
-        caller: hears what is waited for.
-        only: stop the stack only when this is what runs it.
+        caller: callbacks of the stop.
+        only: stop the stack only if this is its supervisor.
 
     Raises:
         UserError: a program could not be stopped, or ``stack.json`` is damaged.
@@ -111,7 +111,7 @@ def down(place: StackPaths, caller: StartCallbacks, *, only: ProcessRuntime | No
 
 
 def down_orphans(places: Sequence[StackPaths], caller: StartCallbacks) -> None:
-    """Stop the stacks among these whose runs were killed; raises as :func:`down`."""
+    """Stop those of the stacks whose runs were killed; raises as :func:`down`."""
     for place in places:
         state = load_state(place)
         if state is not None and state.is_orphan:
@@ -120,25 +120,25 @@ def down_orphans(places: Sequence[StackPaths], caller: StartCallbacks) -> None:
 
 
 def write_owner(path: Path, state: StackState) -> None:
-    """Note what runs the stack that a run started; raises as :func:`benchkit.store.save`."""
+    """Store the supervisor of the stack that a run started; raises as :func:`benchkit.store.save`."""
     store.save(path, StackOwner(runtime=state.runtime))
 
 
 def read_owner(path: Path) -> ProcessRuntime | None:
-    """Read from a run's file what runs its stack; ``None`` without a file: the run started nothing."""
+    """Read the supervisor of a run's stack from the run's file; ``None`` if the run started no stack."""
     return store.load(path, StackOwner, "stack's owner").runtime if path.exists() else None
 
 
 def ensure(settings: Settings, place: StackPaths, caller: StartCallbacks) -> Outcome | None:
-    """See that a gateway answers at ``service.base_url``, and start the own stack where ``service.mode`` allows it.
+    """Make sure that a gateway answers at ``service.base_url``; start the own stack if ``service.mode`` allows it.
 
-    ``None`` when a gateway answered there already and is used as it is.
+    ``None`` if a gateway already answered there, which is used unchanged.
 
     Raises:
         UserError: there is none and none may be started, or it could not be started.
     """
     service = settings.config.service
-    # The stack of a killed run would take this run's ports and CPU time, or be measured although it is not fresh.
+    # The stack of a killed run would use this run's ports and CPU time, or would be measured although it is not fresh.
     down_orphans([place, *variant_places(place)], caller)
     if service.mode == "local":
         return up(settings, place, caller)
@@ -148,7 +148,7 @@ def ensure(settings: Settings, place: StackPaths, caller: StartCallbacks) -> Out
             raise UserError(f"no gateway answers at {service.base_url}: {problem}; start it, or set GATEWAY_URL")
         return None
     state = load_state(place)
-    # What answers may be programs that lost their supervisor.
+    # The answer may come from programs that lost their supervisor.
     if problem is not None or (state is not None and not state.runtime.is_alive):
         return up(settings, place, caller)
     _mention_own(settings, place, caller)
@@ -156,7 +156,7 @@ def ensure(settings: Settings, place: StackPaths, caller: StartCallbacks) -> Out
 
 
 def _mention_own(settings: Settings, place: StackPaths, caller: StartCallbacks) -> None:
-    """Say where the own stack that answers is not the one that the settings ask for."""
+    """Tell the user if the own stack that answers differs from the configured one."""
     state = read_state(place)
     if state is None or state.target is None or state.target.url != settings.config.service.base_url:
         return

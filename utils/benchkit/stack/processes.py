@@ -1,4 +1,4 @@
-"""Processes and ports: whose they are, and ending them."""
+"""Processes and ports: find their owners, and end processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchkit.stack.topology import LOOPBACK
 
 @dataclass(frozen=True)
 class Owner:
-    """The process that listens on a port. The system may not tell either value (another user's process)."""
+    """The process that listens on a port. Values that the system does not provide are ``None`` (another user's)."""
 
     pid: int | None
     command: str | None
@@ -29,14 +29,14 @@ class Owner:
 
 
 def session_members(leader: ProcessIdentity) -> list[psutil.Process]:
-    """Live processes of the session that a process opened, whether or not its leader lives.
+    """Return the living processes of the session that a process opened, whether or not this leader is alive.
 
-    A pid is not given again while a session of that number has members, so a leader that started at another time means
-    that none of the old session's processes is left. That holds since the machine was started: after that a session of
-    the same number is somebody else's, and so is a member that is older than the leader.
+    A pid is not reused while a session with that number has members. So if a leader with another start time exists, the
+    old session has no processes left. This holds only until the next boot: then a session with the same number is an
+    unrelated one, and so is a member that is older than the leader.
     """
     if not leader.is_alive:
-        # Without its leader a session is known by its number alone, so all else has to fit.
+        # Without its leader, only the number identifies a session, so everything else must match.
         known = leader.boot and leader.is_of_this_boot and leader.is_of_this_host
         if not known or start_time(leader.pid) is not None:
             return []
@@ -53,7 +53,7 @@ def session_members(leader: ProcessIdentity) -> list[psutil.Process]:
 
 
 def end(processes: Iterable[psutil.Process], *, terminate_s: float) -> list[psutil.Process]:
-    """TERM, after ``terminate_s`` seconds KILL; returns those that live on nevertheless."""
+    """Send TERM, and KILL after ``terminate_s`` seconds; return the processes that are still alive."""
     waiting = list(processes)
     for process in waiting:
         with contextlib.suppress(psutil.Error):
@@ -67,34 +67,34 @@ def end(processes: Iterable[psutil.Process], *, terminate_s: float) -> list[psut
 
 
 def port_owner(port: int) -> Owner | None:
-    """Find the process that listens on a TCP port of the loopback address; ``None`` when the port is free."""
+    """Return the process that listens on a TCP port of the loopback address; ``None`` if the port is free."""
     if port_is_free(port):
         return None
     try:
         connections = psutil.net_connections(kind="tcp")
     except psutil.Error:
-        # macOS tells only root.
+        # macOS requires root.
         return Owner(None, None)
     for connection in connections:
-        # The local address is a pair of host and port.
+        # The local address is a pair (host, port).
         if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,) and connection.pid:
             return Owner(connection.pid, _command(connection.pid))
     return Owner(None, None)
 
 
 def port_is_free(port: int) -> bool:
-    """Could a program listen on this port of the loopback address now?"""
+    """Return whether a program can listen on this port of the loopback address now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         if probe.connect_ex((LOOPBACK, port)) == 0:
             return False
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As servers do: connections that wait for their end don't keep a port.
+        # Like servers: connections that are closing do not block a port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
         except OSError as error:
-            # A port that may not be had for another reason is for the program itself to complain about.
+            # Other errors are left to the program that will use the port.
             return error.errno != errno.EADDRINUSE
     return True
 
@@ -107,9 +107,9 @@ def _command(pid: int) -> str | None:
 
 
 def memory_bytes(pid: int) -> int | None:
-    """Memory of a process and its children, shared pages divided among their users where the system tells.
+    """Return the memory of a process and its children; shared pages are divided among users if the system supports it.
 
-    ``None`` when there is no such process.
+    ``None`` if there is no such process.
     """
     try:
         process = psutil.Process(pid)

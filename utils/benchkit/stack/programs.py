@@ -1,7 +1,7 @@
-"""The topology as local processes: one shell script for each program.
+"""Render the topology as local processes, with a shell script per program.
 
-A script says all that a program is started with, and can be run by hand from anywhere. Nothing in it but the gateway's
-environment, which is read from a file of mode 0600, is secret; nothing secret stands in an argument list.
+A script contains everything that a program is started with, and can be run by hand from any directory. Only the
+gateway's environment is secret; it is read from a file of mode 0600, and no secret is in an argument list.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ POSTGRES = "postgres"
 REDIS = "redis"
 
 PREPARING_DATABASE = "preparing"
-"""The gateway's database while its first migration runs."""
+"""Name of the gateway's database during its first migration."""
 
 _HEADER = "#!/bin/sh\n# Written by utils/stack.py at each start.\numask 077\n"
-# What the supervisor adds to its children's environment is not the gateway's business.
+# Variables that the supervisor adds to its children's environment must not reach the gateway.
 _UNSET = "unset SUPERVISOR_ENABLED SUPERVISOR_SERVER_URL SUPERVISOR_PROCESS_NAME SUPERVISOR_GROUP_NAME\n"
 
 
 @dataclass(frozen=True)
 class Installation:
-    """The installed programs. ``redis_server`` and ``postgres`` are absent where they are not needed."""
+    """The installed programs. ``redis_server`` and ``postgres`` are ``None`` if they are not needed."""
 
     python: Path
     server_script: Path
     gateway: Path | None = None
-    """The gateway's environment, ``.tools/gateway/VERSION``; absent where there is no gateway."""
+    """The gateway's environment, ``.tools/gateway/VERSION``; ``None`` without a gateway."""
     postgres: PostgresInstallation | None = None
     redis_server: str | None = None
 
     @property
     def gateway_python(self) -> Path:
-        """The interpreter of the gateway's environment."""
+        """The Python interpreter of the gateway's environment."""
         assert self.gateway is not None, "a stack without gateway"
         return self.gateway / "bin" / "python"
 
     @property
     def gateway_build(self) -> str:
-        """The set-up's note of what is installed there: two builds of one release are two gateways."""
+        """The set-up's record of the installed build: two builds of a release are two different gateways."""
         assert self.gateway is not None, "a stack without gateway"
         stamp = self.gateway / ".setup-stamp"
         return stamp.read_text(encoding="utf-8") if stamp.exists() else ""
@@ -57,13 +57,13 @@ class Installation:
 
 @dataclass(frozen=True)
 class Sockets:
-    """The directory of the Unix sockets: short, since their paths may have at most 107 bytes (103 on macOS)."""
+    """The directory of the Unix sockets. Their paths are limited to 107 bytes (103 on macOS), so it must be short."""
 
     root: Path
 
     @property
     def gateway(self) -> Path:
-        """A link to the gateway's environment: its migrations fail where their path has a ``%``."""
+        """A link to the gateway's environment, whose path may contain ``%``, on which migrations fail."""
         return self.root / "gateway"
 
     @property
@@ -84,7 +84,7 @@ class Sockets:
 
 @dataclass(frozen=True)
 class Layout:
-    """A topology with one gateway or none on this machine: its directories, sockets, installed programs and secrets."""
+    """A topology with at most one gateway on this machine: directories, sockets, installed programs and secrets."""
 
     topology: Topology
     place: StackPaths
@@ -112,7 +112,7 @@ class Layout:
 
 
 def render_programs(layout: Layout) -> list[Program]:
-    """All programs of a topology; services first."""
+    """Return all programs of a topology, services first."""
     topology, place, sockets, installation = layout.topology, layout.place, layout.sockets, layout.installation
     programs = []
     if topology.redis:
@@ -129,18 +129,18 @@ def render_programs(layout: Layout) -> list[Program]:
 
 
 def gateway_database_url(gateway: GatewayNode, sockets: Sockets, *, name: str = GATEWAY_DATABASE) -> str:
-    """The URL of one of the gateway's databases, as the gateway takes it in its working directory."""
-    # Relative, so that no character of the checkout's path can mean something in a URL.
+    """Return the URL of one of the gateway's databases, relative to the gateway's working directory."""
+    # Relative, so that no character of the checkout's path has a special meaning in a URL.
     return _database_url(name, "sqlite" if gateway.database == "sqlite" else "postgresql", sockets)
 
 
 def redis_url(topology: Topology, sockets: Sockets) -> str | None:
-    """The cache's URL, where there is one."""
+    """Return the cache's URL, if there is a cache."""
     return f"unix://{sockets.redis}" if topology.redis else None
 
 
 def render_environment(variables: Mapping[str, str]) -> str:
-    """Variables as shell text that exports them."""
+    """Return shell text that exports the variables."""
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
@@ -151,7 +151,7 @@ def _redis(redis_server: str, place: StackPaths, sockets: Sockets) -> Program:
 
 
 def _postgres(node: PostgresNode, postgres: PostgresInstallation, place: StackPaths, sockets: Sockets) -> Program:
-    # Trusting everybody who can reach the socket is safe: its directory is the user's alone.
+    # It is safe to trust everyone who can reach the socket, because its directory is private to the user.
     initdb = [*postgres.prefix, str(postgres.programs / "initdb"), "--pgdata=data.new", f"--username={SUPERUSER}"]
     initdb += ["--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "--no-instructions"]
     server = [*postgres.prefix, str(postgres.programs / "postgres"), "-D", "data", "-k", sockets.postgres]
@@ -160,7 +160,7 @@ def _postgres(node: PostgresNode, postgres: PostgresInstallation, place: StackPa
     before = (
         f"if [ ! -d data ]; then\n  rm -rf data.new\n  {shlex.join(initdb)} || exit\n  mv data.new data || exit\nfi\n"
     )
-    # INT is PostgreSQL's fast shutdown; TERM would wait for every client.
+    # INT is PostgreSQL's fast shutdown; TERM would wait for all clients.
     return Program(POSTGRES, "services", _script(place.postgres, server, before), stop_signal="INT")
 
 
@@ -188,7 +188,7 @@ def _migration(gateway: GatewayNode, place: StackPaths, sockets: Sockets) -> Pro
 
 
 def _gateway(gateway: GatewayNode, place: StackPaths, sockets: Sockets) -> Program:
-    # Not python -m mcpgateway: in some releases that one takes no flags.
+    # Not python -m mcpgateway: in some releases it accepts no flags.
     command = [str(sockets.gateway / "bin" / "python"), str(sockets.gateway / "bin" / "mcpgateway")]
     command += ["--host", LOOPBACK, "--port", str(gateway.port)]
     if gateway.workers > 1:

@@ -1,4 +1,4 @@
-"""Is a program ready? Each is asked in its own way; the answer is what is missing, or ``None``."""
+"""Readiness checks of the programs, one kind each; they return what is missing, or ``None``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FOREIGN_TIMEOUT_S = 5.0
 
 
 def http_problem(port: int, path: str) -> str | None:
-    """Why ``GET path`` on a loopback port does not answer 200."""
+    """Return why ``GET path`` on a loopback port does not answer 200."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=_TIMEOUT_S)
     try:
         connection.request("GET", path)
@@ -30,7 +30,7 @@ def http_problem(port: int, path: str) -> str | None:
 
 
 def redis_problem(path: str) -> str | None:
-    """Why the Redis on a Unix socket does not answer PING."""
+    """Return why the Redis on a Unix socket does not answer PING."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(_TIMEOUT_S)
@@ -43,10 +43,10 @@ def redis_problem(path: str) -> str | None:
 
 
 def gateway_problem(base_url: str) -> str | None:
-    """Why no gateway answers ``GET /health`` at an address, wherever that is.
+    """Return why no gateway answers ``GET /health`` at any address.
 
-    It is asked as the checks of a run ask: through no proxy, without following a redirect, with the certificates that
-    the environment names, and within a time for the whole answer.
+    The request is sent like those of a run: without a proxy, without following redirects, with the certificates that
+    the environment names, and with a timeout for the complete answer.
     """
     with Session() as session:
         try:

@@ -1,6 +1,6 @@
-"""The gateway's releases: which one is meant by the settings, and where it is installed.
+"""The gateway's releases: resolve the configured one, and locate its installation.
 
-``utils/gateway-locks`` has a lock with hashes for each release that this toolkit was tried with: ``1.1.0.lock``.
+``utils/gateway-locks`` has a lock with hashes for each release that was tested with this toolkit: ``1.1.0.lock``.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ INSTALLATIONS = ROOT / ".tools" / "gateway"
 _STAMP = ".setup-stamp"
 
 _REPRODUCIBLE_BUILDS = (date(1980, 1, 1), date(2016, 1, 1), date(2020, 2, 2))
-"""The days that build tools write into a wheel so that two builds of the same files are the same."""
+"""Dates that build tools write into a wheel to make builds reproducible."""
 
 
 def wanted_release(gateway: GatewayStack) -> str:
-    """The release that ``stack.gateway.version`` stands for.
+    """Return the release that ``stack.gateway.version`` stands for.
 
-    ``newest`` is the newest release with a committed lock that is installed here. Set-up has installed the newest one
-    that a Python of this machine can run (``gateway_choose`` of ``utils/lib/gateway.sh``).
+    ``newest`` is the newest installed release with a committed lock. Set-up installed the newest one that a Python of
+    this machine supports (``gateway_choose`` of ``utils/lib/gateway.sh``).
 
     Raises:
         UserError: it is ``newest``, and none of them is installed.
@@ -45,21 +45,21 @@ def wanted_release(gateway: GatewayStack) -> str:
 
 
 def tested_releases() -> list[str]:
-    """The releases with a committed lock, newest first; a pre-release is none of them."""
+    """Return the releases with a committed lock, newest first, without pre-releases."""
     releases = [path.stem for path in LOCKS.glob("*.lock") if re.fullmatch(r"[0-9]+(\.[0-9]+)*", path.stem)]
     return sorted(releases, key=lambda release: [int(part) for part in release.split(".")], reverse=True)
 
 
 def installation_name(gateway: GatewayStack) -> str:
-    """The name of a gateway's environment below ``.tools/gateway``; raises as :func:`wanted_release`."""
+    """Return the name of a gateway's environment below ``.tools/gateway``; raises as :func:`wanted_release`."""
     return source_name(source_path(gateway.source)) if gateway.source else wanted_release(gateway)
 
 
 def source_path(source: str) -> Path:
-    """The absolute path, without links, of a wheel or checkout; a relative one starts at the toolkit's directory.
+    """Return the absolute path, without links, of a wheel or checkout, relative to the toolkit's directory.
 
     Raises:
-        UserError: it begins with the home directory of a user who is not there.
+        UserError: it begins with the home directory of an unknown user.
     """
     try:
         return (ROOT / Path(source).expanduser()).resolve()
@@ -68,12 +68,12 @@ def source_path(source: str) -> Path:
 
 
 def source_name(path: Path) -> str:
-    """The name of the environment of a wheel or checkout."""
+    """Return the name of the environment of a wheel or checkout."""
     return f"source-{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
 
 
 def built_version(name: str) -> str:
-    """The release that an installed build says it is.
+    """Return the release that an installed build reports.
 
     Raises:
         UserError: it is not installed.
@@ -85,12 +85,12 @@ def built_version(name: str) -> str:
 
 
 def python_of(name: str) -> str | None:
-    """The version of the Python that an installed gateway runs on; ``None`` where its environment does not say."""
+    """Return the Python version of an installed gateway; ``None`` if its environment does not contain it."""
     return _line_of(INSTALLATIONS / name / "pyvenv.cfg", r"version(?:_info)? *= *([0-9.]+)")
 
 
 def packages_of(name: str) -> str | None:
-    """The first 12 digits of the SHA-256 of the lock that an installed gateway's packages come from, or ``None``."""
+    """Return the first 12 digits of the SHA-256 of an installed gateway's lock, or ``None``."""
     return _line_of(INSTALLATIONS / name / _STAMP, r"sha256 ([0-9a-f]{12})[0-9a-f]*")
 
 
@@ -103,7 +103,7 @@ def _line_of(path: Path, pattern: str) -> str | None:
 
 
 def wheel_day(path: Path) -> str:
-    """The day on which a wheel was built, ``YYYY-MM-DD``: the newest time of its files.
+    """Return the day on which a wheel was built as ``YYYY-MM-DD``: the newest time of its files.
 
     Empty for a checkout, and for a wheel of a reproducible build, whose files have no real time.
 
@@ -121,7 +121,7 @@ def wheel_day(path: Path) -> str:
 
 
 def required_python(path: Path) -> str:
-    """``Requires-Python`` of a wheel, or ``requires-python`` of a checkout; empty where it does not say.
+    """Return ``Requires-Python`` of a wheel, or ``requires-python`` of a checkout; empty if it is missing.
 
     Raises:
         UserError: the file is no wheel, or the checkout's pyproject.toml cannot be read.
@@ -139,7 +139,7 @@ def required_python(path: Path) -> str:
         project = tomllib.loads(file.read_text(encoding="utf-8")).get("project")
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {os_reason(error)}") from error
-    except ValueError as error:  # also not UTF-8
+    except ValueError as error:  # includes invalid UTF-8
         raise UserError(f"{file}: is no TOML: {error}") from error
     required = project.get("requires-python") if isinstance(project, dict) else None
     return required if isinstance(required, str) else ""
@@ -163,5 +163,5 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 def _day(year: int, month: int, day: int) -> date | None:
     try:
         return date(year, month, day)
-    except ValueError:  # a ZIP file may say day 0 of month 0
+    except ValueError:  # a ZIP file may contain day 0 of month 0
         return None

@@ -1,4 +1,4 @@
-"""Waits until the programs of a stack are ready, in the order of their needs, and reports a failure with its log."""
+"""Wait until the programs of a stack are ready, in the order of their dependencies, and show the log of a failure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Step = Iterator[str]
 
 @dataclass
 class Start:
-    """A start under way: each program takes its own steps, all programs at the same time."""
+    """A running start: each program has its own steps, and all programs advance at the same time."""
 
     layout: Layout
     state: StackState
@@ -53,10 +53,10 @@ class Start:
         return time.monotonic() - self._began
 
     def run(self) -> None:
-        """Go through all steps.
+        """Execute all steps.
 
         Raises:
-            UserError: a program ended or did not get ready in time, or a signal came.
+            UserError: a program ended or was not ready in time, or a signal arrived.
         """
         steps = self._steps()
         waiting = dict.fromkeys(steps, "")
@@ -94,7 +94,7 @@ class Start:
             steps[POSTGRES] = self._postgres(self.layout.topology.postgres.databases)
         gateway = self.layout.gateway
         if gateway is not None:
-            # It takes longest, so it comes first.
+            # It takes longest, so it is started first.
             steps[GATEWAY] = self._gateway(gateway)
         steps |= {server.name: self._server(server) for server in self.layout.topology.servers}
         if gateway is not None:
@@ -139,7 +139,7 @@ class Start:
     def _completion(self, names: list[str]) -> Step:
         for name in names:
             yield from self._after(name)
-        # Not with the statement with, which would wait for the thread when a signal comes.
+        # No with statement, because it would wait for the thread when a signal arrives.
         executor = ThreadPoolExecutor(max_workers=1)
         work = executor.submit(self.caller.complete, self.state)
         executor.shutdown(wait=False)
@@ -151,8 +151,8 @@ class Start:
         while name not in self.ready:
             yield f"{name} first"
 
-    # Each start has a gateway with the same history: none. Migrating takes longer than all the rest, so it is done once
-    # for a release and its settings, and every start, the first one too, gets a copy of the outcome.
+    # Each start has a gateway with the same history: none. Migrating takes longer than everything else, so it is done
+    # once per release and settings, and every start, including the first, uses a copy of the result.
 
     def _fresh_sqlite_database(self, gateway: GatewayNode) -> Step:
         pristine = self.layout.place.gateway / f"pristine-{self._key(gateway)}.db"
@@ -185,11 +185,11 @@ class Start:
             yield "migrations of its database"
         if status.exit_status != 0:
             self._fail_ended(MIGRATION, status.exit_status)
-        # That is done only once, so the rest gets all of its time.
+        # The migration runs only once, so the other programs get the full timeout.
         self._deadline = time.monotonic() + self.timeout_s
 
     def _look(self, waiting: dict[str, str]) -> None:
-        """Ask the supervisor, and give up when a program ended that should run."""
+        """Ask the supervisor, and raise if a program ended that should run."""
         for status in self._supervisor.statuses():
             if status.has_ended and not self.programs[status.name].one_shot:
                 what = waiting.get(status.name)
@@ -216,7 +216,7 @@ class Start:
         return f"log: {self.layout.place.logs / name}.log; everything is stopped again"
 
     def _show_log(self, name: str) -> str:
-        """Say the last lines of a program's log, and return the last one."""
+        """Print the last lines of a program's log, and return the last one."""
         lines = last_lines(self.layout.place.logs / f"{name}.log", _TAIL_LINES)
         for line in lines:
             self.caller.say(f"{name}.log| {line}")
@@ -224,7 +224,7 @@ class Start:
 
 
 def _awaited(waiting: dict[str, str]) -> dict[str, str]:
-    """The programs to blame for the delay. The completion waits for all others, so it counts only when it is alone."""
+    """Return the programs that cause the delay; the completion waits for all others, so it counts only if alone."""
     others = {name: what for name, what in waiting.items() if name != _COMPLETION}
     return others or waiting
 
@@ -235,13 +235,13 @@ def _until(problem: Callable[[], str | None]) -> Step:
 
 
 def _copy_sqlite(source: Path, target: Path) -> None:
-    # Through SQLite, which knows what of the source still stands in a write-ahead log.
+    # Copied through SQLite, because part of the source may still be in a write-ahead log.
     with contextlib.closing(sqlite3.connect(source)) as old, contextlib.closing(sqlite3.connect(target)) as new:
         old.backup(new)
 
 
 def last_lines(path: Path, count: int) -> list[str]:
-    """The last lines of a text file; none when it is not there."""
+    """Return the last lines of a text file; empty if it does not exist."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The paths of a stack's files, and ``stack.json``, which describes the stack that runs."""
+"""The paths of a stack's files, and ``stack.json``, which describes the running stack."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from benchkit.settings import ROOT
 from benchkit.stack.topology import Database, Topology, address_of
 
 MARK = ".benchmark-stack"
-"""The file that marks a directory as a stack's. A directory without it is neither written to nor removed."""
+"""The file that marks a stack's directory. Other directories are neither written to nor removed."""
 
 PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600
 
 
 class SupervisorProcess(ProcessIdentity):
-    """The process that all others belong to."""
+    """The process whose session contains all others."""
 
     socket: str
 
@@ -41,15 +41,15 @@ class ProcessRuntime(Model):
 
     @property
     def is_alive(self) -> bool:
-        """Does the supervisor run?"""
+        """Whether the supervisor runs."""
         return self.supervisor.is_alive
 
 
 class GatewayAccess(Model):
     """The address and the administrator's login of one of the stack's gateways.
 
-    ``python`` is the interpreter of its environment. ``env_file`` holds the variables that it was started with (shell
-    syntax, ``export NAME=value``).
+    ``python`` is the interpreter of its environment. ``env_file`` contains the variables that it was started with
+    (shell syntax, ``export NAME=value``).
     """
 
     url: str
@@ -61,7 +61,7 @@ class GatewayAccess(Model):
 
 
 class ServerAccess(Model):
-    """The addresses of a simulated server: ``url`` speaks MCP, ``counters_url`` answers its counters."""
+    """The addresses of a simulated server: ``url`` for MCP, ``counters_url`` for its counters."""
 
     name: str
     url: str
@@ -70,11 +70,10 @@ class ServerAccess(Model):
 
 
 class StackState(Model):
-    """``stack.json``. It is written before the first program starts; ``ready`` becomes true once all of them are.
+    """``stack.json``. It is written before the first program starts; ``ready`` becomes true when all of them are.
 
-    ``servers`` are those that are registered with the gateways: this stack's own, or those of another stack that a
-    gateway without servers shares. ``owner`` is the run that stops this stack when it ends; absent where a user started
-    it (``make up``).
+    ``servers`` are registered with the gateways: this stack's own, or those of another stack that a gateway without
+    servers shares. ``owner`` is the run that stops this stack when it ends; ``None`` if a user started it.
     """
 
     OLDER: ClassVar[Mapping[int, Upgrade]] = {1: stack_of_one_gateway}
@@ -96,14 +95,14 @@ class StackState(Model):
 
     @property
     def target(self) -> GatewayAccess | None:
-        """Access to the gateway under test, through the balancer if there is one; ``None`` without a gateway."""
+        """The gateway under test, or the balancer in front of it; ``None`` without a gateway."""
         if self.topology.balancer is not None:
             return self.gateways[0].model_copy(update={"url": address_of(self.topology.balancer.port)})
         return self.gateways[0] if self.gateways else None
 
     @property
     def is_orphan(self) -> bool:
-        """Was it started by a run that ended without stopping it? Such a run was killed, and nobody stops its stack."""
+        """Whether it belongs to a run that was killed, so that nothing else will stop it."""
         return self.owner is not None and self.owner.is_gone
 
 
@@ -119,26 +118,26 @@ class _Below:
 
 @dataclass(frozen=True)
 class StackPaths:
-    """A stack's directory ``root``: it holds everything that the stack writes, except its sockets."""
+    """The directory ``root`` of a stack, which contains everything that the stack writes except its sockets."""
 
     root: Path
 
     state = _Below("stack.json")
     """The document that :func:`load_state` reads."""
     variants = _Below("variants")
-    """Holds the stacks of gateways that are measured side by side."""
+    """The stacks of gateways that are measured side by side."""
     lock = _Below("lock")
-    """Locked by whoever starts or stops the stack."""
+    """Locked while the stack is started or stopped."""
     secrets = _Below("secrets.json")
-    """The gateway's secrets, kept from one start to the next together with its database."""
+    """The gateway's secrets, kept between starts together with its database."""
     logs = _Below("logs")
-    """One log for each program, ``NAME.log``."""
+    """The logs, ``NAME.log`` for each program."""
     programs = _Below("programs")
-    """One shell script for each program: what the supervisor runs."""
+    """The shell scripts that the supervisor runs, one per program."""
     gateway = _Below("gateway")
     """The gateway's working directory and home."""
     gateway_environment = _Below("gateway.env")
-    """The gateway's environment; not in its working directory, since it would read a ``.env`` there."""
+    """The gateway's environment; not in its working directory, because the gateway would read a ``.env`` there."""
     servers = _Below("servers")
     """The simulated servers' working directory, with their SQLite databases."""
     postgres = _Below("postgres")
@@ -149,20 +148,20 @@ class StackPaths:
 
     @property
     def tokens(self) -> list[Path]:
-        """Tokens that the gateway's users cached: they name users and teams of its database."""
+        """Cached tokens of the gateway's users: they refer to users and teams in its database."""
         return list(self.root.glob("token*"))
 
     @property
     def is_ours(self) -> bool:
-        """Did this toolkit make this directory, for this user? Earlier versions left only their secrets in it."""
+        """Whether this toolkit created the directory for this user; earlier versions left only their secrets in it."""
         marks = (self.root / MARK, self.secrets)
         return is_mine(self.root) and any(is_mine(mark) and not mark.is_symlink() for mark in marks)
 
     def make(self) -> None:
-        """Create the directories, for the user only.
+        """Create the directories, accessible only to the user.
 
         Raises:
-            UserError: one cannot be written, or the stack's is somebody else's: another user's, or full of other files.
+            UserError: one cannot be written, or the stack's directory belongs to another user or contains other files.
         """
         try:
             self.root.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
@@ -180,7 +179,7 @@ class StackPaths:
                 self.temporary,
             ):
                 if directory.is_symlink():
-                    # Files are removed in there.
+                    # Files are removed in this directory.
                     raise UserError(f"{directory}: is a symbolic link, and the stack's must be a directory; remove it")
                 directory.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
                 directory.chmod(PRIVATE_DIRECTORY)
@@ -198,7 +197,7 @@ class StackPaths:
             )
 
     def _check_empty(self) -> None:
-        # What may lie here already: the stacks of gateways side by side, each below a directory of its own.
+        # Stacks of gateways measured side by side may exist here, each in its own directory.
         strangers = sorted(path.name for path in self.root.iterdir() if path != self.variants)
         if strangers:
             raise UserError(
@@ -208,18 +207,18 @@ class StackPaths:
 
 
 def variant_places(place: StackPaths) -> list[StackPaths]:
-    """The stacks that were started for comparisons, below a stack's own directory, and were not stopped."""
+    """Return the stacks that were started for comparisons below this directory and not stopped."""
     return [StackPaths(path.parent) for path in sorted(place.variants.glob("*/stack.json"))]
 
 
 def default_paths(environ: Mapping[str, str] | None = None) -> StackPaths:
-    """The stack's directory: ``PERF_STACK_DIR`` of the environment, else ``.stack`` of the checkout."""
+    """Return the stack's directory: ``PERF_STACK_DIR`` of the environment, else ``.stack`` of the checkout."""
     chosen = (os.environ if environ is None else environ).get("PERF_STACK_DIR")
     return StackPaths(Path(chosen).resolve() if chosen else ROOT / ".stack")
 
 
 def load_state(place: StackPaths) -> StackState | None:
-    """Read ``stack.json``, whether or not the stack still runs; ``None`` when there is none.
+    """Read ``stack.json``, whether or not the stack still runs; ``None`` if it does not exist.
 
     Raises:
         UserError: it is damaged or of an unknown version.
@@ -230,7 +229,7 @@ def load_state(place: StackPaths) -> StackState | None:
 
 
 def read_state(place: StackPaths | None = None) -> StackState | None:
-    """The stack that runs and was ready, or ``None``; the leftovers of an ended stack count as none.
+    """Return the running stack if it was ready, else ``None``, also for leftovers of an ended stack.
 
     Raises:
         UserError: ``stack.json`` is damaged or of an unknown version.

@@ -1,4 +1,4 @@
-"""The supervisor: its configuration, and how it is spoken to (XML-RPC over a Unix socket)."""
+"""The supervisor: its configuration, and its XML-RPC interface over a Unix socket."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOG_BYTES = 5_000_000
 _LOG_BACKUPS = 1
 
 Group = Literal["services", "clients"]
-"""Services are what others need (databases, cache), and stopped last; clients are the gateway and the servers."""
+"""Services are needed by others (databases, cache) and stopped last; clients are the gateway and the servers."""
 
 # The group with the highest number is stopped first.
 _PRIORITIES: dict[Group, int] = {"services": 1, "clients": 2}
@@ -29,7 +29,7 @@ _PRIORITIES: dict[Group, int] = {"services": 1, "clients": 2}
 class Program:
     """One process of the stack.
 
-    ``script`` is the text of a shell script that ends in ``exec``. ``one_shot``: it does something and ends.
+    ``script`` is the text of a shell script that ends in ``exec``. ``one_shot``: it ends by itself after its work.
     """
 
     name: str
@@ -41,10 +41,10 @@ class Program:
 
 
 def render_config(programs: Sequence[Program], socket_path: str) -> str:
-    """The supervisor's configuration. Its working directory is the stack's: no path of it needs quoting.
+    """Return the supervisor's configuration. Its working directory is the stack's, so no path needs quoting.
 
-    Nothing starts by itself (what a program needs has to be ready first) and nothing starts again: a gateway that dies
-    while it is measured has to stay dead to be noticed.
+    Nothing starts automatically, because a program's dependencies must be ready first. Nothing is restarted, because a
+    gateway that crashes during a measurement must stay down to be noticed.
     """
     lines = [
         "; Written by utils/stack.py at each start.",
@@ -90,7 +90,7 @@ def render_config(programs: Sequence[Program], socket_path: str) -> str:
 
 
 class _Connection(http.client.HTTPConnection):
-    """To a Unix socket, with a limit of time, which supervisor's own transport does not have."""
+    """Connection to a Unix socket with a timeout, which supervisor's own transport does not have."""
 
     def __init__(self, path: str) -> None:
         super().__init__("localhost", timeout=_RPC_TIMEOUT_S)
@@ -103,9 +103,9 @@ class _Connection(http.client.HTTPConnection):
 
 
 class Supervisor:
-    """A running supervisor. Every method raises ``UserError`` when it does not answer.
+    """A running supervisor. Every method raises ``UserError`` if it does not answer.
 
-    ``seen`` is what :meth:`statuses` found last, by the programs' names.
+    ``seen`` is the last result of :meth:`statuses`, by program name.
     """
 
     def __init__(self, socket_path: str) -> None:
@@ -113,22 +113,22 @@ class Supervisor:
         self._socket_path = socket_path
 
     def answers(self) -> bool:
-        """Is it there, and ready to start programs?"""
+        """Return whether it is ready to start programs."""
         try:
             return bool(self._call("getState")["statename"] == "RUNNING")
         except UserError:
             return False
 
     def start(self, program: Program) -> None:
-        """Start a program; whether it lives is seen in :meth:`statuses`."""
+        """Start a program; :meth:`statuses` shows whether it runs."""
         self._call("startProcess", f"{program.group}:{program.name}", False)
 
     def shut_down(self) -> None:
-        """Begin to stop: the clients, then the services, then itself."""
+        """Start to stop the clients, then the services, then itself."""
         self._call("shutdown")
 
     def statuses(self) -> list[ProgramStatus]:
-        """All programs, in the order of their names."""
+        """Return the status of all programs, sorted by name."""
         found = [
             ProgramStatus(
                 name=info["name"],

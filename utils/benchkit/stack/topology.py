@@ -1,4 +1,4 @@
-"""The parts of a stack, whatever runs it: the same topology becomes local processes or containers."""
+"""The parts of a stack, independent of the deployment: a topology can become local processes or containers."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from benchkit.stack.releases import built_version, installation_name
 Database = Literal["sqlite", "postgresql"]
 
 Part = Literal["all", "gateway", "servers"]
-"""The part of the stack that is meant. Gateways that are compared side by side share one set of servers: the servers
+"""The part of the stack that is meant. Gateways that are measured side by side share one set of servers: the servers
 are a stack of their own, and so is each gateway."""
 
 LOOPBACK = "127.0.0.1"
-"""Everything in the stack listens on this address only."""
+"""The only address on which the stack listens."""
 
 _LOOPBACK_NAMES = (LOOPBACK, "localhost")
 
-# A gateway worker may open DB_POOL_SIZE + DB_MAX_OVERFLOW connections (200 + 10 unless it is told otherwise), a
-# simulated server 4, and PostgreSQL keeps 3 for the superuser; the rest is for whoever looks on.
+# A gateway worker may open DB_POOL_SIZE + DB_MAX_OVERFLOW connections (200 + 10 by default), a simulated server 4, and
+# PostgreSQL reserves 3 for the superuser; the rest is for monitoring.
 _CONNECTIONS_PER_WORKER = 210
 _CONNECTIONS_PER_SERVER = 5
 _CONNECTIONS_SPARE = 20
 
 
 class _Node(Model):
-    """A part of the stack. ``cpus`` (cores) and ``memory_mib`` are the most that it may use; ``None``: no limit."""
+    """A part of the stack. ``cpus`` (cores) and ``memory_mib`` are limits; ``None``: no limit."""
 
     cpus: float | None = None
     memory_mib: int | None = None
 
 
 class GatewayNode(_Node):
-    """A gateway under test. ``settings`` are environment variables that win over those that the toolkit sets.
+    """A gateway under test. ``settings`` are environment variables that override those of the toolkit.
 
-    ``installation`` is the name of its environment below ``.tools/gateway``: the release, or that of a build of one's
-    own (``stack.gateway.source``).
+    ``installation`` is the name of its environment below ``.tools/gateway``: the release, or that of a custom build
+    (``stack.gateway.source``).
     """
 
     name: str = "gateway"
@@ -54,14 +54,14 @@ class GatewayNode(_Node):
 
 
 class BalancerNode(_Node):
-    """Spreads the load over several gateways. Then its port is the address under test."""
+    """Distributes the load over several gateways; its port is then the address under test."""
 
     name: str = "balancer"
     port: int
 
 
 class ServerNode(_Node):
-    """A simulated MCP server. It lists ``tools`` further tools, and ``seed`` decides its generated content."""
+    """A simulated MCP server. It lists ``tools`` additional tools; ``seed`` determines its generated content."""
 
     name: str
     port: int
@@ -71,16 +71,16 @@ class ServerNode(_Node):
 
 
 class PostgresNode(_Node):
-    """The PostgreSQL server, with the names of its databases and the number of connections that it takes."""
+    """The PostgreSQL server, with the names of its databases and its maximum number of connections."""
 
     databases: list[str]
     connections: int
 
 
 class Topology(Model):
-    """The whole stack. ``postgres`` is absent when nothing needs it; ``redis`` says whether there is a cache.
+    """The whole stack. ``postgres`` is ``None`` if it is not needed; ``redis``: whether there is a cache.
 
-    There is no gateway where only servers are started, and a balancer only where there are several.
+    There is no gateway if only servers are started, and a balancer only with several gateways.
     """
 
     gateways: list[GatewayNode]
@@ -91,7 +91,7 @@ class Topology(Model):
 
     @property
     def listeners(self) -> list[GatewayNode | BalancerNode | ServerNode]:
-        """The nodes that have a port of their own."""
+        """The nodes with a port of their own."""
         return [*([self.balancer] if self.balancer else []), *self.gateways, *self.servers]
 
     @model_validator(mode="after")
@@ -105,15 +105,14 @@ class Topology(Model):
 
 
 GATEWAY_DATABASE = "gateway"
-"""Name of the gateway's database; a simulated server's has the server's name."""
+"""Name of the gateway's database; the database of a simulated server has the server's name."""
 
 
 def topology_of(settings: Settings, *, redis: bool, part: Part = "all") -> Topology:
-    """The topology that the settings ask for, or a part of it; ``redis``: whether a Redis server can be had.
+    """Return the configured topology, or a part of it; ``redis``: whether a Redis server is available.
 
     Raises:
-        UserError: ``service.base_url`` is not an address where the stack could listen, or two programs would have the
-            same port.
+        UserError: the stack cannot listen at ``service.base_url``, or two programs would have the same port.
     """
     stack = settings.config.stack
     if part == "gateway":
@@ -142,7 +141,7 @@ def topology_of(settings: Settings, *, redis: bool, part: Part = "all") -> Topol
 
 
 def differences(running: Topology, wanted: Topology) -> list[str]:
-    """List the differences, one sentence each; empty when the running stack is the wanted one."""
+    """Return the differences as sentences; empty if the running stack is the wanted one."""
     found: list[str] = []
     if len(running.gateways) != len(wanted.gateways):
         found.append(f"gateways are {len(running.gateways)}, wanted {len(wanted.gateways)}")
@@ -209,12 +208,12 @@ def _postgres(gateways: list[GatewayNode], servers: list[ServerNode]) -> Postgre
 
 
 def address_of(port: int, path: str = "") -> str:
-    """The URL of a port of the stack."""
+    """Return the URL of a port of the stack."""
     return f"http://{LOOPBACK}:{port}{path}"
 
 
 def text_of(value: str | float | bool) -> str:
-    """An environment variable's text for a value of ``config.yaml``."""
+    """Return the text of an environment variable for a value of ``config.yaml``."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -1,7 +1,7 @@
-"""Engines: what can make load. One file for each; :data:`ENGINES` is the list of them.
+"""Engines: the programs that generate load, one file each; :data:`ENGINES` lists them.
 
-To add one: write a class with what :class:`Engine` asks for, in a file of its own, and put it into :data:`ENGINES`.
-A case of ``config.yaml`` chooses it with ``engine: NAME``. Nothing outside this folder knows an engine by its name.
+To add one, write a class with the members of :class:`Engine` in its own file, and add it to :data:`ENGINES`. A case of
+``config.yaml`` selects it with ``engine: NAME``. No code outside this folder refers to an engine by name.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from benchkit.model import AnswerForm, Request
 from benchkit.settings import Settings
 
 if TYPE_CHECKING:
-    from benchkit.load.rows import Rows  # numpy takes a fifth of a second, and the monitor needs no rows
+    from benchkit.load.rows import Rows  # importing numpy takes 0.2 s, and the monitor needs no rows
 
 STDIN = "--stdin"
-"""The last word of a program that reads its arguments from standard input, one in each line."""
+"""The last word of a program that reads its arguments from standard input, one per line."""
 
 
 class Engine(Protocol):
-    """A program that sends requests and tells the latency of each.
+    """A program that sends requests and reports the latency of each.
 
-    ``resolution_ms``: the step in which its rows tell a latency. ``closed_loop``: each worker waits for an answer
-    before it sends the next request. ``cores``: how many cores one process can use; ``None``: all.
-    ``answer``: what it waits for. Of an ``event`` it checks the type itself; of a ``body`` it checks only the status,
-    so checkers read some of the bodies beside it. ``headers``: what it sends in addition to the request's own headers;
-    the checkers send the same. ``script``: its program, where that is one of the toolkit's own.
+    ``resolution_ms``: the resolution of its latencies. ``closed_loop``: each worker waits for an answer before it sends
+    the next request. ``cores``: how many cores one process can use; ``None``: all. ``answer``: what it waits for. For
+    an ``event`` it checks the type itself; for a ``body`` it checks only the status, so checkers read some of the
+    bodies. ``headers``: headers that it adds to those of the request; the checkers add the same. ``script``: its
+    program, if it is one of the toolkit's own.
     """
 
     name: str
@@ -43,25 +43,25 @@ class Engine(Protocol):
     script: Path | None
 
     def problem_with(self, request: Request) -> str:
-        """Why it cannot send this request, in words; empty when it can."""
+        """Return why it cannot send this request; empty if it can."""
 
     def requests(self, requests: float, workers: int) -> int:
-        """How many requests it sends when it is asked for so many with so many workers; at least 1."""
+        """Return how many requests it really sends for this number of requests and workers; at least 1."""
 
     def program(self, settings: Settings) -> list[str]:
-        """The first words of its command, the first of them an absolute path.
+        """Return the first words of its command, beginning with an absolute path.
 
-        The arguments follow these words; where the last word is :data:`STDIN`, they come on standard input.
+        The arguments follow these words. If the last word is :data:`STDIN`, they are passed on standard input instead.
 
         Raises:
-            UserError: the program is missing or of no use; the line says what to do.
+            UserError: the program is missing or unusable; the message says what to do.
         """
 
     def version(self, program: Sequence[str]) -> str:
-        """The version of what :meth:`program` found; ``unknown`` where nothing tells it."""
+        """Return the version of the program that :meth:`program` found; ``unknown`` if it cannot be found out."""
 
     def arguments(self, job: Job) -> list[str]:
-        """The arguments of one load process, the address last. Its rows go to standard output.
+        """Return the arguments of one load process, the address last. Its rows go to standard output.
 
         Raises:
             UserError: it cannot send the job's request.
@@ -84,11 +84,11 @@ ENGINES: dict[str, Engine] = {engine.name: engine for engine in _ENGINES}
 """All engines by name."""
 
 DEFAULT = _ENGINES[0].name
-"""The engine of a case that names none."""
+"""The engine of a case that does not name one."""
 
 
 def engine_named(name: str) -> Engine:
-    """The engine of this name.
+    """Return the engine with this name.
 
     Raises:
         UserError: there is none.
@@ -99,10 +99,10 @@ def engine_named(name: str) -> Engine:
 
 
 def programs(settings: Settings) -> dict[str, list[str]]:
-    """The engines that the selected scenarios use, each with the first words of its command.
+    """Return the engines that the selected scenarios use, each with the first words of its command.
 
     Raises:
-        UserError: a case names an engine that does not exist, or an engine's program is missing.
+        UserError: a case names an unknown engine, or an engine's program is missing.
     """
     found = {}
     for scenario in settings.scenarios:
@@ -116,5 +116,5 @@ def programs(settings: Settings) -> dict[str, list[str]]:
 
 
 def versions(found: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """The versions of the engines whose programs :func:`programs` found."""
+    """Return the versions of the engines whose programs :func:`programs` found."""
     return {name: engine_named(name).version(program) for name, program in found.items()}

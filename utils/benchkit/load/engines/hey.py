@@ -1,8 +1,7 @@
-"""The engine ``hey``: a program that somebody else wrote, found and tried before anything is measured.
+"""The engine ``hey``: a third-party program, which is found and verified before the measurement.
 
-Other programs have this name, too, and there is no ``--version`` that every build knows. So what the program says and
-writes is looked at: its usage, which it prints when it is started without arguments, and the rows of one request to a
-port where nobody listens.
+Other programs have the same name, and not every build has ``--version``. Therefore two outputs are checked: the usage
+text, which hey prints without arguments, and the rows of one request to a closed port.
 """
 
 from __future__ import annotations
@@ -44,25 +43,25 @@ class Hey:
     cores: int | None = None
     answer: AnswerForm = "body"
     headers: Mapping[str, str] = {
-        "User-Agent": "hey/0.0.1",  # what hey 0.1.4 calls itself
+        "User-Agent": "hey/0.0.1",  # as sent by hey 0.1.4
         "Content-Type": "text/html",
         "Accept-Encoding": "gzip",
     }
     script: Path | None = None
 
     def problem_with(self, request: Request) -> str:
-        """It sends every HTTP request."""
+        """Accept every HTTP request."""
         return "" if isinstance(request, HttpRequest) else "it sends only http requests"
 
     def requests(self, requests: float, workers: int) -> int:
-        """hey gives each worker ``requests // workers`` requests and drops the rest."""
+        """Return the number of requests: hey gives each worker ``requests // workers`` and drops the rest."""
         return same_for_each_worker(requests, workers)
 
     def program(self, settings: Settings) -> list[str]:
-        """The configured program; for the plain name the first usable one on PATH or of the set-up.
+        """Return the configured program; for the plain name, the first usable one on PATH or from the set-up.
 
         Raises:
-            UserError: it is nowhere, or what is there cannot be used. The line says why.
+            UserError: there is none, or it cannot be used; the message says why.
         """
         name = settings.config.performance.hey_binary
         where = f"{settings.sources.get('performance.hey_binary', 'config.yaml')}: performance.hey_binary = {name!r}"
@@ -79,7 +78,7 @@ class Hey:
         )
 
     def version(self, program: Sequence[str]) -> str:
-        """The Debian package's version; elsewhere the file's digest, which tells two of them apart."""
+        """Return the version of the Debian package, or else the file's digest, which identifies the build."""
         try:
             found = subprocess.run(
                 ["dpkg-query", "-W", "-f", "${Version}", _NAME], capture_output=True, text=True, timeout=5, check=False
@@ -94,22 +93,22 @@ class Hey:
             return "unknown"
 
     def arguments(self, job: Job) -> list[str]:
-        """Requests, workers, timeout, form of the rows, method, headers, body, address.
+        """Return requests, workers, timeout, output format, method, headers, body, address.
 
-        The token's header stands among them, for hey takes it no other way.
+        The token's header is among them, because hey accepts it in no other way.
         """
         request = job.http
         words = ["-n", str(job.requests), "-c", str(job.part.concurrency), "-t", str(job.case.timeout_s)]
         words += ["-o", "csv", "-disable-redirects", "-m", request.method]
         for name, value in request.headers_with(job.token).items():
-            # hey sends text/html unless its own option says otherwise, whatever header is given.
+            # hey sends text/html unless its own option is used; a header does not override it.
             words += ["-T", value] if name == "Content-Type" else ["-H", f"{name}: {value}"]
         if request.body_file is not None:
             words += ["-D", str(job.run_dir / request.body_file)]
         return [*words, request.url]
 
     def rows(self, path: Path) -> Rows:
-        """The rows of ``-o csv``."""
+        """Read the rows of ``-o csv``."""
         from benchkit.load.engines.hey_output import read_rows  # pylint: disable=import-outside-toplevel  # numpy
 
         return read_rows(path)
@@ -117,7 +116,7 @@ class Hey:
 
 @cache
 def problem_of(path: str) -> str:
-    """Why a program cannot make the load, in words; empty when it can. It is tried once per process."""
+    """Return why a program cannot generate the load; empty if it can. Each program is tried once per process."""
     usage = _output([path])
     if usage is None:
         return f"it does not start, or does not end within {_TIMEOUT_S:g} s"
@@ -127,7 +126,7 @@ def problem_of(path: str) -> str:
     if missing := [option for option in _OPTIONS if option not in words]:
         return f"it is an old hey, without {', '.join(missing)}"
     with socket.socket() as closed:
-        # Bound and never listening: nothing else can answer there meanwhile.
+        # The port is bound but not listening, so nothing else can answer there.
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
         rows = _output([path, "-n", "1", "-c", "1", "-t", "1", "-o", "csv", "-disable-redirects", url], errors=False)
@@ -139,9 +138,9 @@ def problem_of(path: str) -> str:
 
 
 def _output(command: list[str], *, errors: bool = True) -> bytes | None:
-    """What a program prints; ``None`` when it does not start or does not end."""
+    """Return what a program prints; ``None`` if it does not start or does not end."""
     try:
-        # A file, since a pipe may be held open by what such a program started, and may bring any amount.
+        # A file instead of a pipe: a child process may hold a pipe open, and the output has no size limit.
         with tempfile.TemporaryFile() as output:
             subprocess.run(
                 command,

@@ -1,11 +1,11 @@
-"""hey's output: one reader for the rows of ``-o csv`` and for the text summary.
+"""Read hey's output: the rows of ``-o csv``, and the text summary.
 
-The formats are those of hey 0.1.4 (``requester/print.go`` in its source): a row is ``%4.4f`` seconds six times, the
-status as ``%d``, and the request's offset from hey's start as ``%4.4f`` seconds, so everything is a multiple of 0.1 ms.
-Rows come in the order of completion. A request that got no answer (refused, reset, timed out) has no row.
+The formats are those of hey 0.1.4 (``requester/print.go`` in its source). A row is six times ``%4.4f`` seconds, the
+status as ``%d``, and the request's offset from hey's start as ``%4.4f`` seconds; so all times are multiples of 0.1 ms.
+Rows come in the order of completion. A request without an answer (refused, reset, timed out) has no row.
 
-A file that another system's shell wrote may be UTF-16, begin with a byte order mark or blank lines, and end its lines
-with CR LF; it is read as if it did not. Older releases print six columns, without status and offset: these are refused.
+A file that was written by another system's shell may be UTF-16, begin with a byte order mark or blank lines, and end
+its lines with CR LF; this is accepted. Older releases print six columns without status and offset; they are rejected.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _OLD = "rows of an old hey, without status and offset"
 _CLOCK_SET = "the clock was set while hey ran: measure again"
 
 MAX_ROWS = 1_000_000
-"""hey keeps at most this many results, so a file that has as many has probably lost some."""
+"""hey keeps at most this many results, so a file with this many has probably lost some."""
 
 _ROW = re.compile(rb"(?:[0-9]{1,9}\.[0-9]{4},){6}[0-9]{1,3},[0-9]{1,9}\.[0-9]{4}")
 _SIGNED_ROW = re.compile(rb"(?:-?[0-9]{1,9}\.[0-9]{4},){6}[0-9]{1,3},-?[0-9]{1,9}\.[0-9]{4}")
 _DECIMALS = 4
-# The same as _ROW: what stands between a row's digits, and how many digits may stand before each.
+# The same as _ROW: the separators of a row's fields, and the number of digits allowed before each.
 _MARKS = np.frombuffer(b".,.,.,.,.,.,,.\n", np.uint8)
 _MIN_DIGITS = np.array([1, _DECIMALS] * 6 + [1] + [1, _DECIMALS])
 _MAX_DIGITS = np.array([9, _DECIMALS] * 6 + [3] + [9, _DECIMALS])
@@ -47,17 +47,17 @@ _MIN_ROW_BYTES = int(_MIN_DIGITS.sum()) + len(_MARKS)
 _TICKS_PER_SECOND = 10**_DECIMALS
 _TICKS_PER_MS = 10
 
-# Large enough that numpy's overhead per call vanishes, small enough that a block's arrays stay in cache.
+# Large enough to make numpy's overhead per call negligible, small enough to keep a block's arrays in the CPU cache.
 _BLOCK_BYTES = 1 << 17
 
 
 @dataclass(frozen=True)
 class Summary:  # pylint: disable=too-many-instance-attributes  # as many as hey prints
-    """hey's text summary. Times in seconds; what hey did not know is ``None`` or not there.
+    """hey's text summary. Times are in seconds; values that hey did not know are ``None`` or missing.
 
-    ``hey_requests_per_sec`` is hey's own figure: it counts requests that failed, so it is not a throughput.
+    ``hey_requests_per_sec`` is hey's own value, which includes failed requests, so it is not a throughput.
     ``percentiles`` maps 10 … 99 to seconds, without the false zeros that hey prints below 100 samples. ``statuses``
-    maps an HTTP status to its answers, ``errors`` a text of hey's to how often it occurred.
+    maps an HTTP status to its number of answers, ``errors`` an error message of hey's to its number of occurrences.
     """
 
     total_s: float
@@ -71,12 +71,12 @@ class Summary:  # pylint: disable=too-many-instance-attributes  # as many as hey
 
 
 def read(path: Path) -> Rows | Summary:
-    """Read one of hey's outputs, whichever format it is in.
+    """Read an output of hey in either format.
 
-    An empty file is no rows: that is what hey leaves when it is killed.
+    An empty file has no rows: hey leaves it when it is killed.
 
     Raises:
-        UserError: the file can't be read, is in neither format, has a damaged row, or as many rows as hey can keep.
+        UserError: the file cannot be read, is in neither format, has a damaged row, or as many rows as hey can keep.
     """
     try:
         with path.open("rb") as stream:
@@ -96,7 +96,7 @@ def read(path: Path) -> Rows | Summary:
 
 
 def problem_of_header(data: bytes) -> str:
-    """Why the first lines of a program's rows cannot be read here, in words; empty when they can."""
+    """Return why the first lines of a program's rows cannot be parsed; empty if they can."""
     plain = _plain(data).lstrip(b"\n")
     if plain.startswith(HEADER):
         return ""
@@ -116,7 +116,7 @@ def read_rows(path: Path) -> Rows:
 
 
 def _plain(data: bytes) -> bytes:
-    """A text as hey itself wrote it: UTF-8 without a mark, lines that end with LF."""
+    """Convert a text to the form that hey writes: UTF-8 without a byte order mark, lines that end with LF."""
     for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
         if data.startswith(mark):
             data = data[len(mark) :].decode(encoding, "replace").encode()
@@ -128,8 +128,8 @@ def _plain(data: bytes) -> bytes:
 
 
 def _read_rows(path: Path, stream: BinaryIO) -> Rows:
-    """The rows behind the header."""
-    # As many as there can be at most. What is not used is never touched, so it costs no memory.
+    """Read the rows after the header."""
+    # Allocate for the maximum number of rows. Unused pages are never touched, so they cost no memory.
     at = stream.tell()
     room = (stream.seek(0, os.SEEK_END) - at) // _MIN_ROW_BYTES + 1
     stream.seek(at)
@@ -145,13 +145,13 @@ def _read_rows(path: Path, stream: BinaryIO) -> Rows:
         if end:
             count = _add_block(rows, count, data[:end], path)
     if rest:
-        # The last line may lack its newline and be whole; a line that was cut short fails the check.
+        # The last line may be complete without its newline; a truncated line fails the check.
         count = _add_block(rows, count, rest + b"\n", path)
     return Rows(rows.latency_ms[:count], rows.status[:count], rows.offset_s[:count])
 
 
 def _add_block(rows: Rows, count: int, data: bytes, path: Path) -> int:
-    """Parse whole lines, add them behind the first ``count`` rows, and return how many rows there are now."""
+    """Parse whole lines, append them after the first ``count`` rows, and return the new number of rows."""
     block = _parse_block(data)
     if block is None:
         raise _damaged(path, count, data)
@@ -169,13 +169,13 @@ def _add_block(rows: Rows, count: int, data: bytes, path: Path) -> int:
 
 
 def _parse_block(data: bytes) -> tuple[Integers, Integers, Integers] | None:
-    """Response time in 0.1 ms, status and offset in 0.1 ms of each line; ``None`` when a line is damaged.
+    """Return response time in 0.1 ms, status and offset in 0.1 ms of each line; ``None`` if a line is damaged.
 
-    The whole block is checked at once: which characters stand between the digits, and how many digits stand before each
-    of them. That says as much as a pattern for each line, and is many times quicker.
+    The whole block is checked at once: the separators between the digits, and the number of digits before each
+    separator. This is as strict as a pattern per line, and many times faster.
     """
     text = np.frombuffer(data, np.uint8)
-    # Unsigned, so whatever stands before "0" wraps around to a large number.
+    # Unsigned, so characters before "0" wrap around to a large number.
     marks = np.flatnonzero(text - np.uint8(ord("0")) > 9)
     rows = len(marks) // len(_MARKS)
     if len(marks) != rows * len(_MARKS):
@@ -195,7 +195,7 @@ def _parse_block(data: bytes) -> tuple[Integers, Integers, Integers] | None:
 
 
 def _number(text: NDArray[np.uint8], starts: Integers, ends: Integers) -> Integers:
-    """Integers whose digits lie in ``text[start:end]``, one for each pair."""
+    """Return the integers with the digits ``text[start:end]``, one per pair."""
     values = np.zeros(len(starts), np.int64)
     for place in range(int((ends - starts).max()), 0, -1):
         at = ends - place
@@ -204,7 +204,7 @@ def _number(text: NDArray[np.uint8], starts: Integers, ends: Integers) -> Intege
 
 
 def _decimals(text: NDArray[np.uint8], ends: Integers) -> Integers:
-    """Integers of the four digits before each end."""
+    """Return the integers of the four digits before each end."""
     values = np.zeros(len(ends), np.int64)
     for place in range(_DECIMALS, 0, -1):
         values = values * 10 + (text[ends - place] - ord("0"))
@@ -212,7 +212,7 @@ def _decimals(text: NDArray[np.uint8], ends: Integers) -> Integers:
 
 
 def _damaged(path: Path, rows_before: int, data: bytes) -> UserError:
-    """The error for the first damaged line of a block that begins after the header and ``rows_before`` rows."""
+    """Return the error for the first damaged line of a block that starts ``rows_before`` rows after the header."""
     lines = data.removesuffix(b"\n").split(b"\n")
     index = next(index for index, line in enumerate(lines) if _ROW.fullmatch(line) is None)
     where, shown = f"{path}: line {rows_before + index + 2}", lines[index][:40].decode("latin-1")
@@ -268,7 +268,7 @@ def parse_summary(text: str, where: str) -> Summary:
 
 
 def _measured(value: str | None, *, answered: bool) -> float | None:
-    """A time of the summary; without any answer hey prints ``NaN`` or a zero that means nothing."""
+    """Return a time of the summary; without any answer hey prints ``NaN`` or a meaningless zero."""
     return float(value) if answered and value not in (None, "NaN") else None
 
 
@@ -277,7 +277,7 @@ def _measured(value: str | None, *, answered: bool) -> float | None:
 
 
 def described(output: Rows | Summary) -> str:
-    """What one output of hey says, in milliseconds; hey's own rate is named as such and is not a throughput."""
+    """Describe one output of hey, in milliseconds; hey's own rate is labelled as such, because it is no throughput."""
     if isinstance(output, Rows):
         percentiles = metrics.percentiles(output.latency_ms)
         statuses: dict[int, int] = output.statuses()

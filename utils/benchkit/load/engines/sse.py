@@ -1,6 +1,6 @@
-"""The engine ``sse``: the time to the first event of a stream of server-sent events. Its program is the toolkit's own.
+"""The engine ``sse``: the time to the first server-sent event. Its program is part of the toolkit.
 
-The other engine cannot measure this, for it waits for the end of an answer.
+The engine ``hey`` cannot measure this, because it waits for the end of an answer.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ class Sse:
     resolution_ms = 0.1
     closed_loop = True
     cores: int | None = 1
-    """It is one Python process."""
+    """A single Python process."""
     answer: AnswerForm = "event"
     headers: Mapping[str, str] = {}
     script: Path | None = ROOT / "utils" / "sse_load.py"
 
     def problem_with(self, request: Request) -> str:
-        """It sends only GET requests without a body."""
+        """Accept only GET requests without a body."""
         if isinstance(request, HttpRequest) and request.method == "GET" and request.body is None:
             return ""
         return "it sends only http requests with GET and without a body"
 
     def requests(self, requests: float, workers: int) -> int:
-        """The program drops what is left over when each worker has the same number of requests."""
+        """Return the number of requests: each worker sends the same number, and the rest is dropped."""
         return same_for_each_worker(requests, workers)
 
     # pylint: disable-next=unused-argument  # other engines need the settings
     def program(self, settings: Settings) -> list[str]:  # noqa: ARG002
-        """This interpreter with the script, which reads its arguments from standard input: the token is among them."""
+        """Return the interpreter and the script, which reads its arguments from standard input to hide the token."""
         return [sys.executable, "-Es", str(self.script), "--stdin"]
 
     # pylint: disable-next=unused-argument  # it is part of the toolkit
     def version(self, program: Sequence[str]) -> str:  # noqa: ARG002
-        """The toolkit's."""
+        """Return the toolkit's version."""
         return __version__
 
     def arguments(self, job: Job) -> list[str]:
-        """Requests, workers, timeout, expected type of the first event, headers, address."""
+        """Return requests, workers, timeout, expected type of the first event, headers, address."""
         words = ["-n", str(job.requests), "-c", str(job.part.concurrency), "-t", str(job.case.timeout_s)]
         for text in job.case.expect.contains[:1]:
             words += ["--expect", text]
@@ -61,7 +61,7 @@ class Sse:
         return [*words, job.http.url]
 
     def rows(self, path: Path) -> Rows:
-        """The program writes its rows in the columns of hey."""
+        """Read the rows, which have hey's columns."""
         from benchkit.load.engines.hey_output import read_rows  # pylint: disable=import-outside-toplevel  # numpy
 
         return read_rows(path)
