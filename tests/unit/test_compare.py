@@ -314,7 +314,7 @@ def test_a_part_of_a_change_that_the_machine_explains_does_not_count_for_the_thr
     # 14 % slower, the machine 10 % slower: at least 4 % are the gateway's.
     p50 = the_case(with_control(44.0, 40.0), "tools/list").metrics["p50_latency"]
     assert (p50.verdict, p50.change_percent) == (Verdict.SLOWER, -14.285714)
-    assert "at least 3.9 % of it is not the machine's own speed" in p50.reason
+    assert "at least 3.9 % of the change is not explained by the machine's speed" in p50.reason
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -381,7 +381,7 @@ def test_a_case_is_found_beyond_what_all_share():
     found = of_moment({2: 1.8}, shared=1.15)
     p50 = p50_of(found, 2)
     assert p50.verdict is Verdict.CRITICAL
-    assert "of it is not what all cases share" in p50.reason
+    assert "of the change is not shared by all cases" in p50.reason
     assert [case.id for case in found.cases if case.verdict is Verdict.CRITICAL] == ["tools/case2"]
     # All became faster but one, which is as it was: nothing accuses it.
     kept = of_moment({2: 1 / 0.7}, shared=0.7)
