@@ -168,7 +168,7 @@ baseline-import: setup ## Import what baseline-export wrote: FILE=baseline.json
 	@$(PYTHON) utils/baseline_manager.py import "$(FILE)"
 
 .PHONY: trend
-trend: setup ## Search the stored runs of PROFILE for changes and slow drifts; writes results/trend.html
+trend: setup ## Search the stored runs of PROFILE for changes and slow slides; writes results/trend.html
 	@$(PYTHON) utils/trend.py --profile "$(PROFILE)" --html
 
 .PHONY: ci-report

@@ -176,7 +176,7 @@ class ChangePoint(Model):
 
 
 class Slide(Model):
-    """A slow drift over ``runs`` runs, beginning with ``since``; percentages as in :class:`ChangePoint`.
+    """A slow slide (drift) over ``runs`` runs, beginning with ``since``; percentages as in :class:`ChangePoint`.
 
     ``interval`` is that of ``total_percent`` (Sen's, 95 %); ``q_value`` is Mann-Kendall's p, corrected over all series.
     """
@@ -208,7 +208,7 @@ class SeriesTrend(Model):
 
     @property
     def change_percent(self) -> float:
-        """The change by which series are sorted: that of a current drift, else of the newest change point, else 0."""
+        """The change by which series are sorted: that of a current slide, else of the newest change point, else 0."""
         if self.slide is not None:
             return self.slide.total_percent
         return self.change_points[-1].change_percent if self.change_points else 0.0

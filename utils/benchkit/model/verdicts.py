@@ -338,8 +338,8 @@ class MetricComparison(Model):
 class CaseComparison(Model):
     """The comparison of one case with its reference; ``verdict`` is that of its worst metric.
 
-    ``since_oldest``: the deciding metrics compared with the oldest accepted runs, so that a slow drift is found even if
-    the reference drifts too. ``errors_only``: only its error rate decides, so the verdict says nothing about its speed.
+    ``since_oldest``: the deciding metrics compared with the oldest accepted runs, so that a slow slide is found even if
+    the reference slides too. ``errors_only``: only its error rate decides, so the verdict says nothing about its speed.
     """
 
     id: str
