@@ -182,7 +182,7 @@ def damaged(place: Path, *, killed: bool) -> list[str]:
         if plan.parent.is_symlink():
             continue
         if not run.exists():
-            problems.append(f"no run.json beside {plan}")
+            problems.append(f"no run.json next to {plan}")
         elif not killed and json.loads(run.read_text("utf-8"))["exit_code"] not in (130, 143):
             problems.append(f"{run} does not say that it was interrupted")
     if not killed and list((place / "baselines").glob("baseline_*.json")):
