@@ -1,8 +1,8 @@
 # Every entry point of the toolkit. `make` alone explains them.
 #
-# A setting goes behind the target: make test PROFILE=medium GATEWAY_URL=http://127.0.0.1:4444
-# A password goes in front of make, where no list of processes shows it: GATEWAY_PASSWORD=… make test
-# make itself turns every failure into its own 2; the run's own exit code stands in its last line and in run.json.
+# Write settings after the target: make test PROFILE=medium GATEWAY_URL=http://127.0.0.1:4444
+# Write a password before make, so that the process list does not show it: GATEWAY_PASSWORD=… make test
+# make turns every failure into its own exit code 2; the run's own code is in its last line and in run.json.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -p -c
@@ -10,7 +10,8 @@ SHELL := /bin/bash
 .SUFFIXES:
 .NOTPARALLEL:
 
-# Settings of one target count only behind it: PORT, RUN or FILE of the environment are somebody else's.
+# Settings of a single target are read from the command line only: a PORT, RUN or FILE in the environment belongs to
+# another program.
 ARGS :=
 BASE :=
 CASE := tools/list_limit_50
@@ -28,18 +29,18 @@ RUNS := 5
 TO :=
 TUNE :=
 
-# Settings of the toolkit may stand in the environment as well.
+# Settings of the toolkit can come from the environment as well.
 PROFILE ?= light
 BASELINE := $(PROFILE)
 export PROFILE
 
-# What stands behind a target arrives as it was typed, also with a $.
+# Pass on values from the command line as they were typed, even with a $.
 SETTINGS := $(filter GATEWAY GATEWAY_% PERF_% PROFILE SCENARIOS RESULTS_DIR BASELINES_DIR,$(.VARIABLES))
 $(foreach name,$(SETTINGS),$(if $(filter command,$(firstword $(origin $(name)))),$(eval override export $(name) := $$(value $(name)))))
 
 FLAGS := $(filter-out --%,$(firstword -$(MAKEFLAGS)))
 ifneq (,$(findstring i,$(FLAGS))$(findstring e,$(FLAGS)))
-$(error make -i would hide that a run failed, and make -e takes settings from any variable: leave it out (MAKEFLAGS))
+$(error make -i would hide that a run failed, and make -e would take settings from any environment variable: remove the flag (MAKEFLAGS))
 endif
 
 PYTHON := .venv/bin/python -Es
@@ -62,28 +63,28 @@ test-all: setup ## Measure all scenarios under PROFILE
 
 SCENARIO_TESTS := $(addprefix test-,$(SCENARIOS_HERE))
 .PHONY: $(SCENARIO_TESTS)
-$(SCENARIO_TESTS): test-%: setup ## test-tools, test-resources …: one scenario (each script of scenarios/)
+$(SCENARIO_TESTS): test-%: setup ## test-tools, test-resources …: measure one scenario (each script of scenarios/)
 	@$(call scenario-script,$*)
 
 .PHONY: run-all
-run-all: setup ## Measure light, medium and heavy, one after the other, with one report; ARGS=--resume goes on
+run-all: setup ## Measure light, medium and heavy, one after the other, with one report; ARGS=--resume continues
 	@./run-all.sh $(ARGS)
 
 PROFILE_TESTS := $(addprefix test-,$(PROFILES))
 .PHONY: $(PROFILE_TESTS)
-$(PROFILE_TESTS): test-%: setup ## test-light, test-medium, test-heavy: the profile's scenarios
+$(PROFILE_TESTS): test-%: setup ## test-light, test-medium, test-heavy: measure the scenarios of one profile
 	@./run-configurable.sh --profile $*
 
 .PHONY: compare-runs
-compare-runs: setup ## Put runs beside each other on one page, without verdict: RUNS="results/a results/b"
+compare-runs: setup ## Show runs next to each other on one page, without a verdict: RUNS="results/a results/b"
 	@$(PYTHON) utils/report_generator.py --page compare $(RUNS)
 
 .PHONY: scalability-report
-scalability-report: setup ## Throughput and p95 over MCP servers or concurrency, of RUNS="results/a results/b ..."
+scalability-report: setup ## Throughput and p95 by number of MCP servers or concurrency, for RUNS="results/a results/b ..."
 	@$(PYTHON) utils/report_generator.py --page scalability $(RUNS)
 
 .PHONY: database-report
-database-report: setup ## SQLite against PostgreSQL, of RUNS="results/a results/b"
+database-report: setup ## Compare SQLite with PostgreSQL, for RUNS="results/a results/b"
 	@$(PYTHON) utils/report_generator.py --page database $(RUNS)
 
 .PHONY: report
@@ -99,7 +100,7 @@ serve-reports: index ## Serve the reports on 127.0.0.1 until Ctrl-C: PORT=8099
 	@$(PYTHON) utils/serve_reports.py --port "$(PORT)"
 
 .PHONY: profile
-profile: setup ## Say where the gateway's time goes in CASE (tools/list_limit_50); RATE=25 REQUESTS=500
+profile: setup ## Show where the gateway spends its time in CASE (tools/list_limit_50); RATE=25 REQUESTS=500
 	@./run-profile.sh --case "$(CASE)" $(if $(RATE),--rate "$(RATE)") $(if $(REQUESTS),--requests "$(REQUESTS)")
 
 ##@ Gateways side by side
@@ -109,11 +110,11 @@ compare-gateways: setup ## Is HEAD slower than BASE? Releases, wheels, checkouts
 	@./run-advanced.sh --base "$(BASE)" --head "$(HEAD)" $(ARGS)
 
 .PHONY: history
-history: setup ## Between which of RELEASES did it change? RELEASES="1.0.5 1.0.6 1.0.7"
+history: setup ## Between which of RELEASES did the speed change? RELEASES="1.0.5 1.0.6 1.0.7"
 	@./run-advanced.sh --releases "$(RELEASES)" $(ARGS)
 
 .PHONY: tune
-tune: setup ## Measure what each setting of paired.tune is worth, and write it to ENV_FILE (.env.example)
+tune: setup ## Measure the effect of each setting of paired.tune, and write it to ENV_FILE (.env.example)
 	@./run-advanced.sh --tune --env-file "$(ENV_FILE)" $(ARGS)
 
 ##@ Baselines
@@ -127,11 +128,11 @@ noise: setup ## Measure RUNS (5) times and record how much runs of one gateway d
 	@utils/repeat-runs.sh noise "$(RUNS)"
 
 .PHONY: baseline-save
-baseline-save: setup ## Make RUN (results/latest) part of its profile's baseline
+baseline-save: setup ## Add RUN (results/latest) to its profile's baseline
 	@$(PYTHON) utils/baseline_manager.py save "$(RUN)"
 
 .PHONY: baseline-compare
-baseline-compare: setup ## Hold RUN (results/latest) against its baseline again
+baseline-compare: setup ## Compare RUN (results/latest) with its baseline again
 	@$(PYTHON) utils/compare_results.py "$(RUN)"
 
 .PHONY: baseline-list
@@ -147,7 +148,7 @@ baseline-history: setup ## Show every version of BASELINE
 	@$(PYTHON) utils/baseline_manager.py history "$(BASELINE)"
 
 .PHONY: baseline-diff
-baseline-diff: setup ## Show what BASELINE's newest version changed; or between FROM and TO
+baseline-diff: setup ## Show what changed in BASELINE's newest version, or between versions FROM and TO
 	@$(PYTHON) utils/baseline_manager.py diff "$(BASELINE)" $(FROM) $(TO)
 
 .PHONY: baseline-rollback
@@ -155,7 +156,7 @@ baseline-rollback: setup ## Make version TO of BASELINE the current one again
 	@$(PYTHON) utils/baseline_manager.py rollback "$(BASELINE)" --to "$(TO)"
 
 .PHONY: baseline-forget
-baseline-forget: setup ## Take CASE (tools/name) out of BASELINE, when config.yaml does not have it any more
+baseline-forget: setup ## Remove CASE (tools/name), which config.yaml no longer has, from BASELINE
 	@$(PYTHON) utils/baseline_manager.py forget "$(BASELINE)" "$(CASE)"
 
 .PHONY: baseline-export
@@ -163,7 +164,7 @@ baseline-export: setup ## Write BASELINE and its history to one file: FILE=basel
 	@$(PYTHON) utils/baseline_manager.py export "$(BASELINE)" $(if $(FILE),--output "$(FILE)")
 
 .PHONY: baseline-import
-baseline-import: setup ## Take over what baseline-export wrote: FILE=baseline.json
+baseline-import: setup ## Import what baseline-export wrote: FILE=baseline.json
 	@$(PYTHON) utils/baseline_manager.py import "$(FILE)"
 
 .PHONY: trend
@@ -192,7 +193,7 @@ down: | .venv ## Stop what `make up` started
 restart: down up ## down, then up
 
 .PHONY: status
-status: | .venv ## Show the stack's programs
+status: | .venv ## Show the state of the stack's programs
 	@$(PYTHON) utils/stack.py status
 
 .PHONY: logs
@@ -206,11 +207,11 @@ auth: setup ## Log in at the gateway and cache the token
 	@utils/setup-auth.sh
 
 .PHONY: check-services
-check-services: setup ## Say whether gateway, database, cache and servers are fit for a run
+check-services: setup ## Check whether gateway, database, cache and servers are ready for a run
 	@utils/check-services.sh
 
 .PHONY: conformance
-conformance: setup ## Say whether bugs that the gateway fixed stay fixed; TUNE=DIR: and what logging costs, of make tune
+conformance: setup ## Check that bugs which the gateway fixed stay fixed; with TUNE=DIR (of make tune) also the cost of logging
 	@$(PYTHON) utils/conformance.py $(if $(TUNE),--tune "$(TUNE)")
 
 .PHONY: env
@@ -218,7 +219,7 @@ env: | .venv ## For eval "$(make -s env)": GATEWAY_URL and GATEWAY_TOKEN of the 
 	@$(PYTHON) utils/gateway.py env
 
 .PHONY: info
-info: | .venv ## Show what the gateway says of itself
+info: | .venv ## Show what the gateway reports about itself
 	@$(PYTHON) utils/gateway.py info
 
 .PHONY: register
@@ -226,21 +227,21 @@ register: setup ## Register the simulated MCP servers with the gateway
 	@$(PYTHON) utils/gateway.py register --from-stack
 
 .PHONY: unregister
-unregister: setup ## Take the simulated MCP servers out of the gateway
+unregister: setup ## Remove the simulated MCP servers from the gateway
 	@$(PYTHON) utils/gateway.py unregister --from-stack
 
 ##@ Set-up
 
 .PHONY: setup
-setup: ## Install what is missing, below this directory only
+setup: ## Install what is missing, in this directory only
 	@LOG_LEVEL="$${LOG_LEVEL:-warn}" utils/setup.sh runtime gateway
 
 .PHONY: setup-dev
-setup-dev: ## The same, with what `make check` needs
+setup-dev: ## The same, and what `make check` needs
 	@utils/setup.sh all
 
 .PHONY: doctor
-doctor: ## Say what is there, what is missing, and how to get it
+doctor: ## Show what is installed, what is missing, and how to get it
 	@utils/doctor.sh
 
 .PHONY: settings
@@ -251,14 +252,14 @@ settings: setup ## Show every setting and where its value comes from
 lock: ## Resolve pyproject.toml into the lock files again
 	@utils/lock.sh
 
-# Targets that only look need no set-up of their own, but there has to have been one.
+# Targets that only read do not run the set-up, but they need one that was done before.
 .venv:
 	@echo "error: nothing is set up here yet: make setup" >&2; exit 2
 
 ##@ Quality
 
 .PHONY: check
-check: check-setup lint test-unit test-shell test-e2e ## Everything that CI checks: format, lint, tests
+check: check-setup lint test-unit test-shell test-e2e ## Run everything that CI checks: format, lint, tests
 
 .PHONY: check-setup
 check-setup:
@@ -267,15 +268,15 @@ check-setup:
 	@utils/lock.sh --check
 
 .PHONY: lint
-lint: lint-shell lint-python ## Format and lint, nothing is changed
+lint: lint-shell lint-python ## Check format and lint; changes nothing
 
 .PHONY: lint-shell
-lint-shell: ## shellcheck and shfmt over every script
+lint-shell: ## Run shellcheck and shfmt over every script
 	@.venv/bin/shellcheck -x $(SHELL_FILES) $(SHELL_TESTS)
 	@.venv/bin/shfmt -i 2 -ci -bn -d $(SHELL_FILES) $(SHELL_TESTS)
 
 .PHONY: lint-python
-lint-python: ## ruff, mypy --strict and pylint (10.00)
+lint-python: ## Run ruff, mypy --strict and pylint (10.00)
 	@.venv/bin/ruff format --check --quiet $(PYTHON_FILES)
 	@.venv/bin/ruff check --quiet $(PYTHON_FILES)
 	@.venv/bin/mypy --no-error-summary utils servers benchmarks
@@ -287,45 +288,45 @@ format: ## Format all sources
 	@.venv/bin/ruff format $(PYTHON_FILES)
 
 .PHONY: test-unit
-test-unit: ## Tests of the Python side
+test-unit: ## Run the tests of the Python code
 	@.venv/bin/pytest -q -n 2 tests/unit
 
 .PHONY: test-shell
-test-shell: ## Tests of the shell side
+test-shell: ## Run the tests of the shell code
 	@.venv/bin/bats tests/shell
 
 .PHONY: test-e2e
-test-e2e: ## Tests with the real gateway, real databases and a real browser
+test-e2e: ## Run the tests with the real gateway, real databases and a real browser
 	@.venv/bin/pytest -q -n 2 --dist loadfile tests/e2e
 
 ##@ Clean
 
-# On the command line only: a variable of this name in somebody's environment means something else.
+# FORCE counts on the command line only: in the environment it may belong to another program.
 SAID_YES = $(if $(filter command,$(origin FORCE)),$(if $(filter 1 yes true,$(FORCE)),--yes))
 
 .PHONY: clean
-clean: ## Remove caches of the tools
+clean: ## Remove the tools' caches
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find utils servers benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: clean-results
-clean-results: | .venv ## Remove all runs (asks first; FORCE=1 does not)
+clean-results: | .venv ## Remove all runs (asks first, except with FORCE=1)
 	@$(PYTHON) utils/clean.py results $(SAID_YES)
 
 .PHONY: clean-baselines
-clean-baselines: | .venv ## Remove all baselines (asks first; FORCE=1 does not)
+clean-baselines: | .venv ## Remove all baselines (asks first, except with FORCE=1)
 	@$(PYTHON) utils/clean.py baselines $(SAID_YES)
 
 .PHONY: clean-stack
-clean-stack: | .venv ## Stop the stack and remove its databases and logs (asks first; FORCE=1 does not)
+clean-stack: | .venv ## Stop the stack and remove its databases and logs (asks first, except with FORCE=1)
 	@$(PYTHON) utils/clean.py stack $(SAID_YES)
 
 .PHONY: clean-all
-clean-all: clean clean-results clean-stack ## Remove everything but the baselines and your changes
+clean-all: clean clean-results clean-stack ## Remove everything except the baselines and your changes
 	@rm -rf .venv .tools
 
 ##@ Help
 
 .PHONY: help
-help: ## Show this
+help: ## Show this list
 	@awk -f utils/help.awk $(MAKEFILE_LIST)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What reading a share of the answers costs: hey with all workers, and hey beside its checkers, in turns.
+"""Measure the cost of checking a share of the responses: hey alone, and hey together with checkers, in turns.
 
-Starts a stack of its own, measures three cases once to have their plan, then sends the load of each case again and
-again: once as ten of hey's workers, once as the toolkit does (eight of hey's and two checkers), in the order A B B A.
-A block is one of each; the ratio of a block is "with the checkers" to "without". Printed for each case: the ratio of
-the p50 of hey's latencies and of all answers per second, over all blocks (Hodges-Lehmann), with its 95 % interval.
+Starts its own stack, measures three cases once to get their plan, then repeats the load of each case: once with ten
+workers of hey, once as the toolkit does (eight of hey's and two checkers), in the order A B B A. A block is one of
+each; the ratio of a block is "with checkers" divided by "without". Prints, for each case, the ratio of the p50 of hey's
+latencies and of all responses per second, over all blocks (Hodges-Lehmann), with its 95 % interval.
 
-exit: 0 where no interval lies wholly beyond the limit; 1 otherwise
+exit: 0 if no interval is completely beyond the limit; 1 otherwise
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "utils"))
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
-# pylint: disable=wrong-import-position  # the lines above have to stand before
+# pylint: disable=wrong-import-position  # the lines above must come first
 from benchkit import store  # noqa: E402
 from benchkit.load.checker import Checkers  # noqa: E402
 from benchkit.load.engines import engine_named  # noqa: E402
@@ -46,18 +46,18 @@ OK = 200
 
 @dataclass(frozen=True)
 class Seen:
-    """A load: the p50 of hey's latencies in milliseconds, and right answers per second of hey and checkers together."""
+    """One load: the p50 of hey's latencies in ms, and correct responses per second of hey and checkers together."""
 
     p50_ms: float
     per_second: float
 
 
 def main() -> int:
-    """Measure, print, judge."""
+    """Measure, print the results, and check them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--blocks", type=int, default=20, help="pairs of each case (20)")
-    parser.add_argument("--requests", type=int, default=300, help="of a load (300)")
-    parser.add_argument("--cases", default=",".join(CASES), metavar="SCENARIO/NAME,…", help="which (all three)")
+    parser.add_argument("--blocks", type=int, default=20, help="pairs of measurements per case (20)")
+    parser.add_argument("--requests", type=int, default=300, help="requests of a load (300)")
+    parser.add_argument("--cases", default=",".join(CASES), metavar="SCENARIO/NAME,…", help="cases (all three)")
     arguments = parser.parse_args()
     cases = arguments.cases.split(",")
     with tempfile.TemporaryDirectory() as directory:
@@ -85,7 +85,7 @@ def _stack(kit: Toolkit) -> Iterator[None]:
 
 
 def _planned(kit: Toolkit) -> tuple[Path, str]:
-    """The directory of a short run over the cases, and a token."""
+    """Make a short run over the cases; return its directory, and a token."""
     done = kit.measure(
         "--scenarios", "gateway-core,tools", "--baseline", "skip", "--requests", "20", "--iterations", "1"
     )
@@ -96,9 +96,9 @@ def _planned(kit: Toolkit) -> tuple[Path, str]:
 
 
 def _is_cheap(case: PlannedCase, run_dir: Path, token: str, blocks: int, requests: int) -> bool:
-    """Measure a case, print its two ratios, and tell whether they may lie within the limit."""
+    """Measure a case, print its two ratios, and return whether both may be within the limit."""
     seen: dict[bool, list[Seen]] = {False: [], True: []}
-    for number in range(-1, blocks):  # the first one warms up
+    for number in range(-1, blocks):  # block -1 is the warm-up
         for checked in (False, True) if number % 2 == 0 else (True, False):
             one = _load(case, run_dir, token, requests, checked=checked)
             if number >= 0:
@@ -117,7 +117,7 @@ def _ratio(found: Estimate) -> str:
 
 
 def _load(case: PlannedCase, run_dir: Path, token: str, requests: int, *, checked: bool) -> Seen:
-    """Send a load with or without checkers; exits when an answer of hey's was not right."""
+    """Send a load with or without checkers; exits if a response to hey was not as expected."""
     assert case.checks is not None
     workers = CONCURRENCY - case.checks.workers if checked else CONCURRENCY
     output = run_dir / "load.csv"
@@ -136,7 +136,7 @@ def _load(case: PlannedCase, run_dir: Path, token: str, requests: int, *, checke
 
 
 def _seen(rows: Rows, right_s: list[float], sent: int) -> Seen:
-    """What hey's rows and the checkers' right answers say; ``right_s``: seconds after hey's end, so negative."""
+    """Compute the result from hey's rows and the checkers' correct responses (``right_s``: seconds after hey's end)."""
     if int((rows.status == OK).sum()) != sent:
         sys.exit(f"not all of {sent} answers have status {OK}")
     first_s, last_s = float(rows.offset_s.min()), float((rows.offset_s + rows.latency_ms / 1000).max())
@@ -147,7 +147,7 @@ def _seen(rows: Rows, right_s: list[float], sent: int) -> Seen:
 
 
 def _arguments(case: PlannedCase, run_dir: Path, token: str, workers: int, requests: int) -> list[str]:
-    """hey and its arguments, as the run had them."""
+    """Return the command line of hey, as in the run."""
     raw = store.load(run_dir / "raw" / case.scenario / f"{case.name}.1.json", RawIteration, "iteration")
     argv = raw.parts[0].argv
     argv[argv.index("-c") + 1] = str(workers)

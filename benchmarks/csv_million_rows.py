@@ -1,8 +1,8 @@
-"""Time and memory that utils/collect_results.py takes for the largest file hey can leave: 999,999 rows.
+"""Measure the time and memory of utils/collect_results.py for the largest file hey can write: 999,999 rows.
 
-Prints wall time, processor time and peak memory of the program as a child process, start-up included, for each of
-several repetitions, and whether the best keeps the limits: 2 s and 400 MB. The best, for the machine may be busy with
-other things, which only ever makes it slower. Exit code 0 when it does, 1 when not.
+Prints wall time, CPU time and peak memory of the program as a child process, including start-up, for several
+repetitions, and whether the best of them is within the limits: 2 s and 400 MB. The best is used because other load on
+the machine can only make it slower. Exit code 0 if it is within the limits, 1 if not.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from benchkit.load.job import http_request
 from benchkit.model import RawPart
 
 ROWS = 999_999
-CONCURRENCY = 9  # divides the rows
+CONCURRENCY = 9  # a divisor of the number of rows
 MAX_SECONDS = 2.0
 MAX_MEGABYTES = 400.0
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one execution took."""
+    """The resources that one execution used."""
 
     wall_s: float
     cpu_s: float
@@ -40,9 +40,9 @@ class Cost:
 
 
 def main() -> int:
-    """Make the directory, measure, judge."""
+    """Create the directory, measure, and check the limits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="executions (3)")
+    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="number of executions (3)")
     repeat = parser.parse_args().repeat
     with tempfile.TemporaryDirectory() as name:
         run_dir = Path(name) / "run"
@@ -77,7 +77,7 @@ def _write_run(run_dir: Path) -> None:
 
 def _measure(command: list[str]) -> Cost:
     begin = time.perf_counter()
-    # Popen and wait4: getrusage(RUSAGE_CHILDREN) would keep the largest child so far.
+    # Popen and wait4, because getrusage(RUSAGE_CHILDREN) returns the maximum over all children so far.
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         _, status, usage = os.wait4(process.pid, 0)
         wall_s = time.perf_counter() - begin

@@ -1,22 +1,22 @@
-"""Interrupt runs at random moments and look for what they leave behind.
+"""Interrupt runs at random moments and check that they leave nothing behind.
 
 usage: benchmarks/interrupts.py [--count 20] [--seed 1203] [--stack] [--kinds INT,TERM,HUP,KILL]
 
-Each run measures a stand-in gateway, or with --stack the toolkit's own stack, which the run starts itself. After a
-random time one of these comes:
+Each run measures a stub gateway, or with --stack the toolkit's own stack, which the run starts itself. After a random
+time it gets one of these signals:
 
-  INT    Ctrl-C: to the process group, as a terminal does
+  INT    Ctrl-C: to the process group, like a terminal
   TERM   to the runner
   HUP    a closed terminal: to the process group
-  KILL   to one process of the run, or to all of them at once (the machine's out-of-memory killer, a crash)
+  KILL   to one process of the run, or to all of them at once (the out-of-memory killer, a crash)
 
-INT, TERM and HUP have to end the run within 10 s, with 130 or 143, and nothing may be left. After a KILL of the runner
-or of all its processes the next command (utils/results_index.py, and with --stack utils/stack.py down) has to find what
-was left: the run is marked, its temporary files are gone, its stack is stopped. However a run ended, no document may be
-damaged, no process of it may run, and what it made on the gateway is removed or named by the next command.
+INT, TERM and HUP must end the run within 10 s, with 130 or 143, and leave nothing behind. After a KILL of the runner or
+of all its processes, the next command (utils/results_index.py, and with --stack utils/stack.py down) must clean up: the
+run is marked, its temporary files are removed, its stack is stopped. However a run ended, no document may be damaged,
+none of its processes may run, and what it created on the gateway is removed, or named by the next command.
 
-Prints one line for each, and a summary; exit 1 when one of them failed. Every run has its own lock (PERF_LOCK), results
-and ports, so real runs are not disturbed.
+Prints one line per interrupt, and a summary; exit 1 if any failed. Every run has its own lock (PERF_LOCK), results and
+ports, so real runs are not disturbed.
 """
 
 from __future__ import annotations
@@ -39,30 +39,30 @@ import requests
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "e2e"))
 
-# pylint: disable=import-error,wrong-import-position  # the line above has to stand before
+# pylint: disable=import-error,wrong-import-position  # the line above must come first
 from toolkit import Toolkit, left_behind, stack_ports, stub_gateway
 
 WITHIN_S = 10.0
-"""How long a run may take to end after a signal, in seconds."""
+"""Time limit for a run to end after a signal, in seconds."""
 
 AFTER_KILL_S = 20.0
-"""How long a run is watched without one of its processes, in seconds. What was killed may have been one load of many;
-then the run goes on, and gets TERM.
+"""How long a run may continue after one of its processes was killed, in seconds. If that was one load process of many,
+the run continues, and then gets TERM.
 """
 
 ORPHANS_S = 15.0
-"""How long processes of a killed runner may take to see it. Load ends by itself, for it is bounded."""
+"""Time limit for the processes of a killed runner to exit, in seconds. Load processes end by themselves."""
 
 LONGEST_WAIT_S = {"stub": 8.0, "stack": 45.0}
 KINDS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM, "HUP": signal.SIGHUP, "KILL": signal.SIGKILL}
 _CODES = {signal.SIGINT: {130}, signal.SIGTERM: {143}, signal.SIGHUP: {143}}
 _CODES_WITHOUT_ONE = {0, 2, 3, 137, 143}
-"""What a run may end with that lost one of its processes: it went on, or said that it could not. Never a regression."""
+"""Allowed exit codes of a run that lost one process: it continued, or said that it could not. Never a regression."""
 
 
 @dataclass
 class Try:
-    """One run and what is wrong with its end. ``whom``: what was killed, for KILL."""
+    """One run and the problems with its end. ``whom``: the killed process, for KILL."""
 
     kit: Toolkit
     flags: list[str]
@@ -75,7 +75,7 @@ class Try:
     problems: list[str] = field(default_factory=list)
 
     def go(self) -> None:
-        """Start the run, interrupt it, and note in ``problems`` what is wrong; nothing when all is well."""
+        """Start the run, interrupt it, and append what is wrong to ``problems``."""
         with self.kit.start("./run-configurable.sh", *self.flags) as run:
             time.sleep(self.after_s)
             if run.poll() is not None:
@@ -97,7 +97,7 @@ class Try:
         self._look()
 
     def _end_of(self, run: subprocess.Popen[str], within_s: float) -> str:
-        """What a run says on stderr until its end; raises :class:`subprocess.TimeoutExpired` when there is none."""
+        """Return a run's stderr; raises :class:`subprocess.TimeoutExpired` if the run does not end in time."""
         try:
             return run.communicate(timeout=within_s)[1]
         except subprocess.TimeoutExpired:
@@ -107,7 +107,7 @@ class Try:
             return run.communicate(timeout=WITHIN_S)[1]
 
     def _interrupt(self, run: subprocess.Popen[str]) -> tuple[float, set[int]]:
-        """Send the signal; how long the run may take to end then, and the exit codes that it may end with."""
+        """Send the signal; return the time limit for the end of the run, and its allowed exit codes."""
         if self.number is signal.SIGTERM:
             run.send_signal(self.number)
         elif self.number is not signal.SIGKILL:
@@ -117,7 +117,7 @@ class Try:
         return WITHIN_S, _CODES[self.number]
 
     def _kill(self, run: subprocess.Popen[str]) -> tuple[float, set[int]]:
-        """Kill one process of the run's group, or all."""
+        """Kill one process of the run's group, or all; return like :meth:`_interrupt`."""
         group = [one for one in psutil.process_iter() if _group(one.pid) == run.pid]
         victim = self.pick.choice([None, *sorted(group, key=lambda one: one.pid)])
         if victim is None:
@@ -126,7 +126,7 @@ class Try:
             return ORPHANS_S, {-9}
         self.whom = _name(victim)
         victim.kill()
-        # Without its shell a load ends by itself, and holds the run's output open until then.
+        # A load process without its shell ends by itself, and keeps the run's output open until then.
         return AFTER_KILL_S, {-9} if victim.pid == run.pid else _CODES_WITHOUT_ONE
 
     def _look(self) -> None:
@@ -143,8 +143,8 @@ class Try:
                 self.problems.append(f"left on the gateway and not named by the next command: {', '.join(lost)}")
 
     def _next_command(self) -> str:
-        """What comes by after a run that was killed; answers what it says."""
-        # Who lost the shell sees it within a moment; load goes on to its end.
+        """Run the next command after a killed run; return its output."""
+        # Processes that lost the shell exit soon; load processes run to their end.
         deadline = time.monotonic() + ORPHANS_S
         while _left(self.kit.place, own_stack=False) and time.monotonic() < deadline:
             time.sleep(0.2)
@@ -157,7 +157,7 @@ class Try:
 
 
 def left_on(url: str) -> list[str]:
-    """The ids of what a run made on the stand-in gateway and did not remove."""
+    """Return the ids of what a run created on the stub gateway and did not remove."""
     found = []
     for kind in ("servers", "prompts"):
         answer = requests.get(f"{url}/{kind}", headers={"Authorization": "Bearer x"}, timeout=5)
@@ -166,9 +166,9 @@ def left_on(url: str) -> list[str]:
 
 
 def damaged(place: Path, *, killed: bool) -> list[str]:
-    """JSON documents that cannot be read, files that were not renamed, and runs that do not say how they ended.
+    """Return unreadable JSON documents, files that were not renamed, and runs that do not say how they ended.
 
-    ``killed``: it may have lost a process that it can do without, and so have come to its end.
+    ``killed``: the run may have lost a process that it does not need, and so may be complete.
     """
     results = place / "results"
     problems = [f"left {path.name}" for path in results.rglob("*.tmp")]
@@ -182,7 +182,7 @@ def damaged(place: Path, *, killed: bool) -> list[str]:
         if plan.parent.is_symlink():
             continue
         if not run.exists():
-            problems.append(f"no run.json beside {plan}")
+            problems.append(f"no run.json next to {plan}")
         elif not killed and json.loads(run.read_text("utf-8"))["exit_code"] not in (130, 143):
             problems.append(f"{run} does not say that it was interrupted")
     if not killed and list((place / "baselines").glob("baseline_*.json")):
@@ -191,12 +191,12 @@ def damaged(place: Path, *, killed: bool) -> list[str]:
 
 
 def _left(place: Path, *, own_stack: bool = True) -> list[str]:
-    """Command lines of a run's processes; without its stack where that is stopped by the next command only."""
+    """Return the command lines of a run's processes, without its stack if only the next command stops that."""
     return [line for line in left_behind(place) if own_stack or f"{place}/stack" not in line]
 
 
 def _running(group: int) -> str:
-    """The processes of a group, each with what the kernel says that it waits for."""
+    """Return the processes of a group, each with the kernel function in which it waits."""
     found = []
     for one in psutil.process_iter():
         if _group(one.pid) == group:
@@ -226,12 +226,12 @@ def _last(text: str) -> str:
 
 
 def main() -> int:
-    """Interrupt, look, print."""
+    """Interrupt the runs, check them, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=20, metavar="N", help="how many runs (default: 20)")
-    parser.add_argument("--seed", type=int, default=1203, help="of the random moments (default: 1203)")
-    parser.add_argument("--stack", action="store_true", help="with the own stack instead of a stand-in gateway")
-    parser.add_argument("--kinds", default=",".join(KINDS), metavar="NAME,NAME", help="of INT, TERM, HUP, KILL")
+    parser.add_argument("--count", type=int, default=20, metavar="N", help="number of runs (default: 20)")
+    parser.add_argument("--seed", type=int, default=1203, help="seed of the random moments (default: 1203)")
+    parser.add_argument("--stack", action="store_true", help="with the own stack instead of a stub gateway")
+    parser.add_argument("--kinds", default=",".join(KINDS), metavar="NAME,NAME", help="some of INT, TERM, HUP, KILL")
     options = parser.parse_args()
     kinds = options.kinds.split(",")
     if not set(kinds) <= set(KINDS):
@@ -239,7 +239,7 @@ def main() -> int:
     moments = random.Random(options.seed)
     failed = 0
     for count in range(options.count):
-        # In turns, so that a few tries have each of them.
+        # In turns, so that even a few runs get each kind.
         number = KINDS[kinds[count % len(kinds)]]
         after_s = moments.uniform(0.3, LONGEST_WAIT_S["stack" if options.stack else "stub"])
         ports = stack_ports(2)
@@ -256,7 +256,7 @@ def main() -> int:
             one = Try(kit, ["--url", url], url, number, after_s, moments, options.stack)
             one.go()
             if options.stack and one.problems:
-                # What was found is not left on the machine.
+                # Do not leave the findings on the machine.
                 kit.run(sys.executable, "utils/stack.py", "down")
             what = " ".join(filter(None, (number.name.removeprefix("SIG"), one.whom)))
             print(f"  {what:<24} after {after_s:5.2f} s: {'; '.join(one.problems) or 'ok'}", flush=True)

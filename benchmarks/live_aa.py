@@ -1,14 +1,14 @@
-"""Hold one gateway release against itself, again and again, on the real gateway: how often is there an alarm?
+"""Compare a gateway release with itself, repeatedly, on the real gateway, and count the false alarms (A/A test).
 
-Each suite is one ./run-advanced.sh with the same release on both sides, so every change that it reports is a false
-alarm. Prints a line for each suite and the count at the end; the suites' directories stay in the results' directory, so
-that benchmarks/verdicts.py --condense paired can make recorded data of them.
+Each suite is one ./run-advanced.sh with the same release as base and head, so every change that it reports is a false
+alarm. Prints a line per suite and the count at the end. The suites' directories are kept in the results directory, so
+that benchmarks/verdicts.py --condense paired can create recorded data from them.
 
   benchmarks/live_aa.py --suites 20 --release 1.0.7
 
-An alarm is a suite that ends with 1, and any change that is claimed of a case or of the mean of all of them.
+An alarm is a suite with exit code 1, or any change reported for a case or for the mean of all cases.
 
-Exit code 0 without an alarm, 1 with one or more, 2 when a suite could not be measured.
+Exit code 0 without an alarm, 1 with one or more, 2 if a suite could not be measured.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "utils"))
 
-# pylint: disable=wrong-import-position  # found only now
+# pylint: disable=wrong-import-position  # the path is set above
 from benchkit.errors import ExitCode  # noqa: E402
 from benchkit.model import Comparison, MetricComparison, Verdict  # noqa: E402
 from benchkit.store import load  # noqa: E402
 
 CASES = "gateway-core/health,tools/list_limit_10,tools/rpc_list"
 ALARMS = frozenset({Verdict.CRITICAL, Verdict.REGRESSION, Verdict.SLOWER, Verdict.IMPROVEMENT})
-"""Verdicts that claim a change. Only the first two fail a run, but between equals all of them are wrong."""
+"""Verdicts that report a change. Only the first two fail a run, but in an A/A test all of them are wrong."""
 
 
 def main() -> int:
-    """Measure, count, print."""
+    """Measure, count the alarms, and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--suites", type=int, default=20, metavar="N", help="how many suites (20)")
-    parser.add_argument("--release", default="1.0.7", metavar="SPEC", help="the gateway, on both sides (1.0.7)")
+    parser.add_argument("--suites", type=int, default=20, metavar="N", help="number of suites (20)")
+    parser.add_argument("--release", default="1.0.7", metavar="SPEC", help="the gateway, as base and head (1.0.7)")
     parser.add_argument("--cases", default=CASES, metavar="PATTERNS", help=f"cases of a suite ({CASES})")
     parser.add_argument("--blocks", type=int, default=5, metavar="K", help="planned blocks of a suite (5)")
     parser.add_argument("--requests", type=int, metavar="N", help="per case, variant and round (as config.yaml says)")
@@ -68,7 +68,7 @@ def main() -> int:
 
 
 def _claims(comparison: Comparison) -> str:
-    """The changes that a comparison claims, of all cases together and of each; empty when there is none."""
+    """Return the changes that a comparison reports, over all cases and of each case; empty if none."""
     of_all = [("suite", name, metric) for name, metric in comparison.suite.items()]
     of_each = [(case.id, name, metric) for case in comparison.cases for name, metric in case.metrics.items()]
     return "".join(
@@ -79,14 +79,14 @@ def _claims(comparison: Comparison) -> str:
 
 
 def _chance(metric: MetricComparison) -> str:
-    """``q 0.0021``, or the p of a mean of all cases, which is corrected with no other."""
+    """Return ``q 0.0021``, or the p of a mean over all cases, which is not corrected."""
     if metric.q_value is not None:
         return f"q {metric.q_value:.2g}"
     return "not by chance" if metric.p_value is None else f"p {metric.p_value:.2g}"
 
 
 def _words(comparison: Comparison) -> str:
-    """``2 unchanged, 1 inconclusive; 10 blocks``."""
+    """Return ``2 unchanged, 1 inconclusive; 10 blocks``."""
     verdicts = Counter(case.verdict.value for case in comparison.cases)
     blocks = max((metric.samples or 0 for case in comparison.cases for metric in case.metrics.values()), default=0)
     return ", ".join(f"{count} {word}" for word, count in sorted(verdicts.items())) + f"; {blocks} blocks"

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What the monitor costs: in per cent of one core, beside a gateway with as many processes as a real run has.
+"""Measure the CPU cost of the monitor, in percent of one core, with as many processes as in a real run.
 
-A stand-in for the stack listens at a port and has so many children as gateway, four MCP servers and PostgreSQL with its
-connections have together; a shell starts short load beside it, several times a second. The monitor's own processor time
-is what the system says of it, its start not counted.
+A stub of the stack listens at a port and has as many child processes as gateway, four MCP servers and PostgreSQL with
+its connections have together. A shell starts short load processes several times a second. The monitor's CPU time is
+that reported by the system, without its start-up.
 
 exit: 0 below the limit; 1 not
 """
@@ -45,10 +45,10 @@ wait $monitor
 
 
 def main() -> int:
-    """Measure, print, judge."""
+    """Measure, print the result, and check the limit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=30.0, help="how long (30)")
-    parser.add_argument("--processes", type=int, default=60, help="of the stack (60)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="duration in seconds (30)")
+    parser.add_argument("--processes", type=int, default=60, help="number of processes of the stack (60)")
     arguments = parser.parse_args()
     stack = [sys.executable, "-c", _STACK, str(arguments.processes)]
     with (
@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def _measure(port: int, file: Path, seconds: float) -> tuple[float, int, float]:
-    """Its processor time in per cent of one core, how many samples it took, and the stack's memory in them."""
+    """Return the monitor's CPU in percent of one core, its number of samples, and the stack's memory in the last."""
     environment = {**os.environ, "GATEWAY_URL": f"http://127.0.0.1:{port}", "PERF_STACK_DIR": str(file.parent / "none")}
     words = ["bash", "-c", _SHELL, "shell", sys.executable, str(ROOT / "utils" / "monitor.py"), str(file)]
     with subprocess.Popen(words, env=environment) as shell:
@@ -81,7 +81,7 @@ def _measure(port: int, file: Path, seconds: float) -> tuple[float, int, float]:
         while not file.exists() and time.monotonic() < deadline and shell.poll() is None:
             time.sleep(0.05)
         time.sleep(seconds)
-        shell.kill()  # the monitor ends with it
+        shell.kill()  # the monitor exits with it
     samples = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()[1:]]
     percents = [one["cpu_percent"]["monitor"] for one in samples if "monitor" in one["cpu_percent"]]
     return sum(percents) / max(1, len(percents)), len(percents), samples[-1]["memory_mib"].get("gateway", 0.0)

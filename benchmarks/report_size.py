@@ -1,16 +1,15 @@
-"""Time and size of a large run's report, and how soon a browser has it: 30 cases, 10 iterations, 5000 requests each.
+"""Measure a large run's report: time, size, and loading in a browser: 30 cases, 10 iterations, 5000 requests each.
 
-Makes the rows of such a run as hey leaves them and collects them with utils/collect_results.py; holds the run against a
-baseline, so that every figure has its interval; and adds what a monitor would have sampled once a second for
-as long as the run took. Then utils/report_generator.py runs several times as a program of its own, start-up included,
-and Chromium opens what it wrote. The best counts, for the machine may be busy with other things, which only ever makes
-it slower.
+Creates the rows of such a run in hey's format and collects them with utils/collect_results.py; compares the run with a
+baseline, so that every value has its interval; and adds one monitor sample per second for the duration of the run. Then
+it runs utils/report_generator.py several times as a separate program, including start-up, and opens the report in
+Chromium. The best time is used because other load on the machine can only make it slower.
 
   report        at most 3 s
   file          at most 3 MB
-  interactive   at most 1 s from the start of the navigation until a case that is opened has its charts
+  interactive   at most 1 s from the start of the navigation until the charts of an opened case are drawn
 
-Needs chromium and chromedriver. Exit code 0 when all limits hold, 1 when not.
+Needs chromium and chromedriver. Exit code 0 if all limits are met, 1 if not.
 """
 
 from __future__ import annotations
@@ -61,14 +60,14 @@ const look = () => {
 first.scrollIntoView();
 look();
 """
-"""Answers, in ms from the navigation's start, when the page was loaded and when the first case's charts were drawn."""
+"""Returns the times, in ms from the start of the navigation, when the page was loaded and the charts were drawn."""
 
 
 def main() -> int:
-    """Make the run, write its report, open it, judge."""
+    """Create the run, write its report, open it, and check the limits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="how often each is timed (3)")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="make the run there, and leave it there")
+    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="number of timings (3)")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="create the run in this directory, and keep it")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         run_dir = arguments.keep or Path(name) / "run"
@@ -82,7 +81,7 @@ def main() -> int:
 
 
 def judge(run_dir: Path, repeat: int) -> int:
-    """Time both so often, print, and answer the exit code."""
+    """Time both ``repeat`` times, print the results, and return the exit code."""
     reports = [report_seconds(run_dir) for _ in range(repeat)]
     report = run_dir / "report.html"
     megabytes = report.stat().st_size / 1e6
@@ -104,7 +103,7 @@ def judge(run_dir: Path, repeat: int) -> int:
 
 
 def make_run(run_dir: Path) -> None:
-    """A run directory with run.json and comparison.json."""
+    """Create a run directory with run.json and comparison.json."""
     names = [f"case_{number:02}" for number in range(1, CASES + 1)]
     write_plan(
         run_dir,
@@ -128,7 +127,7 @@ def make_run(run_dir: Path) -> None:
 
 
 def baseline_of(run: Run, random: np.random.Generator) -> Baseline:
-    """Three runs that scatter around this one by 3 %."""
+    """Return a baseline of three runs that vary around this one by 3 %."""
     return Baseline(
         profile=run.profile,
         version=1,
@@ -149,7 +148,7 @@ def baseline_of(run: Run, random: np.random.Generator) -> Baseline:
 
 
 def write_load(run_dir: Path, name: str, iteration: int, started: datetime, random: np.random.Generator) -> float:
-    """One iteration of a case, log-normal, with a stall of 300 ms every 400 requests; answers how long it took."""
+    """Write one iteration of a case, log-normal, with a 300 ms stall every 400 requests; return its duration in s."""
     latency = random.lognormal(-1.6, 0.4, REQUESTS)
     latency[::400] += 0.3
     offset = np.cumsum(random.exponential(latency.mean() / CONCURRENCY, REQUESTS))
@@ -167,7 +166,7 @@ def write_load(run_dir: Path, name: str, iteration: int, started: datetime, rand
 
 
 def sampled(seconds: int, random: np.random.Generator) -> Resources:
-    """What a monitor leaves of so many seconds, of a stack with ten servers and two databases."""
+    """Return so many seconds of monitor samples of a stack with ten servers and two databases."""
 
     def walk(low: float, high: float) -> list[float | None]:
         wave = (np.sin(np.arange(seconds) / 97.0) + 1) / 2
@@ -211,13 +210,13 @@ Kind = Literal["machine", "gateway", "server", "database", "cache", "generator",
 
 
 def run_quietly(program: str, *arguments: str) -> None:
-    """Run one of the toolkit's programs; what it says on stderr is shown, and it must not fail."""
+    """Run one of the toolkit's programs with its stderr shown; raises if it fails."""
     command = [sys.executable, str(CHECKOUT / "utils" / program), *arguments]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def report_seconds(run_dir: Path) -> float:
-    """How long the report's program takes."""
+    """Return the duration of the report program, in seconds."""
     began = time.perf_counter()
     run_quietly("report_generator.py", str(run_dir), "--no-open")
     return time.perf_counter() - began
@@ -225,7 +224,7 @@ def report_seconds(run_dir: Path) -> float:
 
 @contextmanager
 def chromium() -> Iterator[webdriver.Chrome]:
-    """A browser without a window."""
+    """Start a headless browser."""
     binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not binary or not driver:
         sys.exit("chromium and chromedriver are needed (Debian: apt install chromium chromium-driver)")
@@ -248,7 +247,7 @@ def chromium() -> Iterator[webdriver.Chrome]:
 
 
 def interactive_seconds(browser: webdriver.Chrome, report: Path) -> tuple[float, float]:
-    """When the page was loaded, and when a case that was opened at once had its charts."""
+    """Return when the page was loaded, and when the charts of a case that was opened at once were drawn, in seconds."""
     browser.get("about:blank")
     browser.get(report.resolve().as_uri())
     answer: Any = browser.execute_async_script(OPEN_A_CASE)

@@ -1,4 +1,4 @@
-"""A run directory made by hand, the way the driver leaves one: for the programs beside this one."""
+"""Create run directories like those of the load driver, for the benchmarks in this directory."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CASE = "one"
 def write_plan(  # pylint: disable=too-many-arguments  # a load has as many values
     run_dir: Path, *, url: str, requests: int, concurrency: int, iterations: int, names: Sequence[str] = (CASE,)
 ) -> list[PlannedCase]:
-    """Write ``plan.json`` with a case for each name, make ``raw/``, and answer the cases."""
+    """Write ``plan.json`` with a case for each name, create ``raw/``, and return the cases."""
     cases = [
         PlannedCase(
             id=f"{SCENARIO}/{name}",
@@ -90,12 +90,12 @@ def write_plan(  # pylint: disable=too-many-arguments  # a load has as many valu
 
 
 def rows_file(run_dir: Path, iteration: int, name: str = CASE) -> Path:
-    """Where the rows of an iteration lie."""
+    """Return the path of an iteration's rows."""
     return run_dir / "raw" / SCENARIO / f"{name}.{iteration}.csv"
 
 
 def write_rows(path: Path, latency_s: Floats, offset_s: Floats) -> None:
-    """Write answers as hey does."""
+    """Write rows in the format of hey."""
     with path.open("w", encoding="ascii") as stream:
         stream.write("response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset\n")
         stream.writelines(
@@ -105,7 +105,7 @@ def write_rows(path: Path, latency_s: Floats, offset_s: Floats) -> None:
 
 
 def write_iteration(run_dir: Path, iteration: int, part: RawPart, name: str = CASE) -> None:
-    """Write the record of an iteration of one load process, with a check of an answer before and after it."""
+    """Write the record of an iteration of one load process, with a probe before and after it."""
     finished = part.started + timedelta(seconds=part.wall_s)
     raw = RawIteration(
         case=f"{SCENARIO}/{name}",
@@ -119,12 +119,12 @@ def write_iteration(run_dir: Path, iteration: int, part: RawPart, name: str = CA
 
 
 def collect_command(run_dir: Path) -> list[str]:
-    """The program that turns the directory into ``run.json``."""
+    """Return the command that creates ``run.json`` from the directory."""
     return [sys.executable, str(CHECKOUT / "utils" / "collect_results.py"), str(run_dir)]
 
 
 def collect(run_dir: Path) -> None:
-    """Run that program.
+    """Create ``run.json`` from the directory.
 
     Raises:
         subprocess.CalledProcessError: it did not exit 0; what it printed was shown.

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Ten thousand stored runs: history, trend, comparison and the list of all runs answer within 2 s each.
+"""Check that with ten thousand stored runs, history, trend, comparison and the list of all runs take at most 2 s each.
 
-Makes 10,000 run.json of 20 cases and a baseline of 10,000 versions, each with 10 runs, in a temporary directory (about
-2 GB, removed again). The indexes are brought up to date once (cold, printed apart). Then each command runs as a
-program of its own, start-up included, several times; its best time counts, for others use the machine as well.
+Creates 10,000 run.json of 20 cases and a baseline of 10,000 versions, each with 10 runs, in a temporary directory
+(about 2 GB, removed afterwards). The indexes are updated once (cold, printed separately). Then each command runs
+several times as a separate program, including start-up; its best time counts, because of other load on the machine.
 
   baseline_manager.py history    every version of the baseline
   trend.py                       p50 and req/s of every case over the newest 200 runs
   compare_results.py             the newest run against the full baseline
-  results_index.py               the list of all runs, written anew
+  results_index.py               the list of all runs, written again
 
-Exit code 0 when each takes at most 2 s, 1 when not.
+Exit code 0 if each takes at most 2 s, 1 if not.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ REQUESTS = 300
 
 
 def main() -> int:
-    """Make, warm up, time, print."""
+    """Create the files, warm up, time the commands, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10_000, metavar="N", help="stored runs and versions (10000)")
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="how often each command runs (5)")
@@ -72,7 +72,7 @@ def main() -> int:
         newest = make_runs(results, arguments.runs)
         make_versions(baselines, arguments.runs)
         print(f"{arguments.runs} runs and versions made in {time.monotonic() - began:.0f} s", flush=True)
-        # The first call of each brings its index up to date; the comparison has none.
+        # The first call of each command updates its index; the comparison has none.
         commands = {
             "history": ["baseline_manager.py", "history", "light", "--baselines-dir", str(baselines)],
             "trend": ["trend.py", "--profile", "light", "--results-dir", str(results)],
@@ -84,7 +84,7 @@ def main() -> int:
 
 
 def is_fast(what: str, command: list[str], repeat: int) -> bool:
-    """Time a command, print, and say whether its best time is within the limit."""
+    """Time a command, print the results, and return whether its best time is within the limit."""
     cold, *warm = [timed(command) for _ in range(repeat + 1)]
     best = min(warm)
     verdict = "pass" if best <= LIMIT_S else "FAIL"
@@ -94,7 +94,7 @@ def is_fast(what: str, command: list[str], repeat: int) -> bool:
 
 
 def timed(command: list[str]) -> float:
-    """Seconds that a program of the toolkit takes.
+    """Return the duration of a program of the toolkit, in seconds.
 
     Raises:
         RuntimeError: it failed; a comparison may find what it finds.
@@ -117,7 +117,7 @@ def timed(command: list[str]) -> float:
 
 
 def make_runs(results: Path, count: int) -> Path:
-    """Write the runs, and answer the newest one's directory. In the last 60 a release makes one case 20 % slower."""
+    """Write the runs and return the newest one's directory. In the last 60 runs, one case is 20 % slower."""
     chance = random.Random(1)
     data: dict[str, Any] = run_document().model_dump(mode="json", exclude_none=True)
     directory = results
@@ -133,13 +133,13 @@ def make_runs(results: Path, count: int) -> Path:
             case["metrics"] = case["iterations"][0]["metrics"]
         directory = results / data["run_id"]
         directory.mkdir(parents=True)
-        # Without indentation: the time that the index needs for it, once, hardly differs, and making it does.
+        # Without indentation, which makes writing faster and hardly affects the time to index it.
         (directory / "run.json").write_text(json.dumps(data), encoding="utf-8")
     return directory
 
 
 def make_versions(baselines: Path, count: int) -> None:
-    """Write the versions of a full baseline, all but the last into the history."""
+    """Write the versions of a full baseline, all but the last to the history."""
     chance = random.Random(2)
     (baselines / "history").mkdir(parents=True)
     runs = [baseline_run(number, chance) for number in range(KEPT_RUNS)]
@@ -163,7 +163,7 @@ def make_versions(baselines: Path, count: int) -> None:
 
 
 def figures(middle: float, chance: random.Random) -> MetricValues:
-    """A case's figures around a median latency in ms, with the noise of a shared machine."""
+    """Return a case's values around a median latency in ms, with the noise of a shared machine."""
     p50 = round(middle * math.exp(chance.gauss(0, NOISE)), 1)
     rate = round(10_000 / middle * math.exp(chance.gauss(0, NOISE)), 2)
     return {
@@ -180,7 +180,7 @@ def figures(middle: float, chance: random.Random) -> MetricValues:
 
 
 def baseline_run(number: int, chance: random.Random) -> BaselineRun:
-    """One run of a baseline."""
+    """Return one run of a baseline."""
     return BaselineRun(
         run_id=f"light_earlier{number}",
         finished=STARTED + timedelta(hours=number),
@@ -190,7 +190,7 @@ def baseline_run(number: int, chance: random.Random) -> BaselineRun:
 
 
 def run_document() -> Run:
-    """A light run of valid cases, as large as a real one; its figures are put in for each run."""
+    """Return a light run of valid cases, as large as a real one; its values are set for each run."""
     return Run(
         run_id="light_run",
         profile="light",
@@ -207,7 +207,7 @@ def run_document() -> Run:
 
 
 def case_document(number: int) -> Case:
-    """One case with the histogram and the timeline of three iterations."""
+    """Return one case with a histogram and the timeline of three iterations."""
     iteration = Iteration(metrics={}, sent=REQUESTS, ok=REQUESTS, errors={}, started=STARTED, finished=STARTED)
     points = [
         TimelinePoint(at_s=round(0.2 * at, 1), ok=10, failed=0, p50_ms=21.5, p95_ms=48.2, max_ms=310.4)
@@ -229,12 +229,12 @@ def case_document(number: int) -> Case:
 
 
 def case_id(number: int) -> str:
-    """The name of a case."""
+    """Return the name of a case."""
     return f"tools/case_{number:02}"
 
 
 def environment() -> Environment:
-    """One machine, one target, one load."""
+    """Return the environment of all runs."""
     return Environment(
         machine=Machine(
             cpu_model="Example CPU @ 2.60GHz",

@@ -1,17 +1,17 @@
-"""How often a verdict is wrong: false alarms and missed slowdowns, on recorded measurements of a real gateway.
+"""Measure the error rates of verdicts (false alarms, missed slowdowns) on recorded measurements of a real gateway.
 
-  verdicts.py [--suites N] [--seed S]          what the issue promises, from benchmarks/recorded/; exit 1 when not kept
-  verdicts.py --condense paired DIR...         make paired_aa.json of comparisons of one gateway with itself
-  verdicts.py --condense stored RUN_DIR...     make stored_aa.json of runs of one unchanged gateway (of one variant of a
-                                               comparison with itself each block is a run)
+  verdicts.py [--suites N] [--seed S]          check the promised rates with benchmarks/recorded/; exit 1 if not kept
+  verdicts.py --condense paired DIR...         create paired_aa.json from comparisons of one gateway with itself
+  verdicts.py --condense stored RUN_DIR...     create stored_aa.json from runs of one unchanged gateway (for a variant
+                                               of a comparison with itself, each block becomes a run)
 
 Suites of 20 cases are drawn from the recorded blocks (paired mode) or runs (stored mode), without replacement within a
-suite, and judged by the toolkit itself: compare() and compare_paired() of benchkit.verdict. Where fewer cases were
+suite, and judged by the toolkit itself: compare() and compare_paired() of benchkit.verdict. If fewer cases were
 recorded, some are drawn again (in paired mode from other blocks). A slowdown is injected into one case of a suite: its
-latencies times 1.2, its requests per second divided by that.
+latencies are multiplied by 1.2, its requests per second divided by 1.2.
 
-Two copies of one gateway are the same, so every alarm is false. The paired mode is driven as ./run-advanced.sh does:
-it looks after 5, K and 2K blocks, stops when everything is decided, and goes on only with what is not.
+Both copies of the gateway are the same, so every alarm is false. The paired mode works like ./run-advanced.sh: it
+analyses after 5, K and 2K blocks, stops when everything is decided, and continues only with undecided cases.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "utils"))
 
-# pylint: disable=wrong-import-position  # the toolkit is found a line above
+# pylint: disable=wrong-import-position  # the path is set a line above
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.model import (
@@ -83,7 +83,7 @@ class PairedRecord(Model):
 
 
 class StoredRun(Model):
-    """One run's figures, and the machine's control score at it."""
+    """One run's values, and the machine's control score at that run."""
 
     control_score: float | None = None
     cases: dict[str, MetricValues]
@@ -163,7 +163,7 @@ def _run(name: str, cases: list[Case], environment: Environment, variant: Varian
 
 
 def slowed(figures: MetricValues, percent: float) -> MetricValues:
-    """The figures of a gateway that takes so much longer for each request."""
+    """Return the values of a gateway that takes so much longer for each request."""
     factor = 1 + percent / 100
     return {
         name: value * factor if METRICS[name].worse is Worse.HIGHER else value / factor
@@ -177,7 +177,7 @@ def slowed(figures: MetricValues, percent: float) -> MetricValues:
 
 @dataclass(frozen=True)
 class Slot:
-    """One case of a suite: the recorded case, and which blocks or runs it takes, in this order."""
+    """One case of a suite: the recorded case, and the blocks or runs that it uses, in this order."""
 
     identity: str
     recorded: str
@@ -185,9 +185,9 @@ class Slot:
 
 
 def draw(rng: np.random.Generator, cases: Sequence[str], available: int, needed: int, *, others: bool) -> list[Slot]:
-    """The cases of a suite.
+    """Draw the cases of a suite.
 
-    All take the same blocks, as cases of one measurement do; with ``others`` one that is drawn again takes others.
+    All use the same blocks, like the cases of one measurement. With ``others``, repeated cases use other blocks.
     """
     together = [int(index) for index in rng.permutation(available)[:needed]]
     chosen = [str(name) for name in rng.permutation(list(cases))[:CASES]]
@@ -201,7 +201,7 @@ def draw(rng: np.random.Generator, cases: Sequence[str], available: int, needed:
 
 @dataclass(frozen=True)
 class Judged:
-    """What came of a suite: whether it failed (by a case, or by all together), and whether the slowed case did."""
+    """The result of a suite: whether it failed (by a case, or by all together), and whether the slowed case did."""
 
     alarm: bool
     found: bool
@@ -210,7 +210,7 @@ class Judged:
 
 def _judged(comparison: Comparison, target: str, blocks: int) -> Judged:
     failed = {case.id for case in comparison.cases if case.verdict.row.fails}
-    # The exit code, for all cases together fail a suite of which no case does.
+    # Use the exit code, because all cases together may fail a suite in which no single case does.
     return Judged(alarm=comparison.exit_code == ExitCode.REGRESSION, found=target in failed, blocks=blocks)
 
 
@@ -225,7 +225,7 @@ class Paired:
         self.looks = sorted({min(look, available) for look in planned})
 
     def judge(self, rng: np.random.Generator, limits: Baselines, percent: float = 0.0) -> Judged:
-        """Draw a suite, slow its first case down on the head, and drive the looks."""
+        """Draw a suite, slow down its first case on the head, and make the interim analyses."""
         slots = draw(rng, self.cases, len(self.record.blocks), self.looks[-1], others=True)
         counts = {slot.identity: self.looks[0] for slot in slots}
         comparison = self._compare(slots, counts, limits, percent)
@@ -258,7 +258,7 @@ class Paired:
         return {metric: pair[variant] for metric, pair in self.record.blocks[block][slot.recorded].items()}
 
     def noise(self, metric: str) -> list[float]:
-        """Per case the standard deviation of the difference in a block, in percent."""
+        """Return, per case, the standard deviation of the difference in a block, in percent."""
         found = []
         for case in self.cases:
             pairs = [block[case][metric] for block in self.record.blocks if metric in block[case]]
@@ -276,11 +276,11 @@ class Stored:
         self.cases = sorted(set.intersection(*(set(run.cases) for run in record.runs)))
 
     def judge(self, rng: np.random.Generator, limits: Baselines, size: int, percent: float = 0.0) -> Judged:
-        """Draw runs for a baseline, for its oldest accepted ones, and one that is held against both, a case slowed."""
-        # The first accepted runs are still among the newest until there are more than a baseline keeps.
+        """Draw a baseline's runs, its oldest accepted runs, and one run with a slowed case to compare with both."""
+        # The oldest accepted runs are among the newest until there are more runs than a baseline keeps.
         gone = OLDEST_RUNS if size >= limits.keep_runs and len(self.record.runs) > OLDEST_RUNS + size else 0
         slots = draw(rng, self.cases, len(self.record.runs), gone + size + 1, others=False)
-        # All cases are of the same runs, for they share the control scores.
+        # All cases come from the same runs, because they share the control scores.
         numbers, load = slots[0].order, (self.record.requests, self.record.concurrency)
         runs = [
             BaselineRun(
@@ -312,7 +312,7 @@ class Stored:
         return self.record.runs[slot.order[place]].cases[slot.recorded]
 
     def parts(self, metric: str) -> tuple[float, float]:
-        """Of the noise what all cases of a run share, and what is a case's own (standard deviations, in percent)."""
+        """Return the noise that all cases of a run share, and a case's own (standard deviations, in percent)."""
         values = np.array(
             [[badness(METRICS[metric], run.cases[case][metric]) for case in self.cases] for run in self.record.runs]
         )
@@ -320,7 +320,7 @@ class Stored:
         return 100 * float(taken.shifts.std(ddof=1)), 100 * taken.pooled.deviation
 
     def noise(self, metric: str) -> list[float]:
-        """Per case the standard deviation between runs, in percent."""
+        """Return, per case, the standard deviation between runs, in percent."""
         found = []
         for case in self.cases:
             values = [badness(METRICS[metric], run.cases[case][metric]) for run in self.record.runs]
@@ -329,18 +329,18 @@ class Stored:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What is promised
+# The promised error rates
 
 
 class Report:
-    """Prints lines, and remembers whether every promise was kept."""
+    """Prints lines, and records whether every promise was kept."""
 
     def __init__(self, suites: int) -> None:
         self.suites = suites
         self.kept = True
 
     def noise(self, values: dict[str, list[float]]) -> None:
-        """The machine's noise beside what follows."""
+        """Print the noise behind the following lines."""
         words = [
             f"{METRICS[name].label} {median(each):.1f} % (worst case {max(each):.1f} %)"
             for name, each in values.items()
@@ -349,7 +349,7 @@ class Report:
         print(f"  noise: {', '.join(words)}")
 
     def line(self, what: str, hits: int, promise: Callable[[float], bool] | None = None, more: str = "") -> None:
-        """One figure; with a promise, whether it holds."""
+        """Print one result; with a promise, also whether it is kept."""
         mark = ""
         if promise is not None:
             holds = promise(hits / self.suites)
@@ -371,7 +371,7 @@ def _paired_report(paired: Paired, limits: Baselines, report: Report, seed: int)
         judged = [paired.judge(np.random.default_rng([seed, 1, number]), at) for number in range(report.suites)]
         blocks = sum(one.blocks for one in judged) / len(judged)
         alarms = sum(one.alarm for one in judged)
-        what = f"A/A, threshold {threshold:g} %: suites that alarm"
+        what = f"A/A, threshold {threshold:g} %: suites that raise an alarm"
         report.line(what, alarms, lambda share: share <= MOST_FALSE, f" (mean of the last look: {blocks:.1f} blocks)")
     promised = {(10.0, 20), (5.0, 10)}
     for threshold in (10.0, 5.0):
@@ -406,7 +406,7 @@ def _stored_report(stored: Stored, limits: Baselines, report: Report, seed: int)
             for number in range(report.suites)
         )
         promise = (lambda share: share <= MOST_FALSE) if size >= FIRST_LOOK else None
-        report.line(f"A/A, {size} runs in the baseline: suites that alarm", alarms, promise)
+        report.line(f"A/A, {size} runs in the baseline: suites that raise an alarm", alarms, promise)
         for percent in STORED_SLOWDOWNS:
             found = sum(
                 stored.judge(np.random.default_rng([seed, 4, number]), limits, size, percent).found
@@ -429,7 +429,7 @@ def _figures_of(stored: Stored) -> Iterable[MetricValues]:
 
 
 def condense_paired(directories: Sequence[Path]) -> PairedRecord:
-    """Blocks of comparisons (``DIR/base/run.json``, ``DIR/head/run.json``), of all directories one after the other."""
+    """Join the blocks of the comparisons (``DIR/base/run.json``, ``DIR/head/run.json``) in all directories."""
     blocks: list[dict[str, dict[str, tuple[float, float]]]] = []
     first: Run | None = None
     for directory in directories:
@@ -441,7 +441,7 @@ def condense_paired(directories: Sequence[Path]) -> PairedRecord:
             for case in base.cases
             if case.validity is Validity.VALID and case.id in heads and case.iterations
         ]
-        # Only blocks that all cases have: a decided case was not measured any further.
+        # Use only blocks that all cases have, because decided cases were not measured any more.
         rounds = head.variant.rounds if head.variant is not None else 1
         shared = min((min(len(one.iterations), len(other.iterations)) // rounds for one, other in pairs), default=0)
         blocks += [{one.id: _both(one, other, block, rounds) for one, other in pairs} for block in range(shared)]
@@ -457,7 +457,7 @@ def condense_paired(directories: Sequence[Path]) -> PairedRecord:
 
 
 def _both(base: Case, head: Case, block: int, rounds: int) -> dict[str, tuple[float, float]]:
-    """The figures of a block that both have in each of its rounds; of several the geometric mean."""
+    """Return the values of a block that both have in each round; the geometric mean over the rounds."""
     places = range(block * rounds, (block + 1) * rounds)
     figures = {}
     for name in KEPT:
@@ -469,9 +469,9 @@ def _both(base: Case, head: Case, block: int, rounds: int) -> dict[str, tuple[fl
 
 
 def condense_stored(directories: Sequence[Path]) -> StoredRecord:
-    """The figures of runs, as a baseline holds them.
+    """Join the values of runs, as a baseline stores them.
 
-    Of one variant of a comparison each block is a run of its own: short, of a gateway that was started for it.
+    For a variant of a comparison, each block becomes a short run of a freshly started gateway.
     """
     first: Run | None = None
     runs = []
@@ -501,7 +501,7 @@ def condense_stored(directories: Sequence[Path]) -> StoredRecord:
 
 
 def _of_block(case: Case, block: int, rounds: int) -> Case:
-    """A case as a run would have it that was as long as one block."""
+    """Return a case with the iterations of one block only."""
     return case.model_copy(update={"iterations": case.iterations[block * rounds : (block + 1) * rounds], "metrics": {}})
 
 
@@ -510,9 +510,9 @@ def _kept(cases: dict[str, MetricValues]) -> dict[str, MetricValues]:
 
 
 def _require_same_load(first: Run | None, run: Run, directory: Path) -> Run:
-    """The first of the runs; all are of its load."""
+    """Return the first of the runs; raises if the load of ``run`` differs from it."""
     if first is not None and first.environment.load != run.environment.load:
-        raise UserError(f"{directory}: has another load than {first.run_id}; recorded data are of one load")
+        raise UserError(f"{directory}: has another load than {first.run_id}; recorded data must have the same load")
     return first or run
 
 
@@ -525,13 +525,13 @@ def _machine(environment: Environment) -> str:
 
 
 def main(arguments: list[str] | None = None) -> ExitCode:
-    """Condense, or judge and print; the module's text says how it is called."""
+    """Condense recordings, or judge suites and print the results; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directories", type=Path, nargs="*", metavar="DIR", help="with --condense: what to read")
-    parser.add_argument("--condense", choices=["paired", "stored"], help="make a recorded file, and nothing else")
-    parser.add_argument("--recorded", type=Path, default=RECORDED, metavar="DIR", help="where recorded files lie")
-    parser.add_argument("--suites", type=int, default=200, metavar="N", help="suites for each figure (200)")
-    parser.add_argument("--seed", type=int, default=1, metavar="S", help="of the drawing; the same gives the same (1)")
+    parser.add_argument("--condense", choices=["paired", "stored"], help="only create a recorded file")
+    parser.add_argument("--recorded", type=Path, default=RECORDED, metavar="DIR", help="where the recorded files are")
+    parser.add_argument("--suites", type=int, default=200, metavar="N", help="suites for each result (200)")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="seed; the same gives the same results (1)")
     parser.add_argument("--blocks", type=int, default=8, metavar="K", help="planned blocks of the paired mode (8)")
     options = parser.parse_args(arguments)
     if (options.condense is None) != (not options.directories):
@@ -550,7 +550,7 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     paired = store.load(options.recorded / "paired_aa.json", PairedRecord, "recorded comparison")
     stored = store.load(options.recorded / "stored_aa.json", StoredRecord, "recorded runs")
     if len(paired.blocks) < FIRST_LOOK or len(stored.runs) < 2:
-        raise UserError(f"{options.recorded}: too little is recorded; {FIRST_LOOK} blocks and 2 runs are the least")
+        raise UserError(f"{options.recorded}: too few recordings; at least {FIRST_LOOK} blocks and 2 runs are needed")
     _paired_report(Paired(paired, options.blocks), limits, report, options.seed)
     _stored_report(Stored(stored), limits, report, options.seed)
     print("Every promise is kept." if report.kept else "A promise is not kept.")

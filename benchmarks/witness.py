@@ -1,19 +1,19 @@
-"""Hold the toolkit's figures against an independent witness: a server that knows what it did.
+"""Compare the toolkit's results with an independent witness: a server that measures its own responses.
 
-An HTTP server answers after 10, 20 or 50 ms (60, 37 and 3 % of the requests, shuffled, so that no percentile lies at a
-step). It counts its requests and keeps three times of each: the nominal service time; the service time as it came out,
-from request to answer; and the cycle, from one answer to the next on the same connection. In a closed loop a client
-sends its next request as soon as it has an answer, so the cycle is what the client waits, seen from the server:
-service, the way there and back, and whatever a busy machine adds on both sides.
+An HTTP server responds after 10, 20 or 50 ms (60, 37 and 3 % of the requests, shuffled, so that no percentile is at a
+step). It counts its requests and records three times for each: the nominal service time; the actual service time, from
+request to response; and the cycle, from one response to the next on the same connection. In a closed loop a client
+sends its next request as soon as it has a response, so the cycle is the client's waiting time, seen from the server:
+service, network in both directions, and whatever a busy machine adds on both sides.
 
-hey is run as the driver runs it, its rows go through utils/collect_results.py, and the figures of run.json have to
+hey is run like by the load driver, its rows are collected by utils/collect_results.py, and the values of run.json must
 agree with the server's, each as the median over the repetitions:
 
   p50, p95, p99   with the cycles: within 1 % or hey's 0.1 ms
-                  with the nominal times: the same, and what the cycles are longer than these
+                  with the nominal times: the same, plus the excess of the cycles over them
   req/s           with the server's own count over its own wall time: within 1 %
 
-Exit code 0 when all agree, 1 when not.
+Exit code 0 if all agree, 1 if not.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 @dataclass
 class Witness:
-    """What the server saw of one repetition; times in seconds of the loop's clock."""
+    """The server's measurements of one repetition; times in seconds of the event loop's clock."""
 
     service_ms: list[int]
     service_s: list[float] = field(default_factory=list)
@@ -61,26 +61,26 @@ class Witness:
     last: float = 0.0
 
     def arrived(self, now: float) -> float:
-        """Note a request, and answer its service time in seconds."""
+        """Record a request, and return its service time in seconds."""
         if not self.requests:
             self.first = now
         self.requests += 1
         return self.service_ms[self.requests - 1] / 1000
 
     def answered(self, previous: float, arrived: float, now: float) -> None:
-        """Note an answer: when the one before it was sent, when its request came, and when it was sent."""
+        """Record a response: when the previous one was sent, when its request arrived, and when it was sent."""
         self.service_s.append(now - arrived)
         self.cycle_s.append(now - previous)
         self.last = now
 
     @property
     def requests_per_sec(self) -> float:
-        """By this server's own count and clock."""
+        """The throughput by this server's own count and clock."""
         return self.requests / (self.last - self.first)
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection: each GET is answered after its service time."""
+    """One keep-alive connection, which answers each GET after its service time."""
 
     def __init__(self, witness: Witness) -> None:
         self._witness = witness
@@ -90,13 +90,13 @@ class Connection(asyncio.Protocol):
         self._previous = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way back; the first cycle begins here."""
+        """Keep the transport; the first cycle begins here."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._previous = self._loop.time()
 
     def data_received(self, data: bytes) -> None:
-        """Answer a complete request, later; a closed loop has one at a time."""
+        """Schedule the response to a complete request; a closed loop has one at a time."""
         now = self._loop.time()
         self._received += data
         if self._received.endswith(b"\r\n\r\n"):
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, arrived: float) -> None:
         assert self._transport is not None
-        # Before it is written: writing wakes the client, which may run first.
+        # Take the time before writing, because writing wakes the client, which may run first.
         now = self._loop.time()
         self._transport.write(ANSWER)
         self._witness.answered(self._previous, arrived, now)
@@ -114,7 +114,7 @@ class Connection(asyncio.Protocol):
 
 @dataclass(frozen=True)
 class Repetition:
-    """One repetition: the toolkit's figures and the witness."""
+    """One repetition: the toolkit's results and the witness."""
 
     toolkit: MetricValues
     witness: Witness
@@ -122,7 +122,7 @@ class Repetition:
 
 @dataclass(frozen=True)
 class Agreement:
-    """One comparison: a figure of the toolkit, the server's, and by how much they may differ."""
+    """One comparison: the toolkit's value, the server's, and the allowed difference."""
 
     name: str
     toolkit: float
@@ -136,7 +136,7 @@ class Agreement:
 
 
 async def repeat(run_dir: Path, hey: str, seed: int) -> Repetition:
-    """Load the server once and collect what hey left."""
+    """Load the server once and collect hey's rows."""
     service_ms = [value for value, share in SERVICE_MS.items() for _ in range(round(share * REQUESTS))]
     random.Random(seed).shuffle(service_ms)
     witness = Witness(service_ms)
@@ -153,7 +153,7 @@ async def repeat(run_dir: Path, hey: str, seed: int) -> Repetition:
 
 
 async def _load(argv: list[str], output: Path) -> RawPart:
-    """Run the load generator as the driver does."""
+    """Run the load generator like the load driver does."""
     started, begin = datetime.now(UTC), time.monotonic()
     with output.open("wb") as rows:
         process = await asyncio.create_subprocess_exec(*argv, stdout=rows)
@@ -162,7 +162,7 @@ async def _load(argv: list[str], output: Path) -> RawPart:
 
 
 def agreements(repetitions: list[Repetition]) -> list[Agreement]:
-    """All comparisons, each with medians over the repetitions."""
+    """Return all comparisons, each with medians over the repetitions."""
     found = []
     for name, percent in PERCENTILES.items():
         toolkit = median(one.toolkit[name] for one in repetitions)
@@ -180,12 +180,12 @@ def agreements(repetitions: list[Repetition]) -> list[Agreement]:
 
 
 def _precise_loop() -> asyncio.AbstractEventLoop:
-    """A loop whose timers wait to the microsecond; epoll, asyncio's own choice, rounds up to the next millisecond."""
+    """Return an event loop with microsecond timers; epoll, asyncio's default, rounds up to the next millisecond."""
     return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
 def main() -> int:
-    """Repeat, compare, print."""
+    """Repeat the measurement, compare, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="repetitions (3)")
     program = Hey().program(load_settings())[0]

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Are wrong answers among right ones found, where nobody counts failures? And are right ones left alone?
+"""Check that wrong responses among correct ones are found without counters, and that correct ones are accepted.
 
-Runs the scenario "tools" (three rounds of 100) against a stand-in gateway without counters, so many times each:
+Runs the scenario "tools" (three rounds of 100) several times against a stub gateway without counters, with each of:
 
-  rpc-error-tenth  every tenth answer to tools/call is a JSON-RPC error in HTTP 200
-  rpc-error-some   of ten one, by chance
+  rpc-error-tenth  every tenth response to tools/call is a JSON-RPC error with HTTP 200
+  rpc-error-some   a random tenth of them is
   none             none is
 
-Prints for each how many runs called every case with tools/call invalid, and how many called any case invalid.
+Prints for each how many runs marked every case with tools/call as invalid, and how many marked any case as invalid.
 
-exit: 0 when all runs of the first two do the one, and no run of the third does the other; 1 otherwise
+exit: 0 if all runs of the first two mark every such case, and no run of the third marks any case; 1 otherwise
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "e2e"))
 
-# pylint: disable=import-error,wrong-import-position  # the line above has to stand before
+# pylint: disable=import-error,wrong-import-position  # the line above must come first
 from toolkit import Toolkit, stub_gateway
 
 FAULTS = ("rpc-error-tenth", "rpc-error-some", "none")
 
 
 def main() -> int:
-    """Run, count, print."""
+    """Run, count, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=20, metavar="N", help="of each kind (20)")
+    parser.add_argument("--runs", type=int, default=20, metavar="N", help="runs of each kind (20)")
     arguments = parser.parse_args()
     good = True
     for fault in FAULTS:
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def _run(fault: str) -> tuple[bool, bool]:
-    """Whether a run called all cases with tools/call invalid, and whether it called any case invalid."""
+    """Return whether a run marked all cases with tools/call as invalid, and whether it marked any case as invalid."""
     with tempfile.TemporaryDirectory(prefix="wrong answers ") as place, stub_gateway(fault) as url:
         kit = Toolkit(Path(place), {"GATEWAY": "external", "GATEWAY_PASSWORD": "x"})
         done = kit.measure(

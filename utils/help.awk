@@ -3,7 +3,7 @@
 BEGIN {
   FS = ":.*## "
   print "usage: make [target] [SETTING=value]\n"
-  print "  make test                     measure a gateway, minutes later read what it can do"
+  print "  make test                     measure a gateway and write a report, in minutes"
   print "  make test PROFILE=medium      under another load profile"
 }
 /^##@ / { printf "\n%s\n", substr($0, 5) }

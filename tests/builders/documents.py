@@ -1,4 +1,4 @@
-"""Documents for tests: runs and comparisons that look like real ones, the same at every call.
+"""Builders of test documents: realistic runs and comparisons, equal at every call.
 
 ``run()`` is a light run of a few cases; every part can be replaced by naming it. Nothing here is measured.
 """
@@ -55,13 +55,13 @@ HOSTILE_NAMES = (
     "‮שלום عالم",
     "line\u2028separator\u2029]]>-->",
 )
-"""Names that would do something if any of them reached the page unescaped."""
+"""Names with markup and scripts that would run if the page did not escape them."""
 
 COMPARED = ("p50_latency", "requests_per_sec", "p95_latency", "p99_latency", "total_time")
 
 
 def environment(**load: Any) -> Environment:
-    """An ordinary environment: 2 cores, the toolkit's own gateway on SQLite; ``load`` replaces values of the load."""
+    """Return an ordinary environment: 2 cores, own gateway on SQLite; ``load`` replaces values of the load."""
     values: dict[str, Any] = {
         "profile": "light",
         "requests": 100,
@@ -102,12 +102,12 @@ def environment(**load: Any) -> Environment:
 
 
 def after(seconds: float) -> datetime:
-    """So long after the run's start."""
+    """Return the time so many seconds after the run's start."""
     return STARTED + timedelta(seconds=seconds)
 
 
 def latencies(seed: int, count: int, median_ms: float = 80.0) -> list[float]:
-    """``count`` latencies in ms: log-normal, with a stall of about 300 ms every hundred requests."""
+    """Return ``count`` latencies in ms: log-normal, with a stall of about 300 ms every hundred requests."""
     chance = random.Random(seed)
     return [
         round(chance.lognormvariate(math.log(median_ms), 0.25) + (300.0 if number % 100 == 57 else 0.0), 1)
@@ -116,12 +116,12 @@ def latencies(seed: int, count: int, median_ms: float = 80.0) -> list[float]:
 
 
 def percentile(values: list[float], percent: float) -> float:
-    """The nearest-rank percentile."""
+    """Return the nearest-rank percentile."""
     return sorted(values)[max(0, math.ceil(percent / 100 * len(values)) - 1)]
 
 
 def figures(values: list[float], sent: int, seconds: float) -> MetricValues:
-    """All ordinary metrics of successes with these latencies (ms)."""
+    """Return all ordinary metrics of successes with these latencies (ms)."""
     return {
         "p50_latency": percentile(values, 50),
         "p95_latency": percentile(values, 95),
@@ -136,7 +136,7 @@ def figures(values: list[float], sent: int, seconds: float) -> MetricValues:
 
 
 def histogram(values: list[float], per_decade: int = 20) -> Histogram:
-    """Counts in bins of equal width on a logarithmic scale."""
+    """Return counts in bins of equal width on a logarithmic scale."""
     low = math.floor(math.log10(min(values)) * per_decade)
     high = math.floor(math.log10(max(values)) * per_decade) + 1
     edges = [round(10 ** (step / per_decade), 4) for step in range(low, high + 1)]
@@ -145,7 +145,7 @@ def histogram(values: list[float], per_decade: int = 20) -> Histogram:
 
 
 def curve(rounds: list[list[float]]) -> PercentileCurve | None:
-    """The curve of iterations with these latencies, as far as they carry it."""
+    """Return the percentile curve of iterations with these latencies, as far as they have enough samples."""
     pooled = [value for values in rounds for value in values]
 
     def at(values: list[float], wanted: list[float]) -> list[float]:
@@ -161,7 +161,7 @@ def curve(rounds: list[list[float]]) -> PercentileCurve | None:
 
 
 def points(values: list[float], seconds: float, bucket_s: float, failures: int = 0) -> list[TimelinePoint]:
-    """The successes spread evenly over ``seconds``; ``failures`` fall into the last bucket but one."""
+    """Return a timeline with successes spread evenly over ``seconds``; ``failures`` are in the last bucket but one."""
     buckets = max(1, math.ceil(seconds / bucket_s))
     made = []
     for bucket in range(buckets):
@@ -190,7 +190,7 @@ def case(
     bucket_s: float = 0.1,
     **changes: Any,
 ) -> Case:
-    """A valid case, measured with 10 concurrent requests; ``failures`` of each iteration are ``http 500``.
+    """Return a valid case, measured with 10 concurrent requests; ``failures`` of each iteration are ``http 500``.
 
     Its first iteration begins at ``started`` (:data:`STARTED`), the next ones 30 s after the end of the one before.
     """
@@ -241,7 +241,7 @@ def failed_case(
     errors: dict[str, int] | None = None,
     sent: int = 300,
 ) -> Case:
-    """A case without figures: its requests were sent (unless ``sent`` is 0), its work did not happen."""
+    """Return a case without metrics: its requests were sent (unless ``sent`` is 0), its work was not done."""
     scenario, _, name = identity.partition("/")
     failed = sum((errors or {}).values())
     rounds = [
@@ -268,7 +268,7 @@ def failed_case(
 
 
 def difference_case(identity: str, p50: float, p95: float, p99: float, ratio: float) -> Case:
-    """What a call through the gateway takes more than the same call straight to the server (ms, share)."""
+    """Return the difference between a call through the gateway and the same call to the server (ms, share)."""
     scenario, _, name = identity.partition("/")
     return Case(
         id=identity,
@@ -301,7 +301,7 @@ def difference_case(identity: str, p50: float, p95: float, p99: float, ratio: fl
 
 
 def gateway_cases() -> list[Case]:
-    """The same call direct and through the gateway, and what the gateway adds."""
+    """Return the same call direct and through the gateway, and their difference."""
     return [
         case("gateway-core/call_direct", seed=5, started=after(11), median_ms=9.0, bucket_s=0.02),
         case("gateway-core/call_rpc", seed=6, started=after(14), median_ms=61.0),
@@ -311,7 +311,7 @@ def gateway_cases() -> list[Case]:
 
 
 def run(cases: list[Case] | None = None, **changes: Any) -> Run:
-    """A complete run; without ``cases`` one with valid, invalid and skipped cases, an aggregate, and differences."""
+    """Return a complete run; by default with valid, invalid and skipped cases, an aggregate, and differences."""
     if cases is None:
         cases = [
             case("tools/list_limit_50", started=after(2), counts=Counts(sent=300, ok=300)),
@@ -384,7 +384,7 @@ def run(cases: list[Case] | None = None, **changes: Any) -> Run:
 
 
 def sampled(seconds: int = 192, interval_s: int = 1, **changes: Any) -> Resources:
-    """What a run of so many seconds used: 2 cores, a gateway, two servers, their database, hey, and the monitor."""
+    """Return the resources of a run of so many seconds: a gateway, two servers, their database, hey, the monitor."""
     at = [float(second) for second in range(0, seconds, interval_s)]
 
     def wave(low: float, high: float, seed: int) -> list[float | None]:
@@ -428,7 +428,7 @@ def sampled(seconds: int = 192, interval_s: int = 1, **changes: Any) -> Resource
 
 
 def paired(document: Run, changes_percent: dict[str, float] | None = None) -> tuple[Run, Comparison]:
-    """The run as the head of two gateways, and what it is against the base."""
+    """Return the run as the head of two gateways, and its comparison with the base."""
     variant = VariantOfRun(label="head", spec="1.0.7", fresh=True, looks=2)
     head = document.model_copy(update={"variant": variant})
     reference = PairedReference(run_id="base_2026-03-02-093000", base="1.0.6", head="1.0.7")
@@ -436,7 +436,7 @@ def paired(document: Run, changes_percent: dict[str, float] | None = None) -> tu
 
 
 def comparison(document: Run, changes_percent: dict[str, float] | None = None, **changes: Any) -> Comparison:
-    """The run held against a baseline; ``changes_percent`` (case id to percent, positive is better) moves a case."""
+    """Return the run's comparison with a baseline; ``changes_percent``: case id to percent, positive is better."""
     moved = changes_percent or {}
     cases = [_compared(one, moved.get(one.id, 1.3)) for one in document.cases]
     order = [Verdict.INVALID, Verdict.CRITICAL, Verdict.REGRESSION, Verdict.IMPROVEMENT]

@@ -1,4 +1,4 @@
-"""Runs and baselines with exact figures, for the tests of the verdict room."""
+"""Builders of runs and baselines with exact values, for the tests of benchkit.verdict."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LIMITS = Baselines()
 
 
 def measured(identity: str = "tools/list", rounds: Sequence[float] = (20.0, 21.0, 22.0), **changes: Any) -> Case:
-    """A valid case with one iteration for each p50 of ``rounds`` (ms); the other figures follow from it.
+    """Return a valid case with one iteration for each p50 in ``rounds`` (ms); the other values are derived from it.
 
     ``errors``: the failures of the last iteration, of 100 requests each.
     """
@@ -52,14 +52,14 @@ def measured(identity: str = "tools/list", rounds: Sequence[float] = (20.0, 21.0
 
 
 def case_of(identity: str, **values: Any) -> Case:
-    """A case as it is given, valid unless said otherwise."""
+    """Return a case with these fields, valid by default."""
     scenario, _, name = identity.partition("/")
     fixed = {"id": identity, "scenario": scenario, "name": name, "validity": Validity.VALID, "resolution_ms": 0.1}
     return Case(**(fixed | values))
 
 
 def run_of(*cases: Case, number: int = 1, **changes: Any) -> Run:
-    """A complete run; ``number`` makes its name and its time, later ones are newer."""
+    """Return a complete run; ``number`` determines its id and its time, higher numbers are newer."""
     values: dict[str, Any] = {
         "run_id": f"light_run{number}",
         "finished": finished(number),
@@ -70,12 +70,12 @@ def run_of(*cases: Case, number: int = 1, **changes: Any) -> Run:
 
 
 def finished(number: int) -> datetime:
-    """When run ``number`` ended."""
+    """Return when run ``number`` ended."""
     return STARTED + timedelta(hours=number)
 
 
 def baseline_of(*runs: dict[str, dict[str, float]], **changes: Any) -> Baseline:
-    """A baseline whose runs hold these figures (case to metric to value)."""
+    """Return a baseline whose runs have these values (case to metric to value)."""
     values: dict[str, Any] = {
         "profile": "light",
         "version": 3,
@@ -90,14 +90,14 @@ def baseline_of(*runs: dict[str, dict[str, float]], **changes: Any) -> Baseline:
 
 
 def elsewhere(base: Environment, **changes: Any) -> Environment:
-    """An environment with other parts: ``machine``, ``target`` or ``load``, each a dict of what changes."""
+    """Return an environment with changes: ``machine``, ``target`` or ``load``, each a dict of changed fields."""
     parts = {part: getattr(base, part).model_copy(update=values) for part, values in changes.items()}
     return base.model_copy(update=parts)
 
 
 @cache
 def config_without_noise() -> str:
-    """The path of a config.yaml for which every change is proven: these tests are about what follows from one."""
+    """Return the path of a config.yaml with which every change is significant, for tests of its consequences."""
     data = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
     data["baselines"]["noise"] = {}
     path = Path(tempfile.mkdtemp()) / "config.yaml"
@@ -108,7 +108,7 @@ def config_without_noise() -> str:
 def program(
     name: str, *arguments: object, environ: Mapping[str, str] | None = None, **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``utils/<name>`` as a user does and wait for its end, in an environment of ``PATH`` and ``environ`` alone."""
+    """Run ``utils/<name>`` like a user and wait for its end, with only ``PATH`` and ``environ`` in the environment."""
     return subprocess.run(
         [sys.executable, str(ROOT / "utils" / name), *map(str, arguments)],
         capture_output=True,
@@ -121,7 +121,7 @@ def program(
 
 
 def write_run(path: Path, document: Run) -> Path:
-    """Write ``run.json`` into a run's directory and return the directory."""
+    """Write ``run.json`` to a run's directory and return the directory."""
     path.mkdir(parents=True, exist_ok=True)
     store.save(path / "run.json", document)
     return path

@@ -1,4 +1,4 @@
-"""Run directories made by hand, as the driver leaves them."""
+"""Builders of run directories like those of the load driver."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ENVIRONMENT = Environment(
 )
 
 
-def planned(  # pylint: disable=too-many-arguments  # a case has as many
+def planned(  # pylint: disable=too-many-arguments  # one per field of a case
     name: str,
     *,
     scenario: str = "tools",
@@ -58,7 +58,7 @@ def planned(  # pylint: disable=too-many-arguments  # a case has as many
     counter: str = "",
     **rest: Any,
 ) -> PlannedCase:
-    """A case as the plan has it; ``counter`` is the key of the MCP servers' counters."""
+    """Return a planned case; ``counter`` is the key of the MCP servers' counters."""
     address = f"http://127.0.0.1:4444/v1/{name}"
     made = [
         http_part(address, requests=requests, concurrency=2, server_counter=_counter(number, counter))
@@ -81,7 +81,7 @@ def planned(  # pylint: disable=too-many-arguments  # a case has as many
 
 
 def url_of(part: Part) -> str:
-    """The address of a part's HTTP request."""
+    """Return the URL of a part's HTTP request."""
     assert isinstance(part.request, HttpRequest)
     return part.request.url
 
@@ -95,7 +95,7 @@ def http_part(
     server_counter: ServerCounter | None = None,
     **request: Any,
 ) -> Part:
-    """A part that sends an HTTP request; ``request`` has further fields of it."""
+    """Return a part that sends an HTTP request; ``request`` has more fields of the request."""
     return Part(
         request=HttpRequest(url=url, **request),
         requests=requests,
@@ -111,7 +111,7 @@ def _counter(server: int, key: str) -> ServerCounter | None:
 
 @dataclass(frozen=True)
 class Answer:
-    """One row: latency and offset in milliseconds."""
+    """Return one row; latency and offset are in milliseconds."""
 
     latency_ms: float
     status: int = 200
@@ -119,7 +119,7 @@ class Answer:
 
 
 def steady(number: int, latency_ms: float = 10.0, status: int = 200) -> list[Answer]:
-    """Answers of two workers, one after the other, with latencies that grow by 0.1 ms."""
+    """Return rows of two workers, in turns, with latencies that grow by 0.1 ms."""
     return [
         Answer(round(latency_ms + 0.1 * index, 1), status, round((index // 2) * (latency_ms + 5), 1))
         for index in range(number)
@@ -127,8 +127,8 @@ def steady(number: int, latency_ms: float = 10.0, status: int = 200) -> list[Ans
 
 
 @dataclass(frozen=True)
-class Measured:  # pylint: disable=too-many-instance-attributes  # as much can go wrong
-    """What one iteration of a case left; lists have one entry for each part."""
+class Measured:  # pylint: disable=too-many-instance-attributes  # one per thing that can go wrong
+    """The output of one iteration of a case; lists have one entry per part."""
 
     answers: Sequence[Sequence[Answer]]
     sent: int = 20
@@ -146,19 +146,19 @@ class Measured:  # pylint: disable=too-many-instance-attributes  # as much can g
 
 
 def good(latency_ms: float = 10.0, number: int = 20, **changes: Any) -> Measured:
-    """An iteration of one part in which everything went well."""
+    """Return a successful iteration of one part."""
     return replace(Measured([steady(number, latency_ms)], sent=number), **changes)
 
 
 class RunDirectory:
-    """A run directory that is being filled."""
+    """A run directory under construction."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.cases: list[PlannedCase] = []
 
     def add(self, case: PlannedCase, *iterations: Measured) -> PlannedCase:
-        """Put a case into the plan, with as many iterations as it left."""
+        """Add a case to the plan, and write its iterations."""
         self.cases.append(case)
         for number, measured in enumerate(iterations, start=1):
             self.write_iteration(case, number, measured)
@@ -207,7 +207,7 @@ class RunDirectory:
         settled: bool = True,
         doubt: str = "",
     ) -> None:
-        """Write the gateway's own counts of tools: each pair is succeeded, failed."""
+        """Write the gateway's own counts of tools; each pair is (succeeded, failed)."""
         raw = RawGatewayCounts(
             before={"tools": ExecutionCount(succeeded=before[0], failed=before[1])},
             after={"tools": ExecutionCount(succeeded=before[0] + counted[0], failed=before[1] + counted[1])},
@@ -219,7 +219,7 @@ class RunDirectory:
         save(self.path / "raw" / "gateway_counts.json", raw)
 
     def finish(self, *differences: PlannedDifference, max_error_rate: float = 1.0) -> Path:
-        """Write the plan and answer the directory."""
+        """Write the plan and return the directory."""
         plan = Plan(
             run_id="light_2025-10-10-143000",
             created=START,
@@ -235,7 +235,7 @@ class RunDirectory:
 
 
 def write_rows(path: Path, answers: Sequence[Answer]) -> None:
-    """Write rows as hey does."""
+    """Write rows in the format of hey."""
     lines = [HEADER]
     for one in answers:
         taken, offset = f"{one.latency_ms / 1000:.4f}", f"{one.offset_ms / 1000:.4f}"

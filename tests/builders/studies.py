@@ -1,4 +1,4 @@
-"""Several runs that belong together, for the tests of the pages about them: the same at every call."""
+"""Builders of several related runs, for the tests of the pages about them; equal at every call."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CASES = {
     "resources/read_world_times": 40.0,
     "prompts/get_validated": 25.0,
 }
-"""Case to its p50 (ms) in the run that others are held against."""
+"""Maps a case to its p50 (ms) in the reference run."""
 
 
 def figured(identity: str, p50: float, rate: float | None = None, *, tail: float | None = None, ok: int = 300) -> Case:
-    """A valid case of 300 requests with exact figures; its p99 has too few samples."""
+    """Return a valid case of 300 requests with exact values; its p99 has too few samples."""
     figures = {
         "p50_latency": p50,
         "p95_latency": 2 * p50 if tail is None else tail,
@@ -36,14 +36,14 @@ def figured(identity: str, p50: float, rate: float | None = None, *, tail: float
 
 
 def ordinary(number: int, factor: float = 1.0, **changes: Any) -> Run:
-    """A run whose latencies are ``factor`` times those of :data:`CASES`."""
+    """Return a run whose latencies are ``factor`` times those of :data:`CASES`."""
     cases = [figured(name, round(p50 * factor, 3)) for name, p50 in CASES.items()]
     cases.append(difference_case("gateway-core/overhead_rpc", 52.4 * factor, 71.9, 96.0, 0.147))
     return run_of(*cases, number=number, started=STARTED + timedelta(hours=number), **changes)
 
 
 def spoilt(run: Run) -> Run:
-    """The run with one case invalid, one interrupted, one skipped and one gone."""
+    """Return the run with one case invalid, one interrupted, one skipped and one missing."""
     first, second, third, _, *rest = run.cases
     reasons = [
         failed_case(first.id, "298 of 300 requests failed: http 429", errors={"http 429": 298}),
@@ -54,7 +54,7 @@ def spoilt(run: Run) -> Run:
 
 
 def usl(x: float) -> float:
-    """A throughput over concurrency that levels off: its peak is near 70."""
+    """Return a throughput that levels off with concurrency; its peak is near 70."""
     return 20 * x / (1 + 0.05 * (x - 1) + 0.0002 * x * (x - 1))
 
 
@@ -66,7 +66,7 @@ def scaled(
     noise: float = 0.0,
     servers: bool = False,
 ) -> list[Run]:
-    """Runs at these concurrencies (or numbers of servers), whose throughput is a function of that."""
+    """Return runs at these concurrencies (or numbers of servers), with a throughput that depends on them."""
     chance = np.random.default_rng(4)
     runs = []
     for number, place in enumerate(place for place in places for _ in range(repeats)):
@@ -83,7 +83,7 @@ def scaled(
 
 
 def on_databases(repeats: int = 2) -> list[Run]:
-    """Runs on SQLite and on PostgreSQL, which is a quarter faster."""
+    """Return runs on SQLite and on PostgreSQL, which is a quarter faster."""
     runs = []
     for number in range(2 * repeats):
         name, version = ("sqlite", "3.40.1") if number % 2 == 0 else ("postgresql", "16.4")
@@ -94,5 +94,5 @@ def on_databases(repeats: int = 2) -> list[Run]:
 
 
 def written(root: Path, runs: Sequence[Run]) -> list[Path]:
-    """The directories of these runs, below ``root``."""
+    """Write these runs to directories in ``root``, and return the directories."""
     return [write_run(root / run.run_id, run) for run in runs]

@@ -1,4 +1,4 @@
-"""Results' directories with a run over several profiles, made by hand; the same at every call."""
+"""Builders of results directories with a run over several profiles, equal at every call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from builders.documents import STARTED, case, comparison, difference_case, envir
 ALL_ID = "all_2026-03-02-093000"
 
 LOADS = {"light": (100, 10), "medium": (1000, 50), "heavy": (5000, 200)}
-"""Profile to requests and concurrency."""
+"""Maps a profile to its requests and concurrency."""
 
 MEDIANS = {
     "tools/list_limit_50": 80.0,
@@ -24,17 +24,17 @@ MEDIANS = {
     "gateway-core/call_direct": 9.0,
     "gateway-core/call_rpc": 61.0,
 }
-"""Case to its p50 under the light profile, in ms."""
+"""Maps a case to its p50 under the light profile, in ms."""
 
 
 def load_of(profile: str) -> Load:
-    """The load of one of the toolkit's profiles."""
+    """Return the load of one of the toolkit's profiles."""
     requests, concurrency = LOADS.get(profile, LOADS["light"])
     return environment(profile=profile, requests=requests, concurrency=concurrency).load
 
 
 def cases_of(profile: str, failed: Sequence[str] = ()) -> list[Case]:
-    """A profile's cases: the more at once, the slower; those of ``failed`` are invalid."""
+    """Return a profile's cases, slower with higher concurrency; those in ``failed`` are invalid."""
     slower = {"light": 1.0, "medium": 4.2, "heavy": 17.0}[profile]
     made = [
         failed_case(name, "12 of 300 requests failed: http 503", errors={"http 503": 12})
@@ -46,7 +46,7 @@ def cases_of(profile: str, failed: Sequence[str] = ()) -> list[Case]:
 
 
 def run_of_profile(profile: str, failed: Sequence[str] = (), **changes: Any) -> Run:
-    """A complete run of a profile."""
+    """Return a complete run of a profile."""
     values: dict[str, Any] = {
         "run_id": f"{profile}_2026-03-02-093000",
         "profile": profile,
@@ -72,7 +72,7 @@ def write_profile(results: Path, document: Run, moved: dict[str, float] | None =
 
 
 def entry(profile: str, exit_code: int | None = 0, **changes: Any) -> ProfileRun:
-    """A profile that is done; without an exit code one that is still to be measured."""
+    """Return a profile that is done; without an exit code, one that is not measured yet."""
     values: dict[str, Any] = {
         "profile": profile,
         "load": load_of(profile),
@@ -92,7 +92,7 @@ def entry(profile: str, exit_code: int | None = 0, **changes: Any) -> ProfileRun
 
 
 def document_of(*profiles: ProfileRun, **changes: Any) -> AllRuns:
-    """The document of the whole."""
+    """Return the document of the whole run."""
     values: dict[str, Any] = {
         "run_id": ALL_ID,
         "started": STARTED,
@@ -103,7 +103,7 @@ def document_of(*profiles: ProfileRun, **changes: Any) -> AllRuns:
 
 
 def write_all(results: Path) -> Path:
-    """Three profiles: one passed, one with a critical regression and an invalid case, one that came to no run."""
+    """Write three profiles: one passed, one with a critical regression and an invalid case, one without a run."""
     write_profile(results, run_of_profile("light"), {})
     moved = {"gateway-core/call_rpc": -31.5, "gateway-core/health": -12.25}
     write_profile(results, run_of_profile("medium", ["tools/call_convert_time"]), moved)

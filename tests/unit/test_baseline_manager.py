@@ -249,7 +249,7 @@ def test_a_case_that_is_configured_no_more_is_forgotten_in_a_new_version(place):
     baseline = stored(place)
     assert [list(run.cases) for run in [*baseline.runs, *baseline.oldest]] == [["tools/list"], ["tools/list"]]
     before = (place / "base lines" / "baseline_light.json").read_bytes()
-    for case, words in (("tools/nowhere", "has no case 'tools/nowhere'"), ("tools/list", "would hold no case")):
+    for case, words in (("tools/nowhere", "has no case 'tools/nowhere'"), ("tools/list", "would have no cases left")):
         refused = manage(place, "forget", "light", case)
         assert refused.returncode == 2
         assert words in refused.stderr

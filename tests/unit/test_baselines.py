@@ -249,7 +249,7 @@ def test_a_baseline_without_a_run_is_damaged(tmp_path):
 
 def test_a_renamed_baseline_is_told(tmp_path):
     save(run_of(measured()), tmp_path).path.rename(tmp_path / "baseline_heavy.json")
-    with pytest.raises(UserError, match="holds the baseline of profile 'light', not 'heavy'"):
+    with pytest.raises(UserError, match="is the baseline of profile 'light', not 'heavy'"):
         load_baseline(tmp_path, "heavy")
 
 

@@ -274,7 +274,9 @@ def test_what_more_runs_would_decide_is_said():
     # So near that the run's own noise hides it, however many there are.
     none = judge(P50, 106.0, noisy, prior=Prior(0.06, 4.0))
     assert (none.verdict, none.decided_by) == (Verdict.INCONCLUSIVE, None)
-    assert none.reason.endswith("no number of runs decides: ./run-advanced.sh --base/--head")
+    assert none.reason.endswith(
+        "; more runs would not decide it, use a side-by-side comparison: ./run-advanced.sh --base/--head"
+    )
 
 
 def test_few_requests_let_only_the_median_decide() -> None:
@@ -314,7 +316,7 @@ def test_a_part_of_a_change_that_the_machine_explains_does_not_count_for_the_thr
     # 14 % slower, the machine 10 % slower: at least 4 % are the gateway's.
     p50 = the_case(with_control(44.0, 40.0), "tools/list").metrics["p50_latency"]
     assert (p50.verdict, p50.change_percent) == (Verdict.SLOWER, -14.285714)
-    assert "at least 3.9 % of it is not the machine's own speed" in p50.reason
+    assert "at least 3.9 % of the change is not explained by the machine's speed" in p50.reason
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -381,7 +383,7 @@ def test_a_case_is_found_beyond_what_all_share():
     found = of_moment({2: 1.8}, shared=1.15)
     p50 = p50_of(found, 2)
     assert p50.verdict is Verdict.CRITICAL
-    assert "of it is not what all cases share" in p50.reason
+    assert "of the change is not shared by all cases" in p50.reason
     assert [case.id for case in found.cases if case.verdict is Verdict.CRITICAL] == ["tools/case2"]
     # All became faster but one, which is as it was: nothing accuses it.
     kept = of_moment({2: 1 / 0.7}, shared=0.7)
@@ -613,7 +615,9 @@ def test_a_percentile_with_too_few_samples_decides_nothing_although_it_gates():
     assert case.metrics["p50_latency"].advisory
     assert case.verdict is Verdict.UNCHANGED
     assert case.reason == BY_ERRORS_ALONE
-    assert comparison.warnings == ["1 compared case judged by errors alone: the figures that gate are advisory there."]
+    assert comparison.warnings == [
+        "1 compared case judged by the error rate only: the other deciding metrics are advisory."
+    ]
 
 
 def test_new_errors_fail_even_when_everything_else_got_better():
@@ -803,7 +807,7 @@ def test_an_invalid_case_on_another_machine_stays_invalid():
         ("target", {"settings": {"LOG_LEVEL": "DEBUG"}}, "setting LOG_LEVEL ERROR → DEBUG"),
         ("target", {"uptime_s": 3600.0}, "had run for 3600 s"),
         ("machine", {"kernel": "Linux 6.2.0"}, "kernel Linux 6.1.0 → Linux 6.2.0"),
-        ("machine", {"control_score": 50.16}, "20% slower at its control work"),
+        ("machine", {"control_score": 50.16}, "this machine's calibration loop ran 20% slower"),
     ],
 )
 def test_other_surroundings_are_shown_and_do_not_fail(part, change, words):
@@ -832,7 +836,7 @@ def test_what_does_not_matter_is_not_shown(part, change):
 
 def test_a_run_that_is_part_of_the_baseline_is_told():
     comparison = compare(run_of(measured(), run_id="light_earlier1"), baseline_of({"tools/list": STEADY}), LIMITS)
-    assert comparison.warnings == ["This run is one of the baseline's: it is compared with itself as well."]
+    assert comparison.warnings == ["This run is part of the baseline, so it is also compared with itself."]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -890,7 +894,7 @@ def test_the_report_counts_the_runs_that_a_case_has() -> None:
     one, two = {"tools/list": STEADY, "tools/call": STEADY}, {"tools/list": STEADY}
     run = run_of(measured("tools/list"), measured("tools/call"))
     text = plain(comparison_report(compare(run, baseline_of(one, two), LIMITS), run.environment.load))
-    assert "is held against the mean of 1-2 runs." in text.replace("\n", " ")
+    assert "is compared with the mean of 1-2 runs." in text.replace("\n", " ")
 
 
 def test_the_comparison_document(golden: Callable[[str, object], None]) -> None:

@@ -94,7 +94,7 @@ def test_fewer_than_five_blocks_tell_nothing():
     metric = comparison.cases[0].metrics["p50_latency"]
     assert (metric.verdict, metric.p_value) == (Verdict.INCONCLUSIVE, None)
     assert metric.change_percent == pytest.approx(-50, abs=8)
-    assert metric.reason == "4 of at least 5 blocks: nothing can be told from so few"
+    assert metric.reason == "4 of at least 5 blocks: too few to decide"
     assert comparison.hypotheses == 0
 
 
@@ -129,7 +129,7 @@ def test_a_block_that_one_variant_lacks_does_not_count():
     short = head.model_copy(update={"iterations": head.iterations[:6]})
     comparison = compare_paired(variant("base", base), variant("head", short), LIMITS)
     assert comparison.cases[0].metrics["p50_latency"].samples == 6
-    assert comparison.warnings == ["Blocks that only one variant has do not count: 1 case (the first: tools/a)."]
+    assert comparison.warnings == ["Blocks that only one variant has are not used: 1 case (the first: tools/a)."]
 
 
 GOOD = blocks_of("tools/a", noisy(1, 50.0))
@@ -182,7 +182,7 @@ def test_what_differs_between_the_gateways_is_shown():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"variant": None}, "was not measured beside another gateway"),
+        ({"variant": None}, "was not measured side by side with another gateway"),
         ({"started": STARTED + timedelta(hours=2), "finished": STARTED + timedelta(hours=3)}, "at the same time"),
     ],
 )

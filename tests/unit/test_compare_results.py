@@ -364,5 +364,5 @@ def test_an_ordinary_run_has_no_other_variant(place: Path) -> None:
     run = write_run(place / "run", run_of(measured(), number=2))
     done = program("compare_results.py", run, "--against", run)
     assert done.returncode == 2
-    assert "was not measured beside another gateway" in done.stderr
+    assert "was not measured side by side with another gateway" in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -38,7 +38,7 @@ def test_an_id_stands_percent_encoded_in_an_address_or_not_at_all() -> None:
     assert gateway.rpc_url == "http://gw:4444/rpc"
     assert gateway.mcp_url('x\0ok\n"/..') == "http://gw:4444/servers/x%00ok%0A%22%2F../mcp"
     for identity in ("..", ".", ""):
-        with pytest.raises(ValueError, match="cannot stand in an address"):
+        with pytest.raises(ValueError, match="cannot be part of a URL"):
             gateway.mcp_url(identity)
 
 

@@ -134,7 +134,10 @@ def test_a_quiet_machines_record_makes_one_run_useful():
 
 @pytest.mark.parametrize(
     ("other", "words"),
-    [(environment(requests=200), "its load differs: requests 200 → 100"), (None, "it is of another machine: cores 8")],
+    [
+        (environment(requests=200), "its load differs: requests 200 → 100"),
+        (None, "it was made on another machine: cores 8"),
+    ],
 )
 def test_a_record_that_does_not_fit_is_not_used_and_told(other, words):
     elsewhere_made = other or elsewhere(environment(), machine={"cores": 8})

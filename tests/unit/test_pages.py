@@ -312,7 +312,7 @@ def test_a_trend_of_few_runs_says_so(tmp_path: Path) -> None:
     store_runs(tmp_path, 4)
     found = trend_of(read_history(tmp_path), "light", cases="*", metrics=("p50_latency",), last=200)
     text = text_of(page_of_trend(found, CHARTS))
-    assert "Too few runs Too few to see a trend: 4 runs of a case at most, 8 are needed." in text
+    assert "Too few runs Too few runs for a trend: a case has at most 4 runs, 8 are needed." in text
     assert "steady" not in text
 
 

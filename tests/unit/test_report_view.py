@@ -417,9 +417,12 @@ def test_an_open_figure_says_what_could_have_been_seen_and_what_would_decide() -
     [
         (
             {"explained_by": "machine", "unexplained_percent": 3.1},
-            "at least 3.1 % of it is not the machine's own speed",
+            "at least 3.1 % of the change is not explained by the machine's speed",
         ),
-        ({"explained_by": "cases", "unexplained_percent": 3.1}, "at least 3.1 % of it is not what all cases share"),
+        (
+            {"explained_by": "cases", "unexplained_percent": 3.1},
+            "at least 3.1 % of the change is not shared by all cases",
+        ),
         ({"explained_by": "machine", "shift_percent": 12.0}, "the machine is 12 % slower than it was"),
         ({"explained_by": "cases", "shift_percent": -12.0}, "all cases together are 12 % faster than they were"),
     ],

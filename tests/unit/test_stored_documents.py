@@ -42,17 +42,17 @@ def hold_back(data: dict[str, Any]) -> None:
 
 
 CHANGES: dict[str, tuple[Change, str]] = {
-    "negative latency": (figures(p50_latency=-5.0), "p50_latency = -5, which nothing can measure"),
-    "no latency": (figures(p95_latency=0.0), "p95_latency = 0, which nothing can be compared with"),
-    "no throughput": (figures(requests_per_sec=0.0), "requests_per_sec = 0, which nothing can be compared with"),
-    "more errors than requests": (figures(error_rate=1.5), "error_rate = 1.5, which is more than all requests"),
+    "negative latency": (figures(p50_latency=-5.0), "p50_latency = -5, which is impossible"),
+    "no latency": (figures(p95_latency=0.0), "p95_latency = 0, which no value can be compared with"),
+    "no throughput": (figures(requests_per_sec=0.0), "requests_per_sec = 0, which no value can be compared with"),
+    "more errors than requests": (figures(error_rate=1.5), "error_rate = 1.5, which is more than 1 (all requests)"),
     "unknown metric": (figures(p42_latency=1.0), "there is no metric 'p42_latency'"),
-    "held back": (hold_back, "p50_latency = -1, which nothing can measure"),
-    "version 0": (lambda data: data.update(version=0), "0 is no version"),
-    "version -3": (lambda data: data.update(version=-3), "-3 is no version"),
-    "version too high": (lambda data: data.update(version=10**18), "1000000000000000000 is no version"),
-    "the same run ten times": (repeated, "run light_run1 is in it 10 times"),
-    "the same oldest run": (lambda data: data.update(oldest=data["runs"][:1] * 2), "run light_run1 is in it 2 times"),
+    "held back": (hold_back, "p50_latency = -1, which is impossible"),
+    "version 0": (lambda data: data.update(version=0), "0 is not a version"),
+    "version -3": (lambda data: data.update(version=-3), "-3 is not a version"),
+    "version too high": (lambda data: data.update(version=10**18), "1000000000000000000 is not a version"),
+    "the same run ten times": (repeated, "run light_run1 is listed 10 times"),
+    "the same oldest run": (lambda data: data.update(oldest=data["runs"][:1] * 2), "run light_run1 is listed 2 times"),
 }
 
 

@@ -101,7 +101,7 @@ def test_few_runs_say_how_many_are_needed(tmp_path):
     done = show(store_runs(tmp_path, 4))
     assert (done.returncode, done.stderr) == (0, "")
     text = " ".join(done.stdout.split())
-    assert "Too few to see a trend: 4 runs of a case at most, 8 are needed." in text
+    assert "Too few runs for a trend: a case has at most 4 runs, 8 are needed." in text
     assert "compare a run with its baseline" in text
     assert "tools/list" in text
 

@@ -274,9 +274,9 @@ def test_a_directory_without_variants(
     with pytest.raises(SystemExit) as ended:
         run_program(program.main)  # type: ignore[attr-defined]
     assert ended.value.code == ExitCode.USAGE
-    assert "holds 0 measured variants; at least two are needed" in capsys.readouterr().err
+    assert "contains 0 measured variants; at least two are needed" in capsys.readouterr().err
 
 
 def test_fewer_than_two_variants(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds 1 measured variants"):
+    with pytest.raises(UserError, match="contains 1 measured variants"):
         load_variants(measured(tmp_path, {"1.0.7": (1.0, 1.0)}))

@@ -1,7 +1,8 @@
-"""What is passed between the rooms: the metric table and the documents.
+"""Data that is passed between the packages: the metric table and the documents.
 
-Every document carries a ``schema_version``; :func:`benchkit.store.load` refuses any other than its own. Units stand in
-the names or in :data:`METRICS`. A figure that was not measured is absent (``None``, not written), never zero.
+Every document has a ``schema_version``; :func:`benchkit.store.load` refuses versions that it cannot read or upgrade.
+Units are in the names or in :data:`METRICS`. A value that was not measured is absent (``None``, not written), never
+zero.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all documents are."""
+"""Base class of all documents."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo
 from benchkit.model.upgrades import Upgrade
 
 STORED = {"stored": True}
-"""The context in which a document is validated that somebody stored: then its figures have to be possible as well."""
+"""Validation context of a document that is read from a file: its values are then checked for plausibility too."""
 
 
 def is_stored(info: ValidationInfo) -> bool:
-    """Whether a value comes from a stored document, and not from this toolkit's own arithmetic."""
+    """Return whether a value comes from a stored document and not from this toolkit's own arithmetic."""
     return info.context is STORED
 
 
 class Model(BaseModel):
-    """Base of all documents and their parts: immutable, and a key that nobody knows is an error."""
+    """Base class of all documents and their parts: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     OLDER: ClassVar[Mapping[int, Upgrade]] = {}
-    """The earlier schema versions of a document that can be read, each with what makes the next version of it."""
+    """Maps each earlier schema version that can be read to the function that upgrades it to the next version."""

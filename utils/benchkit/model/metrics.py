@@ -1,4 +1,4 @@
-"""The metric table: every figure, its unit, and in which direction it gets worse."""
+"""The metric table: every metric, its unit, and the direction in which it gets worse."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchkit.plain import plain_text
 
 
 class Worse(StrEnum):
-    """In which direction a metric gets worse."""
+    """The direction in which a metric gets worse."""
 
     HIGHER = "higher"
     LOWER = "lower"
@@ -23,7 +23,7 @@ class Worse(StrEnum):
 
 @dataclass(frozen=True)
 class OpenMetrics:
-    """How a metric is called in OpenMetrics: its family without unit, what that is, and its label ``statistic``."""
+    """A metric's OpenMetrics export: its family (without unit), the family's help text, and its label ``statistic``."""
 
     family: str
     help: str
@@ -31,24 +31,24 @@ class OpenMetrics:
 
 
 @dataclass(frozen=True)
-class Metric:  # pylint: disable=too-many-instance-attributes  # a row has all that is to be known
+class Metric:  # pylint: disable=too-many-instance-attributes  # one row of a table
     """One row of the metric table.
 
     Attributes:
         name: its key in documents and settings.
-        label: what it is called in a sentence.
-        heading: what it is called above a column of bare numbers, with the unit.
+        label: its name in a sentence.
+        heading: its column heading, with the unit.
         unit: ``ms``, ``s``, ``1/s`` or ``share`` (0-1, shown in percent).
-        worse: in which direction it gets worse.
-        decimals: the most that are shown, in the table's unit.
-        openmetrics: how it is exported.
-        percentile: set for latency percentiles (0-100): below ``10 / (1 - p)`` samples such a figure is advisory.
-        absolute: it is compared by difference and not by ratio.
-        difference_of, ratio_of: the metric of which a difference of two cases takes the difference, or the ratio. Such
-            a figure is shown and never decides: its noise is that of two cases, and each of those is judged itself.
-        stall_sensitive: one stall of the gateway moves it, so that it decides only where there are many requests.
-        main: every table of cases shows it.
-        per_iteration: the table of a case's iterations shows it.
+        worse: the direction in which it gets worse.
+        decimals: maximum number of decimals shown, in the table's unit.
+        openmetrics: its export to OpenMetrics.
+        percentile: set for latency percentiles (0-100). With fewer than ``10 / (1 - p)`` samples the value is advisory.
+        absolute: compared by difference, not by ratio.
+        difference_of, ratio_of: for the result of two cases, the metric whose difference or ratio it is. Such a value
+            is shown but never decides: it has the noise of two cases, and each of these is judged itself.
+        stall_sensitive: a single stall of the gateway changes it, so it decides only with many requests.
+        main: shown in every table of cases.
+        per_iteration: shown in the table of a case's iterations.
     """
 
     name: str
@@ -68,12 +68,12 @@ class Metric:  # pylint: disable=too-many-instance-attributes  # a row has all t
 
     @property
     def is_derived(self) -> bool:
-        """Whether it is made of two cases' figures."""
+        """Whether it is computed from the values of two cases."""
         return bool(self.difference_of or self.ratio_of)
 
     @property
     def is_latency(self) -> bool:
-        """Whether it is a time that requests took; a difference of two is none, and may be negative."""
+        """Whether it is the duration of requests. A difference of two is not, and may be negative."""
         return self.unit == "ms" and not self.is_derived
 
 
@@ -93,7 +93,7 @@ def _latency(statistic: str, *, percentile: float | None = None, stall_sensitive
 
 
 def _added(statistic: str) -> Metric:
-    """The gateway's own share of a call: measured through it, less measured direct."""
+    """The latency that the gateway adds to a call: measured through it, minus measured directly."""
     return Metric(
         name=f"added_{statistic}_latency",
         label=f"added {statistic}",
@@ -168,22 +168,22 @@ METRICS: dict[str, Metric] = {
         ),
     )
 }
-"""Every figure that a case can have. Latencies are over successes, ``requests_per_sec`` is successes per second of wall
-time, ``error_rate`` is failures divided by requests sent (0-1)."""
+"""Every metric of a case. Latencies are over successes, ``requests_per_sec`` is successes per second of wall time,
+``error_rate`` is failures divided by requests sent (0-1)."""
 
 
 def main_metrics() -> list[str]:
-    """What every table of cases shows, the rate first."""
+    """Return the metrics that every table of cases shows, throughput first."""
     return _rate_first([metric for metric in METRICS.values() if metric.main])
 
 
 def iteration_metrics() -> list[str]:
-    """What the table of a case's iterations shows, the rate first."""
+    """Return the metrics that the table of a case's iterations shows, throughput first."""
     return _rate_first([metric for metric in METRICS.values() if metric.per_iteration])
 
 
 def derived_metrics() -> list[str]:
-    """What is shown of a difference of two cases."""
+    """Return the metrics of a difference of two cases."""
     return [metric.name for metric in METRICS.values() if metric.is_derived]
 
 
@@ -192,34 +192,34 @@ def _rate_first(metrics: Iterable[Metric]) -> list[str]:
 
 
 MIN_SAMPLES_BEYOND = 10
-"""A percentile with fewer samples beyond it than this is advisory: P95 below n = 200, P99 below n = 1000."""
+"""A percentile with fewer samples beyond it is advisory: p95 with n < 200, p99 with n < 1000."""
 
 
 def needed_samples(metric: Metric) -> int:
-    """How many successes a percentile needs so that :data:`MIN_SAMPLES_BEYOND` of them lie beyond it; 1 for others."""
+    """Return how many successes a percentile needs for :data:`MIN_SAMPLES_BEYOND` beyond it; 1 for other metrics."""
     return 1 if metric.percentile is None else samples_for(metric.percentile)
 
 
 def samples_for(percent: float) -> int:
-    """How many samples a percentile (0-100, at most two decimals) needs so that enough of them lie beyond it."""
+    """Return the number of samples a percentile (0-100, at most two decimals) needs for enough of them beyond it."""
     # Integer arithmetic in hundredths of a percent: 10 / (1 - 0.95) is 199.99999999999983 in floating point.
     beyond = round((100.0 - percent) * 100)
     return -(-MIN_SAMPLES_BEYOND * 10_000 // beyond)
 
 
 def impossible(name: str, value: float) -> str:
-    """Why no run can have measured this figure, in words; empty when one can."""
+    """Return why this value is impossible, in words; empty if it is possible."""
     if name not in METRICS:
         return f"there is no metric {plain_text(name, 60)!r}"
     if not math.isfinite(value) or (value < 0 and not METRICS[name].difference_of):
-        return f"{name} = {value:g}, which nothing can measure"
+        return f"{name} = {value:g}, which is impossible"
     if name == "error_rate" and value > 1:
-        return f"{name} = {value:g}, which is more than all requests"
+        return f"{name} = {value:g}, which is more than 1 (all requests)"
     return ""
 
 
 def is_comparable(name: str, value: float) -> bool:
-    """Whether other figures can be held against this one: a ratio to zero says nothing."""
+    """Return whether other values can be compared with this one. A ratio to zero is meaningless."""
     return not impossible(name, value) and (value != 0 or METRICS[name].absolute or bool(METRICS[name].difference_of))
 
 
@@ -231,4 +231,4 @@ def _checked(figures: dict[str, float], info: ValidationInfo) -> dict[str, float
 
 
 MetricValues = Annotated[dict[str, float], AfterValidator(_checked)]
-"""Metric name (a key of :data:`METRICS`) to value, in the table's unit. Absent means not measured."""
+"""Maps the name of a metric (a key of :data:`METRICS`) to its value, in the table's unit. Absent means not measured."""

@@ -1,4 +1,4 @@
-"""The plan, what the driver and the monitor leave in ``raw/``, and what the gateway's room tells the others."""
+"""The plan, the files that the load driver and the monitor write to ``raw/``, and what ``gateway/`` returns."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from benchkit.model.texts import HttpAddress, OneLine
 from benchkit.model.upgrades import Upgrade, monitor_from_parties, plan_of_version_1
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Between the rooms that plan and measure, and the one that speaks to the gateway
+# What gateway/ returns to the packages that plan and measure
 
 
 @dataclass(frozen=True)
 class Entity:
     """A tool, resource or prompt as the gateway lists it: the name or URI to send, its id, and its counter's name.
 
-    ``original`` is how the MCP server itself calls it, and how that server counts it; for a resource its URI, or the
-    template that its URI belongs to. ``server`` is that server's name; empty where it is the gateway's own, or the
-    release does not say whose it is.
+    ``original`` is its name on the MCP server, under which that server counts it; for a resource its URI, or the
+    template that its URI belongs to. ``server`` is the name of that server; empty if the entity is the gateway's own,
+    or if the release does not report its server.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Entity:
 
 @dataclass(frozen=True)
 class CounterReading:
-    """What a simulated server counted of one kind of call, and which process counted it."""
+    """A simulated server's counts of one kind of call, and the process (``instance``) that counted them."""
 
     instance: str
     ok: int
@@ -43,16 +43,16 @@ class CounterReading:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The plan, and what the driver leaves in raw/
+# The plan, and the files that the load driver writes to raw/
 
 
 class Expectation(Model):
-    """What an answer must be, so that the request counts as work that happened.
+    """The conditions that a response must meet for its request to count as done.
 
-    ``rows``: exactly that many entries in the list at ``rows_at`` (dots separate keys; empty: the body itself).
-    ``rpc``: the body is a JSON-RPC answer with a ``result`` and without ``error`` or a true ``isError``.
-    ``rpc_error``: the body is a JSON-RPC answer whose *expected* outcome is an error (either form).
-    ``contains``: a text that stands in the body. ``min_bytes``: the body's least size.
+    ``rows``: the list at ``rows_at`` (keys separated by dots; empty: the body itself) has exactly so many entries.
+    ``rpc``: the body is a JSON-RPC response with a ``result`` and without ``error`` or a true ``isError``.
+    ``rpc_error``: the body is a JSON-RPC response whose *expected* outcome is an error (either form).
+    ``contains``: texts that the body contains. ``min_bytes``: the minimum size of the body.
     """
 
     status: int = 200
@@ -65,21 +65,21 @@ class Expectation(Model):
 
 
 class ServerCounter(Model):
-    """Where a simulated server counts a case's calls: the URL of its ``/counters``, and the counter's key."""
+    """A simulated server's counter of a case's calls: the URL of its ``/counters``, and the key of the counter."""
 
     url: HttpAddress
     key: OneLine
 
 
 AnswerForm = Literal["body", "event"]
-"""What the answer to a request is: its ``body``, or the first ``event`` of a stream of server-sent events."""
+"""The part of a response that is checked: the ``body``, or the first ``event`` of a stream of server-sent events."""
 
 
 class HttpRequest(Model):
     """An HTTP request to one address.
 
-    ``body`` is sent as it is (its file is ``body_file``, relative to the run's directory). ``authenticated``: it
-    carries the run's token.
+    ``body`` is sent unchanged (its file is ``body_file``, relative to the run's directory). ``authenticated``: the
+    request carries the run's token.
     """
 
     kind: Literal["http"] = "http"
@@ -92,12 +92,12 @@ class HttpRequest(Model):
     answer: AnswerForm = "body"
 
     def headers_with(self, token: str) -> dict[str, str]:
-        """Its headers, the token's among them where it carries one; an empty token is left out."""
+        """Return the headers, with the token if the request is authenticated and the token is not empty."""
         return self.headers | ({"Authorization": f"Bearer {token}"} if self.authenticated and token else {})
 
 
 class SqlStatement(Model):
-    """A statement for a database of this name."""
+    """A statement for the database of this name."""
 
     kind: Literal["sql"] = "sql"
     database: OneLine
@@ -105,13 +105,13 @@ class SqlStatement(Model):
 
 
 Request = Annotated[HttpRequest | SqlStatement, Field(discriminator="kind")]
-"""What a load process sends again and again."""
+"""The request that a load process repeats."""
 
 
 class Part(Model):
-    """One load process of a case, which sends one request again and again.
+    """One load process of a case, which repeats one request.
 
-    The engine's rule decides how many ``requests`` there are for ``concurrency`` workers.
+    The engine decides how many ``requests`` there are for ``concurrency`` workers.
     """
 
     request: Request
@@ -122,14 +122,14 @@ class Part(Model):
 
 
 class CheckPlan(Model):
-    """How answers of a case are read whole and checked while its load runs.
+    """How responses of a case are read in full and checked while its load runs.
 
-    ``workers`` checkers send the case's request in a closed loop, each answer being held against the expectation. They
-    are part of the configured concurrency: the load generator gets that many workers fewer. In a group its cases share
-    the workers. ``requests`` is how many checked answers an iteration is expected to give.
+    ``workers`` checkers send the case's request in a closed loop and check each response against the expectation. They
+    are part of the configured concurrency: the load generator gets so many workers fewer. The cases of a group share
+    the workers. ``requests`` is the expected number of checked responses per iteration.
 
-    ``busy``: the share of the time (0-1) that a checker has a request under way. It is below 1 only where the
-    concurrency is 1: then there is no worker to take, and a checker beside the load pauses between its requests.
+    ``busy``: the share of time (0-1) in which a checker has a request in flight. It is below 1 only with a concurrency
+    of 1: the load keeps its only worker, and an additional checker pauses between its requests.
     """
 
     workers: int
@@ -138,10 +138,10 @@ class CheckPlan(Model):
 
 
 class PlannedCase(Model):
-    """A case, resolved: everything but the token is here.
+    """A resolved case: everything that is needed to run it, except the token.
 
-    An ordinary case has one part; a case that is spread over several servers has one for each, run at the same time.
-    ``group`` names a set of cases that run at the same time (mixed load).
+    An ordinary case has one part. A case that is spread over several servers has one part for each, which run at the
+    same time. ``group`` names a set of cases that run at the same time (mixed load).
     """
 
     id: str
@@ -149,34 +149,34 @@ class PlannedCase(Model):
     name: str
     description: str = ""
     engine: OneLine
-    """What makes the load, by its name in :data:`benchkit.load.engines.ENGINES`."""
+    """Name of the load generator in :data:`benchkit.load.engines.ENGINES`."""
     resolution_ms: float = Field(gt=0)
-    """The step in which the engine tells latencies."""
+    """Resolution of the latencies that the engine reports."""
     closed_loop: bool = True
-    """Whether each worker waits for an answer before it sends the next request."""
+    """Whether each worker waits for the response before it sends the next request."""
     expect: Expectation = Expectation()
     timeout_s: int
     iterations: int
     warmup_requests: int
     parts: list[Part]
     checks: CheckPlan | None = None
-    """Absent where no answer is read during the load, for the engine itself checks each."""
+    """Absent if no responses are read during the load because the engine itself checks each of them."""
     group: str = ""
     gateway_kind: Literal["tools", "resources", "prompts"] | None = None
-    """As what the gateway's own metrics count a request of this case; absent when they do not."""
+    """The kind under which the gateway's own metrics count a request of this case; absent if they do not."""
     gateway_fails: bool = False
-    """True where the expected answer is an error, which the gateway counts as a failure."""
+    """True if the expected response is an error, which the gateway counts as a failure."""
     cached: bool = False
-    """True where a cache of the gateway may answer, so that the server may see fewer calls than were sent."""
+    """True if a cache of the gateway may respond, so that the server may see fewer calls than were sent."""
     notes: list[str] = Field(default_factory=list)
     skipped: str = ""
-    """Why the case can't be measured on this target; empty when it can."""
+    """Why the case cannot be measured on this target; empty if it can."""
     only_variant: bool = False
-    """True where it is skipped because no other of the compared gateways can measure it."""
+    """True if it is skipped because none of the other compared gateways can measure it."""
 
 
 class PlannedDifference(Model):
-    """A result of its own: what case ``of`` takes more than case ``minus`` (ids of cases)."""
+    """A separate result: the difference between case ``of`` and case ``minus`` (ids of cases)."""
 
     id: str
     scenario: str
@@ -187,7 +187,7 @@ class PlannedDifference(Model):
 
 
 class Plan(Model):
-    """``plan.json``: the resolved cases of a run. ``max_error_rate`` in percent."""
+    """``plan.json``: the resolved cases of a run. ``max_error_rate`` is in percent."""
 
     OLDER: ClassVar[Mapping[int, Upgrade]] = {1: plan_of_version_1}
 
@@ -203,15 +203,15 @@ class Plan(Model):
     warnings: list[str] = Field(default_factory=list)
     variant: VariantOfRun | None = None
     is_cpu_profile: bool = False
-    """True where the gateway is sampled in some of the rounds, so that the figures are no measurement of it."""
+    """True if the gateway is sampled in some of the rounds, so the values do not describe the gateway alone."""
 
 
 class Probe(Model):
-    """One verified request beside a case's load. ``problem`` is empty when the answer was as expected.
+    """One checked request before or after a case's load. ``problem`` is empty if the response was as expected.
 
-    ``when``: in which phase it was sent. Absent in documents of older runs, whose probes are told apart by their time.
-    ``cache``: the header by which a cache in front of the gateway says that it gave the answer (``X-Cache: HIT``).
-    ``retried``: what was wrong with an earlier answer, where the request was sent again and then answered rightly.
+    ``when``: the phase in which it was sent. Absent in documents of older runs, whose probes are distinguished by time.
+    ``cache``: the header with which a cache in front of the gateway says that it responded (``X-Cache: HIT``).
+    ``retried``: the problem of an earlier response, if the request was repeated and the repetition was correct.
     """
 
     when: Literal["before", "after"] | None = None
@@ -225,16 +225,16 @@ class Probe(Model):
 
 
 class Checks(Model):
-    """Answers of one part that were read whole and checked in one iteration.
+    """Responses of one part that were read in full and checked in one iteration.
 
     ``sent``: requests of the checkers. ``failed``: those without the expected status, by kind (``http 503``,
-    ``transport``: no answer). ``wrong``: answers with the expected status that are not what the case expects;
-    ``first_wrong`` says what came, with secrets masked. ``cached``: answers that a cache in front of the
-    gateway gave; ``cache`` is the header that says so. ``right_s``: when each right answer was complete, in seconds
-    after the iteration's start.
+    ``transport``: no response). ``wrong``: responses with the expected status whose content is not what the case
+    expects; ``first_wrong`` quotes the first, with secrets masked. ``cached``: responses from a cache in front of the
+    gateway; ``cache`` is the header that says so. ``right_s``: when each correct response was complete, in seconds
+    after the start of the iteration.
 
-    ``extra_sent`` and ``extra_wrong`` count what was checked right after the load because a wrong answer had come
-    during it: no figure is made of these requests, they only say how often answers are wrong.
+    ``extra_sent`` and ``extra_wrong`` count the additional checks right after the load that follow a wrong response
+    during it. They only estimate how often responses are wrong; no metric includes these requests.
     """
 
     sent: int = 0
@@ -249,10 +249,10 @@ class Checks(Model):
 
 
 class RawPart(Model):
-    """One load process: ``argv`` holds no token, ``wall_s`` is the process's lifetime.
+    """One load process. ``argv`` contains no token, ``wall_s`` is the lifetime of the process.
 
-    ``server_calls`` and ``server_failures`` are the differences of the simulated server's counter around the load;
-    absent when it is not counted or the server was restarted meanwhile (then ``server_problem`` says so).
+    ``server_calls`` and ``server_failures`` are the increase of the simulated server's counter during the load. They
+    are absent if the case is not counted, or if the server was restarted meanwhile (then ``server_problem`` says so).
     """
 
     argv: list[str]
@@ -260,7 +260,7 @@ class RawPart(Model):
     started: datetime
     wall_s: float
     ended_s: float | None = None
-    """When the generator wrote its rows, in seconds after ``started``; absent where that is not known."""
+    """When the generator wrote its rows, in seconds after ``started``; absent if unknown."""
     exit_status: int
     checks: Checks | None = None
     server_calls: int | None = None
@@ -269,10 +269,10 @@ class RawPart(Model):
 
 
 class RawIteration(Model):
-    """``raw/<scenario>/<case>.<iteration>.json``: what surrounds the rows of one iteration (counted from 1).
+    """``raw/<scenario>/<case>.<iteration>.json``: metadata of one iteration (counted from 1).
 
-    The engine's rows stand beside it: ``<case>.<iteration>.csv``, or ``<case>.<iteration>.<part>.csv`` (counted from 1)
-    where the case has several parts. ``probes`` are those before and after the load, in this order.
+    The engine's rows are in the same directory: ``<case>.<iteration>.csv``, or ``<case>.<iteration>.<part>.csv``
+    (counted from 1) if the case has several parts. ``probes`` are those before and after the load, in this order.
     """
 
     schema_version: Literal[1] = 1
@@ -284,7 +284,7 @@ class RawIteration(Model):
     probes: list[Probe] = Field(default_factory=list)
     interrupted: bool = False
     interruption: str = ""
-    """What interrupted the iteration; where ``interrupted`` is false, its first attempt, which does not count."""
+    """What interrupted the iteration; if ``interrupted`` is false, what interrupted its discarded first attempt."""
 
 
 class ExecutionCount(Model):
@@ -295,11 +295,11 @@ class ExecutionCount(Model):
 
 
 class RawGatewayCounts(Model):
-    """``raw/gateway_counts.json``: the gateway's own metrics around the whole run.
+    """``raw/gateway_counts.json``: the gateway's own metrics before and after the whole run.
 
-    ``sent`` is what this toolkit sent of each kind between the two readings, probes and warm-up included, as
-    ``succeeded`` and ``failed`` by the outcome that was expected. ``settled``: the second reading had stopped moving.
-    ``doubt``: why the counts are no witness of this run, in words; empty where nothing speaks against them.
+    ``sent`` is the number of requests of each kind that this toolkit sent between the two readings, probes and warm-up
+    included, as ``succeeded`` and ``failed`` by the expected outcome. ``settled``: the second reading had stabilized.
+    ``doubt``: why the counts cannot be used as evidence for this run, in words; empty if they can.
     """
 
     schema_version: Literal[1] = 1
@@ -311,9 +311,9 @@ class RawGatewayCounts(Model):
 
 
 class MonitoredComponent(Model):
-    """Who is sampled. ``variant``: which of several gateways it belongs to; empty where it belongs to all of them.
+    """A component that the monitor samples. ``variant``: the gateway it belongs to; empty if it is shared by all.
 
-    ``name`` is unique within its variant and those without one.
+    ``name`` is unique among the components of its variant and the shared ones.
     """
 
     name: str
@@ -323,12 +323,12 @@ class MonitoredComponent(Model):
 
     @property
     def id(self) -> str:
-        """What samples call it; a variant's label has no stroke."""
+        """Key in samples: ``variant/name``, or ``name`` if it is shared. A variant's label never contains ``/``."""
         return f"{self.variant}/{self.name}" if self.variant else self.name
 
 
 class MonitoredConnections(Model):
-    """A database's connections at one moment, in its own view; ``limit`` is how many it takes at most."""
+    """A database's connections at one moment, as it reports them; ``limit`` is the maximum it accepts."""
 
     active: int
     idle: int
@@ -336,9 +336,9 @@ class MonitoredConnections(Model):
 
 
 class MonitorHeader(Model):
-    """The first line of ``raw/monitor.jsonl``; with several gateways, of ``monitor.jsonl`` beside their directories.
+    """The first line of ``raw/monitor.jsonl``; with several gateways, of ``monitor.jsonl`` in their parent directory.
 
-    ``cores`` are the machine's, ``usable_cores`` those that this run may use (less in a container with a limit).
+    ``cores`` are the machine's, ``usable_cores`` those that this run may use (fewer in a container with a limit).
     """
 
     OLDER: ClassVar[Mapping[int, Upgrade]] = {1: monitor_from_parties}
@@ -353,10 +353,11 @@ class MonitorHeader(Model):
 
 
 class MonitorSample(Model):
-    """Every further line: what was seen at ``at_s`` seconds after :attr:`MonitorHeader.started`.
+    """Every further line: a sample, taken ``at_s`` seconds after :attr:`MonitorHeader.started`.
 
-    ``cpu_percent`` (of one core, since the sample before) and ``memory_mib`` by the component's id, ``connections`` by
-    the database's; a component that was not seen is absent. ``components`` and ``notes`` are new since the last line.
+    ``cpu_percent`` (of one core, since the previous sample) and ``memory_mib`` are keyed by the component's id,
+    ``connections`` by the database's. A component that was not found is absent. ``components`` and ``notes`` list those
+    that are new since the previous line.
     """
 
     at_s: float
@@ -368,7 +369,7 @@ class MonitorSample(Model):
 
 
 def part_files(case: PlannedCase, iteration: int) -> list[str]:
-    """File names of an iteration's CSVs below ``raw/<scenario>/``, one for each part of the case."""
+    """Return the names of an iteration's CSV files in ``raw/<scenario>/``, one for each part of the case."""
     if len(case.parts) == 1:
         return [f"{case.name}.{iteration}.csv"]
     return [f"{case.name}.{iteration}.{part}.csv" for part in range(1, len(case.parts) + 1)]

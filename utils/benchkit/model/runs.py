@@ -1,4 +1,4 @@
-"""``run.json``: what one run measured, and where."""
+"""``run.json``: the results of one run and its environment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchkit.model.upgrades import Upgrade, run_of_version_1
 
 
 class Validity(StrEnum):
-    """Whether the work that a case stands for happened; what each state means stands in :data:`VALIDITIES`."""
+    """Whether the work of a case was really done. :data:`VALIDITIES` has a row for each state."""
 
     INVALID = "invalid"
     INTERRUPTED = "interrupted"
@@ -26,12 +26,12 @@ class Validity(StrEnum):
 
     @property
     def row(self) -> ValidityRow:
-        """Its row of :data:`VALIDITIES`."""
+        """The row of :data:`VALIDITIES`."""
         return VALIDITIES[self]
 
     @property
     def severity(self) -> int:
-        """Its place among all states; 0 is the worst."""
+        """The rank among all states; 0 is the worst."""
         return _SEVERITY[self]
 
 
@@ -40,9 +40,9 @@ class ValidityRow:
     """One row of the table of validities.
 
     Attributes:
-        counted: what such cases are called in a sentence: ``not measured to the end: tools/list``.
+        counted: the name of such cases in a sentence: ``not measured to the end: tools/list``.
         tone: the colour.
-        ci: what a case is for a CI system that was held against nothing.
+        ci: the CI outcome of a case that was not compared with anything.
     """
 
     counted: str
@@ -56,16 +56,16 @@ VALIDITIES: dict[Validity, ValidityRow] = {
     Validity.SKIPPED: ValidityRow("skipped", Tone.PLAIN, CiOutcome.SKIPPED),
     Validity.VALID: ValidityRow("valid", Tone.GOOD, CiOutcome.PASSED),
 }
-"""Every state of a case, the worst first: in this order cases without a result are listed."""
+"""Every state of a case, worst first. Cases without a result are listed in this order."""
 
 _SEVERITY = {validity: place for place, validity in enumerate(VALIDITIES)}
 
 
 class Machine(Model):
-    """Where the load was generated.
+    """The machine that generated the load.
 
-    ``engines``: what made the load, by name, and its version. ``control_score``: the time in ms of a fixed piece of
-    work, lower is faster.
+    ``engines``: the version of each load generator, by name. ``control_score``: the duration in ms of a fixed piece of
+    work (the calibration loop); lower is faster.
     """
 
     cpu_model: str
@@ -79,11 +79,11 @@ class Machine(Model):
 
 
 class Target(Model):
-    """The gateway under test, as far as it tells. ``settings`` are those that matter, of the toolkit's own stack only.
+    """The gateway under test, as far as it reports about itself.
 
-    ``uptime_s`` is the gateway's age when the run began, absent where it does not say. ``python`` is the version that
-    runs it, ``packages`` the beginning of the SHA-256 of the lock that its packages were installed from; both of the
-    toolkit's own stack only.
+    ``uptime_s`` is the gateway's age at the start of the run, absent if it does not report it. Known for the toolkit's
+    own stack only: ``settings`` (those that matter for performance), ``python`` (the version that runs the gateway) and
+    ``packages`` (the first digits of the SHA-256 of the lock file that its packages were installed from).
     """
 
     base_url: str
@@ -105,7 +105,7 @@ class Target(Model):
 
 
 class Load(Model):
-    """A profile's values, resolved. Two runs with a different load are not comparable."""
+    """The resolved values of a profile. Runs with different loads are not comparable."""
 
     profile: str
     requests: int
@@ -116,7 +116,7 @@ class Load(Model):
 
 
 class Environment(Model):
-    """What has to be known about a run to compare it with another."""
+    """The facts about a run that decide whether it can be compared with another."""
 
     machine: Machine
     target: Target
@@ -124,18 +124,18 @@ class Environment(Model):
 
 
 class Histogram(Model):
-    """Latencies of a case's successes, all iterations. ``edges_ms`` has one entry more than ``counts``."""
+    """Latencies of a case's successes, over all iterations. ``edges_ms`` has one entry more than ``counts``."""
 
     edges_ms: list[float]
     counts: list[int]
 
 
 class PercentileCurve(Model):
-    """Latency (ms) at each of some percentiles (``percent``, 0-100, rising), so far as the samples carry it.
+    """Latency (ms) at several percentiles (``percent``, 0-100, ascending).
 
-    A point is there only where at least :data:`MIN_SAMPLES_BEYOND` samples lie beyond it. ``pooled_ms`` is of all
-    iterations together and as long as ``percent``; ``iterations_ms`` has a list for each iteration, which has fewer
-    samples and so may end earlier.
+    Only percentiles with at least :data:`MIN_SAMPLES_BEYOND` samples beyond them are included. ``pooled_ms`` is over
+    all iterations together and has the length of ``percent``; ``iterations_ms`` has a list per iteration, which may be
+    shorter because an iteration has fewer samples.
     """
 
     percent: list[float]
@@ -144,7 +144,7 @@ class PercentileCurve(Model):
 
 
 class TimelinePoint(Model):
-    """What ended within one bucket of time: ``at_s`` is the bucket's start, counted from the iteration's start."""
+    """The requests that ended in one time bucket, which starts ``at_s`` seconds after the iteration's start."""
 
     at_s: float
     ok: int
@@ -162,11 +162,11 @@ class Timeline(Model):
 
 
 class GatewayCount(Model):
-    """What the gateway's own metrics counted, for all cases of one kind together: they are not kept per case.
+    """Counts from the gateway's own metrics, for all cases of one kind together: the gateway has none per case.
 
-    ``expected`` is what this toolkit sent of that kind, probes and warm-up included. ``settled`` is false when the
-    numbers were still moving (the gateway writes them with a delay) at the end of the time that was waited, or their
-    reading is in doubt.
+    ``expected`` is the number of requests of that kind that this toolkit sent, probes and warm-up included. ``settled``
+    is false if the numbers still changed at the end of the waiting time (the gateway writes them with a delay), or if
+    the reading is not reliable.
     """
 
     kind: Literal["tools", "resources", "prompts", "servers"]
@@ -178,19 +178,19 @@ class GatewayCount(Model):
 
     @property
     def recorded(self) -> bool:
-        """Whether the gateway counted anything at all."""
+        """Whether the gateway counted any request."""
         return self.succeeded + self.failed > 0
 
 
 class Counts(Model):
-    """How often a case's work was counted, by those who saw it.
+    """A case's requests, as each of the participants counted them.
 
-    ``sent``: requests of the load generator and of the checkers, over all measured iterations; ``ok``: answers as
-    expected; ``server``: calls that the simulated MCP servers counted during the measured iterations (absent where the
-    case does not reach one, or the servers are not ours); ``server_failed``: those that the server answered with an
-    error. ``cached``: a cache of the gateway explains that ``server`` is smaller than ``sent``.
-    ``checked``: answers that were read whole and checked while the load ran, ``wrong`` of them were not what the case
-    expects; absent where none were read, and in documents that were written before answers were.
+    ``sent``: requests of the load generator and of the checkers, over all measured iterations; ``ok``: expected
+    responses; ``server``: calls that the simulated MCP servers counted during the measured iterations (absent if the
+    case does not reach one, or if the servers are not the toolkit's); ``server_failed``: those that the server answered
+    with an error. ``cached``: ``server`` is smaller than ``sent`` because a cache of the gateway responded.
+    ``checked``: responses that were read in full and checked while the load ran; ``wrong``: those of them that were not
+    as expected. Both are absent if none were read, and in documents from before responses were read.
     """
 
     sent: int
@@ -203,16 +203,16 @@ class Counts(Model):
 
     @property
     def hit_ratio(self) -> float | None:
-        """Share of requests (0-1) that a cache answered, where one may."""
+        """Share of requests (0-1) that a cache answered; ``None`` if no cache was involved."""
         if not self.cached or self.server is None or self.sent == 0:
             return None
         return max(0.0, 1.0 - self.server / self.sent)
 
 
 class Iteration(Model):
-    """One repetition of a case's load. ``metrics`` is empty when nothing succeeded.
+    """One repetition of a case's load. ``metrics`` is empty if no request succeeded.
 
-    ``errors`` counts failures by kind: ``http 429``, ``transport`` (no answer at all: refused, reset, timed out).
+    ``errors`` counts failures by kind: ``http 429``, ``transport`` (no response: refused, reset, timed out).
     """
 
     metrics: MetricValues
@@ -224,52 +224,52 @@ class Iteration(Model):
 
 
 AGGREGATE = "aggregate"
-"""Name of the result that stands for a group's cases together, so no case of such a group has it."""
+"""Name of the result over all cases of a group. No case of such a group may have this name."""
 
 
 class Case(Model):
-    """One kind of request that was measured, or the reason why it was not."""
+    """One kind of request: its results, or the reason why there are none."""
 
     id: str
     scenario: str
     name: str
     description: str = ""
     kind: Literal["measured", "aggregate", "difference"] = "measured"
-    """``aggregate``: a group's cases together; ``difference``: what one case takes more than another."""
+    """``aggregate``: all cases of a group together; ``difference``: one case minus another."""
     validity: Validity
     reason: str = ""
     resolution_ms: float = Field(0.0, ge=0)
-    """The step in which its latencies were told; 0 where there are none."""
+    """Resolution of its latencies; 0 if it has none."""
     closed_loop: bool = True
-    """Whether each worker of its load waited for an answer before it sent the next request."""
+    """Whether each worker of its load waited for the response before it sent the next request."""
     only_variant: bool = False
-    """True where it is skipped because no other of the compared gateways can measure it."""
+    """True if it is skipped because none of the other compared gateways can measure it."""
     metrics: MetricValues = Field(default_factory=dict)
-    """Pooled over the iterations' samples; empty unless the case is valid."""
+    """Computed from the pooled samples of all iterations; empty unless the case is valid."""
     advisory: list[str] = Field(default_factory=list)
-    """Metrics whose percentile has too few samples beyond it."""
+    """Percentile metrics with too few samples beyond them."""
     notes: list[str] = Field(default_factory=list)
-    """What a reader has to know beside the figures: rounded counts, resolution, a release that ignores a limit."""
+    """Remarks that a reader needs with the values: rounded counts, resolution, a release that ignores a limit."""
     iterations: list[Iteration] = Field(default_factory=list)
     counts: Counts | None = None
     histogram: Histogram | None = None
     percentiles: PercentileCurve | None = None
-    """Absent where the samples carry none, and in documents that were written before there was one."""
+    """Absent if there are too few samples, and in documents that are older than this field."""
     timeline: Timeline | None = None
 
 
 ComponentKind = Literal["machine", "gateway", "server", "database", "cache", "generator", "monitor"]
-"""What a sampled component is for the run."""
+"""The role of a sampled component in the run."""
 
 ComponentSource = Literal["system", "process", "container"]
-"""Whose figures a component's are: the system's, those of a process and its children, or a container's."""
+"""Where a component's values come from: the system, a process with its children, or a container."""
 
 
 class ResourceSeries(Model):
-    """What one component used: a value for each moment of ``Resources.at_s``, absent where it was not seen.
+    """Resource usage of one component: a value for each time in ``Resources.at_s``, ``None`` if it was not found.
 
-    ``cpu_percent`` is of one core, so 250 is two cores and a half; of kind ``machine`` it is all cores together.
-    ``source``: whose figures they are: the system's, those of a process and its children, or a container's.
+    ``cpu_percent`` is relative to one core, so 250 means two and a half cores; for kind ``machine`` it is the sum over
+    all cores.
     """
 
     name: str
@@ -280,9 +280,9 @@ class ResourceSeries(Model):
 
 
 class ConnectionSeries(Model):
-    """A database's own view of the connections to it, a value for each moment of :attr:`Resources.at_s`.
+    """The connections that a database reports, a value for each time in :attr:`Resources.at_s`.
 
-    ``limit`` is how many it takes at most.
+    ``limit`` is the maximum it accepts.
     """
 
     name: str
@@ -292,14 +292,14 @@ class ConnectionSeries(Model):
 
 
 OTHER_WORK_PERCENT = 25.0
-"""Of one core. What the kernel does for sockets belongs to no process and is some percent; this is somebody's work."""
+"""Threshold, in percent of one core. The kernel's work for sockets belongs to no process, but is only a few percent."""
 
 
 class Resources(Model):
-    """What was used while a run went on. ``at_s``: seconds after the run's start, the same axis for all series.
+    """Resource usage during a run. ``at_s``: seconds after the run's start, the common axis of all series.
 
-    ``notes``: what could not be sampled, and why. ``other_cpu_percent``: what the whole machine took beyond all that is
-    sampled, in percent of one core, on average while load ran; absent where the gateway is not among the sampled.
+    ``notes``: what could not be sampled, and why. ``other_cpu_percent``: average CPU usage of the whole machine while
+    load ran, minus that of all sampled components, in percent of one core; absent if the gateway was not sampled.
     """
 
     interval_s: float
@@ -311,24 +311,24 @@ class Resources(Model):
 
     @property
     def has_other_work(self) -> bool:
-        """Whether something that is no part of the measurement took the machine's time as well."""
+        """Whether a program that is not part of the measurement used a relevant share of the CPU."""
         return self.other_cpu_percent is not None and self.other_cpu_percent >= OTHER_WORK_PERCENT
 
 
 class RunStatus(StrEnum):
-    """Whether a run came to its end."""
+    """Whether a run was completed."""
 
     COMPLETE = "complete"
     INTERRUPTED = "interrupted"
 
 
 class VariantOfRun(Model):
-    """Which of several gateways a run measured; all were measured at the same time, block by block.
+    """The gateway that a run measured, one of several that were measured together, block by block.
 
-    ``spec`` is what the user named it by. Iteration ``i`` of every variant was measured back to back with the others';
-    ``rounds`` of them make a block, and each block had gateways that were started for it (``fresh``; false for one that
-    the toolkit cannot start). ``looks`` is how many comparisons may have been made with these figures, of whatever
-    variants and at whatever moment: the error that a verdict may make is divided by it.
+    ``spec`` is the user's name for it. Iteration ``i`` of all variants was measured back to back; ``rounds`` iterations
+    form a block. Each block started new gateways (``fresh``; false for a gateway that the toolkit cannot start).
+    ``looks`` is the maximum number of comparisons that were made with these values, over all pairs of variants and all
+    interim analyses: the allowed error of a verdict is divided by it.
     """
 
     label: str
@@ -339,7 +339,7 @@ class VariantOfRun(Model):
 
 
 class Run(Model):
-    """``run.json``: everything that one run measured. The last document that is made from ``raw/``."""
+    """``run.json``: all results of one run. No later document is computed from ``raw/``."""
 
     OLDER: ClassVar[Mapping[int, Upgrade]] = {1: run_of_version_1}
 
@@ -354,15 +354,15 @@ class Run(Model):
     environment: Environment
     scenarios: list[str]
     commands: list[str]
-    """What was typed, and one command of a load process per case, without the token."""
+    """The command that the user typed, and one command of a load process per case, without the token."""
     cases: list[Case]
     gateway_counts: list[GatewayCount] = Field(default_factory=list)
     load_seconds: float = 0.0
     """Wall time during which measured load ran, in seconds."""
     warnings: list[str] = Field(default_factory=list)
     doubts: list[str] = Field(default_factory=list)
-    """Those of the warnings after which the figures are not the gateway's alone: the load generator was the limit, or
-    the machine had other work."""
+    """Those warnings that say that something else than the gateway limited the results: the load generator, or other
+    work on the machine."""
     variant: VariantOfRun | None = None
     resources: Resources | None = None
-    """What gateway, servers, databases and load generator used meanwhile; absent where nothing was sampled."""
+    """Resource usage of gateway, servers, databases and load generator; absent if nothing was sampled."""

@@ -1,4 +1,4 @@
-"""What a state looks like wherever it is shown: its colour, and what CI systems make of it."""
+"""How states are shown everywhere: their colour and their CI outcome."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Tone(StrEnum):
-    """The colour of a state; its word always stands beside it."""
+    """The colour of a state. Its name is always shown with it."""
 
     GOOD = "good"
     BAD = "bad"
@@ -15,12 +15,12 @@ class Tone(StrEnum):
 
     @property
     def style(self) -> str:
-        """The same as a style of rich, for a terminal; empty for plain text."""
+        """The colour as a style of rich, for a terminal; empty for plain text."""
         return {"good": "green", "bad": "red", "warn": "yellow"}.get(self.value, "")
 
 
 class CiOutcome(StrEnum):
-    """The four outcomes of a test that CI systems know."""
+    """The four outcomes of a test in CI systems."""
 
     FAILED = "failed"
     ERROR = "error"

@@ -19,7 +19,7 @@ from benchkit.model.verdicts import Comparison, MetricComparison
 
 
 class ProfileState(StrEnum):
-    """How far one profile of a run over several profiles is."""
+    """The progress of one profile in a run over several profiles."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -30,9 +30,9 @@ class ProfileState(StrEnum):
 class ProfileRun(Model):
     """One profile of a run over several profiles.
 
-    ``load``, ``scenarios`` and ``base_url``: what was asked for when all began. ``run``: the directory of its run,
-    beside that of the whole; empty where there is none. ``exit_code`` and ``reason``: how that run ended. ``earlier``:
-    directories of attempts that were cut short; they are kept, and no part of the result.
+    ``load``, ``scenarios`` and ``base_url``: the request at the start of the whole. ``run``: the directory of its run,
+    next to that of the whole; empty if there is none. ``exit_code`` and ``reason``: how that run ended. ``earlier``:
+    directories of interrupted attempts; they are kept, but are not part of the result.
     """
 
     profile: str
@@ -49,10 +49,10 @@ class ProfileRun(Model):
 
 
 class AllRuns(Model):
-    """``all.json``: a run over several profiles, one after the other; each is a run of its own.
+    """``all.json``: a run over several profiles, one after the other; each of them is a separate run.
 
-    ``options`` are the flags that every run gets. ``finished``, ``exit_code`` and ``reason`` are absent while it goes
-    on; an interrupted one has them too, and loses them when it is resumed.
+    ``options`` are the flags of every run. ``finished``, ``exit_code`` and ``reason`` are absent while it is running.
+    An interrupted one has them, until it is resumed.
     """
 
     schema_version: Literal[1] = 1
@@ -66,16 +66,16 @@ class AllRuns(Model):
 
     @property
     def is_complete(self) -> bool:
-        """Whether no profile is left to be measured."""
+        """Whether all profiles are done."""
         return all(one.state is ProfileState.DONE for one in self.profiles)
 
 
 class MeasuredVariant(Model):
-    """One of several gateways: what it was named by, what it said it is, and its cases' figures.
+    """One of several gateways: the user's name for it, the release it reports, and the results of its cases.
 
-    Values are medians over the blocks. ``settings`` are the gateway's environment variables as far as they are not
-    secret; ``failed``: case to the reason why it has no figures. ``broken``: those of ``failed`` that were measured and
-    did not do their work; the others were not measured here.
+    Values are medians over the blocks. ``settings`` are the gateway's environment variables that are not secret;
+    ``failed`` maps each case without results to the reason. ``broken``: those in ``failed`` that were measured but did
+    not do their work; the others were not measured on this gateway.
     """
 
     label: str
@@ -87,7 +87,7 @@ class MeasuredVariant(Model):
     broken: list[str] = Field(default_factory=list)
 
     def ratio_to(self, other: MeasuredVariant, metric: str) -> float | None:
-        """The median, over the cases that both have, of a metric's ratio to the other's; ``None`` without any."""
+        """Return the median ratio of a metric to the other's, over the cases that both have; ``None`` without any."""
         ratios = [
             figures[metric] / other.cases[case][metric]
             for case, figures in self.cases.items()
@@ -97,21 +97,21 @@ class MeasuredVariant(Model):
 
 
 class StepComparison(Model):
-    """One gateway (``head``) held against another (``base``)."""
+    """The comparison of one gateway (``head``) with another (``base``)."""
 
     base: str
     head: str
     comparison: Comparison
 
     def overall(self, metric: str) -> MetricComparison | None:
-        """A metric's mean over all cases; a single case has no such mean, and stands for itself."""
+        """Return the comparison of a metric's mean over all cases; of a single case, the case's own comparison."""
         if metric in self.comparison.suite:
             return self.comparison.suite[metric]
         alone = [case.metrics[metric] for case in self.comparison.cases if metric in case.metrics]
         return alone[0] if len(alone) == 1 else None
 
     def changed(self, metric: str) -> list[tuple[str, MetricComparison]]:
-        """The cases of which a deciding metric changed, beyond doubt; the largest change first."""
+        """Return the cases with a significant change of a deciding metric, the largest change first."""
         found = [
             (case.id, case.metrics[metric])
             for case in self.comparison.cases
@@ -123,7 +123,7 @@ class StepComparison(Model):
 
 
 class VariantStudy(Model):
-    """``history.json`` or ``tune.json``. ``machine`` and ``load`` in words, for whoever reads it elsewhere."""
+    """``history.json`` or ``tune.json``. ``machine`` and ``load`` are descriptions for readers elsewhere."""
 
     OLDER: ClassVar[Mapping[int, Upgrade]] = {1: variants_from_sides}
 
@@ -134,22 +134,22 @@ class VariantStudy(Model):
     load: str
     variants: list[MeasuredVariant]
     steps: list[StepComparison]
-    """In the order of the variants; for a history with more than two the last is from the first to the newest."""
+    """In the order of the variants; for a history of more than two, the last compares the newest with the first."""
 
     @property
     def broken(self) -> dict[str, list[MeasuredVariant]]:
-        """Each case that is broken in some gateways, and those gateways in their order."""
+        """Maps each case that is broken in any gateway to those gateways, in their order."""
         cases = dict.fromkeys(case for variant in self.variants for case in variant.broken)
         return {case: [variant for variant in self.variants if case in variant.broken] for case in cases}
 
     @property
     def says_nothing(self) -> list[str]:
-        """The cases that are broken in every gateway, which is no difference between them."""
+        """The cases that are broken in every gateway, so that they show no difference between gateways."""
         return [case for case, variants in self.broken.items() if len(variants) == len(self.variants)]
 
 
 class TrendRun(Model):
-    """One run of the trend; ``control_score`` is the machine's at that run, in ms, lower is faster."""
+    """One run of the trend; ``control_score`` is the machine's at that run, in ms; lower is faster."""
 
     run_id: str
     finished: datetime
@@ -158,11 +158,11 @@ class TrendRun(Model):
 
 
 class ChangePoint(Model):
-    """A change of level between two runs that follow each other.
+    """A change of level between two consecutive runs.
 
-    ``change_percent`` (positive: better) with its interval of 95 % (Welch's t on logarithms), the worse end first.
-    ``runs_before`` and ``runs_after`` are how many runs the two levels have. ``machine_percent``: by how much more time
-    the machine's own control work took on the later level, where that is more than chance (95 %).
+    ``change_percent`` (positive: better) with its 95 % interval (Welch's t on logarithms), the worse end first.
+    ``runs_before`` and ``runs_after`` are the numbers of runs at the two levels. ``machine_percent``: how much longer
+    the machine's calibration loop took at the later level, if that is significant (95 %).
     """
 
     last_before: TrendRun
@@ -176,10 +176,9 @@ class ChangePoint(Model):
 
 
 class Slide(Model):
-    """A slow slide over the ``runs`` since the first of them; percentages as in :class:`ChangePoint`.
+    """A slow slide (drift) over ``runs`` runs, beginning with ``since``; percentages as in :class:`ChangePoint`.
 
-    ``interval`` is that of ``total_percent`` (Sen's, 95 %); ``q_value`` is Mann-Kendall's p after correction over all
-    series.
+    ``interval`` is that of ``total_percent`` (Sen's, 95 %); ``q_value`` is Mann-Kendall's p, corrected over all series.
     """
 
     since: TrendRun
@@ -194,7 +193,7 @@ class Slide(Model):
 class SeriesTrend(Model):
     """One metric of one case over the runs. ``values`` has one entry for each run of the trend, in the metric's unit.
 
-    ``noise_percent``: the deviation between neighbouring runs. ``problem`` says why nothing can be said.
+    ``noise_percent``: the deviation between neighbouring runs. ``problem``: why the series cannot be analysed.
     """
 
     case: str
@@ -209,16 +208,16 @@ class SeriesTrend(Model):
 
     @property
     def change_percent(self) -> float:
-        """The change that counts for the order: what slides now, else the newest change of level, else none."""
+        """The change by which series are sorted: that of a current slide, else of the newest change point, else 0."""
         if self.slide is not None:
             return self.slide.total_percent
         return self.change_points[-1].change_percent if self.change_points else 0.0
 
 
 class Trend(Model):
-    """The trend of a profile: its runs, the oldest first, and the series, the worst first.
+    """The trend of a profile: its runs, oldest first, and the series, worst first.
 
-    ``left_out`` says how many stored runs are not part of it, and why. ``needed_runs`` is how many a series needs.
+    ``left_out`` says how many stored runs were excluded, and why. ``needed_runs`` is how many a series needs.
     """
 
     schema_version: Literal[1] = 1
@@ -231,16 +230,16 @@ class Trend(Model):
 
 
 Varied = Literal["servers", "concurrency"]
-"""What runs of a scalability study differ in: registered MCP servers, or concurrent requests."""
+"""The independent variable of a scalability study: registered MCP servers, or concurrent requests."""
 
 
 @dataclass(frozen=True)
 class ScalabilityLaw:
-    """The Universal Scalability Law as it fits a throughput over concurrency.
+    """The Universal Scalability Law, fitted to throughput by concurrency.
 
-    ``single`` is the requests per second of one worker; ``contention`` and ``coherency`` are the law's two losses;
-    ``misfit`` the root mean square of the residuals of the logarithms. ``peak_at`` (a concurrency) and ``peak``
-    (requests per second) are absent where the law has no peak within what was measured.
+    ``single`` is the throughput (requests per second) of one worker; ``contention`` and ``coherency`` are the law's two
+    loss parameters; ``misfit`` is the root mean square of the residuals of the logarithms. ``peak_at`` (a concurrency)
+    and ``peak`` (requests per second) are absent if the law has no peak within the measured range.
     """
 
     single: float
@@ -253,10 +252,10 @@ class ScalabilityLaw:
 
 @dataclass(frozen=True)
 class ScalingCurve:
-    """One metric of a case over what was varied, in the metric's unit.
+    """One metric of a case by the independent variable, in the metric's unit.
 
-    ``points``: each run's; ``medians``: one for each place. ``knee`` is the place where the curve bends; ``remark``
-    says why none is marked; ``is_sparse``: because there are fewer places than a knee needs.
+    ``points``: one per run; ``medians``: one per value of the variable (place). ``knee`` is the place where the curve
+    bends; ``remark`` says why none is marked; ``is_sparse``: because there are too few places to find one.
     """
 
     metric: str
@@ -270,7 +269,7 @@ class ScalingCurve:
 
 @dataclass(frozen=True)
 class ScalingCase:
-    """A case over what was varied; ``left_out``: which runs have no figures of it, and why."""
+    """A case by the independent variable; ``left_out``: the runs without results of it, and why."""
 
     id: str
     curves: list[ScalingCurve]
@@ -279,7 +278,7 @@ class ScalingCase:
 
 @dataclass(frozen=True)
 class ScalingStudy:
-    """How far a gateway scales. ``places`` are the values that were measured, ``runs`` how many runs did."""
+    """How a gateway scales. ``places`` are the measured values of the variable, ``runs`` is the number of runs."""
 
     varied: Varied
     places: list[int]

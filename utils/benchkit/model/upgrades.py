@@ -1,15 +1,14 @@
-"""What makes the JSON object of an older document one of today's; what is damaged in it stays so, for validation.
+"""Upgrades of older documents' JSON objects to the current schema. Damaged parts stay as they are, for validation.
 
 The history of the schema versions:
 
-- run, plan: 2 says ``variant`` where 1 said ``side``. A machine has ``engines``, where 1 had one version under the
-  engine's name. A planned case says ``engine``, where 1 said ``tool``; a part has a ``request``, whose fields 1 had in
-  the case and the part; a case has ``resolution_ms``.
-- monitor header, history.json and tune.json: 2 says ``variant`` and ``components`` where 1 said ``side`` and
-  ``parties``.
-- baseline: 2 has ``oldest`` and ``reason``; 3 has a machine's ``engines``.
-- noise record, profile: 2 has a machine's ``engines``.
-- stack.json: 2 has a list of gateways, and ``runtime`` says what runs the stack.
+- run, plan: 2 renamed ``side`` to ``variant``. A machine has ``engines``; 1 had one version under the engine's name. In
+  a planned case, ``tool`` became ``engine``; a part has a ``request``, whose fields 1 had in the case and the part. A
+  case has ``resolution_ms``.
+- monitor header, history.json and tune.json: 2 renamed ``side`` to ``variant`` and ``parties`` to ``components``.
+- baseline: 2 added ``oldest`` and ``reason``; 3 added a machine's ``engines``.
+- noise record, profile: 2 added a machine's ``engines``.
+- stack.json: 2 has a list of gateways, and ``runtime`` describes what runs the stack.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
-"""Turns the JSON object of one ``schema_version`` into one of the next."""
+"""Converts the JSON object of one ``schema_version`` to the next."""
 
 
 def _renamed(data: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
@@ -26,7 +25,7 @@ def _renamed(data: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
 
 
 def _mapped(data: dict[str, Any], key: str, change: Upgrade) -> dict[str, Any]:
-    """``data`` with ``change`` made to each object of the list at ``key``, if it is a list."""
+    """Return ``data`` with ``change`` applied to each object in the list at ``key``, if it is a list."""
     if not isinstance(found := data.get(key), list):
         return data
     return {**data, key: [change(one) if isinstance(one, dict) else one for one in found]}
@@ -35,11 +34,11 @@ def _mapped(data: dict[str, Any], key: str, change: Upgrade) -> dict[str, Any]:
 _OF_MACHINE = frozenset({"cpu_model", "cores", "memory_mib", "kernel", "python", "toolkit", "control_score"})
 
 _RESOLUTION_MS = 0.1
-"""Of every engine, when documents did not tell it."""
+"""Resolution of every engine at the time when documents did not store it."""
 
 
 def with_engines(data: dict[str, Any]) -> dict[str, Any]:
-    """The next version of a document with an environment: its machine had one engine's version under its name."""
+    """Upgrade a document with an environment: its machine had one engine's version under the engine's name."""
     data = {**data, "schema_version": data["schema_version"] + 1}
     environment = data.get("environment")
     machine = environment.get("machine") if isinstance(environment, dict) else None
@@ -51,13 +50,13 @@ def with_engines(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_of_version_1(data: dict[str, Any]) -> dict[str, Any]:
-    """``run.json`` of version 1."""
+    """Upgrade ``run.json`` of version 1."""
     data = with_engines(_renamed(data, {"side": "variant"}))
     return _mapped(data, "cases", lambda case: {**case, "resolution_ms": _RESOLUTION_MS})
 
 
 def plan_of_version_1(data: dict[str, Any]) -> dict[str, Any]:
-    """``plan.json`` of version 1."""
+    """Upgrade ``plan.json`` of version 1."""
     return _mapped(with_engines(_renamed(data, {"side": "variant"})), "cases", _planned_case_of_version_1)
 
 
@@ -82,29 +81,29 @@ def _without(data: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def variants_from_sides(data: dict[str, Any]) -> dict[str, Any]:
-    """``history.json`` and ``tune.json`` of version 1."""
+    """Upgrade ``history.json`` and ``tune.json`` of version 1."""
     return {**_renamed(data, {"sides": "variants"}), "schema_version": 2}
 
 
 def monitor_from_parties(data: dict[str, Any]) -> dict[str, Any]:
-    """The header of ``monitor.jsonl`` of version 1, and its samples, which have no version of their own."""
+    """Upgrade the header of ``monitor.jsonl`` of version 1, and its samples, which have no version of their own."""
     data = _renamed(data, {"parties": "components"})
     data = _mapped(data, "components", lambda one: _renamed(one, {"side": "variant"}))
     return {**data, "schema_version": 2} if "schema_version" in data else data
 
 
 OLDEST_RUNS = 3
-"""How many of the first accepted runs a baseline keeps."""
+"""Number of first accepted runs that a baseline keeps."""
 
 
 def baseline_with_oldest(data: dict[str, Any]) -> dict[str, Any]:
-    """A baseline of version 1 had neither ``oldest`` nor ``reason``: its first runs are the oldest that are known."""
+    """Upgrade a baseline of version 1, which had no ``oldest`` and no ``reason``: its first runs become the oldest."""
     runs = data.get("runs")
     return {**data, "schema_version": 2, "oldest": runs[:OLDEST_RUNS] if isinstance(runs, list) else []}
 
 
 def stack_of_one_gateway(data: dict[str, Any]) -> dict[str, Any]:
-    """``stack.json`` of version 1 had one gateway or none, and a supervisor ran it."""
+    """Upgrade ``stack.json`` of version 1, which had one gateway or none, run by supervisor."""
 
     def with_list(part: dict[str, Any]) -> dict[str, Any]:
         gateway = part.get("gateway")

@@ -21,10 +21,10 @@ from benchkit.plain import plain_text
 
 
 class BaselineRun(Model):
-    """One run's figures in a baseline: per case and metric the median over its iterations.
+    """One run's values in a baseline: per case and metric the median over its iterations.
 
-    ``control_score``: the machine's at that run. ``held_back``: figures that were better than the reference; they are
-    not part of it until as many runs in a row say the same (``baselines.sustained_runs``).
+    ``control_score``: the machine's at that run. ``held_back``: values that were better than the reference; they are
+    added to it only when enough runs in a row confirm them (``baselines.sustained_runs``).
     """
 
     run_id: str
@@ -39,27 +39,27 @@ class BaselineRun(Model):
         for case, figures in cases.items() if is_stored(info) else ():
             for name, value in figures.items():
                 if not is_comparable(name, value):
-                    raise ValueError(f"{plain_text(case, 60)}: {name} = {value:g}, which nothing can be compared with")
+                    raise ValueError(f"{plain_text(case, 60)}: {name} = {value:g}, which no value can be compared with")
         return cases
 
 
 MOST_VERSION = 10**9
-"""The highest number of a baseline's version."""
+"""The highest version number of a baseline."""
 
 
 def stored_version(version: int, info: ValidationInfo) -> int:
-    """The number of a version that was written, which is at least 1."""
+    """Return the version number of a stored baseline unchanged, if it is valid."""
     if is_stored(info) and not 1 <= version <= MOST_VERSION:
-        raise ValueError(f"{version} is no version: they begin at 1 and end at {MOST_VERSION}")
+        raise ValueError(f"{version} is not a version: versions go from 1 to {MOST_VERSION}")
     return version
 
 
 class Baseline(Model):
     """``baselines/baseline_<profile>.json``: what earlier runs of a profile measured.
 
-    ``oldest``: the first accepted runs since the baseline was started, rolled back or replaced by force (for a case
-    whose improvement was accepted: since then). They stay while ``runs`` moves on. ``reason`` says why this version was
-    written.
+    ``oldest``: the first accepted runs since the baseline was started, rolled back or replaced with ``--force`` (for a
+    case with an accepted improvement: since then). They are kept while ``runs`` moves on. ``reason`` says why this
+    version was written.
     """
 
     OLDER: ClassVar[Mapping[int, Upgrade]] = {1: baseline_with_oldest, 2: with_engines}
@@ -76,18 +76,18 @@ class Baseline(Model):
     @field_validator("runs", "oldest")
     @classmethod
     def _once(cls, runs: list[BaselineRun], info: ValidationInfo) -> list[BaselineRun]:
-        """A run that counted several times would make a difference look more certain than it is."""
+        """Refuse duplicate runs: a run that counts several times makes a change look more significant than it is."""
         for run_id, count in Counter(run.run_id for run in runs).items():
             if count > 1 and is_stored(info):
-                raise ValueError(f"run {plain_text(run_id, 60)} is in it {count} times")
+                raise ValueError(f"run {plain_text(run_id, 60)} is listed {count} times")
         return runs
 
 
 class NoiseRecord(Model):
-    """``baselines/noise_<profile>.json``: how much runs of one unchanged gateway differ on this machine (A/A).
+    """``baselines/noise_<profile>.json``: how much runs of one unchanged gateway differ on this machine (A/A test).
 
     ``deviation``: per case and metric the standard deviation of the natural logarithm between ``runs`` runs. ``own``:
-    what of it a case does not share with the others of its run; without the metrics that too few cases have.
+    the part of it that a case does not share with the other cases of its run; without metrics that too few cases have.
     """
 
     OLDER: ClassVar[Mapping[int, Upgrade]] = {1: with_engines}
@@ -102,7 +102,7 @@ class NoiseRecord(Model):
 
 
 class Verdict(StrEnum):
-    """The verdict of a metric, a case or a run; what each of them means stands in :data:`VERDICTS`."""
+    """The verdict of a metric, a case or a run. :data:`VERDICTS` has a row for each."""
 
     CRITICAL = "critical"
     REGRESSION = "regression"
@@ -117,30 +117,30 @@ class Verdict(StrEnum):
 
     @property
     def row(self) -> VerdictRow:
-        """Its row of :data:`VERDICTS`."""
+        """The row of :data:`VERDICTS`."""
         return VERDICTS[self]
 
     @property
     def severity(self) -> int:
-        """Its place among all verdicts; 0 is the worst."""
+        """The rank among all verdicts; 0 is the worst."""
         return _SEVERITY[self]
 
 
 @dataclass(frozen=True)
-class VerdictRow:  # pylint: disable=too-many-instance-attributes  # a row has all that is to be known
+class VerdictRow:  # pylint: disable=too-many-instance-attributes  # one row of a table
     """One row of the table of verdicts.
 
     Attributes:
-        headline: what a whole comparison with this verdict is called.
-        headline_tone: the colour of that.
-        tone: the colour of a case or a figure with this verdict.
-        counted: what follows a number of such cases: ``2 better``.
-        exit_code: what a comparison with this verdict ends with.
-        is_judged: the case was held against a reference.
-        is_change: something changed, and that is proven.
-        ci: what a case with this verdict is for a CI system.
-        annotation: the kind of GitHub annotation that such a case gets; empty for none. Cases that fail or are an error
-            always get an error.
+        headline: the name of a whole comparison with this verdict.
+        headline_tone: the colour of the headline.
+        tone: the colour of a case or a value with this verdict.
+        counted: the words after a number of such cases: ``2 better``.
+        exit_code: the exit code of a comparison with this verdict.
+        is_judged: the case was compared with a reference.
+        is_change: there is a significant change.
+        ci: the CI outcome of a case with this verdict.
+        annotation: the kind of GitHub annotation for such a case; empty for none. Cases whose CI outcome is failed or
+            error always get an error annotation.
     """
 
     headline: str
@@ -155,7 +155,7 @@ class VerdictRow:  # pylint: disable=too-many-instance-attributes  # a row has a
 
     @property
     def fails(self) -> bool:
-        """Whether it is a regression: a change for the worse that is proven and beyond its threshold."""
+        """Whether it is a regression: a significant change for the worse, beyond its threshold."""
         return self.exit_code is ExitCode.REGRESSION
 
 
@@ -271,34 +271,34 @@ VERDICTS: dict[Verdict, VerdictRow] = {
         annotation="notice",
     ),
 }
-"""Every verdict, the worst first: a case's is its worst metric's. ``INCONCLUSIVE`` ends with 4 only where
-``--fail-on-inconclusive`` asks for it."""
+"""Every verdict, worst first: a case's verdict is that of its worst metric. ``INCONCLUSIVE`` has exit code 4 with
+``--fail-on-inconclusive``."""
 
 _SEVERITY = {verdict: place for place, verdict in enumerate(VERDICTS)}
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """The worst of at least one verdict."""
+    """Return the worst of at least one verdict."""
     return min(verdicts, key=lambda verdict: verdict.severity)
 
 
 class MetricComparison(Model):
-    """One metric held against its reference.
+    """The comparison of one metric with its reference.
 
-    ``change_percent`` is positive when the metric got better, negative when worse, for every metric; for an absolute
-    metric (error rate) it is the difference in percentage points. ``threshold_percent`` is the limit that applied.
-    ``interval`` is that of the change, 95 %, in the same unit and direction, the worse end first; of a change that is
-    proven among the other cases of its run, that of the part that is its own. ``p_value`` is for no change at all,
-    ``q_value`` the same after correction over the suite, ``sign_flip_p`` the exact check of a paired comparison.
-    ``spread_percent`` is the standard deviation that p was reckoned with, between runs (stored; among enough other
-    cases that of the case's own noise) or of the paired differences; ``samples`` how many runs the reference has, or
-    how many blocks were paired.
-    ``detectable_percent``: the smallest change for the worse that would have been found in 4 of 5 such comparisons.
-    ``decided_by``: how many runs or blocks would decide an inconclusive metric; absent where no number does.
-    ``explained_by``: what explains a part of the change, or may: how fast the machine was, or what all cases of the run
-    share. ``unexplained_percent``: at least so much of a proven change is the case's own. ``shift_percent``: how much
-    slower (positive) the machine, or all cases together, were where nothing could be decided.
-    ``advisory`` metrics are shown and decide nothing.
+    ``change_percent`` is positive if the metric got better and negative if it got worse, for every metric; for an
+    absolute metric (error rate) it is the difference in percentage points. ``threshold_percent`` is the limit that
+    applied. ``interval`` is the 95 % confidence interval of the change, in the same unit and direction, the worse end
+    first; for a change that is significant relative to the other cases of its run, it is that of the case's own part.
+    ``p_value`` tests the hypothesis of no change, ``q_value`` is the same corrected over the suite, ``sign_flip_p`` is
+    the exact test of a paired comparison. ``spread_percent`` is the standard deviation behind p: between runs (stored;
+    with enough other cases, that of the case's own noise) or of the paired differences. ``samples`` is the number of
+    runs in the reference, or of paired blocks.
+    ``detectable_percent``: the smallest change for the worse that 4 of 5 such comparisons would find.
+    ``decided_by``: the number of runs or blocks that would decide an inconclusive metric; absent if no number would.
+    ``explained_by``: what explains a part of the change, or may explain it: the machine's speed, or the shift that is
+    common to all cases of the run. ``unexplained_percent``: the least part of a significant change that is the case's
+    own. ``shift_percent``: how much slower (positive) the machine, or all cases together, were if nothing could be
+    decided. ``advisory`` metrics are shown but decide nothing.
     """
 
     verdict: Verdict
@@ -322,11 +322,11 @@ class MetricComparison(Model):
 
     @property
     def explanation(self) -> str:
-        """What ``explained_by`` says in words; empty where nothing explains anything."""
+        """``explained_by`` in words; empty if nothing explains the change."""
         by_machine = self.explained_by == "machine"
         if self.unexplained_percent is not None:
-            other = "the machine's own speed" if by_machine else "what all cases share"
-            return f"at least {self.unexplained_percent:.1f} % of it is not {other}"
+            other = "explained by the machine's speed" if by_machine else "shared by all cases"
+            return f"at least {self.unexplained_percent:.1f} % of the change is not {other}"
         if self.shift_percent is None:
             return ""
         changed = f"{abs(self.shift_percent):.0f} % {'slower' if self.shift_percent > 0 else 'faster'}"
@@ -336,11 +336,10 @@ class MetricComparison(Model):
 
 
 class CaseComparison(Model):
-    """One case held against its reference; ``verdict`` is its worst metric's.
+    """The comparison of one case with its reference; ``verdict`` is that of its worst metric.
 
-    ``since_oldest``: the deciding metrics held against the oldest accepted runs, so that a slow slide does not hide
-    behind a reference that slid along. ``errors_only``: only its error rate decides, so the verdict says nothing about
-    its speed.
+    ``since_oldest``: the deciding metrics compared with the oldest accepted runs, so that a slow slide is found even if
+    the reference slides too. ``errors_only``: only its error rate decides, so the verdict says nothing about its speed.
     """
 
     id: str
@@ -352,7 +351,7 @@ class CaseComparison(Model):
 
 
 class BaselineReference(Model):
-    """Which baseline a run was held against."""
+    """The baseline that a run was compared with."""
 
     profile: str
     version: int
@@ -360,7 +359,7 @@ class BaselineReference(Model):
 
 
 class PairedReference(Model):
-    """Which gateway a run was held against, block by block: the base's run, and what both sides were named by."""
+    """The gateway that a run was compared with, block by block: the base's run, and the user's names for both."""
 
     run_id: str
     base: str
@@ -368,13 +367,13 @@ class PairedReference(Model):
 
 
 class Comparison(Model):
-    """``comparison.json``: a run held against a baseline, or a gateway against another.
+    """``comparison.json``: the comparison of a run with a baseline, or of a gateway with another.
 
-    ``suite``: metric to its change over all cases that decide, with its interval: side by side, and of fewer than five
-    cases, the geometric mean, else against a baseline the median. The first thing to look at, for what all cases share
-    is the machine's or the gateway's doing and not one case's.
+    ``suite``: maps a metric to its change over all deciding cases, with its interval: the geometric mean side by side
+    and for fewer than five cases, otherwise (against a baseline) the median. Read it first: a change that all cases
+    share is caused by the machine or the gateway and not by one case.
     ``suite_since_oldest``: the same, against the oldest accepted runs. ``significance`` is the share of false alarms
-    that the correction over the ``hypotheses`` allows for, over all looks.
+    that the correction over the ``hypotheses`` allows, over all looks.
     """
 
     schema_version: Literal[1] = 1
@@ -390,16 +389,16 @@ class Comparison(Model):
     reason: str
     exit_code: int
     warnings: list[str] = Field(default_factory=list)
-    """What makes the comparison weaker: another machine, another target."""
+    """What weakens the comparison: another machine, another target."""
     cases: list[CaseComparison]
 
     @property
     def worse_cases(self) -> str:
-        """How many cases have a regression; ``all`` where it is only seen in all of them together."""
+        """The number of cases with a regression; ``all`` if it is only significant over all of them together."""
         count = sum(case.verdict.row.fails for case in self.cases)
         return "all" if not count and self.verdict.row.fails else str(count)
 
     def together(self) -> list[tuple[str, MetricComparison, bool]]:
-        """What all cases say together: metric, how it came out, and whether against the oldest accepted runs."""
+        """Return the results over all cases: metric, comparison, and whether it is with the oldest accepted runs."""
         newest = [(name, compared, False) for name, compared in self.suite.items()]
         return newest + [(name, compared, True) for name, compared in self.suite_since_oldest.items()]

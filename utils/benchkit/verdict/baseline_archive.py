@@ -1,8 +1,8 @@
-"""A baseline with its history in one file, to be committed or kept as an artifact of CI; and back.
+"""Export of a baseline with its history to one file (to commit, or to keep as a CI artifact), and import.
 
-The file holds every version as it is stored, the number of the current one, and the profile's record of noise. It has
-no time of its own, so the same baseline gives the same bytes, and a SHA-256 of its content, so damage is seen before
-anything is touched.
+The file contains every version as it is stored, the number of the current one, and the profile's noise record. It has
+no timestamp, so the same baseline gives the same bytes. It has a SHA-256 of its content, so damage is found before
+anything is changed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from benchkit.verdict.baselines import load_baseline
 
 
 class BaselineArchive(Model):
-    """An exported baseline. ``versions`` are the documents as their files hold them, the oldest first.
+    """An exported baseline. ``versions`` are the documents as in their files, oldest first.
 
-    ``sha256``: of the JSON of the other fields with sorted keys and without spaces, in UTF-8.
+    ``sha256``: of the other fields as JSON with sorted keys and without spaces, in UTF-8.
     """
 
     schema_version: Literal[1] = 1
@@ -39,7 +39,7 @@ class BaselineArchive(Model):
 
 @dataclass(frozen=True)
 class Exported:
-    """An archive's text, how many versions it holds, and the files of the history that could not be read."""
+    """The text of an archive, its number of versions, and the files of the history that could not be read."""
 
     text: str
     versions: int
@@ -48,7 +48,7 @@ class Exported:
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import did: the current baseline now, how many versions came in, and what became of the noise record."""
+    """The result of an import: the current baseline, the number of new versions, and the state of the noise record."""
 
     baseline: Baseline
     versions: int
@@ -56,15 +56,15 @@ class Imported:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Out
+# Export
 
 
 def export_baseline(directory: Path, profile: str) -> Exported:
-    """The current baseline with its history and the record of noise.
+    """Export the current baseline with its history and the noise record.
 
     Raises:
-        UserError: there is no current baseline, or it or the record of noise is damaged. A damaged file of the history
-            is left out, and said so.
+        UserError: there is no current baseline, or it or the noise record is damaged. A damaged file of the history is
+            left out and reported.
     """
     path = baseline_path(directory, profile)
     noise_file = noise_path(directory, profile)
@@ -73,7 +73,7 @@ def export_baseline(directory: Path, profile: str) -> Exported:
         documents, left_out = {current.version: store.read_json(path, "baseline")}, []
         for number, past in baseline_files.history_versions(directory, profile).items():
             if number == current.version:
-                continue  # What a writer left that ended between its two steps.
+                continue  # Left by a writer that was interrupted between its two steps.
             try:
                 read_baseline(past)
                 documents[number] = store.read_json(past, "baseline")
@@ -101,33 +101,33 @@ def _digest(profile: str, current: int, noise: dict[str, Any] | None, versions: 
 
 
 def _text(document: dict[str, Any]) -> str:
-    """JSON as :func:`benchkit.store.dump` writes it: what was stored by this toolkit becomes the same bytes again."""
+    """Return JSON in the format of :func:`benchkit.store.dump`, so stored documents give the same bytes again."""
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# In
+# Import
 
 
 @dataclass(frozen=True)
 class _Incoming:
-    """One version of an archive: as it stands there, and as what it is read."""
+    """One version of an archive: the stored document, and the baseline that was read from it."""
 
     document: dict[str, Any]
     baseline: Baseline
 
 
 def import_baseline(archive_file: Path, directory: Path, *, profile: str | None = None) -> Imported:
-    """Take the versions of an archive over; its current one becomes the current one here.
+    """Import the versions of an archive; its current version becomes the current version here.
 
-    Nothing that is here is overwritten. Versions that are here already are passed over; the others keep their numbers
-    where these are higher than all that are here, and get the next ones otherwise. A record of noise is taken over
-    where none is here. ``profile``: another name than the archive's.
+    Nothing is overwritten. Versions that exist already are skipped. The others keep their numbers if these are higher
+    than all existing ones, otherwise they get the next free numbers. The noise record is imported if there is none
+    here. ``profile``: a name other than the archive's.
 
     Raises:
-        UserError: the archive is damaged or holds what is no baseline, the current baseline here is damaged, or a file
-            cannot be written. In the last case the current baseline is as it was, and the same import again does what
-            is missing.
+        UserError: the archive is damaged or contains something that is not a baseline, the current baseline here is
+            damaged, or a file cannot be written. In the last case the current baseline is unchanged, and repeating the
+            import completes it.
     """
     archive, incoming = _read_archive(archive_file)
     name = profile or archive.profile
@@ -151,7 +151,7 @@ def import_baseline(archive_file: Path, directory: Path, *, profile: str | None 
 
 
 def _read_archive(file: Path) -> tuple[BaselineArchive, list[_Incoming]]:
-    """An archive with its versions, the oldest first and the current one last, all of them checked."""
+    """Read and check an archive and its versions, oldest first, the current one last."""
     archive = store.load(file, BaselineArchive, "exported baseline")
     if archive.sha256 != _digest(archive.profile, archive.current, archive.noise, archive.versions):
         raise UserError(f"{file}: the exported baseline is damaged: its sha256 is not that of its content")
@@ -160,7 +160,7 @@ def _read_archive(file: Path) -> tuple[BaselineArchive, list[_Incoming]]:
         what = f"{file}: number {number} of the exported versions"
         baseline = store.check(document, Baseline, what)
         if not baseline.runs or baseline.profile != archive.profile:
-            raise UserError(f"{what} is damaged: it holds no run, or another profile's")
+            raise UserError(f"{what} is damaged: it contains no run, or belongs to another profile")
         incoming.append(_Incoming(document, baseline))
     numbers = [one.baseline.version for one in incoming]
     if not numbers or numbers != sorted(set(numbers)) or numbers[-1] != archive.current:
@@ -173,7 +173,7 @@ def _read_archive(file: Path) -> tuple[BaselineArchive, list[_Incoming]]:
 
 
 def _known(directory: Path, profile: str, current: Baseline | None) -> set[str]:
-    """The identities of all versions that are here; a damaged file of the history is none."""
+    """Return the identities of all existing versions; damaged files of the history are ignored."""
     known = {_identity(current)} if current else set()
     for past in baseline_files.history_versions(directory, profile).values():
         with contextlib.suppress(UserError):
@@ -182,12 +182,12 @@ def _known(directory: Path, profile: str, current: Baseline | None) -> set[str]:
 
 
 def _identity(baseline: Baseline) -> str:
-    """What makes a version the same one under another number or name."""
+    """Return a string that is equal for equal versions, whatever their number and name."""
     return baseline.model_dump_json(exclude={"schema_version", "profile", "version", "reason"})
 
 
 def _numbered(one: _Incoming, profile: str, number: int) -> str:
-    """The version's text under its number and name here; where both are its own, as it was exported."""
+    """Return the version's text with its new number and name; if both are its own, exactly as exported."""
     own = one.baseline
     if (own.profile, own.version) == (profile, number):
         return _text(one.document)

@@ -1,9 +1,9 @@
-"""Where baselines lie on the disk, and how a version is written so that none is ever lost.
+"""The files of baselines, and how a version is written without ever losing one.
 
 ``baseline_<profile>.json`` is the current version, ``history/baseline_<profile>.v<version>.json`` every earlier one.
-A version's number is given once per profile and never again. A new version is written in two steps: the current file
-is copied to the history, then it is replaced. Each step is a rename, so wherever a writer ends, the baseline can be
-read and no version is lost. Writers exclude each other by a lock on ``.lock``; readers need none.
+A version number is used once per profile and never again. A new version is written in two steps: the current file is
+copied to the history, then it is replaced. Each step is a rename, so wherever a writer is interrupted, the baseline can
+be read and no version is lost. Writers take a lock on ``.lock``; readers need none.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from benchkit.lock import locked_file
 from benchkit.model import MOST_VERSION, Baseline
 
 LOCK_WAIT_S = 10.0
-"""How long a writer waits for another one, in seconds."""
+"""Timeout for the lock of another writer, in seconds."""
 
 PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _LITTER = ".baseline_*.json.*.tmp"
-"""What a writer leaves that was ended in the middle of a write; under the lock it can be nobody's."""
+"""Temporary files of writers that were killed in the middle of a write. Under the lock, no other writer uses them."""
 
 CURRENT = re.compile(rf"baseline_({PROFILE.pattern})\.json")
 
@@ -34,10 +34,10 @@ CURRENT = re.compile(rf"baseline_({PROFILE.pattern})\.json")
 
 
 def baseline_path(directory: Path, profile: str) -> Path:
-    """Where the baseline of a profile lies.
+    """Return the path of a profile's baseline.
 
     Raises:
-        UserError: the profile's name cannot be part of a file's name.
+        UserError: the profile's name cannot be part of a file name.
     """
     if not PROFILE.fullmatch(profile):
         raise UserError(f"baseline profile {profile!r}: not a name; use letters, digits, '_', '.' and '-', at most 100")
@@ -45,17 +45,17 @@ def baseline_path(directory: Path, profile: str) -> Path:
 
 
 def noise_path(directory: Path, profile: str) -> Path:
-    """Where the record of a profile's noise lies; raises as :func:`baseline_path`."""
+    """Return the path of a profile's noise record; raises like :func:`baseline_path`."""
     return directory / baseline_path(directory, profile).name.replace("baseline_", "noise_", 1)
 
 
 def history_file(path: Path, mark: str) -> Path:
-    """Where a version (``v3``) of the baseline at ``path`` lies once it is not the current one."""
+    """Return the path in the history of a version (``v3``) of the baseline at ``path``."""
     return path.parent / "history" / f"{path.stem}.{mark}.json"
 
 
 def history_versions(directory: Path, profile: str) -> dict[int, Path]:
-    """The versions of a profile that lie in the history, by number.
+    """Return the versions of a profile in the history, by number.
 
     Raises:
         UserError: the history cannot be listed.
@@ -66,7 +66,7 @@ def history_versions(directory: Path, profile: str) -> dict[int, Path]:
 
 
 def history_names(directory: Path) -> list[str]:
-    """The names of all files of the history; none where there is no history.
+    """Return the names of all files of the history; empty if there is no history.
 
     Raises:
         UserError: it cannot be listed.
@@ -84,10 +84,10 @@ def history_names(directory: Path) -> list[str]:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """A baseline of any file, also one of schema version 1.
+    """Read a baseline from any file, of any schema version that can be upgraded.
 
     Raises:
-        UserError: it is not there, damaged, of an unknown version, or holds no run.
+        UserError: it does not exist, is damaged, has an unknown version, or contains no run.
     """
     baseline = store.load(path, Baseline, "baseline")
     if not baseline.runs:
@@ -96,14 +96,14 @@ def read_baseline(path: Path) -> Baseline:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Writing; all of it under the lock
+# Writing; the caller holds the lock
 
 
 def next_version(directory: Path, profile: str, current: Baseline | None) -> int:
-    """The number of a version that is written next.
+    """Return the number of the next version.
 
     Raises:
-        UserError: as :func:`history_versions`, or there is no higher number.
+        UserError: like :func:`history_versions`, or there is no higher number.
     """
     number = 1 + max([0, *([current.version] if current else []), *history_versions(directory, profile)])
     if number > MOST_VERSION:
@@ -115,13 +115,13 @@ def next_version(directory: Path, profile: str, current: Baseline | None) -> int
 
 
 def replace_current(path: Path, text: str, current: Baseline | None) -> Path | None:
-    """Write the text of a new version, after the current one was kept.
+    """Copy the current version to the history, then write the text of the new one.
 
     Returns:
-        Where the one before lies now; ``None`` without one.
+        The path of the previous version; ``None`` if there was none.
 
     Raises:
-        UserError: a file cannot be written. The current version is as it was.
+        UserError: a file cannot be written. The current version is unchanged.
     """
     kept = _keep(path, history_file(path, f"v{current.version}")) if current else None
     store.write_text(path, text)
@@ -130,12 +130,12 @@ def replace_current(path: Path, text: str, current: Baseline | None) -> Path | N
 
 
 def keep_unreadable(path: Path) -> Path:
-    """Copy a file that is no baseline to the history, under a name of its own; raises as :func:`replace_current`."""
+    """Copy an unreadable baseline to the history, under a new name; raises like :func:`replace_current`."""
     return _keep(path, _free(path))
 
 
 def move_to_history(path: Path) -> Path:
-    """Take the current file away, damaged or not. Returns where it lies now.
+    """Move the current file, damaged or not, to the history. Returns its new path.
 
     Raises:
         UserError: it cannot be moved.
@@ -156,7 +156,7 @@ def move_to_history(path: Path) -> Path:
 
 
 def write_version(path: Path, text: str) -> None:
-    """Write a version straight into the history, where none of its number is; raises as :func:`replace_current`."""
+    """Write a new version directly to the history; raises like :func:`replace_current`, or if the number exists."""
     make_directory(path.parent)
     if path.exists():
         raise UserError(f"{path}: is in the way; move it elsewhere")
@@ -165,10 +165,10 @@ def write_version(path: Path, text: str) -> None:
 
 
 def make_directory(directory: Path) -> None:
-    """Make a directory and those above it.
+    """Create a directory and its parents.
 
     Raises:
-        UserError: it cannot be made.
+        UserError: it cannot be created.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -177,7 +177,7 @@ def make_directory(directory: Path) -> None:
 
 
 def flush_directory(directory: Path) -> None:
-    """Let the renames in a directory reach the disk before what follows; a file system that cannot is left alone."""
+    """Flush the renames in a directory to the disk before later steps; ignored if the file system cannot."""
     with contextlib.suppress(OSError):
         descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -196,7 +196,7 @@ def _keep(path: Path, target: Path) -> Path:
 
 
 def _refuse_other_content(target: Path, path: Path) -> None:
-    # The same content is what a writer leaves that ended between its two steps.
+    # A file with the same content was left by a writer that was interrupted between its two steps.
     if target.exists() and _content(target) != _content(path):
         raise UserError(f"{target}: is in the way, with other content than {path}; move it elsewhere")
 
@@ -221,14 +221,14 @@ def _free(path: Path) -> Path:
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Keep other writers of this directory out, and remove what writers left that were ended in the middle.
+    """Hold the lock of this directory, and remove temporary files of killed writers.
 
     Raises:
-        UserError: the lock's file cannot be opened, or another writer holds it too long.
+        UserError: the lock file cannot be opened, or another writer holds the lock too long.
     """
     make_directory(directory)
     with locked_file(directory / ".lock", f"another writer of baselines in {directory}", timeout_s=LOCK_WAIT_S):
-        with contextlib.suppress(OSError):  # Litter harms nobody.
+        with contextlib.suppress(OSError):  # Leftovers do no harm.
             for left in [*directory.glob(_LITTER), *directory.glob(f"history/{_LITTER}")]:
                 left.unlink(missing_ok=True)
         yield

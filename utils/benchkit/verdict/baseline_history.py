@@ -1,6 +1,6 @@
-"""The versions of a baseline: listed, and held against each other.
+"""The versions of a baseline: the list of them, and the difference between two.
 
-The list of a profile's versions has an index in ``history/.<profile>.sqlite``: a copy that can be removed at any time.
+The list of a profile's versions is cached in an index, ``history/.<profile>.sqlite``, which can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchkit.verdict.rules import change_percent
 
 
 class Version(Model):
-    """One version of a baseline. ``newest_run`` is the last of its ``runs``; ``file`` is where it lies."""
+    """One version of a baseline. ``newest_run`` is the last of its ``runs``; ``file`` is its path."""
 
     version: int
     created: datetime
@@ -44,7 +44,7 @@ class DamagedVersion(Model):
 
 
 class BaselineHistory(Model):
-    """Every version of a profile's baseline, the newest first, and the files that cannot be read."""
+    """Every version of a profile's baseline, newest first, and the files that cannot be read."""
 
     profile: str
     versions: list[Version]
@@ -55,13 +55,13 @@ _VERSIONS = TypeAdapter(list[Version])
 
 
 def read_history(directory: Path, profile: str) -> BaselineHistory:
-    """Every version of a baseline, also across deletes.
+    """Return every version of a baseline, also from before it was deleted.
 
     Raises:
-        UserError: there is not one version, or the history cannot be listed.
+        UserError: there is no version, or the history cannot be listed.
     """
     path = baseline_path(directory, profile)
-    # The current file first: what is moved to the history meanwhile is seen twice, and never missed.
+    # Read the current file first: if it is moved to the history meanwhile, it is seen twice instead of missed.
     current = _summary(path) if path.exists() else None
     index = _index(directory, profile)
     past = _VERSIONS.validate_json(f"[{','.join(index.heads().values())}]")
@@ -86,7 +86,7 @@ def read_history(directory: Path, profile: str) -> BaselineHistory:
 
 
 def _index(directory: Path, profile: str) -> FileIndex:
-    """The index over a profile's files in the history; those of other profiles have an index of their own."""
+    """Open the index of a profile's files in the history. Each profile has its own index."""
     history = directory / "history"
     sources = {}
     for name in baseline_files.history_names(directory):
@@ -114,12 +114,12 @@ def _summary(path: Path) -> Summary:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Two versions held against each other
+# The difference between two versions
 
 
 @dataclass(frozen=True)
 class Change:
-    """One metric of a case in two versions: medians over their runs. ``percent`` is positive when it got better."""
+    """One metric of a case in two versions: medians over their runs. ``percent`` is positive if it got better."""
 
     case: str
     metric: str
@@ -130,9 +130,9 @@ class Change:
 
 @dataclass(frozen=True)
 class VersionDiff:
-    """What differs between two versions: figures (worst first), runs and cases on one side only.
+    """The differences between two versions: changed values (worst first), and runs and cases that only one has.
 
-    ``same`` is how many figures are the same; a figure whose change is no number (the reference is zero) is left out.
+    ``same`` is the number of equal values. Values without a relative change (the reference is zero) are left out.
     """
 
     before: Baseline
@@ -146,10 +146,10 @@ class VersionDiff:
 
 
 def diff_versions(directory: Path, profile: str, before: int | None, after: int | None) -> VersionDiff:
-    """Two versions of a baseline; ``after`` is the current one by default, ``before`` the one before ``after``.
+    """Compare two versions of a baseline. By default ``after`` is the current one, and ``before`` the one before it.
 
     Raises:
-        UserError: there is no such version, or it is damaged.
+        UserError: a version does not exist or is damaged.
     """
     newer = _version(directory, profile, after)
     older = _version(directory, profile, _before(directory, profile, newer) if before is None else before)

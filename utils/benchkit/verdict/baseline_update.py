@@ -1,10 +1,10 @@
-"""How a run joins a baseline: which of its figures become part of the reference, and when an improvement is accepted.
+"""Adding a run to a baseline: which of its values become part of the reference, and when an improvement is accepted.
 
-Pure functions over the runs of a baseline, the oldest first. A figure that was better than the reference is held back:
-one lucky run does not become what later runs have to reach. When enough runs in a row held the same case back, it is
-accepted: the slower figures of that case go, the held-back ones take their place. A run that does not hold it back ends
-the series. A run that did not measure the case says nothing about it: neither does it end the series or count, nor
-does it push any of its figures out. So a run of one scenario leaves the reference of all others as it is.
+Pure functions over the runs of a baseline, oldest first. Values that are better than the reference are held back, so
+that one lucky run does not raise the bar for later runs. When enough runs in a row held the same case back, the
+improvement is accepted: the held-back values replace the case's slower values. A run that does not hold the case back
+ends the series. A run that did not measure the case has no effect on it: it does not end the series, does not count,
+and replaces none of its values. So a run of one scenario leaves the reference of all others unchanged.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchkit.model.upgrades import OLDEST_RUNS
 
 @dataclass(frozen=True)
 class Joined:
-    """The runs of a baseline after one joined; ``accepted`` are the cases whose improvement was sustained."""
+    """The runs of a baseline after one was added; ``accepted`` are the cases whose improvement was confirmed."""
 
     runs: list[BaselineRun]
     oldest: list[BaselineRun]
@@ -26,7 +26,7 @@ class Joined:
 
 
 def hold_back(run: BaselineRun, improved: Collection[str]) -> BaselineRun:
-    """The run with the figures of the improved cases set aside."""
+    """Return the run with the values of the improved cases moved to ``held_back``."""
     return run.model_copy(
         update={
             "cases": {case: figures for case, figures in run.cases.items() if case not in improved},
@@ -38,14 +38,14 @@ def hold_back(run: BaselineRun, improved: Collection[str]) -> BaselineRun:
 def joined(
     others: list[BaselineRun], oldest: list[BaselineRun], entry: BaselineRun, *, keep: int, needed: int
 ) -> Joined:
-    """The runs with a new one among them (in place of one of its name).
+    """Add a run, or replace the run of the same name.
 
-    Of each case that it measured the newest ``keep`` figures stay; a run of which none is left is dropped. There may be
-    more than ``keep`` runs, for not every run has every case.
+    For each case that it measured, the newest ``keep`` values are kept; runs without any values left are dropped. There
+    may be more than ``keep`` runs, because not every run has every case.
 
-    ``needed``: how many runs in a row have to hold a case back so that it is accepted (never more than are kept).
-    ``oldest`` is completed from the accepted figures, per case up to :data:`OLDEST_RUNS` runs,
-    and otherwise stays as it is.
+    ``needed``: how many runs in a row must hold a case back before its improvement is accepted (at most as many as are
+    kept). ``oldest`` is completed from the accepted values, up to :data:`OLDEST_RUNS` runs per case, and is otherwise
+    unchanged.
     """
     remaining = [run for run in others if run.run_id != entry.run_id]
     runs = sorted([*remaining, entry], key=lambda run: (run.finished, run.run_id))
@@ -58,14 +58,14 @@ def joined(
             oldest = [_without(run, case) for run in oldest]
         else:
             runs = [run if run.run_id in series else _not_held_back(run, case) for run in runs]
-        # Only now, or figures that a broken series held back would push out some that are the reference.
+        # Last, because values held back by a broken series would otherwise displace values of the reference.
         runs = _newest(runs, case, keep)
     runs = [run for run in runs if run.cases or run.held_back]
     return Joined(runs=runs, oldest=_completed(oldest, runs), accepted=accepted)
 
 
 def _series(runs: list[BaselineRun], case: str) -> set[str]:
-    """The names of the newest runs in a row that hold the case back."""
+    """Return the ids of the newest consecutive runs that hold the case back."""
     series = set()
     for run in reversed(runs):
         if case in run.held_back:
@@ -76,14 +76,14 @@ def _series(runs: list[BaselineRun], case: str) -> set[str]:
 
 
 def _newest(runs: Sequence[BaselineRun], case: str, keep: int) -> list[BaselineRun]:
-    """The runs, all but the newest ``keep`` that have figures of the case without them."""
+    """Remove the case's values from all runs except the newest ``keep`` that have them."""
     having = [run.run_id for run in runs if case in run.cases or case in run.held_back]
     too_old = set(having[:-keep])
     return [_not_held_back(_without(run, case), case) if run.run_id in too_old else run for run in runs]
 
 
 def _promoted(run: BaselineRun, case: str) -> BaselineRun:
-    """The run with its held-back figures of the case as its figures, and without those from before."""
+    """Replace the run's values of the case by those that it held back; without any, remove the values."""
     figures = {name: values for name, values in run.cases.items() if name != case}
     if case in run.held_back:
         figures[case] = run.held_back[case]
@@ -100,7 +100,7 @@ def _without(run: BaselineRun, case: str) -> BaselineRun:
 
 
 def _completed(oldest: list[BaselineRun], runs: list[BaselineRun]) -> list[BaselineRun]:
-    """The oldest runs, with the first accepted figures of every case that has fewer of them than it may."""
+    """Complete the oldest runs with the first accepted values of every case that does not have enough yet."""
     counts: dict[str, int] = {}
     entries = {run.run_id: run for run in oldest if run.cases}
     for run in entries.values():

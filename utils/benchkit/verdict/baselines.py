@@ -1,7 +1,7 @@
 """The operations on baselines: save, join, forget, load, list, delete, roll back.
 
-How a file is written is :mod:`~benchkit.verdict.baseline_files`, what becomes of a run's figures
-:mod:`~benchkit.verdict.baseline_update`. Nothing is overwritten, nothing is lost: every change is a new version.
+:mod:`~benchkit.verdict.baseline_files` writes the files, :mod:`~benchkit.verdict.baseline_update` decides which of a
+run's values are used. Nothing is overwritten or lost: every change is a new version.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ __all__ = [
 
 @dataclass(frozen=True)
 class SavedBaseline:
-    """What a save did. ``kept`` is where the version before lies; ``None`` when there was none.
+    """The result of a save. ``kept`` is the path of the previous version; ``None`` if there was none.
 
-    ``accepted`` are the cases whose improvement was sustained and replaced what the baseline held of them.
+    ``accepted`` are the cases whose improvement was confirmed and replaced the baseline's values.
     """
 
     path: Path
@@ -50,7 +50,7 @@ class SavedBaseline:
 
 
 class ListedBaseline(Model):
-    """One row of the list: the figures of a baseline, or the ``problem`` for which its file cannot be read."""
+    """One row of the list: a summary of a baseline, or the ``problem`` with its file."""
 
     profile: str
     file: str
@@ -63,19 +63,19 @@ class ListedBaseline(Model):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Runs that come in
+# Adding runs
 
 
 def save_baseline(run: Run, directory: Path, *, profile: str, keep_runs: int, force: bool = False) -> SavedBaseline:
-    """Add a run to the baseline of ``profile`` as it is, or start that baseline with it.
+    """Add all values of a run to the baseline of ``profile``, or start that baseline with it.
 
-    Each case keeps the figures of the newest ``keep_runs`` runs that measured it; a run that is in the baseline already
-    replaces itself. With ``force`` the new version holds this run alone.
+    Each case keeps the values of the newest ``keep_runs`` runs that measured it; a run that is in the baseline already
+    replaces itself. With ``force`` the new version contains only this run.
 
     Raises:
         UserError: the run has nothing to store (exit 3); its load or machine is not the baseline's, the baseline is
-            damaged, another writer holds the lock too long, or a file cannot be written (exit 2). The baseline is as
-            it was.
+            damaged, another writer holds the lock too long, or a file cannot be written (exit 2). The baseline is
+            unchanged.
     """
     entry = baseline_run(run)
     path = baseline_path(directory, profile)
@@ -85,7 +85,7 @@ def save_baseline(run: Run, directory: Path, *, profile: str, keep_runs: int, fo
             reason = f"replaced by force with run {run.run_id}" if earlier else f"run {run.run_id} saved"
             return _write(path, earlier, _started(profile, run, entry, reason))
         _require_same_kind(path, earlier, run)
-        # The run holds nothing back, so it ends series of earlier runs and completes none.
+        # This run holds nothing back, so it ends the series of earlier runs, and no improvement is accepted.
         after = joined(earlier.runs, earlier.oldest, entry, keep=keep_runs, needed=keep_runs + 1)
         return _write(path, earlier, _with_run(path, earlier, run, after, f"run {run.run_id} saved"), after)
 
@@ -95,11 +95,11 @@ def join_baseline(
 ) -> SavedBaseline:
     """Add a run that passed to the baseline of ``profile``, or start that baseline with it.
 
-    The figures of the cases in ``improved`` are held back until the newest ``sustained_runs`` runs that measured such a
-    case all held it back; then they replace what the baseline holds of it.
+    The values of a case in ``improved`` are held back until the newest ``sustained_runs`` runs that measured it all
+    held it back; then they replace the baseline's values of the case.
 
     Raises:
-        UserError: as :func:`save_baseline`.
+        UserError: like :func:`save_baseline`.
     """
     entry = baseline_run(run)
     path = baseline_path(directory, profile)
@@ -120,10 +120,10 @@ def join_baseline(
 
 
 def baseline_run(run: Run) -> BaselineRun:
-    """What a baseline remembers of a run: the figures of its valid cases, and the machine's control score.
+    """Return what a baseline stores of a run: the values of its valid cases, and the machine's control score.
 
     Raises:
-        UserError: the run was interrupted or no case of it is valid (exit 3).
+        UserError: the run was interrupted or has no valid case (exit 3).
     """
     if run.status is not RunStatus.COMPLETE:
         raise UserError(
@@ -146,11 +146,11 @@ def baseline_run(run: Run) -> BaselineRun:
 
 
 def forget_cases(directory: Path, profile: str, cases: Sequence[str]) -> SavedBaseline:
-    """Take cases out of a baseline, as a new version: they were taken out of ``config.yaml``, and are not missing.
+    """Remove cases from a baseline, as a new version, so that cases deleted from ``config.yaml`` are not "missing".
 
     Raises:
-        UserError: there is no such baseline, it does not have one of the cases, it would be left without any, or a file
-            cannot be written. Nothing was changed then.
+        UserError: there is no such baseline, it lacks one of the cases, it would have no cases left, or a file cannot
+            be written. Nothing is changed then.
     """
     path = baseline_path(directory, profile)
     with baseline_files.locked(directory):
@@ -161,7 +161,7 @@ def forget_cases(directory: Path, profile: str, cases: Sequence[str]) -> SavedBa
             raise UserError(f"{path}: has no case {strange[0]!r}; nothing was changed")
         runs = [run for run in _without(earlier.runs, cases) if run.cases or run.held_back]
         if not runs:
-            raise UserError(f"{path}: would hold no case any more; utils/baseline_manager.py delete {profile}")
+            raise UserError(f"{path}: would have no cases left; utils/baseline_manager.py delete {profile}")
         oldest = [run for run in _without(earlier.oldest, cases) if run.cases]
         reason = f"forgotten: {', '.join(dict.fromkeys(cases))}"
         return _write(path, earlier, earlier.model_copy(update={"runs": runs, "oldest": oldest, "reason": reason}))
@@ -184,10 +184,10 @@ def _without(runs: Sequence[BaselineRun], cases: Sequence[str]) -> list[Baseline
 
 
 def load_baseline(directory: Path, profile: str) -> Baseline:
-    """The current baseline of a profile.
+    """Load the current baseline of a profile.
 
     Raises:
-        UserError: there is none, its file is damaged, of an unknown version, or another profile's.
+        UserError: there is none, or its file is damaged, has an unknown version, or belongs to another profile.
     """
     path = baseline_path(directory, profile)
     if not path.exists():
@@ -200,15 +200,15 @@ def load_baseline(directory: Path, profile: str) -> Baseline:
         remedy = f"utils/baseline_manager.py delete {profile} moves it out of the way"
         raise UserError(f"{error}; the file was not touched, {remedy}") from error
     if baseline.profile != profile:
-        raise UserError(f"{path}: holds the baseline of profile {baseline.profile!r}, not {profile!r}; rename the file")
+        raise UserError(f"{path}: is the baseline of profile {baseline.profile!r}, not {profile!r}; rename the file")
     return baseline
 
 
 def list_baselines(directory: Path) -> list[ListedBaseline]:
-    """Every baseline of a directory, by profile; a file that cannot be read is listed with its problem.
+    """List every baseline of a directory, by profile; a file that cannot be read is listed with its problem.
 
     Raises:
-        UserError: the directory cannot be read. One that is not there holds no baseline.
+        UserError: the directory cannot be read. If it does not exist, the list is empty.
     """
     try:
         paths = sorted(directory.iterdir()) if directory.exists() else []
@@ -219,7 +219,7 @@ def list_baselines(directory: Path) -> list[ListedBaseline]:
 
 
 def delete_baseline(directory: Path, profile: str) -> Path:
-    """Take a baseline away: its file, damaged or not, moves to ``history/``. Returns where it lies now.
+    """Delete a baseline: move its file, damaged or not, to ``history/``. Returns the new path.
 
     Raises:
         UserError: there is none, or the file cannot be moved.
@@ -232,13 +232,13 @@ def delete_baseline(directory: Path, profile: str) -> Path:
 
 
 def roll_back(directory: Path, profile: str, version: int) -> SavedBaseline:
-    """Make an earlier version the current one again, as a new version; its oldest runs come back with it.
+    """Restore an earlier version, with its oldest runs, as a new version.
 
-    Works after a delete, and when the current file is damaged: that goes to the history under a name of its own.
+    This also works after a delete, and if the current file is damaged: that is moved to the history under a new name.
 
     Raises:
-        UserError: there is no such version, it is damaged, it is the current one, or a file cannot be written. Nothing
-            was changed then.
+        UserError: the version does not exist, is damaged or is the current one, or a file cannot be written. Nothing is
+            changed then.
     """
     path = baseline_path(directory, profile)
     with baseline_files.locked(directory):
@@ -271,7 +271,7 @@ def _current(directory: Path, profile: str) -> Baseline | None:
 
 
 def _started(profile: str, run: Run, entry: BaselineRun, reason: str) -> Baseline:
-    """A baseline of one run; its version is given when it is written."""
+    """Return a baseline of one run; it gets its version number when it is written."""
     return Baseline(
         profile=profile,
         version=0,
@@ -284,11 +284,11 @@ def _started(profile: str, run: Run, entry: BaselineRun, reason: str) -> Baselin
 
 
 def _with_run(path: Path, earlier: Baseline, run: Run, after: Joined, reason: str) -> Baseline:
-    """The baseline after a run joined. It stands for the target that its newest run measured."""
+    """Return the baseline after a run was added. Its environment is that of its newest run."""
     if run.run_id not in (entry.run_id for entry in after.runs):
         raise UserError(
-            f"{path}: run {run.run_id} is older than the {len(after.runs)} runs that this baseline remembers, and "
-            "nothing of it would be kept beside theirs (baselines.keep_runs); nothing was changed"
+            f"{path}: run {run.run_id} is older than the {len(after.runs)} runs of this baseline, so none of its "
+            "values would be kept (baselines.keep_runs); nothing was changed"
         )
     newest = after.runs[-1].run_id == run.run_id
     return earlier.model_copy(
@@ -302,7 +302,7 @@ def _with_run(path: Path, earlier: Baseline, run: Run, after: Joined, reason: st
 
 
 def _write(path: Path, current: Baseline | None, baseline: Baseline, after: Joined | None = None) -> SavedBaseline:
-    """Write what is to be the next version, with its number and the time."""
+    """Write the next version, with its number and the current time."""
     version = baseline_files.next_version(path.parent, baseline.profile, current)
     written = baseline.model_copy(update={"version": version, "created": datetime.now(UTC)})
     kept = baseline_files.replace_current(path, store.dump(written), current)
@@ -316,8 +316,8 @@ def _require_same_kind(path: Path, earlier: Baseline, run: Run) -> None:
     ):
         if lines:
             raise UserError(
-                f"{path}: run {run.run_id} cannot join this baseline, its {what} differs: {', '.join(lines)}; "
-                "give it a baseline of its own with --profile NAME, or replace this one with --force "
+                f"{path}: run {run.run_id} cannot be added to this baseline, its {what} differs: {', '.join(lines)}; "
+                "save it as another baseline with --profile NAME, or replace this one with --force "
                 "(the earlier version is kept)"
             )
 

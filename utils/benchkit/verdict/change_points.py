@@ -1,11 +1,11 @@
-"""Where a series of figures changed its level, and whether it slides: pure functions over arrays.
+"""Change points and slow slides (drifts) of a series: pure functions over arrays.
 
-A series is one figure per run, as logarithms turned so that larger is worse, the oldest first.
+A series has one value per run, oldest first: its logarithm, with the sign chosen so that larger is worse.
 
-Change points are the optimal partition (Jackson et al. 2005) into segments of at least :data:`MIN_SEGMENT` runs under a
-squared-error cost, the one that PELT finds; a test holds it against ``ruptures``, whose import alone takes longer than
-all of this for twenty cases. The penalty is calibrated on stationary noise (see :func:`penalty`). What the partition
-finds is then asked of Welch's t-test, so that a few wild runs make no change point.
+Change points are the optimal partition (Jackson et al. 2005) into segments of at least :data:`MIN_SEGMENT` runs with a
+squared-error cost, the same that PELT finds. A test compares it with ``ruptures``, whose import alone takes longer than
+all of this for twenty cases. The penalty is calibrated on stationary noise (see :func:`penalty`). Welch's t-test then
+checks each change point, so that a few outliers do not make one.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from scipy.special import ndtr, stdtr, stdtrit  # pylint: disable=no-name-in-mod
 Series = NDArray[np.float64]
 
 MIN_SEGMENT = 3
-"""Runs that a level needs at least."""
+"""The minimum number of runs in a level."""
 
 MIN_RUNS = 8
-"""Below this many runs nothing is said: the deviation between runs can't be told from a change."""
+"""With fewer runs a series is not analysed: noise between runs cannot be distinguished from a change."""
 
 CONFIDENCE = 0.95
 WELCH_LEVEL = 0.01
-"""What Welch's p has to reach at a change point."""
+"""The significance level of Welch's test at a change point."""
 
 SMALLEST_DEVIATION = 0.005
-"""Deviation between runs (a logarithm) below which a series is taken to have this one: latencies come in steps."""
+"""Lower limit for the deviation between runs (a logarithm), because latencies have a limited resolution."""
 
 
 @dataclass(frozen=True)
 class Shift:
-    """The difference of two levels: later minus earlier, its interval of 95 %, and Welch's p for no difference."""
+    """The difference between two levels: later minus earlier, its 95 % interval, and Welch's p for no difference."""
 
     effect: float
     low: float
@@ -46,7 +46,7 @@ class Shift:
 
 @dataclass(frozen=True)
 class Slope:
-    """A monotonic trend: Theil-Sen's slope per run, its interval of 95 %, and Mann-Kendall's p for no trend."""
+    """A monotonic trend: Theil-Sen's slope per run, its 95 % interval, and Mann-Kendall's p for no trend."""
 
     per_run: float
     low: float
@@ -59,9 +59,9 @@ class Slope:
 
 
 def deviation(values: Series) -> float:
-    """The standard deviation between neighbouring runs, from the median of their absolute differences.
+    """Return the standard deviation between neighbouring runs, from the median of their absolute differences.
 
-    A change of level is one of many differences, so it hardly moves this.
+    A change of level is one of many differences, so it hardly affects the result.
     """
     differences = np.abs(np.diff(values))
     robust = float(np.median(differences)) / (0.6745 * math.sqrt(2))
@@ -69,7 +69,7 @@ def deviation(values: Series) -> float:
 
 
 def penalty(runs: int) -> float:
-    """What one more change point has to explain, in squared deviations.
+    """Return the cost of one more change point, in squared deviations.
 
     Fitted to the 99.5 % quantile of what the best split of normal noise explains (3000 series for each of 8 to 200
     runs): 38 for 8 runs, 26 for 20, 19 for 50, 16 for 200. It is larger for few runs because their deviation is
@@ -79,7 +79,7 @@ def penalty(runs: int) -> float:
 
 
 def find_change_points(values: Series) -> list[int]:
-    """Where a new level begins: positions of the first run of each, without the first."""
+    """Return the position of the first run of each new level, without the first level."""
     if len(values) < MIN_RUNS:
         return []
     found = partition(values, penalty(len(values)) * deviation(values) ** 2)
@@ -92,7 +92,7 @@ def find_change_points(values: Series) -> list[int]:
 
 
 def partition(values: Series, cost_of_change: float) -> list[int]:
-    """The partition with the smallest squared error plus ``cost_of_change`` for each change point; exact."""
+    """Return the exact partition that minimizes the squared error plus ``cost_of_change`` per change point."""
     count = len(values)
     centred = values - values.mean()
     sums, squares = (np.concatenate(([0.0], np.cumsum(part))) for part in (centred, centred**2))
@@ -113,14 +113,14 @@ def partition(values: Series, cost_of_change: float) -> list[int]:
 
 
 def shift_at(values: Series, points: Sequence[int], at: int) -> Shift:
-    """The difference between the levels on both sides of one of the change points."""
+    """Return the difference between the levels before and after one of the change points."""
     bounds = [0, *points, len(values)]
     place = bounds.index(at)
     return shift(values[bounds[place - 1] : at], values[at : bounds[place + 1]])
 
 
 def shift(before: Series, after: Series) -> Shift:
-    """Welch's t-test (1947) of two levels of at least two runs each."""
+    """Apply Welch's t-test (1947) to two levels of at least two runs each."""
     parts = [max(float(part.var(ddof=1)), SMALLEST_DEVIATION**2) / len(part) for part in (before, after)]
     error = math.sqrt(sum(parts))
     degrees = sum(parts) ** 2 / sum(
@@ -132,7 +132,7 @@ def shift(before: Series, after: Series) -> Shift:
 
 
 def visible_step(noise: float, runs: int, after: int) -> float:
-    """The smallest step (a logarithm) that half of the time shows as a change point, ``after`` runs behind it.
+    """Return the smallest step (a logarithm) that is found half of the time, ``after`` runs after it.
 
     ``noise`` is the deviation between runs, ``runs`` their number.
     """
@@ -144,9 +144,9 @@ def visible_step(noise: float, runs: int, after: int) -> float:
 
 
 def slope(positions: Series, values: Series) -> Slope:
-    """Theil-Sen's slope with the interval of Sen (1968), and the test of Mann (1945) and Kendall with ties.
+    """Return Theil-Sen's slope with the interval of Sen (1968), and the test of Mann (1945) and Kendall with ties.
 
-    ``positions`` are the runs' numbers, so that a run without a figure leaves its place empty.
+    ``positions`` are the numbers of the runs, so that a run without a value leaves a gap.
     """
     first, second = np.triu_indices(len(values), k=1)
     slopes = np.sort((values[second] - values[first]) / (positions[second] - positions[first]))
@@ -165,9 +165,9 @@ def slope(positions: Series, values: Series) -> Slope:
 
 
 def is_line(positions: Series, values: Series, points: Sequence[int]) -> bool:
-    """Whether a straight line explains the series better than the levels between the change points (BIC).
+    """Return whether a straight line fits the series better (BIC) than the levels between the change points.
 
-    A slow slide looks like a staircase to a search for levels.
+    A search for levels turns a slow slide into a staircase.
     """
     count = len(values)
     levels = sum(

@@ -1,16 +1,16 @@
-"""A run held against a baseline, or a gateway against another that was measured beside it.
+"""Compare a run with a baseline, or a gateway with another that was measured side by side.
 
-Every case of either side gets a verdict; none is passed over. Exit code and verdict of the whole, the first that holds:
+Every case of either run gets a verdict. The first rule that applies gives the verdict and exit code of the whole:
 
-1. another load: not comparable, exit 2
-2. a case got worse, or all of them together: regression or critical, exit 1 (it is proven, whatever else went wrong)
-3. work that did not happen, so that nothing can be said about it: an invalid or missing case, one whose deciding figure
-   has no ratio, an interrupted run, a run without a valid case: invalid or missing, exit 3
-4. nothing of the run has a reference: new, exit 2
-5. otherwise it passed with the worst that is left, exit 0: inconclusive (a program may be asked to make that exit 4),
-   slower within its thresholds, improvement, unchanged
+1. the load differs: not comparable, exit 2
+2. a case, or all cases together, got worse: regression or critical, exit 1 (it is proven, whatever else went wrong)
+3. some work was not done and cannot be judged (an invalid or missing case, a case whose deciding metric has no ratio,
+   an interrupted run, a run without a valid case): invalid or missing, exit 3
+4. nothing in the run has a reference: new, exit 2
+5. otherwise the run passed, exit 0, with the worst remaining verdict: inconclusive (exit 4 on request), slower within
+   its thresholds, improvement, unchanged
 
-MetricValues of another machine accuse nobody and acquit nobody: each of them is inconclusive.
+Values from another machine prove nothing: each of them is inconclusive.
 
 Pure: the same documents give the same comparison, byte for byte.
 """
@@ -78,7 +78,7 @@ from benchkit.verdict.suite_verdict import Outcome, by_errors_alone, judged_case
 
 
 def compare(run: Run, baseline: Baseline, limits: Baselines, noise: NoiseRecord | None = None) -> Comparison:
-    """Hold a run against a baseline; ``noise`` is the machine's record, used where it fits the run."""
+    """Compare a run with a baseline; ``noise`` is the machine's record, used only if it fits the run."""
     reference, current = baseline.environment, run.environment
     other_machine = machine_differences(reference.machine, current.machine)
     unfit = misfit(noise, current) if noise else ""
@@ -102,10 +102,10 @@ def compare(run: Run, baseline: Baseline, limits: Baselines, noise: NoiseRecord 
 
 
 def compare_paired(base: Run, head: Run, limits: Baselines) -> Comparison:
-    """Hold a gateway (``head``) against another that was measured beside it, block by block.
+    """Compare a gateway (``head``) with another that was measured side by side, block by block.
 
     Raises:
-        UserError: the two runs are not two variants of one comparison.
+        UserError: the two runs are not variants of one comparison.
     """
     base_variant, head_variant = _variants(base, head)
     judged = _beside(base, head, limits)
@@ -125,13 +125,13 @@ def compare_paired(base: Run, head: Run, limits: Baselines) -> Comparison:
 
 
 def undecided(comparison: Comparison) -> set[str]:
-    """The ids of the cases that more runs or blocks might decide."""
+    """Return the ids of the cases that more runs or blocks might decide."""
     return {case.id for case in comparison.cases if case.verdict is Verdict.INCONCLUSIVE}
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """What a comparison found, whichever its mode."""
+    """The result of a comparison in either mode."""
 
     outcome: Outcome
     cases: list[CaseComparison]
@@ -141,7 +141,7 @@ class _Judged:
 
 
 def _not_comparable(whose: str, lines: Sequence[str], ids: Iterable[str]) -> _Judged:
-    """Another load: nothing of it is judged."""
+    """Return the result for different loads: nothing is judged."""
     verdict, sentence = Verdict.NOT_COMPARABLE, f"the load differs from {whose} ({', '.join(lines)})"
     cases = [CaseComparison(id=case, verdict=verdict, reason="the load differs") for case in dict.fromkeys(ids)]
     return _Judged(Outcome(verdict, sentence), cases, suite={}, hypotheses=0)
@@ -152,7 +152,7 @@ def _of_case(settled_ones: Mapping[Key, MetricComparison], case: str) -> dict[st
 
 
 def _not_measured(case: Case, *, known: bool) -> CaseComparison:
-    """A case that this run did not measure; ``known``: the reference has it."""
+    """Return the verdict of a case that this run did not measure; ``known``: the reference has it."""
     if case.validity is Validity.SKIPPED:
         verdict = Verdict.MISSING if known else Verdict.NEW
         return CaseComparison(id=case.id, verdict=verdict, reason=f"skipped: {case.reason}")
@@ -177,16 +177,16 @@ def _suite_finding(metric: str, estimate: Estimate, limits: Baselines, sign_flip
 
 
 def _suite_level(limits: Baselines, looks: int = 1) -> Level:
-    """How sure what all cases say together has to be.
+    """Return the significance level for the results over all cases.
 
-    That is a family of its own beside the cases', each of which alarms in at most half of ``baselines.significance``
-    of the suites without any change, for half of what either finds would be for the better.
+    They are a separate family of hypotheses next to the cases. In suites without any change, each family raises a false
+    alarm in at most half of ``baselines.significance``, because half of the false findings would be improvements.
     """
     return Level(limits.significance / max(looks, 1) / len(limits.gate), 1)
 
 
 def _deciding_cases(findings: Mapping[Key, Finding], metric: str) -> list[str]:
-    """The cases of which a metric is a hypothesis; none where it is only one, which then speaks for itself."""
+    """Return the cases in which the metric is a hypothesis; empty if there is only one, which is its own result."""
     cases = [case for (case, name), finding in findings.items() if name == metric and finding.is_hypothesis]
     return cases if len(cases) > 1 else []
 
@@ -195,31 +195,32 @@ def _deciding_cases(findings: Mapping[Key, Finding], metric: str) -> list[str]:
 # Against a stored baseline
 
 _ELSEWHERE = (
-    "nothing is decided, for it was measured on another machine than the baseline: compare gateways side by side"
+    "nothing is decided, because the run was measured on another machine than the baseline: compare gateways side by "
+    "side"
 )
 
 _Name = TypeVar("_Name", str, Key)
 
 _Values = dict[str, list[float]]
-"""Metric to its values, one for each run of the baseline that has it, the oldest first."""
+"""Maps a metric to its values, one per run of the baseline that has it, oldest first."""
 
 
 @dataclass(frozen=True)
 class _Reference:
-    """The runs of a reference, and how much slower the machine is now than it was at them (a logarithm)."""
+    """The runs of a reference, and how much slower the machine is now than during them (a logarithm)."""
 
     runs: Sequence[BaselineRun]
     machine: float
 
     @property
     def first(self) -> str:
-        """The name of its first run; empty where it has none."""
+        """The id of its first run; empty if it has none."""
         return self.runs[0].run_id if self.runs else ""
 
 
 @dataclass(frozen=True)
 class _Held:
-    """A run as it was held against a reference: its metrics, what all cases together say, and how much was judged."""
+    """The comparison of a run with a reference: metrics, results over all cases, and the number of hypotheses."""
 
     metrics: dict[Key, MetricComparison] = field(default_factory=dict)
     suite: dict[str, MetricComparison] = field(default_factory=dict)
@@ -228,7 +229,7 @@ class _Held:
 
 @dataclass(frozen=True)
 class _Shared:
-    """What the cases that a metric decides say together; ``places``: where each stands in the moment's arrays."""
+    """The common shift of the cases that a metric decides; ``places``: a case's index in the arrays of ``moment``."""
 
     moment: Moment
     places: dict[str, int]
@@ -236,7 +237,7 @@ class _Shared:
 
 @dataclass(frozen=True)
 class _Stored:
-    """One run, as it is held against stored ones; ``elsewhere``: those were measured on another machine."""
+    """Compares one run with stored runs; ``elsewhere``: those were measured on another machine."""
 
     run: Run
     limits: Baselines
@@ -244,13 +245,13 @@ class _Stored:
     elsewhere: bool = False
 
     def held(self, reference: _Reference) -> _Held:
-        """The run against a reference."""
+        """Compare the run with a reference."""
         return self._held(reference, deciding_only=False)
 
     def slides(self, newest: _Reference, oldest: _Reference) -> _Held:
-        """What decides, held against the oldest accepted runs; nothing where those still are the reference.
+        """Compare the deciding metrics with the oldest accepted runs; empty if these still are the reference.
 
-        A family of its own: were both looked at together, each would hide behind the other's number.
+        This is a separate family of hypotheses: tested together, each family would weaken the other by its number.
         """
         if not oldest.runs or _ids(newest) == _ids(oldest):
             return _Held()
@@ -273,7 +274,7 @@ class _Stored:
     def _findings(
         self, reference: _Reference, values: Mapping[str, _Values], shared: Mapping[str, _Shared]
     ) -> dict[Key, Finding]:
-        """Every metric of every valid case."""
+        """Return a finding for every metric of every valid case."""
         found = {}
         for case in self._valid():
             figures, deciding = case_figures(case), self._deciding(case)
@@ -297,9 +298,9 @@ class _Stored:
         return found
 
     def _shared(self, reference: _Reference, name: str, values: Mapping[str, _Values]) -> _Shared | None:
-        """What the cases that a metric decides say together; ``None`` where too few can be held against anything.
+        """Return the common shift of the cases that a metric decides; ``None`` if too few of them have a reference.
 
-        Also where no noise is allowed for: then what all share is no moment's, but the gateway's.
+        ``None`` also if the settings allow for no noise: then a common shift is caused by the gateway.
         """
         if not self._allows_noise(name):
             return None
@@ -324,10 +325,10 @@ class _Stored:
     def _suite(
         self, reference: _Reference, findings: Mapping[Key, Finding], shared: Mapping[str, _Shared]
     ) -> dict[str, MetricComparison]:
-        """Per gating metric what the cases that it decides say together: what they share, else their mean.
+        """Return, per gating metric, the result over the cases that it decides: their common shift, else their mean.
 
-        It decides, as the cases themselves do: what all of them share accuses none of them, so it has to be judged
-        here. The cases of one run share its moment, so together they are taken to be as noisy as one of them.
+        It decides like the cases do: the common shift is subtracted from each case, so it has to be judged here. The
+        cases of one run share its disturbances, so together they are assumed to be as noisy as one of them.
         """
         suite = {}
         for metric in self.limits.gate:
@@ -347,9 +348,9 @@ class _Stored:
         return suite
 
     def _means(self, reference: _Reference, metric: str, cases: Sequence[str]) -> list[float]:
-        """A metric's mean over the cases: of this run, then of each of the reference's that has all of them.
+        """Return a metric's mean over the cases: of this run, then of each reference run that has all of them.
 
-        Empty where none has.
+        Empty if no reference run has all of them.
         """
         current = {case.id: case_figures(case) for case in self._valid()}
         runs = [run.cases for run in reference.runs if all(metric in run.cases.get(case, {}) for case in cases)]
@@ -358,7 +359,7 @@ class _Stored:
         )
 
     def _allows_noise(self, metric: str | None = None) -> bool:
-        """Whether any noise is allowed for, in a metric or at all."""
+        """Return whether the settings allow for noise, in a metric or in any."""
         if self.noise is not None:
             return True
         return bool(self.limits.noise) if metric is None else self.limits.noise_of(metric) > 0
@@ -367,7 +368,7 @@ class _Stored:
         return [case for case in self.run.cases if case.validity is Validity.VALID]
 
     def _deciding(self, case: Case) -> set[str]:
-        # Where no noise is allowed for, stalls are not either.
+        # If the settings allow for no noise, they allow for no stalls either.
         return deciding_metrics(case, self.limits, steady=self._allows_noise())
 
     def _prior(self, case: Case, metric: str, *, own: bool = False) -> Prior:
@@ -392,10 +393,10 @@ def _against_stored(judging: _Stored, baseline: Baseline) -> _Judged:
 
 
 def _undecidable(metrics: Mapping[_Name, MetricComparison]) -> dict[_Name, MetricComparison]:
-    """The same figures without a verdict: another processor explains any change, and hides any."""
+    """Make all verdicts inconclusive: a different processor can explain any change, and hide any."""
     nothing = {"verdict": Verdict.INCONCLUSIVE, "detectable_percent": None, "decided_by": None}
     return {
-        name: one.model_copy(update=nothing | {"reason": "" if one.advisory else "is of another machine"})
+        name: one.model_copy(update=nothing | {"reason": "" if one.advisory else "was measured on another machine"})
         if one.verdict.row.is_judged
         else one
         for name, one in metrics.items()
@@ -431,7 +432,7 @@ def _stored_cases(
     slides: Mapping[Key, MetricComparison],
     first: str,
 ) -> list[CaseComparison]:
-    """The run's cases in their order; ``first`` is the first of the oldest accepted runs."""
+    """Return the run's cases in their order; ``first`` is the first of the oldest accepted runs."""
     known = _references(newest.runs)
     compared = []
     for case in run.cases:
@@ -447,7 +448,7 @@ def _stored_cases(
 
 
 def _missing(run: Run, newest: _Reference, profile: str) -> list[CaseComparison]:
-    """What only the baseline has, of the scenarios that were run: configured cases are in the run, skipped ones too."""
+    """Return the cases of the measured scenarios that only the baseline has. Skipped cases are part of a run."""
     present = {case.id for case in run.cases}
     known = _references(newest.runs)
     reason = (
@@ -467,14 +468,14 @@ def _scenario(case_id: str) -> str:
 def _stored_warnings(run: Run, baseline: Baseline, other_machine: Sequence[str], unfit: str) -> list[str]:
     lines = []
     if run.run_id in (entry.run_id for entry in baseline.runs):
-        lines.append("This run is one of the baseline's: it is compared with itself as well.")
+        lines.append("This run is part of the baseline, so it is also compared with itself.")
     if other_machine:
-        lines.append(f"Another machine than the baseline's: {', '.join(other_machine)}.")
+        lines.append(f"The machine differs from the baseline's: {', '.join(other_machine)}.")
     if run.resources is not None and run.resources.has_other_work:
-        lines.append("The machine had other work while this run was measured, which makes figures worse.")
+        lines.append("The machine did other work while this run was measured, which makes the results worse.")
     lesser = lesser_differences(baseline.environment, run.environment)
     if lesser:
-        lines.append(f"Different from the baseline's surroundings: {', '.join(lesser)}.")
+        lines.append(f"The environment differs from the baseline's: {', '.join(lesser)}.")
     if unfit:
         lines.append(f"The machine's noise record is not used, {unfit}.")
     unselected = [case for case in _references(baseline.runs) if _scenario(case) not in run.scenarios]
@@ -489,7 +490,7 @@ def _stored_warnings(run: Run, baseline: Baseline, other_machine: Sequence[str],
 
 
 class _Pair(NamedTuple):
-    """The same case of the base and of the head, both valid. ``rounds``: how many iterations make a block."""
+    """The same case of the base and of the head, both valid. ``rounds``: the number of iterations in a block."""
 
     base: Case
     head: Case
@@ -500,8 +501,8 @@ def _variants(base: Run, head: Run) -> tuple[VariantOfRun, VariantOfRun]:
     for run in (base, head):
         if run.variant is None:
             raise UserError(
-                f"run {run.run_id}: was not measured beside another gateway, so it has no blocks to be paired; "
-                "hold it against a baseline, or measure both with ./run-advanced.sh --base/--head"
+                f"run {run.run_id}: was not measured side by side with another gateway, so it has no blocks to pair; "
+                "compare it with a baseline, or measure both with ./run-advanced.sh --base/--head"
             )
     if base.started >= head.finished or head.started >= base.finished:
         raise UserError(
@@ -540,9 +541,9 @@ def _both(base: Run, head: Run) -> dict[str, _Pair]:
 
 
 def _blocks(pair: _Pair, metric: str) -> dict[int, tuple[float, float]]:
-    """Block (from 0) to the metric's figures of base and head, where both have it in each of the block's rounds.
+    """Map each block (from 0) in which both have the metric in every round to the values of base and head.
 
-    Of several rounds it is the geometric mean, for differences are taken between logarithms.
+    The value is the geometric mean over the rounds, because differences are taken between logarithms.
     """
     both = list(zip(pair[0].iterations, pair[1].iterations, strict=False))
     figures: dict[int, tuple[float, float]] = {}
@@ -559,7 +560,7 @@ def _blocks(pair: _Pair, metric: str) -> dict[int, tuple[float, float]]:
 def _center(values: Sequence[float]) -> float:
     if len(values) == 1:
         return values[0]
-    # A round without a ratio leaves the block without one.
+    # A round without a ratio makes the block one without a ratio.
     return min(values) if min(values) <= 0 else math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
@@ -574,7 +575,7 @@ def _paired_findings(identity: str, pair: _Pair, limits: Baselines) -> dict[Key,
         blocks = list(_blocks(pair, name).values())
         finding: Finding | None
         if metric.absolute or not blocks:
-            # Pooled over the blocks: there is a figure, and nothing that says how it scatters.
+            # Pooled over the blocks: there is one value, and no information about its spread.
             finding = stored_finding(
                 metric,
                 after.get(name),
@@ -585,7 +586,7 @@ def _paired_findings(identity: str, pair: _Pair, limits: Baselines) -> dict[Key,
                 requests=sent_of(pair.head),
             )
             if finding is not None and finding.estimate is not None:
-                finding = replace(finding, estimate=None, unjudged=(Verdict.INCONCLUSIVE, "has no figures per block"))
+                finding = replace(finding, estimate=None, unjudged=(Verdict.INCONCLUSIVE, "has no values per block"))
         else:
             finding = paired_finding(
                 metric, blocks, threshold=threshold, advisory=name not in deciding, resolution_ms=resolution_ms
@@ -596,7 +597,7 @@ def _paired_findings(identity: str, pair: _Pair, limits: Baselines) -> dict[Key,
 
 
 def _paired_cases(base: Run, head: Run, judged: Mapping[Key, MetricComparison]) -> list[CaseComparison]:
-    """The head's cases in their order, then those that only the base has."""
+    """Return the head's cases in their order, then those that only the base has."""
     bases = {case.id: case for case in base.cases}
     compared = []
     for case in head.cases:
@@ -622,9 +623,9 @@ def _paired_cases(base: Run, head: Run, judged: Mapping[Key, MetricComparison]) 
 def _paired_suite(
     both: Mapping[str, _Pair], findings: Mapping[Key, Finding], limits: Baselines, looks: int
 ) -> dict[str, MetricComparison]:
-    """Per gating metric the mean over the cases that it decides, over the blocks that all of them have.
+    """Return, per gating metric, the mean over the cases that it decides, over the blocks that all of them have.
 
-    It decides: what slows all cases down alike shows in their mean long before it does in any of them.
+    It decides: a change that slows all cases alike is significant in their mean long before it is in any single case.
     """
     suite = {}
     for metric in limits.gate:
@@ -649,7 +650,7 @@ def _paired_warnings(base: Run, head: Run) -> list[str]:
     aged = [run.variant.spec for run in (base, head) if run.variant is not None and not run.variant.fresh]
     if aged:
         lines.append(
-            f"Not started for this comparison: {' and '.join(aged)}. A process that has run for long is slower."
+            f"Not started for this comparison: {' and '.join(aged)}. A process that has run for a long time is slower."
         )
     lesser = lesser_differences(base.environment, head.environment)
     if lesser:
@@ -657,6 +658,6 @@ def _paired_warnings(base: Run, head: Run) -> list[str]:
     uneven = [case for case, pair in _both(base, head).items() if len(pair[0].iterations) != len(pair[1].iterations)]
     if uneven:
         lines.append(
-            f"Blocks that only one variant has do not count: {plural(len(uneven), 'case')} (the first: {uneven[0]})."
+            f"Blocks that only one variant has are not used: {plural(len(uneven), 'case')} (the first: {uneven[0]})."
         )
     return lines

@@ -1,7 +1,7 @@
-"""What differs between the surroundings of two runs, in words: ``requests 100 → 200`` (reference → current).
+"""Differences between the environments of two runs, in words: ``requests 100 → 200`` (reference → current).
 
-Different load: not comparable. Different machine: nothing is decided. Different target: shown, for it is what is
-being tested.
+Different load: not comparable. Different machine: nothing is decided. Different target: shown only, because the target
+is what is being tested.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ MEMORY_TOLERANCE = 0.05
 """The same machine reports slightly different memory under another kernel; share of the larger value."""
 
 CONTROL_TOLERANCE = 0.10
-"""How much the control score (the same work, timed) may differ before it is worth a line; share of the reference."""
+"""How much the control score (duration of the calibration loop) may differ without a remark; share of the reference."""
 
 UPTIME_FACTOR = 2.0
 UPTIME_FLOOR_S = 600.0
-"""Ages of a gateway that differ by more than the factor are shown, once one of them is beyond the floor: what a process
-that is seconds old loses with age does not show yet."""
+"""A difference in the gateway's age is shown if the ages differ by more than the factor and one is above the floor:
+processes that are only seconds old have not slowed down with age yet."""
 
 _NO_MODEL = frozenset(
     {"", "unknown", "aarch64", "arm64", "arm", "armv7l", "x86_64", "amd64", "i386", "ppc64le", "s390x", "riscv64"}
 )
-"""What older documents hold where the processor was not known: two of them may be two machines."""
+"""Values of older documents for an unknown processor: two equal ones may still be two different machines."""
 
 _TARGET_FIELDS = {
     "origin": "started as",
@@ -41,13 +41,13 @@ _TARGET_FIELDS = {
 
 
 def load_differences(reference: Load, current: Load) -> list[str]:
-    """What makes two loads incomparable; empty when they are the same. The profile's name alone is no difference."""
+    """Return the differences that make two loads incomparable; empty if none. The profile's name does not count."""
     values = current.model_dump(exclude={"profile"})
     return [line for name, value in values.items() if (line := _differing(name, getattr(reference, name), value))]
 
 
 def machine_differences(reference: Machine, current: Machine) -> list[str]:
-    """What makes the current machine another one than the reference's; empty when it is the same."""
+    """Return the differences between the reference's machine and the current one; empty if it is the same machine."""
     unknown = reference.cpu_model == current.cpu_model and current.cpu_model.lower() in _NO_MODEL
     lines = [
         f"CPU not known ({current.cpu_model or 'no name'} both times)" if unknown else "",
@@ -61,9 +61,9 @@ def machine_differences(reference: Machine, current: Machine) -> list[str]:
 
 
 def control_shift(references: Sequence[BaselineRun], reference: Environment, current: Machine) -> float:
-    """How much longer the same control work took now than at the reference's runs, as a natural logarithm.
+    """Return how much longer the calibration loop took now than at the reference's runs, as a natural logarithm.
 
-    A run that does not say takes the score of the baseline's environment; 0 where there is nothing to compare.
+    For a run without a score, that of the baseline's environment is used. 0 if there is nothing to compare.
     """
     fallback = reference.machine.control_score
     scores = [score for run in references if (score := run.control_score or fallback)]
@@ -73,7 +73,7 @@ def control_shift(references: Sequence[BaselineRun], reference: Environment, cur
 
 
 def lesser_differences(reference: Environment, current: Environment) -> list[str]:
-    """What is worth knowing beside a comparison: versions on the same machine, its speed, and the target."""
+    """Return the differences to mention in a comparison: versions on the same machine, its speed, and the target."""
     before, now = reference.machine, current.machine
     lines = [_differing(name, getattr(before, name), getattr(now, name)) for name in ("kernel", "python", "toolkit")]
     lines += [
@@ -104,7 +104,7 @@ def _control(reference: Machine, current: Machine) -> str:
     if not before or not now or abs(now / before - 1) <= CONTROL_TOLERANCE:
         return ""
     word = "slower" if now > before else "faster"
-    return f"this machine was {abs(now / before - 1):.0%} {word} at its control work ({before:.1f} → {now:.1f} ms)"
+    return f"this machine's calibration loop ran {abs(now / before - 1):.0%} {word} ({before:.1f} → {now:.1f} ms)"
 
 
 def _settings(reference: Target, current: Target) -> list[str]:
@@ -119,4 +119,4 @@ def _uptime(reference: Target, current: Target) -> str:
     younger, older = sorted((before, now))
     if older <= UPTIME_FLOOR_S or older <= UPTIME_FACTOR * younger:
         return ""
-    return f"the gateway had run for {now:.0f} s, the reference's for {before:.0f} s: age alone costs latency"
+    return f"the gateway had run for {now:.0f} s, the reference's for {before:.0f} s: an older process is slower"

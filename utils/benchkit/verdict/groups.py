@@ -135,8 +135,8 @@ def _variants(directory: Path) -> StoredGroup:
     )
     if not runs:
         raise UserError(
-            f"{directory}: there is no run.json: its run still goes on, or was killed; what there is of a killed one "
-            f"is collected by utils/mark_interrupted.py results/{directory.name} {ExitCode.TERMINATED:d}"
+            f"{directory}: there is no run.json: its run is still going on, or was killed; collect the results of a "
+            f"killed run with utils/mark_interrupted.py results/{directory.name} {ExitCode.TERMINATED:d}"
         )
     kind, found = _kind(directory)
     return StoredGroup(
@@ -152,7 +152,7 @@ def _variants(directory: Path) -> StoredGroup:
 
 
 def _kind(directory: Path) -> tuple[GroupKind, Comparison | VariantStudy | None]:
-    """What the variants were measured for, and what came of it; one that was cut short is told by its name alone."""
+    """Return the kind of a group and its result; an interrupted group has no result, and its name gives the kind."""
     if (directory / "comparison.json").exists():
         return GroupKind.COMPARISON, store.load(directory / "comparison.json", Comparison, "comparison")
     for kind in (GroupKind.HISTORY, GroupKind.TUNE):

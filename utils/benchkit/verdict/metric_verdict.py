@@ -20,7 +20,7 @@ from benchkit.verdict.rules import SIDE_BY_SIDE, badness, change_percent, effect
 from benchkit.verdict.statistics import Among, Estimate, Prior
 
 _SMALLEST_TOLD = 0.0001
-"""How small a q is beyond this says nothing to a reader."""
+"""Smaller q values are shown as "less than this"."""
 
 _WORTH_TELLING = 0.01
 """A change of the machine's speed below one percent explains nothing."""
@@ -138,7 +138,7 @@ def paired_finding(
     if not all(is_positive(value) for pair in pairs for value in pair):
         return sides.refused(Verdict.NOT_COMPARABLE, "has a block in which it is 0, so there is no ratio")
     if len(pairs) < statistics.MIN_BLOCKS:
-        needed = f"{len(pairs)} of at least {statistics.MIN_BLOCKS} blocks: nothing can be told from so few"
+        needed = f"{len(pairs)} of at least {statistics.MIN_BLOCKS} blocks: too few to decide"
         return sides.refused(Verdict.INCONCLUSIVE, needed)
     differences = [badness(metric, after) - badness(metric, before) for before, after in pairs]
     # Two roundings for each difference, of values that are at least the smallest.
@@ -399,12 +399,14 @@ def _reason(finding: Finding, compared: MetricComparison) -> str:
 
 
 def _undecided(compared: MetricComparison, estimate: Estimate, noun: str) -> str:
-    seen = f"noise allows to see {compared.detectable_percent:.0f} % with {plural(estimate.samples, noun)}"
+    least, samples = f"{compared.detectable_percent:.0f} %", plural(estimate.samples, noun)
+    seen = f"only changes of {least} or more are detectable with {samples}"
     if compared.decided_by is not None:
         return f"{seen}; {plural(compared.decided_by, noun)} would decide"
     if compared.explanation:
         seen += f", and {compared.explanation}"
-    return f"{seen}; no number of {noun}s decides" + (f": {SIDE_BY_SIDE}" if estimate.own else "")
+    remedy = f", use a side-by-side comparison: {SIDE_BY_SIDE}" if estimate.own else ""
+    return f"{seen}; more {noun}s would not decide it{remedy}"
 
 
 def _short(p_value: float) -> float:

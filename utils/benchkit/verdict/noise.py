@@ -28,10 +28,10 @@ MIN_RUNS = 3
 """Two runs have one difference, which says nothing about how large it is elsewhere."""
 
 POOLED_DEGREES = 4.0
-"""What the noise of all cases together is worth as knowledge about one case."""
+"""Degrees of freedom of the noise of all cases together, as prior knowledge about one case."""
 
 DEFAULT_DEGREES = 8.0
-"""What the cautious default is worth. It is larger than most machines' noise, so it need not be doubted as well."""
+"""Degrees of freedom of the default noise. They are many, because the default is larger than most machines' noise."""
 
 LONG_RUN_NOISE_PERCENT = 5.0
 """More requests do not repair the noise between runs: it stays at about this, however long they are."""
@@ -95,7 +95,7 @@ def misfit(noise: NoiseRecord, current: Environment) -> str:
     if load:
         return f"its load differs: {', '.join(load)}"
     if machine:
-        return f"it is of another machine: {', '.join(machine)}"
+        return f"it was made on another machine: {', '.join(machine)}"
     return ""
 
 
@@ -162,7 +162,7 @@ def _require_alike(first: Run, run: Run) -> None:
         if lines:
             raise UserError(
                 f"run {run.run_id}: its {what} is not that of run {first.run_id} ({', '.join(lines)}); "
-                "noise is what differs when nothing was changed"
+                "a noise record needs runs in which nothing was changed"
             )
 
 

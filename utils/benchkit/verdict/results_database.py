@@ -1,9 +1,9 @@
-"""A small index over many files, so that ten thousand documents need not be read again to show a line of each.
+"""A small index over many files, so that listing ten thousand documents does not have to read them all again.
 
-One SQLite file: per source (a file or a directory) its stamp (what the file system says of it), a short text (``head``)
-and a long one (``body``). Only a source whose stamp changed is read again. The index holds nothing that the sources do
-not: one that is lost, damaged or of another layout is made anew, and where none can be written it is kept in memory for
-this one call. SQLite's own locks keep writers at the same time apart; readers see one state or the next.
+One SQLite file with, per source (a file or a directory), its stamp (metadata of the file system), a short text
+(``head``) and a long one (``body``). Only sources whose stamp changed are read again. The index is a cache: if it is
+lost, damaged or of another layout, it is rebuilt, and if it cannot be written, it is kept in memory for this call.
+SQLite's locks separate concurrent writers; readers see either the old or the new state.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from typing import Any
 from benchkit.store import create_temporary
 
 LAYOUT = 3
-"""Number of the table's layout and of what the texts hold; another one in the file means that it is made anew."""
+"""Version of the table layout and of the content of the texts. A file with another version is rebuilt."""
 
 WAIT_S = 10.0
-"""How long a writer waits for another one, in seconds."""
+"""Timeout for the lock of another writer, in seconds."""
 
 _TABLES = (
     "CREATE TABLE source (name TEXT PRIMARY KEY, stamp TEXT, head TEXT) WITHOUT ROWID",
-    # Apart, so that reading all heads does not go through the pages of the bodies.
+    # A separate table, so that reading all heads does not read the pages of the bodies.
     "CREATE TABLE content (name TEXT PRIMARY KEY, body TEXT)",
 )
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What the index remembers of a source. ``head`` is read for every source at once, ``body`` for those asked for.
+    """The index entry of a source. ``head`` is read for all sources at once, ``body`` only on request.
 
-    A source that cannot be read has no head; its body says why.
+    A source that cannot be read has an empty head; its body says why.
     """
 
     head: str
@@ -43,7 +43,7 @@ class Summary:
 
 
 def stamp_or_none(path: str) -> str:
-    """The stamp of a file; empty where there is none, or nobody may look."""
+    """Return the stamp of a file; empty if it does not exist or is not accessible."""
     try:
         return stamp(path)
     except OSError:
@@ -51,23 +51,23 @@ def stamp_or_none(path: str) -> str:
 
 
 def stamp(path: str) -> str:
-    """What tells one content of a file from another without reading it: inode, size, times of change.
+    """Return a string that changes with a file's content, without reading it: inode, size, times of change.
 
     Raises:
-        OSError: there is no such file.
+        OSError: the file does not exist or is not accessible.
     """
-    found = os.stat(path)  # noqa: PTH116 - for ten thousand files, making a Path of each takes longer than this
-    # The status time changes with permissions as well: a file that could not be read then can be now.
+    found = os.stat(path)  # noqa: PTH116 - for ten thousand files, creating the Path objects takes longer than this
+    # Include ctime, which changes with permissions: a file that was unreadable may be readable now.
     return f"{found.st_ino}.{found.st_size}.{found.st_mtime_ns}.{found.st_ctime_ns}"
 
 
 class FileIndex:
-    """The index of one directory's sources, brought up to date when it is opened.
+    """The index of one directory's sources, which is updated when it is opened.
 
     Args:
-        path: the index's own file.
-        sources: the names of what is there now, each with its stamp.
-        read: makes the summary of a source that is new or changed; it must not raise for a damaged one.
+        path: the file of the index.
+        sources: maps the names of the current sources to their stamps.
+        read: returns the summary of a new or changed source; it must not raise for a damaged one.
     """
 
     def __init__(self, path: Path, sources: Mapping[str, str], read: Callable[[str], Summary]) -> None:
@@ -83,34 +83,34 @@ class FileIndex:
         self._connection = _opened(path, sources, once)
 
     def heads(self) -> dict[str, str]:
-        """The heads of the sources that can be read, by name."""
+        """Return the heads of the readable sources, by name."""
         return dict(self._rows("SELECT name, head FROM source WHERE head != '' ORDER BY name"))
 
     def problems(self) -> dict[str, str]:
-        """Why a source cannot be read, by name."""
+        """Return the problems of the unreadable sources, by name."""
         query = "SELECT name, body FROM source JOIN content USING (name) WHERE head = '' ORDER BY name"
         return dict(self._rows(query))
 
     def bodies(self, names: Iterable[str]) -> dict[str, str]:
-        """The bodies of some sources, by name."""
+        """Return the bodies of some sources, by name."""
         return {name: self._rows("SELECT body FROM content WHERE name = ?", (name,))[0][0] for name in names}
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._connection.close()
 
     def _rows(self, query: str, parameters: tuple[str, ...] = ()) -> list[Any]:
         try:
             return self._connection.execute(query, parameters).fetchall()
         except sqlite3.DatabaseError:
-            # Damage shows where it is read, and that may be here only.
+            # Damage may be noticed only when the damaged page is read.
             self.close()
             self._connection = _anew(self._path, self._sources, self._read)
             return self._connection.execute(query, parameters).fetchall()
 
 
 def _opened(path: Path, sources: Mapping[str, str], read: Callable[[str], Summary]) -> sqlite3.Connection:
-    """A connection whose tables are up to date: to the file, to a new file in its place, or to memory."""
+    """Return a connection with updated tables: to the file, to a new file that replaces it, or to memory."""
     with contextlib.suppress(sqlite3.Error, OSError):
         return _updated(_connected(path), sources, read)
     if not _is_sound(path):
@@ -123,7 +123,7 @@ def _opened(path: Path, sources: Mapping[str, str], read: Callable[[str], Summar
 
 
 def _anew(path: Path, sources: Mapping[str, str], read: Callable[[str], Summary]) -> sqlite3.Connection:
-    """A new index in the place of a damaged one, or in memory where it cannot be written."""
+    """Replace a damaged index by a new one, or build it in memory if it cannot be written."""
     with contextlib.suppress(sqlite3.Error, OSError):
         return _remade(path, sources, read)
     return _updated(sqlite3.connect(":memory:", isolation_level=None), sources, read)
@@ -142,7 +142,7 @@ def _layout(connection: sqlite3.Connection) -> int:
 
 
 def _is_sound(path: Path) -> bool:
-    """Whether the file is an index of this layout, or there is none: then what failed lies elsewhere."""
+    """Return whether the file is an index of this layout or does not exist, so that it did not cause the failure."""
     if not path.exists():
         return True
     try:
@@ -158,7 +158,7 @@ def _is_sound(path: Path) -> bool:
 def _updated(
     connection: sqlite3.Connection, sources: Mapping[str, str], read: Callable[[str], Summary]
 ) -> sqlite3.Connection:
-    """Bring the tables up to date in one transaction; where nothing changed, nothing is written.
+    """Update the tables in one transaction; if nothing changed, nothing is written.
 
     Raises:
         sqlite3.Error: the file is damaged, of another layout, locked too long, or cannot be written. The connection is
@@ -190,7 +190,7 @@ def _known(connection: sqlite3.Connection) -> dict[str, str]:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Make the tables in a file that is new; one of another layout is an error."""
+    """Create the tables in a new file; another layout is an error."""
     if _layout(connection) == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchall():
         for table in _TABLES:
             connection.execute(table)
@@ -200,9 +200,9 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 
 def _remade(path: Path, sources: Mapping[str, str], read: Callable[[str], Summary]) -> sqlite3.Connection:
-    """A new index in the place of a damaged one.
+    """Replace a damaged index by a new one.
 
-    It is made beside and renamed, so that whoever still reads the old file is not disturbed.
+    It is built in a temporary file and renamed, so that readers of the old file are not disturbed.
     """
     descriptor, temporary = create_temporary(path)
     os.close(descriptor)
@@ -211,6 +211,6 @@ def _remade(path: Path, sources: Mapping[str, str], read: Callable[[str], Summar
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    # A journal that belonged to the damaged file must not be taken for the new one's.
+    # The journal of the damaged file must not be applied to the new one.
     path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
     return _connected(path)

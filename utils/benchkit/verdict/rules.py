@@ -1,6 +1,6 @@
-"""What a case's figure is, how it changed, and what there is to call that: metrics with directions and thresholds.
+"""The values of a case that are compared, the metrics that decide, and changes in percent.
 
-Light: what only reads figures (baselines, history) loads no statistics with it.
+This module does not import the statistics, so modules that only read values (baselines, history) load fast.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from benchkit.settings import Baselines
 ERROR_RATE = "error_rate"
 
 STEADY_REQUESTS = 300
-"""Requests per iteration below which throughput and tail decide nothing: the gateway (1.0.7) stalls for about 300 ms
-every few hundred requests, so an iteration of 100 holds a stall or does not, and its req/s scatters by 12-32 %."""
+"""Requests per iteration below which throughput and tail latency decide nothing: the gateway (1.0.7) stalls for about
+300 ms every few hundred requests, so an iteration of 100 contains a stall or not, and its req/s varies by 12-32 %."""
 
 _LARGEST = 50.0
-"""A logarithm beyond which a percentage is no figure any more."""
+"""Limit for logarithms, beyond which a percentage overflows."""
 
 SIDE_BY_SIDE = "./run-advanced.sh --base/--head"
-"""What decides where no number of runs does."""
+"""The command that can decide when more runs cannot."""
 
 
 def case_figures(case: Case) -> MetricValues:
-    """A case's figures as they are stored and compared: per metric the median over its iterations.
+    """Return a case's values as they are stored and compared: per metric the median over its iterations.
 
-    Two exceptions take the pooled figure: a metric that no iteration has (a difference of two cases), and an absolute
-    one (the error rate), because the median of 0 %, 0 % and 5 % would hide that requests failed. What nothing can be
-    compared with (infinite, or zero where the ratio counts) is left out.
+    The pooled value is used for a metric that no iteration has (a difference of two cases), and for an absolute metric
+    (the error rate), because the median of 0 %, 0 % and 5 % would hide the failed requests. Values that cannot be
+    compared (infinite, or zero where a ratio is needed) are left out.
     """
     figures: MetricValues = {}
     for name, metric in METRICS.items():
@@ -42,20 +42,20 @@ def case_figures(case: Case) -> MetricValues:
 
 
 def requests_of(case: Case) -> int:
-    """Requests per iteration, the smallest; 100 where no iteration is known (a difference of two cases)."""
+    """Return the smallest number of requests per iteration; 100 without iterations (a difference of two cases)."""
     return min((iteration.sent for iteration in case.iterations if iteration.sent), default=100)
 
 
 def sent_of(case: Case) -> int:
-    """Requests over all iterations; 100 where none is known."""
+    """Return the number of requests over all iterations; 100 if unknown."""
     return sum(iteration.sent for iteration in case.iterations) or 100
 
 
 def deciding_metrics(case: Case, limits: Baselines, *, steady: bool = True, rounds: int = 1) -> set[str]:
-    """The metrics that decide a case: those that gate, where it has the samples for them, and the error rate.
+    """Return the metrics that decide a case: those of ``gate`` with enough samples, and the error rate.
 
-    ``steady`` false: throughput and tail decide however few requests there are. ``rounds``: so many iterations make one
-    figure that is compared.
+    ``steady`` false: throughput and tail latency decide even with few requests. ``rounds``: the number of iterations
+    behind each compared value.
     """
     deciding = {*limits.gate, ERROR_RATE} - {*case.advisory, *derived_metrics()}
     if steady and rounds * requests_of(case) < STEADY_REQUESTS:
@@ -64,7 +64,7 @@ def deciding_metrics(case: Case, limits: Baselines, *, steady: bool = True, roun
 
 
 def shown_metrics(limits: Baselines) -> list[str]:
-    """Every metric that a comparison shows: those of the settings in their order, and what every table shows."""
+    """Return every metric that a comparison shows: those of the settings in their order, then those of every table."""
     return list(dict.fromkeys([*limits.metrics, *main_metrics(), ERROR_RATE, *derived_metrics()]))
 
 
@@ -73,15 +73,15 @@ def shown_metrics(limits: Baselines) -> list[str]:
 
 
 def badness(metric: Metric, value: float) -> float:
-    """The value's natural logarithm, turned so that larger is worse."""
+    """Return the value's natural logarithm, with the sign chosen so that larger is worse."""
     return math.log(value) if metric.worse is Worse.HIGHER else -math.log(value)
 
 
 def percent(metric: Metric, effect: float) -> float:
-    """How much better (positive) or worse (negative) a metric became, in percent of the reference.
+    """Return how much better (positive) or worse (negative) a metric became, in percent of the reference.
 
-    ``effect`` is a difference of two values of :func:`badness`. Rounded to a millionth, so that a change of exactly the
-    threshold is one in binary fractions as well.
+    ``effect`` is a difference of two values of :func:`badness`. The result is rounded to a millionth, so that a change
+    of exactly the threshold is not missed because of binary fractions.
     """
     bounded = min(max(effect, -_LARGEST), _LARGEST)
     change = -math.expm1(bounded) if metric.worse is Worse.HIGHER else math.expm1(-bounded)
@@ -89,7 +89,7 @@ def percent(metric: Metric, effect: float) -> float:
 
 
 def effect_of(metric: Metric, change: float) -> float:
-    """The inverse of :func:`percent`; infinite where no value can change by so much (100 % less than before)."""
+    """Invert :func:`percent`; infinite if no value can change by so much (100 % less than before)."""
     share = -change / 100 if metric.worse is Worse.HIGHER else change / 100
     if share <= -1:
         return math.inf if metric.worse is Worse.LOWER else -math.inf
@@ -97,15 +97,15 @@ def effect_of(metric: Metric, change: float) -> float:
 
 
 def is_positive(value: float) -> bool:
-    """Whether a figure can be part of a ratio."""
+    """Return whether a value can be part of a ratio."""
     return math.isfinite(value) and value > 0
 
 
 def change_percent(metric: Metric, current: float, reference: float) -> float | None:
-    """How much better (positive) or worse (negative) a figure became.
+    """Return how much better (positive) or worse (negative) a value became.
 
-    Percent of the reference; for an absolute metric the difference in percentage points. ``None`` where the ratio has
-    no meaning: a value of zero or below, or one that is not a finite number. Rounded to a millionth.
+    In percent of the reference; for an absolute metric the difference in percentage points. ``None`` if the ratio is
+    undefined: a value of zero or below, or one that is not finite. Rounded to a millionth.
     """
     if metric.absolute:
         gain = reference - current if metric.worse is Worse.HIGHER else current - reference

@@ -1,4 +1,4 @@
-"""Finding and reading the ``run.json`` that a user names, one or several, and what was judged of two of them."""
+"""Find and read the ``run.json`` files that a user names, and the stored comparison of two of them."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from benchkit.model import Comparison, Run, VariantStudy
 
 @dataclass(frozen=True)
 class NamedRun:
-    """A run, and the directory that it lies in."""
+    """A run and its directory."""
 
     directory: Path
     run: Run
 
 
 def run_file(path: Path) -> Path:
-    """``run.json`` of a run's directory; a file is taken as it is."""
+    """Return the ``run.json`` of a run's directory; the path of a file is returned unchanged."""
     return path / "run.json" if path.is_dir() else path
 
 
 def load_run(path: Path) -> Run:
-    """The run of a directory or a file.
+    """Load the run of a directory or a file.
 
     Raises:
-        UserError: it is not there, damaged, or of an unknown version.
+        UserError: it does not exist, is damaged, or has an unknown version.
     """
     return store.load(run_file(path), Run, "run")
 
 
 def holds_several(path: Path) -> bool:
-    """Whether a directory is no run itself and holds some: the variants of a comparison, or releases of a history."""
+    """Return whether a directory is not a run but contains runs: variants of a comparison, or releases of a history."""
     return not (path / "run.json").exists() and any(path.glob("*/run.json"))
 
 
 def load_runs(paths: Sequence[Path]) -> list[NamedRun]:
-    """The runs of all directories, in their order; those of one directory by their start. Each run is there once.
+    """Load the runs of all directories, in their order; those of one directory by start time. No run is repeated.
 
     Raises:
-        UserError: as :func:`load_run`.
+        UserError: like :func:`load_run`.
     """
     found: dict[Path, NamedRun] = {}
     for path in paths:
@@ -56,10 +56,10 @@ def load_runs(paths: Sequence[Path]) -> list[NamedRun]:
 
 
 def judgement(reference: NamedRun, current: NamedRun) -> Comparison | None:
-    """The comparison that was made of exactly these two runs, where there is one; none is made here.
+    """Return the stored comparison of exactly these two runs, or ``None``; this function does not compare.
 
-    That is a ``comparison.json`` beside the run or, of paired runs, beside both; a step of a history or of tuning; or
-    one against a baseline that holds the reference and nothing else.
+    It may be a ``comparison.json`` in the run's directory or, for paired runs, in the common parent; a step of a
+    history or of tuning; or a comparison with a baseline that contains only the reference.
 
     Raises:
         UserError: a document is damaged.
@@ -82,7 +82,7 @@ def _comparisons(directory: Path) -> Iterator[Comparison]:
 
 
 def _references(comparison: Comparison) -> list[str]:
-    """The one run that a comparison holds another against; empty where there are several."""
+    """Return the id of the only reference run of a comparison; empty if there are several."""
     if comparison.paired is not None:
         return [comparison.paired.run_id]
     runs = comparison.baseline.runs if comparison.baseline else []

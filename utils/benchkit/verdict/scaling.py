@@ -1,14 +1,14 @@
-"""How far a gateway scales: throughput and p95 over the number of MCP servers or over concurrency, and where they bend.
+"""Scalability: throughput and p95 by the number of MCP servers or by concurrency, and the knees of these curves.
 
-The knee is Kneedle's (Satopää, Albrecht, Irwin, Raghavan: "Finding a 'Kneedle' in a Haystack", ICDCS Workshops 2011,
-section III, in its offline form): on the unit square, the point that is farthest from the straight line between the
-ends, where the distance falls again by the paper's threshold before the curve ends. Over concurrency throughput is also
-held against the Universal Scalability Law (Gunther, "Guerrilla Capacity Planning", 2007, chapter 4)::
+The knee is that of Kneedle (Satopää, Albrecht, Irwin, Raghavan: "Finding a 'Kneedle' in a Haystack", ICDCS Workshops
+2011, section III, in its offline form): on the unit square, the point that is farthest from the straight line between
+the ends, if the distance falls again by the paper's threshold before the curve ends. By concurrency, throughput is also
+fitted to the Universal Scalability Law (Gunther, "Guerrilla Capacity Planning", 2007, chapter 4)::
 
     X(N) = x1 N / (1 + contention (N - 1) + coherency N (N - 1)),   peak at N = sqrt((1 - contention) / coherency)
 
-Nothing is marked that the data do not carry: a knee needs :data:`MIN_POINTS` places, and a bend that the noise between
-runs cannot explain.
+A knee is marked only if the data support it: it needs :data:`MIN_POINTS` places, and a bend that the noise between runs
+cannot explain.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ from benchkit.number_format import plural
 Points = Sequence[tuple[float, float]]
 
 MIN_POINTS = 4
-"""Places on the x axis below which nothing is said: three points always lie on a bend."""
+"""Minimum number of places on the x axis: three points always form a bend."""
 
 SENSITIVITY = 1.0
-"""Kneedle's S; 1 is the paper's, and asks for more of a bend the fewer points there are."""
+"""Kneedle's S; 1 is the paper's value, which requires a stronger bend the fewer points there are."""
 
 NOISE_FACTOR = 5.0
-"""How many times its standard error the bend has to be: see :func:`knee`."""
+"""The minimum bend, as a multiple of its standard error: see :func:`knee`."""
 
 USUAL_NOISE = 0.05
-"""Deviation between runs (a logarithm) that is reckoned with where no place was measured twice: two runs of an
-unchanged gateway differ by 5-10 %."""
+"""Assumed deviation between runs (a logarithm) if no place was measured twice: two runs of an unchanged gateway differ
+by 5-10 %."""
 
 LARGEST_MISFIT = 0.10
-"""Root mean square of the logarithms' residuals beyond which the law does not describe the data."""
+"""Maximum root mean square of the logarithms' residuals with which the law describes the data."""
 
 METRIC_SHAPES: dict[str, dict[Varied, tuple[int, int] | None]] = {
     "requests_per_sec": {"concurrency": (1, 1), "servers": None},
     "p95_latency": {"concurrency": (1, -1), "servers": None},
 }
-"""How a metric runs over what was varied: (1 rises, -1 falls; 1 concave, -1 convex). A closed loop's throughput levels
-off as workers are added, and its latency takes off. What more servers do is not known before: ``None``."""
+"""The expected shape of a metric by the independent variable: (1 rising, -1 falling; 1 concave, -1 convex). With more
+workers in a closed loop, throughput levels off and latency takes off. For more servers it is unknown: ``None``."""
 
 _VARIED: tuple[Varied, ...] = ("servers", "concurrency")
 
@@ -59,10 +59,10 @@ _VARIED: tuple[Varied, ...] = ("servers", "concurrency")
 
 
 def scaling_of(runs: Sequence[Run]) -> ScalingStudy:
-    """Every case's throughput and p95 over what the runs differ in.
+    """Return every case's throughput and p95 by the variable in which the runs differ.
 
     Raises:
-        UserError: the runs differ in neither the number of MCP servers nor in concurrency, or in both.
+        UserError: the runs differ neither in the number of MCP servers nor in concurrency, or in both.
     """
     varied = _varied(runs)
     order = list(dict.fromkeys(case.id for run in runs for case in run.cases if case.kind != "difference"))
@@ -119,7 +119,7 @@ def _curve(metric: str, points: list[tuple[float, float]], varied: Varied) -> Sc
 
 
 def medians(points: Points) -> list[tuple[float, float]]:
-    """One point for each place on the x axis: the median of what was measured there, from left to right."""
+    """Return one point per place on the x axis, from left to right: the median of the values there."""
     return [(x, median(y for place, y in points if place == x)) for x in sorted({x for x, _ in points})]
 
 
@@ -128,16 +128,16 @@ def medians(points: Points) -> list[tuple[float, float]]:
 
 
 def knee(points: Points, shape: tuple[int, int] | None) -> float | None:
-    """The x of the knee, or ``None`` where the data carry none.
+    """Return the x of the knee, or ``None`` if the data do not support one.
 
-    Beside Kneedle's own threshold, the distance from the straight line has to be :data:`NOISE_FACTOR` times the
-    standard error of its point. That comes from places that were measured more than once, and else from
-    :data:`USUAL_NOISE`. Before its knee a rising concave curve has to have risen by as much. Of straight lines of 4 to
-    12 points with 5 % of noise, at most about 1 of 100 gets a knee.
+    In addition to Kneedle's threshold, the distance from the straight line must be at least :data:`NOISE_FACTOR` times
+    the standard error of its point. The error is estimated from places that were measured more than once, otherwise
+    from :data:`USUAL_NOISE`. A rising concave curve must have risen by as much before its knee. Of straight lines of 4
+    to 12 points with 5 % noise, at most about 1 of 100 gets a knee.
 
     Args:
-        points: x and y, y above zero; an x may be there several times.
-        shape: rising (1) or falling (-1), and concave (1) or convex (-1); ``None``: whatever bends most.
+        points: x and y, y above zero; an x may occur several times.
+        shape: rising (1) or falling (-1), and concave (1) or convex (-1); ``None``: the strongest bend of any shape.
     """
     middle = medians(points)
     if len(middle) < MIN_POINTS:
@@ -155,13 +155,13 @@ def knee(points: Points, shape: tuple[int, int] | None) -> float | None:
     place, distance = max(found, key=lambda one: one[1])
     repeats = sum(x == xs[place] for x, _ in points)
     least = NOISE_FACTOR * float(np.max(ys)) * _noise(points) / math.sqrt(repeats)
-    # What falls from its first place on has nothing to level off from, however it bends.
+    # A curve that falls from its first place on cannot level off, however it bends.
     levels_off = shape != (1, 1) or float(ys[place] - ys[0]) >= least
     return float(xs[place]) if levels_off and distance * float(np.ptp(ys)) >= least else None
 
 
 def _kneedle(xs: NDArray[np.float64], ys: NDArray[np.float64], rising: int, curved: int) -> tuple[int, float] | None:
-    """Place and distance of Kneedle's strongest knee; falling and convex curves are turned into rising concave ones."""
+    """Return index and distance of Kneedle's strongest knee; other shapes are mirrored to rising concave curves."""
     backwards = rising * curved < 0
     across = (xs - xs[0]) / (xs[-1] - xs[0])
     up = (ys - ys.min()) / np.ptp(ys)
@@ -178,10 +178,10 @@ def _kneedle(xs: NDArray[np.float64], ys: NDArray[np.float64], rising: int, curv
 
 
 def _noise(points: Points) -> float:
-    """The standard deviation of the logarithm between runs at one place, pooled; the usual one without repetitions."""
+    """Return the pooled standard deviation of the logarithm at one place; without repetitions, the usual one."""
     groups = [[math.log(y) for place, y in points if place == x] for x in {x for x, _ in points}]
     freedom = sum(len(group) - 1 for group in groups)
-    if freedom < 3:  # a deviation of two or three figures can be tiny by chance
+    if freedom < 3:  # the deviation of two or three values can be tiny by chance
         return USUAL_NOISE
     squares = math.fsum((y - math.fsum(group) / len(group)) ** 2 for group in groups for y in group)
     return max(math.sqrt(squares / freedom), 0.01)
@@ -192,10 +192,10 @@ def _noise(points: Points) -> float:
 
 
 def scalability_law(points: Points) -> ScalabilityLaw | None:
-    """The law that fits throughput over concurrency, by least squares of the logarithms.
+    """Fit the law to throughput by concurrency, by least squares of the logarithms.
 
-    ``None`` where fewer than :data:`MIN_POINTS` places were measured or the law does not describe them. A peak beyond
-    what was measured is an extrapolation, so it is left out.
+    ``None`` if fewer than :data:`MIN_POINTS` places were measured or the law does not describe them. A peak beyond the
+    measured range is an extrapolation, so it is left out.
     """
     places = {x for x, _ in points}
     if len(places) < MIN_POINTS or any(x < 1 or not math.isfinite(y) or y <= 0 for x, y in points):
@@ -228,7 +228,7 @@ def scalability_law(points: Points) -> ScalabilityLaw | None:
 
 
 def law_at(single: float, contention: float, coherency: float, x: float) -> float:
-    """Throughput that the law gives at a concurrency."""
+    """Return the law's throughput at a concurrency."""
     return single * x / float(_denominator(np.array([x]), contention, coherency)[0])
 
 

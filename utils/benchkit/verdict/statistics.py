@@ -42,7 +42,8 @@ EXACT_FLIPS = 12
 (from a fixed seed): it is held against 0.05, which that tells as well."""
 
 CHECKED_BELOW = 0.05
-"""What the exact test has to reach as well, where so many blocks can; and above which there is nothing to check."""
+"""Significance level that the exact test must reach too, if there are enough blocks for it. A larger p of the t test is
+not checked."""
 
 FEWEST_TOGETHER = 5
 """Cases from which on their median says what they share: with five, two may have changed by themselves."""
@@ -321,7 +322,7 @@ def case_among(shared: Moment, place: int, prior: Prior) -> Among:
 def together(shared: Moment, prior: Prior, *, machine: float = 0.0) -> Estimate:
     """What all cases share, held against what the cases of the reference's runs shared: a prediction interval.
 
-    What excuses each of the cases accuses all of them here, if it is more than the noise between runs.
+    Tests the common shift that was subtracted from every case: it counts if it is more than the noise between runs.
 
     Args:
         shared: the run's moment.

@@ -1,6 +1,6 @@
-"""The stored runs: what ``results/*/run.json`` hold, by an index, so that thousands of them are listed in a moment.
+"""The stored runs (``results/*/run.json``), with an index that makes it fast to list thousands of them.
 
-The index lies in ``results/.history.sqlite``. It is a copy: it can be removed at any time.
+The index is ``results/.history.sqlite``. It is a cache, which can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ INDEX = ".history.sqlite"
 
 
 class StoredRun(Model):
-    """One line of the history. ``name`` is the run's directory below the results' directory.
+    """One line of the history. ``name`` is the run's directory in the results directory.
 
-    ``ended``: how it ended, with its comparison where it was compared; ``sent``: the requests of the cases that were
-    measured themselves. ``paired``: the run is one variant of a comparison of gateways.
+    ``ended``: how it ended, including its comparison if there is one; ``sent``: the requests of its measured cases.
+    ``paired``: the run is one variant of a comparison of gateways.
     """
 
     name: str
@@ -49,7 +49,7 @@ class StoredRun(Model):
 
     @property
     def control_score(self) -> float | None:
-        """The machine's at that run, in ms, lower is faster."""
+        """The machine's control score at that run, in ms; lower is faster."""
         return self.machine.control_score
 
 
@@ -61,7 +61,7 @@ class DamagedRun(Model):
 
 
 class CaseFigures(Model):
-    """A valid case's figures (:func:`~benchkit.verdict.rules.case_figures`), and which of them are advisory."""
+    """A valid case's values (:func:`~benchkit.verdict.rules.case_figures`), and the names of the advisory ones."""
 
     figures: MetricValues
     advisory: list[str] = Field(default_factory=list)
@@ -69,20 +69,20 @@ class CaseFigures(Model):
 
 @dataclass(frozen=True)
 class RunHistory:
-    """All stored runs, the oldest first, and those that cannot be read; :meth:`figures` has their cases."""
+    """All stored runs, oldest first, and those that cannot be read; :meth:`figures` returns their cases."""
 
     runs: list[StoredRun]
     damaged: list[DamagedRun]
     _index: FileIndex = field(repr=False)
 
     def figures(self, runs: Iterable[StoredRun]) -> list[dict[str, CaseFigures]]:
-        """Case to its figures, for each of the runs."""
+        """Return, for each of the runs, a mapping of its cases to their values."""
         names = [run.name for run in runs]
         bodies = self._index.bodies(names)
         return [_FIGURES.validate_json(bodies[name]) for name in names]
 
     def close(self) -> None:
-        """Let go of the index."""
+        """Close the index."""
         self._index.close()
 
 
@@ -91,7 +91,7 @@ _FIGURES = TypeAdapter(dict[str, CaseFigures])
 
 
 def read_history(results: Path) -> RunHistory:
-    """The runs below a results' directory, with the index brought up to date. A missing directory holds no run.
+    """Update the index and return the runs in a results directory. If it does not exist, there are none.
 
     Raises:
         UserError: the directory cannot be read.
@@ -106,7 +106,7 @@ def read_history(results: Path) -> RunHistory:
 
 
 def _sources(results: Path) -> dict[str, str]:
-    """Every directory that holds a ``run.json``, with the stamps of that and of its comparison."""
+    """Map every directory with a ``run.json`` to the stamps of that file and of its comparison."""
     try:
         found = {entry.name: entry.path for entry in os.scandir(results) if entry.is_dir(follow_symlinks=False)}
     except FileNotFoundError:
@@ -147,15 +147,15 @@ def _summary(results: Path, name: str) -> Summary:
 
 
 def sent_by(run: Run) -> int:
-    """The requests of all cases that were measured themselves, over their iterations."""
+    """Return the number of requests of all measured cases, over their iterations."""
     return sum(one.sent for case in run.cases if case.kind == "measured" for one in case.iterations)
 
 
 def read_light(path: Path) -> Run:
-    """A run without histograms and timelines, which are most of its bytes and no part of the index.
+    """Load a run without histograms and timelines, which are most of its bytes and not needed for the index.
 
     Raises:
-        UserError: as :func:`benchkit.store.load`.
+        UserError: like :func:`benchkit.store.load`.
     """
     try:
         data = from_json(path.read_bytes(), allow_inf_nan=False)
@@ -168,7 +168,7 @@ def read_light(path: Path) -> Run:
 
 
 def _comparison(path: Path) -> Comparison | None:
-    """What the run was held against; a damaged comparison says nothing of it."""
+    """Load the run's comparison; ``None`` if there is none or it is damaged."""
     with contextlib.suppress(UserError):
         return store.load(path, Comparison, "comparison") if path.exists() else None
     return None

@@ -1,4 +1,4 @@
-"""From metrics to a case's verdict, and from cases to the verdict of the whole: the same for both modes."""
+"""The verdict of a case from its metrics, and of the whole comparison from its cases, for both modes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from benchkit.number_format import plural
 from benchkit.verdict.rules import ERROR_RATE
 
 BY_ERRORS_ALONE = "only its error rate decides: the other figures are advisory or have no reference"
-"""The reason of a case whose verdict says nothing about its speed."""
+"""The reason of a case whose verdict does not cover its speed."""
 
 
 SHOWN_ONLY = "shown only"
-"""What a case is called of which no figure decides."""
+"""The word for a case without a deciding metric."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ def judged_case(
     since_oldest: Mapping[str, MetricComparison] | None = None,
     oldest: str = "",
 ) -> CaseComparison:
-    """A case with the verdict of its worst deciding metric.
+    """Return a case with the verdict of its worst deciding metric.
 
-    ``since_oldest``: its metrics held against the oldest accepted runs, of which ``oldest`` is the first. Only a
-    regression there counts: the case is as it was, compared with the newest runs, because they slid as well.
+    ``since_oldest``: its metrics compared with the oldest accepted runs, of which ``oldest`` is the first. Only a
+    regression there counts: the newest runs may have slid too, so the comparison with them would not show it.
     """
     verdict, reason = _case_verdict(metrics)
     slid = _failing(since_oldest or {})
@@ -58,12 +58,12 @@ def judged_case(
 
 
 def _judged(metrics: Mapping[str, MetricComparison]) -> dict[str, MetricComparison]:
-    """Those that decide; a figure that only this run has can't be held against anything, the others still can."""
+    """Return the metrics that decide and have a reference. Those that only this run has are ignored."""
     return {name: one for name, one in metrics.items() if not one.advisory and one.verdict is not Verdict.NEW}
 
 
 def _case_verdict(metrics: Mapping[str, MetricComparison]) -> tuple[Verdict, str]:
-    """The worst of the metrics that decide, and what a reader has to know about it."""
+    """Return the worst verdict of the deciding metrics, and its reason."""
     judged = _judged(metrics)
     if not judged:
         if not all(metric.advisory for metric in metrics.values()):
@@ -71,7 +71,7 @@ def _case_verdict(metrics: Mapping[str, MetricComparison]) -> tuple[Verdict, str
         return Verdict.NOT_COMPARABLE, "shown only: none of its figures decides"
     verdict = worst(metric.verdict for metric in judged.values())
     told = {Verdict.MISSING, Verdict.NOT_COMPARABLE} | ({verdict} - {Verdict.UNCHANGED})
-    # Failures that chance may explain change no verdict, and are told all the same.
+    # Failures that chance may explain do not change the verdict, but are reported.
     reasons = [
         f"{METRICS[name].label} {metric.reason}"
         for name, metric in judged.items()
@@ -83,26 +83,26 @@ def _case_verdict(metrics: Mapping[str, MetricComparison]) -> tuple[Verdict, str
 
 
 def is_without_ratio(case: CaseComparison) -> bool:
-    """Whether a figure that decides could not be compared, so that the case says nothing."""
+    """Return whether a deciding metric could not be compared, so that the case has no result."""
     return any(not metric.advisory and metric.verdict is Verdict.NOT_COMPARABLE for metric in case.metrics.values())
 
 
 def is_shown_only(case: CaseComparison) -> bool:
-    """Whether none of its figures decides, so that there was nothing to compare."""
+    """Return whether none of its metrics decides, so that there was nothing to compare."""
     return case.verdict is Verdict.NOT_COMPARABLE and not is_without_ratio(case)
 
 
 def case_word(case: CaseComparison) -> str:
-    """What a case is called in a table."""
+    """Return the word for a case in a table."""
     return SHOWN_ONLY if is_shown_only(case) else case.verdict.value
 
 
 def by_errors_alone(cases: Iterable[CaseComparison]) -> list[str]:
-    """The warning that some cases say nothing about speed, where there are any."""
+    """Return a warning if there are cases whose verdict does not cover their speed."""
     count = sum(case.errors_only for case in cases)
     if not count:
         return []
-    return [f"{plural(count, 'compared case')} judged by errors alone: the figures that gate are advisory there."]
+    return [f"{plural(count, 'compared case')} judged by the error rate only: the other deciding metrics are advisory."]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def by_errors_alone(cases: Iterable[CaseComparison]) -> list[str]:
 
 
 def outcome(run: Run, cases: Sequence[CaseComparison]) -> Outcome:
-    """The first that holds of the list in :mod:`benchkit.verdict.compare`, from its second entry on."""
+    """Apply the rules in the docstring of :mod:`benchkit.verdict.compare`, from rule 2 on."""
     compared = plural(sum(case.verdict.row.is_judged for case in cases), "compared case")
     rest = _counted(case for case in cases if not case.verdict.row.fails)
     worse = [case.verdict for case in cases if case.verdict.row.fails]
@@ -133,9 +133,9 @@ def together(
     since_oldest: Mapping[str, MetricComparison] | None = None,
     oldest: str = "",
 ) -> Outcome:
-    """The outcome after all cases together had their say.
+    """Add the results over all cases (``suite``) to the outcome.
 
-    ``since_oldest``: held against the oldest accepted runs, of which ``oldest`` is the first.
+    ``since_oldest``: those against the oldest accepted runs, of which ``oldest`` is the first.
     """
     worse, slid = _failing(suite), _failing(since_oldest or {})
     better = {name: one for name, one in suite.items() if one.verdict is Verdict.IMPROVEMENT}
@@ -159,7 +159,7 @@ def _reasons(metrics: Mapping[str, MetricComparison]) -> str:
 
 
 def _problem(run: Run, cases: Sequence[CaseComparison]) -> tuple[Verdict, str] | None:
-    """Why the run can't pass although nothing in it got worse; ``None`` when it can."""
+    """Return why the run cannot pass although nothing got worse; ``None`` if it can."""
     if run.status is not RunStatus.COMPLETE:
         return Verdict.INVALID, "the run was interrupted"
     if not any(case.validity is Validity.VALID for case in run.cases):
@@ -175,7 +175,7 @@ def _problem(run: Run, cases: Sequence[CaseComparison]) -> tuple[Verdict, str] |
 
 
 def _counted(cases: Iterable[CaseComparison]) -> str:
-    """``; 2 better, 1 missing``, the worst first."""
+    """Return ``; 2 better, 1 missing``, worst first."""
     ordered = sorted(cases, key=lambda case: case.verdict.severity)
     counts = Counter(SHOWN_ONLY if is_shown_only(case) else case.verdict.row.counted for case in ordered)
     return f"; {', '.join(f'{count} {word}' for word, count in counts.items())}" if counts else ""

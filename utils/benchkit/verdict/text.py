@@ -1,7 +1,7 @@
 """The comparison report, as lines of at most 100 columns.
 
-A function of the documents alone: no time, no terminal. Styles are marks that only a terminal shows; every state is
-also a word.
+It depends on the documents only: not on the time, not on the terminal. Styles are for terminals; every state is also a
+word.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from benchkit.verdict.rules import SIDE_BY_SIDE, STEADY_REQUESTS
 from benchkit.verdict.suite_verdict import case_word, is_shown_only
 
 WIDTH = 100
-"""Columns that a line may take."""
+"""Maximum columns of a line."""
 
 FIRST_LINES = 14
-"""How many lines the first screen has for cases, at most a case's more; the others stand in the table."""
+"""Lines for cases on the first screen; the last case may exceed it. The other cases are in the table."""
 
 _CASE, _VERDICT, _METRIC, _FIGURE, _CHANGE = 34, 14, 14, 9, 12
 
@@ -36,14 +36,14 @@ Line = tuple[Span, ...]
 
 
 def plain(lines: Iterable[Line]) -> str:
-    """The lines as a file holds them."""
+    """Return the lines as plain text."""
     return "".join("".join(span.text for span in line).rstrip() + "\n" for line in lines)
 
 
 def comparison_report(comparison: Comparison, load: Load) -> list[Line]:
-    """The whole report: on the first screen the verdict and what to look at, the worst first; then every figure.
+    """Return the whole report: first the verdict and the cases to look at, worst first; then every value.
 
-    ``load`` is the run's; its iterations are part of what the figures can tell.
+    ``load`` is that of the run; the report mentions its iterations.
     """
     row = comparison.verdict.row
     lines = _wrapped(f"{row.headline}: {comparison.reason}.", style=f"bold {row.headline_tone.style}".strip())
@@ -84,7 +84,7 @@ def _suite(metric: Metric, compared: MetricComparison, since: str) -> str:
 
 
 def _first_screen(cases: Iterable[CaseComparison]) -> list[Line]:
-    """The worst cases, each with the reason in words; the table has the others."""
+    """Return the worst cases, each with the reason in words; the table has the others."""
     listed = sorted((case for case in cases if _is_news(case)), key=_rank)
     if not listed:
         return []
@@ -94,19 +94,19 @@ def _first_screen(cases: Iterable[CaseComparison]) -> list[Line]:
             lines += _wrapped(f"and {len(listed) - shown} more, in the table below", indent=2)
             break
         lines.append((Span(f"  {case_word(case):<14} ", case.verdict.row.tone.style), Span(case.id)))
-        # What did not happen has its reason in the case, what was measured in its metrics.
+        # A case that was not measured has its reason in the case, a measured one in its metrics.
         for line in _moved(case) or [case.reason]:
             lines += _wrapped(line, indent=17)
     return lines
 
 
 def _is_news(case: CaseComparison) -> bool:
-    """Whether the first screen names it: what did not change, or cannot have changed, is not news."""
+    """Return whether the first screen shows the case: unchanged, new and shown-only cases are left out."""
     return case.verdict not in (Verdict.UNCHANGED, Verdict.NEW) and not is_shown_only(case)
 
 
 def _rank(case: CaseComparison) -> tuple[int, float, str]:
-    """By verdict; within one the largest change first, which is the worst, and for improvements the best."""
+    """Sort by verdict, then by the size of the change, largest first."""
     changes = [
         metric.change_percent
         for metric in [*_deciding(case), *case.since_oldest.values()]
@@ -117,7 +117,7 @@ def _rank(case: CaseComparison) -> tuple[int, float, str]:
 
 
 def _moved(case: CaseComparison) -> list[str]:
-    """``p50 20.0 → 30.0 ms: 50.0 % worse (41.2 to 59.1), q = 0.0004, 5 runs`` for each metric that made the verdict."""
+    """Return ``p50 20.0 → 30.0 ms: 50.0 % worse (41.2 to 59.1), q = 0.0004, 5 runs`` for each metric in question."""
     lines = [
         f"{row.label} {_figures(row, metric)}: {metric.reason or change(row, metric.change_percent)}"
         for name, metric in case.metrics.items()
@@ -144,7 +144,7 @@ def _range(values: list[float]) -> str:
 
 
 def _limits(comparison: Comparison, load: Load) -> list[Line]:
-    """What the comparison could not have told, with the limits that applied."""
+    """Return the section about the smallest changes that the comparison can detect."""
     limits: dict[str, list[float]] = {}
     samples: list[float] = []
     for case in comparison.cases:
@@ -153,26 +153,26 @@ def _limits(comparison: Comparison, load: Load) -> list[Line]:
                 limits.setdefault(name, []).append(metric.detectable_percent)
                 samples.append(metric.samples or 0)
     if comparison.mode == "paired":
-        text = "Two gateways are held against each other block by block"
+        text = "Two gateways are compared block by block"
         text += f", {_range(samples)} blocks. " if samples else ". "
         more = f"More blocks lower these limits (--blocks){'' if _steady(load) else ', and so do more requests'}."
     else:
         # Not every run of a baseline has every case.
         held = _range(samples) if samples else str(len(comparison.baseline.runs) if comparison.baseline else 0)
         runs = f"{held} run{'' if held == '1' else 's'}"
-        text = f"One run (the median of {plural(load.iterations, 'iteration')}) is held against the mean of {runs}. "
+        text = f"One run (the median of {plural(load.iterations, 'iteration')}) is compared with the mean of {runs}. "
         more = (
-            "More runs in the baseline and this machine's noise record (make noise) lower these limits; what they "
-            f"still hide, two gateways side by side show ({SIDE_BY_SIDE})."
+            "More runs in the baseline and this machine's noise record (make noise) lower these limits; to detect "
+            f"smaller changes, compare two gateways side by side ({SIDE_BY_SIDE})."
         )
     if limits:
         words = " and ".join(f"{_range(values)} % of {METRICS[name].label}" for name, values in limits.items())
         text += (
-            f"With {plural(comparison.hypotheses, 'figure')} that decide and the noise there was, a change for the "
-            f"worse of {words} is found in 4 of 5 cases, a smaller one less often. {more}"
+            f"With {plural(comparison.hypotheses, 'deciding figure')} and the noise that was found, a change for the "
+            f"worse of {words} is detected in 4 of 5 cases, a smaller one less often. {more}"
         )
     else:
-        text += "None of the figures that decide could be judged."
+        text += "None of the deciding figures could be judged."
     return _heading("What this can tell") + _wrapped(text)
 
 
@@ -188,7 +188,7 @@ def _table(comparison: Comparison) -> list[Line]:
     before, now = ("base", "head") if comparison.mode == "paired" else ("reference", "current")
     lines = _heading("All cases")
     lines += _wrapped(
-        "Change: + is better, - is worse; errors in percentage points. In brackets: shown, decides nothing."
+        "Change: + is better, - is worse; errors in percentage points. In brackets: shown only, not judged."
     )
     header = (
         f"{'case':<{_CASE}} {'verdict':<{_VERDICT}} {'metric':<{_METRIC}} {before:>{_FIGURE}}   "

@@ -1,7 +1,7 @@
-"""The trend over stored runs: which run changed a case's level, and what slides slowly.
+"""The trend over stored runs: change points (which run changed a case's level) and slow slides.
 
-Only runs that can be held against each other count: complete ones of one profile, with the load and on the machine of
-the newest. Pure, but for reading the history.
+Only comparable runs are used: complete runs of one profile, with the load and the machine of the newest run. Pure,
+except that it reads the history.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from benchkit.verdict.statistics import corrected
 from benchkit.verdict.stored_runs import CaseFigures, RunHistory, StoredRun
 
 SLIDE_LEVEL = 0.01
-"""What q, the p of a slide corrected over all series (Benjamini-Hochberg), has to reach."""
+"""Significance level of a slide, for its p corrected over all series (Benjamini-Hochberg)."""
 
 PER_RUNS = 10
-"""A slide is stated per so many runs."""
+"""The number of runs to which a slide's rate refers."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Which runs, which figures
+# Selecting runs and values
 
 
 def trend_of(history: RunHistory, profile: str, *, cases: str, metrics: Sequence[str], last: int) -> Trend:
-    """The trend of the newest ``last`` runs of a profile.
+    """Return the trend of the newest ``last`` runs of a profile.
 
     Args:
         history: the stored runs.
-        profile: whose.
+        profile: the profile.
         cases: a pattern (``tools/*``) of the cases.
         metrics: keys of the metric table, none of them absolute.
-        last: how many runs at most.
+        last: maximum number of runs.
     """
     runs, left_out = _comparable(history.runs, profile)
     if len(runs) > last:
@@ -67,7 +67,7 @@ def trend_of(history: RunHistory, profile: str, *, cases: str, metrics: Sequence
 
 
 def _comparable(runs: Sequence[StoredRun], profile: str) -> tuple[list[StoredRun], list[str]]:
-    """The runs of a profile that can be held against the newest, the oldest first; and what was left out, in words."""
+    """Return a profile's runs that are comparable with the newest, oldest first, and what was left out, in words."""
     why: Counter[str] = Counter()
     kept: dict[str, StoredRun] = {}
     newest: StoredRun | None = None
@@ -96,7 +96,7 @@ def _comparable(runs: Sequence[StoredRun], profile: str) -> tuple[list[StoredRun
 
 @dataclass(frozen=True)
 class _Series:
-    """What was measured; the figures that can be part of a ratio are what is looked at."""
+    """The measured values of one metric of one case. Only positive values are analysed."""
 
     case: str
     metric: Metric
@@ -106,7 +106,7 @@ class _Series:
 
 
 def _measured(runs: list[TrendRun], case: str, metric: str, found: Sequence[Mapping[str, CaseFigures]]) -> _Series:
-    """One metric of one case in all runs."""
+    """Return the series of one metric of one case over all runs."""
     of_case = [figures.get(case) for figures in found]
     return _Series(
         case=case,
@@ -119,9 +119,9 @@ def _measured(runs: list[TrendRun], case: str, metric: str, found: Sequence[Mapp
 
 @dataclass(frozen=True)
 class _Looked:
-    """A series after the search for levels: the positions of its figures, their logarithms, the change points.
+    """A series after the search for levels: the positions of its values, their logarithms, the change points.
 
-    ``start`` is where the span begins that is asked for a slide; ``slope`` is ``None`` where that is too short.
+    ``start`` is the first position of the span that is tested for a slide; ``slope`` is ``None`` if it is too short.
     """
 
     places: list[int]
@@ -132,7 +132,7 @@ class _Looked:
 
 
 def _with_slides(series: Sequence[_Series]) -> list[SeriesTrend]:
-    """Every series with its change points and its slide, the slides corrected over all series."""
+    """Return every series with its change points and its slide; the slides are corrected over all series."""
     looked = [_look(one) for one in series]
     asked = {number: one.slope.p_value for number, one in enumerate(looked) if one.slope is not None}
     q_values = dict(zip(asked, corrected(list(asked.values())), strict=True)) if asked else {}
@@ -142,7 +142,7 @@ def _with_slides(series: Sequence[_Series]) -> list[SeriesTrend]:
 def _look(series: _Series) -> _Looked:
     """Search one series for levels, then for a slide.
 
-    Where a straight line explains it better than levels do, the whole is asked for a slide, else the newest level is.
+    If a straight line fits better than levels, the whole series is tested for a slide, otherwise the newest level.
     """
     places = [at for at, value in enumerate(series.values) if value is not None and is_positive(value)]
     logs = np.array([badness(series.metric, series.values[at] or math.nan) for at in places], dtype=np.float64)
@@ -156,7 +156,7 @@ def _look(series: _Series) -> _Looked:
 
 def _described(series: _Series, looked: _Looked, q_value: float) -> SeriesTrend:
     slides = looked.slope is not None and q_value <= SLIDE_LEVEL
-    # What slides as a whole has no levels: the steps of a staircase would be an artefact of the search for them.
+    # A series that slides as a whole has no levels: the search for levels would make a staircase of it.
     points = [] if slides and looked.start == 0 else looked.points
     measured = len(looked.logs)
     return SeriesTrend(
@@ -192,7 +192,7 @@ def _change_point(series: _Series, looked: _Looked, points: list[int], at: int) 
 
 
 def _machine_shift(before: list[TrendRun], after: list[TrendRun]) -> Shift | None:
-    """How the machine's control work changed between two levels, where that is more than chance."""
+    """Return the change of the machine's control score between two levels, or ``None`` if it is not significant."""
     sides = [
         np.array([math.log(run.control_score) for run in runs if run.control_score], dtype=np.float64)
         for runs in (before, after)
@@ -220,7 +220,7 @@ def _slide(series: _Series, looked: _Looked, q_value: float) -> Slide:
 
 
 def _interval(metric: Metric, low: float, high: float) -> tuple[float, float]:
-    """The interval in percent, the worse end first; larger logarithms are worse."""
+    """Return the interval in percent, the worse end first; larger logarithms are worse."""
     return _rounded(percent(metric, high)), _rounded(percent(metric, low))
 
 

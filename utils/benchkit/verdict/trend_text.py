@@ -1,4 +1,4 @@
-"""The trend in words, as lines of at most 100 columns, the worst first; a function of the document alone."""
+"""The trend in words, as lines of at most 100 columns, worst first. It depends on the document only."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from benchkit.verdict import change_points
 WIDTH = 100
 BARS = "▁▂▃▄▅▆▇█"
 SPARK = 32
-"""Columns of a sparkline; more runs than that share columns by their median."""
+"""Columns of a sparkline; with more runs, a column shows the median of several."""
 
 _CASE, _METRIC = 40, 14
 
 
 @dataclass(frozen=True)
 class TrendWords:
-    """What a trend says of all its series: what it is about, what was found, and what it could have seen."""
+    """The sentences about a whole trend: its scope, what was found, and what could have been detected."""
 
     about: str
     found: str
@@ -31,7 +31,7 @@ class TrendWords:
 
 
 def trend_words(trend: Trend) -> TrendWords:
-    """The sentences above and below the series."""
+    """Return the sentences above and below the series."""
     if not trend.runs:
         return TrendWords(f"No stored run of profile {trend.profile} can be part of a trend{_left_out(trend)}.", "", "")
     first, last = trend.runs[0], trend.runs[-1]
@@ -42,9 +42,9 @@ def trend_words(trend: Trend) -> TrendWords:
     if all(one.problem for one in trend.series):
         most = max(sum(value is not None for value in one.values) for one in trend.series)
         found = (
-            f"Too few to see a trend: {plural(most, 'run')} of a case at most, {trend.needed_runs} are needed. With "
-            "fewer, a change can't be told from the noise between runs; compare a run with its baseline, or two "
-            "gateways side by side. What was measured so far:"
+            f"Too few runs for a trend: a case has at most {plural(most, 'run')}, {trend.needed_runs} are needed. With "
+            "fewer, a change cannot be distinguished from the noise between runs; compare a run with its baseline, or "
+            "two gateways side by side. Measured so far:"
         )
         return TrendWords(about, found, "")
     changed = [one for one in trend.series if one.change_points or one.slide]
@@ -52,7 +52,7 @@ def trend_words(trend: Trend) -> TrendWords:
 
 
 def trend_report(trend: Trend) -> str:
-    """The whole report: what it is about, what changed, what did not, what it could have seen."""
+    """Return the whole report: its scope, what changed, what did not, and what could have been detected."""
     words = trend_words(trend)
     if not trend.runs:
         return _wrapped(words.about)
@@ -83,12 +83,12 @@ def _table(series: Sequence[SeriesTrend]) -> str:
         lines.append(f"{case:<{_CASE}} {label:<{_METRIC}} {sparkline(one.values):<{SPARK}} {newest:>9}\n")
         lines += [_wrapped(words, indent=4) for words in findings(one)]
     if any(one.advisory for one in series):
-        lines.append("~ a percentile with too few samples beyond it: it is shown, and scatters\n")
+        lines.append("~ a percentile with too few samples beyond it: it is shown, but varies a lot\n")
     return "".join(lines)
 
 
 def findings(one: SeriesTrend) -> list[str]:
-    """What is to be said of a series, one phrase each, the newest change first; empty where nothing happened."""
+    """Return the findings of a series, one phrase each, newest change first; empty if nothing changed."""
     if one.problem:
         return [f"too few: {one.problem}"]
     slide = [_slide(one.slide)] if one.slide else []
@@ -102,7 +102,7 @@ def _change_point(point: ChangePoint) -> str:
     )
     if point.machine_percent is not None:
         speed = f"{abs(point.machine_percent):.1f} % {'slower' if point.machine_percent > 0 else 'faster'}"
-        words += f". Over the later runs the machine itself was {speed} at its control work"
+        words += f". In the later runs the machine's calibration loop was {speed}"
     return words
 
 
@@ -119,20 +119,20 @@ def _run(run: TrendRun) -> str:
 
 
 def _limits(trend: Trend) -> str:
-    """What could have been seen: the step that half of the time shows, at the median noise of the series."""
+    """Return what could have been detected: the step that is found half of the time at the series' median noise."""
     measured = [(one.noise_percent, sum(value is not None for value in one.values)) for one in trend.series]
     noise = [(percent, runs) for percent, runs in measured if percent is not None]
     middle, runs = median(percent for percent, _ in noise), min(runs for _, runs in noise)
     step = 100 * math.expm1(change_points.visible_step(middle / 100, runs, min(5, runs // 2)))
     return (
         f"Noise between neighbouring runs: {middle:.1f} % (median over the series). With it, a step of about "
-        f"{step:.0f} % shows {min(5, runs // 2)} runs after it happened, and smaller ones later. A change point says "
-        "which run changed, not why: machine, settings and release change as well."
+        f"{step:.0f} % is found {min(5, runs // 2)} runs after it happened, and smaller ones later. A change point "
+        "says which run changed, not why: the cause may be the machine, the settings or the release."
     )
 
 
 def sparkline(values: Sequence[float | None], columns: int = SPARK) -> str:
-    """The values as bars, the smallest lowest; a gap where nothing was measured."""
+    """Return the values as bars, the smallest lowest, with a gap for each missing value."""
     width = min(len(values), columns)
     bounds = [round(place * len(values) / width) for place in range(width + 1)] if width else []
     cells = []

@@ -1,7 +1,7 @@
-"""Several gateways that were measured side by side: what each step from one to the next changed.
+"""Studies of several gateways that were measured side by side: what changed in each step.
 
-``history``: releases in their order, each held against the one before it, and the last against the first. ``tune``: one
-gateway with different settings, each held against the one without.
+``history``: releases in their order, each compared with the previous one, and the last with the first. ``tune``: one
+gateway with different settings, each compared with the gateway without them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchkit.verdict.rules import case_figures
 
 
 def load_variants(directory: Path) -> list[Run]:
-    """The runs of all variants, in the order in which they were given.
+    """Load the runs of all variants, in the order in which the user gave them.
 
     Raises:
         UserError: there are fewer than two, or a document is damaged.
@@ -28,13 +28,13 @@ def load_variants(directory: Path) -> list[Run]:
     runs = [store.load(path, Run, "run") for path in sorted(directory.glob("*/run.json"))]
     if len(runs) < 2:
         raise UserError(
-            f"{directory}: holds {len(runs)} measured variants; at least two are needed (./run-advanced.sh)"
+            f"{directory}: contains {len(runs)} measured variants; at least two are needed (./run-advanced.sh)"
         )
     return sorted(runs, key=lambda run: (run.started, run.run_id))
 
 
 def history(directory: Path, limits: Baselines) -> VariantStudy:
-    """Each release held against the one before it; raises as :func:`load_variants`."""
+    """Compare each release with the previous one; raises like :func:`load_variants`."""
     runs = load_variants(directory)
     pairs = list(pairwise(runs))
     if len(runs) > 2:
@@ -43,13 +43,13 @@ def history(directory: Path, limits: Baselines) -> VariantStudy:
 
 
 def tune(directory: Path, limits: Baselines) -> VariantStudy:
-    """Each setting held against none; raises as :func:`load_variants`."""
+    """Compare each setting with the gateway without it; raises like :func:`load_variants`."""
     runs = load_variants(directory)
     return _document("tune", directory, runs, [_step(runs[0], head, limits) for head in runs[1:]])
 
 
 def label_of(run: Run) -> str:
-    """The variant's label."""
+    """Return the label of the run's variant."""
     assert run.variant is not None, "a variant's run says which one it is"
     return run.variant.label
 

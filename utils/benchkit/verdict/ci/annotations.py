@@ -1,9 +1,9 @@
-"""Annotations of GitHub Actions: workflow commands on stdout, one a line, the worst case first.
+"""Annotations of GitHub Actions: workflow commands on stdout, one per line, worst case first.
 
 The format is that of GitHub's runner (``actions/runner``, ``ActionCommand.TryParseV2``) and of its toolkit
 (``@actions/core``): ``::error title=TITLE::MESSAGE``. Within a message ``%``, CR and LF are escaped, within a property
-``:`` and ``,`` too. GitHub shows 10 annotations of each kind for a step and drops the rest without a word, so the last
-place tells how many more there are.
+``:`` and ``,`` too. GitHub shows 10 annotations of each kind for a step and silently drops the rest, so the last
+one says how many more there are.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from benchkit.plain import plain_text
 from benchkit.verdict.ci.results import RunResult
 
 SHOWN_PER_KIND = 10
-"""Annotations of one kind that GitHub shows for one step."""
+"""The number of annotations of one kind that GitHub shows for one step."""
 
 _LONGEST = 2000
-"""Characters of a message; GitHub takes 64 KiB, and nobody reads them in a box of the run's page."""
+"""Maximum characters of a message. GitHub accepts 64 KiB, but that is too long to read in a box of the run's page."""
 
 
 def annotation_lines(result: RunResult) -> list[str]:
-    """The lines to print: errors, warnings, notices; at most 10 of each, the worst first.
+    """Return the lines to print: errors, warnings, notices; at most 10 of each, worst first.
 
-    Errors are what makes the run fail; warnings what may have got worse; notices the run's own verdict, improvements
+    Errors make the run fail; warnings are cases that may have got worse; notices are the run's verdict, improvements
     and cases without a reference.
     """
     found: dict[str, list[tuple[str, str]]] = {"error": [], "warning": [], "notice": []}
@@ -37,7 +37,7 @@ def annotation_lines(result: RunResult) -> list[str]:
 
 
 def _lines(kind: str, found: Sequence[tuple[str, str]]) -> list[str]:
-    """One line for each title and message; where there are too many, the last says how many are not shown."""
+    """Return one line per title and message; if there are too many, the last says how many are not shown."""
     if len(found) > SHOWN_PER_KIND:
         shown = SHOWN_PER_KIND - 1
         rest = f"{len(found) - shown} more of {len(found)} are in the step summary and in ci_summary.json"
@@ -46,7 +46,7 @@ def _lines(kind: str, found: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _data(text: str) -> str:
-    """A message: one line, so that nothing in it can begin a command of its own."""
+    """Return a message as one line, so that nothing in it can start another command."""
     return plain_text(text, _LONGEST).replace("%", "%25")
 
 

@@ -1,8 +1,9 @@
-"""JUnit XML, for GitLab, Jenkins and everything else that shows test results.
+"""JUnit XML, for GitLab, Jenkins and other tools that show test results.
 
-One ``testsuite`` for each scenario, one ``testcase`` for each case. The elements and attributes are those that GitLab
-("Unit test reports") and Jenkins' xUnit plugin (``junit-10.xsd``) both know, so the figures are properties of the
-suite, which every reader takes, and text of the case (``system-out``). A case's ``time`` is its load's, in seconds.
+There is one ``testsuite`` per scenario and one ``testcase`` per case. Only elements and attributes are used that GitLab
+("Unit test reports") and Jenkins' xUnit plugin (``junit-10.xsd``) both support, so the values are properties of the
+suite, which every reader accepts, and text of the case (``system-out``). A case's ``time`` is the duration of its load,
+in seconds.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from benchkit.model import METRICS, CiOutcome
 from benchkit.verdict.ci.results import CaseResult, RunResult
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 (section 2.2) has no way to write, not even escaped."""
+"""Characters that XML 1.0 (section 2.2) cannot represent, not even escaped."""
 
 _ELEMENTS = {CiOutcome.FAILED: "failure", CiOutcome.ERROR: "error", CiOutcome.SKIPPED: "skipped"}
 
 
 def junit(result: RunResult) -> str:
-    """The whole document; a run's problem that none of its cases shows is a case ``outcome`` of a suite ``run``."""
+    """Return the whole document. A problem of the run that no case shows becomes case ``outcome`` of suite ``run``."""
     root = ET.Element("testsuites", {"name": _text(f"MCP Gateway performance, {result.run.run_id}")})
     suites = [_suite(result, name, cases) for name, cases in _by_scenario(result.cases)]
     if result.problem:
@@ -37,7 +38,7 @@ def junit(result: RunResult) -> str:
 
 
 def load_seconds(result: CaseResult) -> float:
-    """How long a case's measured load ran, all iterations together; 0 where none was sent."""
+    """Return the duration of a case's measured load over all iterations; 0 if nothing was sent."""
     iterations = result.case.iterations if result.case is not None else []
     return sum(seconds_between(one.started, one.finished) for one in iterations if one.sent)
 
@@ -112,7 +113,7 @@ def _about(result: RunResult) -> list[tuple[str, str]]:
 
 
 def _figures(result: CaseResult) -> list[tuple[str, str]]:
-    """``list_limit_50.p50_latency_ms``: the unit is part of the name, as a property has none."""
+    """Return pairs like ``list_limit_50.p50_latency_ms`` and value. Properties have no unit, so the name has it."""
     if result.case is None:
         return []
     units = {"1/s": "", "share": ""}

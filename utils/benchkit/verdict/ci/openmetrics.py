@@ -1,8 +1,8 @@
-"""OpenMetrics text, for GitLab's metrics reports, Prometheus and everything that reads its format.
+"""OpenMetrics text, for GitLab's metrics reports, Prometheus and other tools that read its format.
 
-Base units stand in the names (``_seconds``, ``_ratio``). A case that was not measured has no samples, and an advisory
-percentile (too few samples beyond it) is left out: a file of bare numbers cannot carry the mark. The run's id is not in
-here, because GitLab compares the samples of two branches by their names and labels.
+The names contain the base units (``_seconds``, ``_ratio``). A case that was not measured has no samples. An advisory
+percentile (too few samples beyond it) is left out, because the format cannot mark it. The run's id is not included,
+because GitLab compares the samples of two branches by their names and labels.
 
 Format: OpenMetrics 1.0, https://github.com/prometheus/OpenMetrics
 """
@@ -20,7 +20,7 @@ _PREFIX = "mcp_gateway_benchmark"
 
 @dataclass(frozen=True)
 class _Family:
-    """A metric family; ``per_unit`` turns a figure of :data:`METRICS` into the family's unit."""
+    """A metric family; a value of :data:`METRICS` divided by ``per_unit`` is in the family's unit."""
 
     name: str
     unit: str
@@ -34,7 +34,7 @@ _UNITS = {
     "1/s": ("requests_per_second", 1.0),
     "share": ("ratio", 1.0),
 }
-"""The unit of a metric to that of its family, and how many of the metric's make one."""
+"""Maps the unit of a metric to that of its family, and the number of the metric's units in one of the family's."""
 
 _CHANGE = _Family("change_ratio", "ratio", "Change against the reference, by metric; positive is better.", 100.0)
 _SUITE = _Family("suite_change_ratio", "ratio", "Change of all cases together, by metric; positive is better.", 100.0)
@@ -43,7 +43,7 @@ _EXIT = _Family("exit_code", "", "What the run ended with: 0 passed, 1 regressio
 
 
 def openmetrics(result: RunResult) -> str:
-    """The whole file, with ``# EOF`` at its end."""
+    """Return the whole file, with ``# EOF`` at its end."""
     samples: dict[_Family, list[str]] = {}
 
     def add(family: _Family, labels: Mapping[str, str], value: float) -> None:
@@ -72,7 +72,7 @@ def _family(metric: Metric) -> _Family:
 
 
 def _decided(case: CaseResult) -> Iterator[tuple[str, float]]:
-    """The figures of a case that was measured, without the advisory ones; one unit of measure after the other."""
+    """Yield the metrics of a measured case without the advisory ones, in the order of the metric table."""
     if case.case is None:
         return
     for name in METRICS:
@@ -98,7 +98,7 @@ def _head(family: _Family) -> list[str]:
 
 
 def _sample(family: _Family, labels: Mapping[str, str], value: float) -> str:
-    # Nine digits: what dividing by 1000 adds in binary fractions is no figure.
+    # Nine digits hide the rounding errors of the division by 1000.
     return f"{_PREFIX}_{family.name}{_braced(labels)} {value / family.per_unit:.9g}"
 
 
@@ -107,6 +107,6 @@ def _braced(labels: Mapping[str, str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    # A carriage return is allowed, and ends a line for many readers all the same.
+    # A carriage return is allowed, but many readers treat it as the end of a line.
     text = text.replace("\r", " ").encode("utf-8", errors="replace").decode("utf-8")
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')

@@ -1,8 +1,8 @@
-"""What CI is told of a run and of each of its cases: ``run.json`` and ``comparison.json`` joined.
+"""The CI results of a run and of each of its cases: ``run.json`` joined with ``comparison.json``.
 
-A case passes, fails (it got worse), is an error (its work did not happen, or it could not be held against anything
-although it should have been), or is skipped (nothing can be said, and nothing had to be). A run whose exit code is not
-0 although each of its cases passed or was skipped has a problem of its own: :attr:`RunResult.problem`.
+A case passes, fails (it got worse), is an error (its work was not done, or it could not be compared although it should
+have been), or is skipped (there is no result, and none was required). If the run's exit code is not 0 although each of
+its cases passed or was skipped, :attr:`RunResult.problem` says why.
 """
 
 from __future__ import annotations
@@ -32,17 +32,16 @@ from benchkit.verdict.runs import load_run
 from benchkit.verdict.suite_verdict import is_without_ratio
 
 MEASURED = "measured"
-"""What a valid case of a run is called that was held against nothing; other cases are called by their validity."""
+"""The word for a valid case of a run that was not compared; for other cases it is their validity."""
 
 
 @dataclass(frozen=True)
 class CaseResult:
     """One case. ``scenario`` and ``name`` make its id; ``state`` is its verdict, without a comparison its validity.
 
-    ``summary`` says in one line why the verdict is what it is, ``details`` has a line for each figure. ``change`` is
-    the worst change of a deciding figure in percent, negative is worse (the error rate, which has none, apart).
-    ``metrics`` are the comparison's; empty where nothing was compared. ``case`` is absent where only the reference has
-    it.
+    ``summary`` gives the reason of the verdict in one line, ``details`` has a line per metric. ``change`` is the worst
+    change of a deciding metric in percent, negative is worse (without the error rate, which has no percentage).
+    ``metrics`` are the comparison's; empty if nothing was compared. ``case`` is absent if only the reference has it.
     """
 
     id: str
@@ -68,7 +67,7 @@ class CaseResult:
 
     @property
     def is_remarkable(self) -> bool:
-        """Whether there is more to it than that it passed, or was only shown."""
+        """Whether it is more than passed or shown only."""
         return self.state not in (Verdict.UNCHANGED, Validity.VALID) and not (
             self.state is Verdict.NOT_COMPARABLE and self.outcome is CiOutcome.SKIPPED
         )
@@ -86,7 +85,7 @@ class CaseResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """A run, what it was held against (``None``: nothing), its cases in the run's order, and how it ended."""
+    """A run, its comparison (``None`` if there is none), its cases in the run's order, and how it ended."""
 
     run: Run
     comparison: Comparison | None
@@ -95,12 +94,12 @@ class RunResult:
 
     @property
     def verdict(self) -> str:
-        """The whole run's verdict; of a run that was held against nothing whether it was measured."""
+        """The verdict of the whole run; for a run that was not compared, whether it was measured."""
         return self.ended.verdict or self.ended.word.lower()
 
     @property
     def exit_code(self) -> int:
-        """What a CI job should end with."""
+        """The exit code for the CI job."""
         return self.ended.exit_code
 
     @property
@@ -110,12 +109,12 @@ class RunResult:
 
     @property
     def reason(self) -> str:
-        """Why, in one line."""
+        """The reason, in one line."""
         return plain_text(self.ended.reason)
 
     @property
     def against(self) -> str:
-        """What the run was held against, in words."""
+        """The reference of the run, in words."""
         comparison = self.comparison
         if comparison is None:
             return "compared with nothing"
@@ -129,10 +128,10 @@ class RunResult:
 
     @property
     def problem(self) -> str:
-        """Why the run does not pass, where none of its cases shows it; else empty."""
+        """Why the run does not pass, if none of its cases shows it; else empty."""
         if self.exit_code == 0:
             return ""
-        # What all cases together show, no error of one of them tells.
+        # The error of a single case does not show a regression of all cases together.
         telling = {CiOutcome.FAILED} if self.is_regression else {CiOutcome.FAILED, CiOutcome.ERROR}
         if any(case.outcome in telling for case in self.cases):
             return ""
@@ -140,28 +139,28 @@ class RunResult:
 
     @property
     def is_regression(self) -> bool:
-        """Whether it ends as a run does that got worse."""
+        """Whether the exit code is that of a regression."""
         return self.exit_code == ExitCode.REGRESSION
 
     @property
     def worst_first(self) -> list[CaseResult]:
-        """All cases, by verdict, change and id."""
+        """All cases, sorted by verdict, change and id."""
         return sorted(self.cases, key=_rank)
 
     def counts(self) -> dict[str, int]:
-        """Verdict to the number of cases that have it, the worst first; verdicts that no case has are left out."""
+        """Return the number of cases per verdict, worst first; verdicts without a case are left out."""
         return dict(Counter(case.verdict for case in self.worst_first))
 
     def outcomes(self) -> dict[str, int]:
-        """Outcome to the number of cases that have it, for all four."""
+        """Return the number of cases per outcome, for all four outcomes."""
         counts = Counter(case.outcome for case in self.cases)
         return {outcome.value: counts[outcome] for outcome in CiOutcome}
 
 
 def load_result(directory: Path) -> RunResult:
-    """Read a run's directory: ``run.json``, and ``comparison.json`` where there is one.
+    """Read a run's directory: ``run.json``, and ``comparison.json`` if there is one.
 
-    In a directory of paired runs, which has no run of its own, ``head/run.json`` is the run.
+    A directory of paired runs has no ``run.json`` of its own; its run is ``head/run.json``.
 
     Raises:
         UserError: there is no run, a document is damaged, or the comparison is another run's.
@@ -174,7 +173,7 @@ def load_result(directory: Path) -> RunResult:
     comparison = store.load(path, Comparison, "comparison") if path.exists() else None
     if comparison is not None and comparison.run_id != run.run_id:
         raise UserError(
-            f"{path}: belongs to run {comparison.run_id}, and not to {run.run_id} beside it: compare_results.py again"
+            f"{path}: belongs to run {comparison.run_id}, but run.json is {run.run_id}: run compare_results.py again"
         )
     base = directory / "base" / "run.json"
     beside = [load_run(base)] if comparison is not None and comparison.mode == "paired" and base.exists() else []
@@ -182,9 +181,9 @@ def load_result(directory: Path) -> RunResult:
 
 
 def run_result(run: Run, comparison: Comparison | None, beside: Sequence[Run] = ()) -> RunResult:
-    """Join a run and its comparison: the run's cases in their order, then those that only the comparison names.
+    """Join a run and its comparison: the run's cases in their order, then those that only the comparison has.
 
-    ``beside``: the run of the gateway that was measured beside it.
+    ``beside``: the run of the other gateway, if two were measured side by side.
     """
     cases = {case.id: case for case in run.cases}
     compared = {case.id: case for case in comparison.cases} if comparison is not None else {}
@@ -198,7 +197,7 @@ def run_result(run: Run, comparison: Comparison | None, beside: Sequence[Run] = 
 
 
 def metric_words(name: str, compared: MetricComparison) -> str:
-    """``p50 20.0 ms → 30.0 ms (-50.0 %): reason``."""
+    """Return ``p50 20.0 ms → 30.0 ms (-50.0 %): reason``."""
     metric = METRICS[name]
     words = f"{metric.label} {figure(metric, compared.reference)} → {figure(metric, compared.current)}"
     if moved := change(metric, compared.change_percent):
@@ -214,7 +213,7 @@ def metric_words(name: str, compared: MetricComparison) -> str:
 
 def _case_result(identity: str, case: Case | None, compared: CaseComparison | None) -> CaseResult:
     if compared is None:
-        # The run has it: an id comes from one of the two.
+        # Every id comes from the run or from the comparison.
         assert case is not None
         return _uncompared(identity, case)
     deciding = {name: metric for name, metric in compared.metrics.items() if not metric.advisory}
@@ -237,13 +236,13 @@ def _case_result(identity: str, case: Case | None, compared: CaseComparison | No
 
 
 def _outcome(compared: CaseComparison) -> CiOutcome:
-    # A figure that decides and could not be compared: the run does not pass with it (exit 3).
+    # With a deciding metric that could not be compared, the run does not pass (exit 3).
     known = compared.verdict.row.ci
     return CiOutcome.ERROR if is_without_ratio(compared) and known is not CiOutcome.FAILED else known
 
 
 def _summary(compared: CaseComparison, deciding: dict[str, MetricComparison]) -> str:
-    """The figures that made the verdict, or the reason in words."""
+    """Return the metrics that have the case's verdict, or the reason in words."""
     shown = [metric_words(name, metric) for name, metric in deciding.items() if metric.verdict is compared.verdict]
     shown += [
         f"since the oldest: {metric_words(name, metric)}"

@@ -14,13 +14,13 @@ from benchkit.verdict.ci.results import CaseResult, RunResult
 from benchkit.verdict.rules import ERROR_RATE
 
 STEP_SUMMARY_BYTES = 1024 * 1024
-"""What GitHub takes of one step's summary; a longer one is not shown at all."""
+"""GitHub's limit for a step summary; a longer one is not shown at all."""
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~#!])")
 
 
 class CiCase(Model):
-    """A case that is worth a look. ``change_percent``: the worst of its deciding figures, negative is worse."""
+    """A remarkable case. ``change_percent``: the worst of its deciding metrics, negative is worse."""
 
     id: str
     verdict: str
@@ -30,10 +30,10 @@ class CiCase(Model):
 
 
 class CiSummary(Model):
-    """``ci_summary.json``. ``verdict`` and ``exit_code`` are the run's, ``cases`` are not unchanged, worst first.
+    """``ci_summary.json``. ``verdict`` and ``exit_code`` are the run's, ``cases`` the remarkable ones, worst first.
 
-    ``verdicts`` and ``outcomes`` count all cases. ``suite``: per metric the change over all cases that decide, as in
-    ``comparison.json``; ``suite_since_oldest`` the same against the oldest accepted runs.
+    ``verdicts`` and ``outcomes`` count all cases. ``suite``: per metric the change over all deciding cases, as in
+    ``comparison.json``; ``suite_since_oldest``: the same against the oldest accepted runs.
     """
 
     schema_version: Literal[1] = 1
@@ -53,7 +53,7 @@ class CiSummary(Model):
 
 
 def ci_summary(result: RunResult) -> CiSummary:
-    """The document for a run."""
+    """Return the document for a run."""
     comparison = result.comparison
     return CiSummary(
         run_id=result.run.run_id,
@@ -83,9 +83,9 @@ def ci_summary(result: RunResult) -> CiSummary:
 
 
 def markdown(result: RunResult, most_bytes: int = STEP_SUMMARY_BYTES) -> str:
-    """The summary in GitHub's Markdown: verdict, suite, what to look at, every figure.
+    """Return the summary in GitHub's Markdown: verdict, suite, what to look at, every value.
 
-    At most ``most_bytes`` of UTF-8 (0 or less: empty); what does not fit is left out from the end, and said so.
+    It has at most ``most_bytes`` of UTF-8 (0 or less: empty). If it is longer, the end is cut off, with a remark.
     """
     lines = [
         f"## MCP Gateway performance: {_cell(result.headline)}",
@@ -148,12 +148,12 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    """The text as Markdown shows it, whatever is in it: no markup, no HTML, no end of a cell or line."""
+    """Escape a text for a Markdown table cell: no markup, no HTML, no end of a cell or line."""
     return _MARKDOWN.sub(r"\\\1", html.escape(plain_text(text), quote=False))
 
 
 def _fitting(lines: Sequence[str], most_bytes: int) -> str:
-    left_out = "\n*The rest is left out: it does not fit. Everything is in ci_summary.json and in the report.*\n"
+    left_out = "\n*The rest is left out because it does not fit. Everything is in ci_summary.json and in the report.*\n"
     text = "\n".join(lines) + "\n"
     if len(text.encode()) <= most_bytes:
         return text
