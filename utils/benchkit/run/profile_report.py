@@ -1,4 +1,4 @@
-"""From a CPU profile's raw/ to its documents."""
+"""Turn a CPU profile's raw/ directory into its documents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchkit.report.profile_page import profile_page
 
 
 def write_profile(directory: Path, interrupted: int | None = None) -> tuple[Profile, str]:
-    """Write profile.json, profile.txt and profile.html; answers the document and its summary.
+    """Write profile.json, profile.txt and profile.html; return the document and its summary.
 
     Raises:
         UserError: as :func:`analyse`; also when a file cannot be written.
