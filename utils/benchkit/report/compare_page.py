@@ -1,7 +1,7 @@
-"""Pages that put runs beside each other: one that compares several, and one of databases.
+"""Pages that show runs next to each other: one compares several runs, one compares databases.
 
-No verdict is made here. Where a comparison judged two of the runs, its verdicts are shown; everywhere else the
-differences are estimates, and the page says how to get a verdict.
+These pages make no verdicts. If a comparison judged two of the runs, its verdicts are shown. All other differences are
+estimates, and the page says how to get a verdict.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _ESTIMATES = " What is marked ≈ is an estimate that nothing judged: noise alon
 
 @dataclass(frozen=True)
 class SideBySide:
-    """A run of the page: how it is called, how it was judged against the reference, and what differs from that.
+    """A run on the page: its label, its comparison with the reference, and how its conditions differ.
 
     ``load``, ``machine`` and ``lesser`` are lines like ``requests 100 → 200``; empty for the reference itself.
     """
@@ -56,7 +56,7 @@ class SideBySide:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """A line of the table of runs."""
+    """A row in the table of runs."""
 
     label: str
     note: str
@@ -68,7 +68,7 @@ _FACTS = ("profile", "load", "gateway", "database", "MCP servers", "started", "c
 
 
 def compare_page(sides: Sequence[SideBySide], reference: int, library: ChartLibrary) -> str:
-    """The HTML of runs beside each other; ``reference`` is the place of the one that the others are held against.
+    """Return the HTML of several runs; ``reference`` is the index of the run that the others are compared with.
 
     Raises:
         UserError: as :func:`benchkit.report.frame.fill_page`.
@@ -110,7 +110,7 @@ def compare_page(sides: Sequence[SideBySide], reference: int, library: ChartLibr
 
 
 def _finding(sides: Sequence[SideBySide], reference: int) -> tuple[str, Tone, str]:
-    """The word above the page, its tone, and what the comparisons say."""
+    """Return the word above the page, its tone, and a sentence with the comparisons' findings."""
     judged = [side for place, side in enumerate(sides) if place != reference and side.comparison]
     if not judged:
         return NOT_JUDGED.capitalize(), Tone.PLAIN, ""
@@ -196,9 +196,9 @@ def _page(
 
 
 def database_page(groups: Mapping[str, Sequence[SideBySide]], library: ChartLibrary) -> str:
-    """The HTML of databases beside each other, the first of ``groups`` (name to its runs) being the reference.
+    """Return the HTML that compares databases; the first of ``groups`` (name to its runs) is the reference.
 
-    Of each case the median over a database's runs is shown, and its ratio to the reference's; none is judged.
+    For each case it shows the median over a database's runs and its ratio to the reference's. Nothing is judged.
 
     Raises:
         UserError: as :func:`benchkit.report.frame.fill_page`.
@@ -245,7 +245,7 @@ def _medians(runs: Sequence[Run], name: str) -> dict[str, Outcome]:
 
 
 def _together(cases: Sequence[Case], name: str, runs: int) -> Outcome:
-    """One outcome of a case's several; figures are medians over the runs in which it is valid."""
+    """Combine a case's outcomes of several runs; values are medians over the runs in which it is valid."""
     valid = [case for case in cases if case.validity is Validity.VALID]
     others = [case for case in cases if case.validity is not Validity.VALID]
     why = "; ".join(dict.fromkeys(f"{case.validity.value}: {case.reason or 'no reason'}" for case in others))
@@ -276,7 +276,7 @@ def _counted(case: Case) -> tuple[int, int]:
 
 
 def _ratio_sentence(columns: Sequence[Column]) -> str:
-    """The middle ratio of each database's median latency and throughput to the reference's, over the cases of both."""
+    """State each database's median ratio of latency and of throughput to the reference, over the common cases."""
     base, *others = columns
     said = []
     for column in others:

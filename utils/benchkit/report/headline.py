@@ -1,4 +1,4 @@
-"""The verdict in one sentence, and what this kind of measurement cannot tell."""
+"""The verdict in one sentence, and the limitations of this kind of measurement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchkit.model import METRICS, Comparison, Run, RunStatus, Tone, Validity, 
 
 @dataclass(frozen=True)
 class Headline:
-    """The verdict: a word with its tone, one sentence, and what has to be known beside it."""
+    """The verdict: a word with its tone, one sentence, and notes that a reader must see."""
 
     tone: Tone
     word: str
@@ -21,7 +21,7 @@ class Headline:
 
 
 def headline(run: Run, comparison: Comparison | None) -> Headline:
-    """What came out, and what a reader must not overlook beside it, each once."""
+    """Return the verdict and the notes that a reader must not miss, each once."""
     end = ended(run, comparison)
     text = sentence(end.reason)
     notes = [*map(sentence, run.doubts), sentence(tally_of([run]).invalid_words if end.valid else "")]
@@ -34,7 +34,7 @@ def headline(run: Run, comparison: Comparison | None) -> Headline:
 
 
 def _scarce(run: Run) -> str:
-    """Said where not even a median has the samples that it needs; empty where one has, or where there is no figure."""
+    """Return a warning if no case has enough samples for a median; empty if one has, or if there are no values."""
     samples = [
         sum(one.ok for one in case.iterations)
         for case in run.cases
@@ -53,7 +53,7 @@ def _scarce(run: Run) -> str:
 
 
 def reference_name(comparison: Comparison) -> str:
-    """What the run was held against, in words."""
+    """Return what the run was compared with, in words."""
     if comparison.paired is not None:
         return (
             f"base “{comparison.paired.base}”, block by block; the figures are those of head “{comparison.paired.head}”"
@@ -66,7 +66,7 @@ def reference_name(comparison: Comparison) -> str:
 
 
 def sentence(text: str) -> str:
-    """A phrase as a sentence: a capital at its start, unless a name stands there, and a full stop at its end."""
+    """Make a phrase a sentence: add a full stop, and a capital unless it starts with a name."""
     text = text.strip()
     if not text:
         return ""
@@ -76,7 +76,7 @@ def sentence(text: str) -> str:
 
 
 def limitations(run: Run) -> list[str]:
-    """What the figures of this run cannot tell, the largest first."""
+    """List what the values of this run cannot show, the most important first."""
     load, target, variant = run.environment.load, run.environment.target, run.variant
     found = []
     if any(case.closed_loop for case in run.cases):

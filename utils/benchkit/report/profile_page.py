@@ -1,4 +1,4 @@
-"""The page of a profile: where the gateway's time goes, what the slowest requests waited for, and a flame graph."""
+"""The page of a CPU profile: where the gateway's time goes, what the slowest requests waited for, and a flame graph."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchkit.report.frame import Frame, fill_page
 
 @dataclass(frozen=True)
 class Bar:
-    """A category's part of the bar, in percent of its width."""
+    """A category's section of the stacked bar, as a percentage of its width."""
 
     category: Category
     label: str
@@ -27,7 +27,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class CategoryRow:
-    """A category in the table; ``share`` is empty for what is no work."""
+    """A category in the table; ``share`` is empty for categories that are not work."""
 
     category: Category
     label: str
@@ -38,7 +38,7 @@ class CategoryRow:
 
 @dataclass(frozen=True)
 class FunctionRow:
-    """A function in a table, with two figures."""
+    """A function in a table, with two values."""
 
     function: str
     place: str
@@ -50,7 +50,7 @@ class FunctionRow:
 
 @dataclass(frozen=True)
 class StallRow:
-    """A stretch without any answer."""
+    """A period without any answer."""
 
     at: str
     duration: str
@@ -63,8 +63,8 @@ class StallRow:
 
 
 @dataclass(frozen=True)
-class View:  # pylint: disable=too-many-instance-attributes  # as many as the page has parts
-    """What the page shows beside its head, in words."""
+class View:  # pylint: disable=too-many-instance-attributes  # one for each part of the page
+    """The text of the page below its head."""
 
     bars: list[Bar]
     categories: list[CategoryRow]
@@ -78,12 +78,12 @@ class View:  # pylint: disable=too-many-instance-attributes  # as many as the pa
 
 
 def profile_page(profile: Profile) -> str:
-    """The HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.frame.fill_page`."""
+    """Return the HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.frame.fill_page`."""
     return fill_page(
         "profile.html",
         build_frame(profile),
         {"profile": profile, "view": build_view(profile)},
-        Plots(ChartLibrary()),  # its charts are its own, and it does without Chart.js
+        Plots(ChartLibrary()),  # it draws its own charts, without Chart.js
         data=page_data(profile),
         scripts=["profile.js", "flame.js"],
         styles=["profile.css"],
@@ -91,7 +91,7 @@ def profile_page(profile: Profile) -> str:
 
 
 def build_frame(profile: Profile) -> Frame:
-    """The head of the page: where the time goes, in a few sentences."""
+    """Return the head of the page: where the time goes, in a few sentences."""
     tone, word = _state(profile)
     sentences = [
         text.sentence(profile),
@@ -117,7 +117,7 @@ def build_frame(profile: Profile) -> Frame:
 
 
 def build_view(profile: Profile) -> View:
-    """The profile in words."""
+    """Return the profile as text."""
     return View(
         bars=_bars(profile),
         categories=[
@@ -159,7 +159,7 @@ def build_view(profile: Profile) -> View:
 
 
 def page_data(profile: Profile) -> dict[str, object]:
-    """What the page's scripts get: the flame graph, and the sampled rounds over time."""
+    """Return the data for the page's scripts: the flame graph, and the sampled rounds over time."""
     flame = profile.flame
     return {
         "labels": {category.value: label for category, (label, _) in LABELS.items()},

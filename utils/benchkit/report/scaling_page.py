@@ -1,4 +1,4 @@
-"""The page of scalability: throughput and p95 of each case over MCP servers or concurrency, with the knee marked."""
+"""The scalability page: throughput and p95 of each case over MCP servers or concurrency, with the knee marked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RATE, _TAIL = "requests_per_sec", "p95_latency"
 
 @dataclass(frozen=True)
 class ScalingRow:
-    """A case: its figures at the first and the last place, its highest throughput and where, its knees and its law.
+    """A case: its values at the first and the last place, its highest throughput, its knees and its scaling law.
 
     ``values`` has the bare numbers of ``cells``; empty where there is none.
     """
@@ -34,13 +34,13 @@ class ScalingRow:
 
 
 def scaling_page(study: ScalingStudy, target: str, differences: Sequence[str], library: ChartLibrary) -> str:
-    """The HTML.
+    """Return the HTML.
 
     Args:
-        study: what was measured.
+        study: the measured curves.
         target: gateway and machine, in words.
-        differences: what else the runs differ in, in words.
-        library: what draws the charts.
+        differences: other differences between the runs, in words.
+        library: the chart library to embed.
 
     Raises:
         UserError: as :func:`benchkit.report.frame.fill_page`.
@@ -167,7 +167,7 @@ def _plot(case: ScalingCase, study: ScalingStudy) -> Plot:
 
 
 def _series(curve: ScalingCurve, label: str, colour: str, *, repeated: bool) -> list[Series]:
-    """The medians as a line; where places were measured several times, each run as a point as well."""
+    """Return the medians as a line; if places were measured several times, also each run as a point."""
     axis: Literal["y", "right"] = "y" if curve.metric == _RATE else "right"
     line = Series(
         f"{label}, median" if repeated else label,
