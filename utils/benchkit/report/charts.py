@@ -142,7 +142,7 @@ class Plot:  # pylint: disable=too-many-instance-attributes # as many as a chart
     titles: list[str] | None = None
     name: str = ""
     caption: str = ""
-    where: str = "the figures are in the table of this page"
+    where: str = "the values are in the table of this page"
 
     @property
     def keys(self) -> list[Series]:
@@ -319,7 +319,7 @@ def courses(case: str, timeline: Timeline) -> list[tuple[int, Plot]]:
                 name="course",
                 kind="bars",
                 stacked=True,
-                where="its figures are in the table of iterations",
+                where="its values are in the table of iterations",
                 slots=(buckets, bucket),
                 x=Axis("seconds", every=every),
                 y=Axis("requests/s", reach=most),
@@ -366,7 +366,7 @@ def rounds(case: str, iterations: list[Iteration]) -> Plot | None:
         name="rounds",
         kind="bars",
         caption="Iterations side by side, latencies on the right axis",
-        where="the figures are in the table of iterations",
+        where="the values are in the table of iterations",
         labels=[str(number) for number in range(1, len(iterations) + 1)],
         x=Axis("iteration"),
         y=Axis("req/s"),
@@ -393,7 +393,7 @@ def errors(case: str, iterations: list[Iteration]) -> Plot | None:
         horizontal=True,
         stacked=True,
         caption="Failures by kind, iteration after iteration from the left",
-        where="the figures are in the table of failures",
+        where="the values are in the table of failures",
         legend="none",
         labels=ordered,
         y=Axis("requests that failed", whole=True),
@@ -414,7 +414,7 @@ def overhead(cases: list[Case]) -> Plot | None:
         name="differences",
         kind="bars",
         caption="In ms",
-        where="the figures are in the table that follows",
+        where="the values are in the table that follows",
         labels=[case.name for case in cases],
         y=Axis("added, ms"),
         series=[

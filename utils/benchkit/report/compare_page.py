@@ -32,11 +32,11 @@ from benchkit.report.frame import Frame, fill_page
 from benchkit.report.headline import sentence
 
 HOW_TO_JUDGE = (
-    "A verdict takes two gateways that were measured side by side (./run-advanced.sh --base … --head …), or a baseline "
+    "A verdict needs two gateways that were measured side by side (./run-advanced.sh --base … --head …), or a baseline "
     "(make baseline, then make baseline-compare)."
 )
 
-_ESTIMATES = " What is marked ≈ is an estimate that nothing judged: noise alone makes such differences."
+_ESTIMATES = " Differences marked ≈ are estimates and were not judged: noise alone can cause them."
 
 
 @dataclass(frozen=True)
@@ -91,20 +91,20 @@ def compare_page(sides: Sequence[SideBySide], reference: int, library: ChartLibr
     if not judged:
         notes.append(HOW_TO_JUDGE)
     frame = Frame(
-        title="Runs beside each other",
+        title="Comparison of runs",
         subject=f"{len(sides)} runs",
         target=_target([side.run for side in sides]),
         tone=tone,
         word=word,
         sentence=_sentence(sides, reference),
         notes=notes,
-        footer="Every figure of this page stands in the run.json of its run.",
+        footer="Every value on this page is in the run.json of its run.",
     )
     context = {
         "heads": _FACTS,
         "facts": [_facts(side, "reference" if place == reference else "") for place, side in enumerate(sides)],
         "lesser": [(side.label, side.lesser) for side in sides if side.lesser],
-        "lead": f"Below a figure: how it differs from {first.label}.{'' if judged else _ESTIMATES}",
+        "lead": f"Below each value: its difference from {first.label}.{'' if judged else _ESTIMATES}",
     }
     return _page(frame, context, columns, [side.run for side in sides], library, reference=reference)
 
@@ -132,13 +132,13 @@ def _sentence(sides: Sequence[SideBySide], reference: int) -> str:
     others = [side for place, side in enumerate(sides) if place != reference]
     whom = others[0].label if len(others) == 1 else f"{len(others)} runs"
     judged = sum(side.comparison is not None for side in others)
-    text = f"{whom} beside {sides[reference].label}"
+    text = f"{whom} compared with {sides[reference].label}"
     if any(side.load for side in others):
-        text += ", under loads that are not the same"
+        text += ", under different loads"
     if judged == len(others):
         return f"{text}."
     rest = "differences" if not judged else "the other differences"
-    return f"{text}: {rest} are estimates without verdict."
+    return f"{text}: {rest} are estimates without a verdict."
 
 
 def _target(runs: Sequence[Run]) -> str:
@@ -153,8 +153,8 @@ def _facts(side: SideBySide, note: str) -> RunFacts:
     facts = [
         run.profile,
         f"{load.requests} {TIMES} {load.iterations}, {load.concurrency} concurrent",
-        target.release or "not told",
-        " ".join(part for part in (target.database, target.database_version) if part) or "not told",
+        target.release or "unknown",
+        " ".join(part for part in (target.database, target.database_version) if part) or "unknown",
         str(target.servers),
         f"{run.started.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
         f"{tally.valid} of {tally.measured}",
@@ -223,16 +223,16 @@ def database_page(groups: Mapping[str, Sequence[SideBySide]], library: ChartLibr
         target=_target(runs),
         tone=Tone.PLAIN,
         word=NOT_JUDGED.capitalize(),
-        sentence=f"{_ratio_sentence(columns)} These are estimates without verdict.",
+        sentence=f"{_ratio_sentence(columns)} These are estimates without a verdict.",
         notes=[*notes, HOW_TO_JUDGE],
-        footer="Every figure of this page is a median of figures in the run.json of its runs.",
+        footer="Every value on this page is a median of values in the run.json of its runs.",
     )
     context = {
         "heads": _FACTS,
         "facts": [_facts(side, name) for name, inside in groups.items() for side in inside],
         "lesser": [(side.label, side.lesser) for side in sides if side.lesser],
-        "lead": f"Medians over the runs of a database ({counted}). Below a figure: its ratio to that of {names[0]}, "
-        "as an estimate that nothing judged.",
+        "lead": f"Medians over the runs of a database ({counted}). Below each value: its ratio to that of {names[0]}, "
+        "an estimate that was not judged.",
     }
     return _page(frame, context, columns, runs, library, as_ratio=True)
 

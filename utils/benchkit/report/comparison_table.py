@@ -141,7 +141,7 @@ def _outcome(case: Case) -> Outcome:
 
 def not_measured(what: str) -> Outcome:
     """Return the outcome of a case that a column does not have."""
-    return Outcome(Badge("not measured", Tone.PLAIN), f"it is no part of {what}", {})
+    return Outcome(Badge("not measured", Tone.PLAIN), f"not part of {what}", {})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ def _why_absent(found: Outcome) -> Cell:
 
 
 def _scarce(name: str, successes: int) -> str:
-    return f"advisory: {METRICS[name].label} needs {needed_samples(METRICS[name])} successes, here are {successes}"
+    return f"advisory: {METRICS[name].label} needs {needed_samples(METRICS[name])} successes, this case has {successes}"
 
 
 def _success(found: Outcome) -> Entry:
@@ -325,7 +325,7 @@ def _bars(columns: Sequence[Column], scenario: str, cases: Sequence[CaseKey], na
 def _bar_series(column: Column, place: int, cases: Sequence[CaseKey], name: str) -> Series:
     found = [column.outcomes[one.id].figures.get(name) if one.id in column.outcomes else None for one in cases]
     nothing = all(value is None for value in found)
-    return Series(f"{column.label} (no figure)" if nothing else column.label, found, colour(place))
+    return Series(f"{column.label} (no value)" if nothing else column.label, found, colour(place))
 
 
 def _title(name: str) -> str:

@@ -49,7 +49,7 @@ class Mode:
 
 
 STORED = Mode("Against the baseline", "baseline", "this run", "run")
-PAIRED = Mode("Against the gateway beside it, block by block", "base", "head", "block")
+PAIRED = Mode("Against the base gateway, block by block", "base", "head", "block")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def metric_change(name: str, entry: MetricComparison) -> Change:
         None if entry.advisory else verdict_badge(entry.verdict),
         number_format.better_or_worse(METRICS[name], entry.change_percent),
         number_format.signed_interval(METRICS[name], entry.interval),
-        entry.reason or ("shown, decides nothing" if entry.advisory else ""),
+        entry.reason or ("shown only: it does not affect the verdict" if entry.advisory else ""),
     )
 
 
@@ -120,7 +120,7 @@ def _row(name: str, entry: MetricComparison, mode: Mode, label: str) -> Compared
     threshold = absent("no threshold applied")
     if entry.threshold_percent is not None:
         threshold = Cell(f"{entry.threshold_percent:g}{unit}")
-    detectable = absent("no noise was reckoned with")
+    detectable = absent("no noise estimate")
     if entry.detectable_percent is not None:
         detectable = Cell(f"{number_format.significant(entry.detectable_percent, 1)}")
     return ComparedRow(
@@ -141,11 +141,11 @@ def _value(name: str, value: float | None, why: str) -> Cell:
 
 def _decided_by(entry: MetricComparison, mode: Mode) -> Cell:
     if entry.advisory:
-        return absent("it decides nothing")
+        return absent("shown only: it does not affect the verdict")
     if entry.verdict is not Verdict.INCONCLUSIVE:
-        return absent("it is decided")
+        return absent("already decided")
     if entry.decided_by is None:
-        return Cell(f"no number of {mode.noun}s{': side by side' if mode is STORED else ''}")
+        return Cell(f"too noisy for any number of {mode.noun}s{': compare side by side' if mode is STORED else ''}")
     return Cell(plural(entry.decided_by, mode.noun))
 
 
@@ -200,8 +200,8 @@ def could_be_seen(comparison: Comparison) -> str:
         return ""
     words = [f"{METRICS[name].label} {_range(values)} %" for name, values in limits.items()]
     return sentence(
-        f"With the noise there was and {plural(comparison.hypotheses, 'figure')} that decide, a change for the worse "
-        f"is found in 4 of 5 such comparisons from so much on: {', '.join(words)} (by case); a smaller one less often"
+        f"With this noise and {plural(comparison.hypotheses, 'test')}, 4 of 5 such comparisons detect a change for the "
+        f"worse of at least: {', '.join(words)} (depending on the case); smaller ones are detected less often"
     )
 
 

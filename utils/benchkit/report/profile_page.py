@@ -255,8 +255,8 @@ def _environment(profile: Profile) -> list[tuple[str, str]]:
         ("machine", f"{machine.cpu_model}, {machine.cores} cores, {number_format.count(machine.memory_mib)} MiB"),
         ("kernel", machine.kernel),
         ("gateway", f"{target.release or 'not told'} at {target.base_url}"),
-        ("database", " ".join(filter(None, [target.database, target.database_version])) or "not told"),
-        ("cache", target.cache or "not told"),
+        ("database", " ".join(filter(None, [target.database, target.database_version])) or "unknown"),
+        ("cache", target.cache or "unknown"),
         ("toolkit", machine.toolkit),
         ("load generator", ", ".join(f"{name} {version}" for name, version in machine.engines.items())),
     ]
@@ -280,9 +280,9 @@ def _environment(profile: Profile) -> list[tuple[str, str]]:
 def _limitations(profile: Profile) -> list[str]:
     found = [
         "The sampler stops the gateway for each sample, so everything takes longer than without it, the stalls too. "
-        "How much is said above; times of this page are no results, and the run is part of no baseline.",
-        "A share comes from samples. What is done for less than one sample's interval is seen by chance.",
-        "A sample belongs to one category: that of the innermost frame which the table of categories knows.",
+        "The cost is shown above. Do not use times of this page as results; the run is not part of any baseline.",
+        "A share comes from samples. Work that is shorter than the sampling interval is seen only by chance.",
+        "A sample belongs to one category: that of its innermost frame that is in the table of categories.",
         "Compiled code has names only where its library kept them; “(no symbol)” is code of that library.",
     ]
     if not profile.gc_visible and profile.categories:

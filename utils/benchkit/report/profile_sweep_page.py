@@ -170,7 +170,7 @@ def _charts(scenario: str, profiles: Sequence[ProfileDocuments], plots: Plots) -
             title=f"{title} of the cases of {scenario} under each profile",
             caption=title,
             kind="lines",
-            where="the figures are in the table that follows",
+            where="the values are in the table that follows",
             legend="inside",
             labels=[[one.entry.profile, f"{one.entry.load.concurrency} concurrent"] for one in ordered],
             y=Axis(scale="logarithmic", low=min(positive) / _ROOM, high=max(positive) * _ROOM) if positive else Axis(),
@@ -199,16 +199,16 @@ def _notes(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> list[str]
     first = [one.entry.profile for one in profiles if one.run is not None and one.comparison is None]
     if first:
         notes.append(
-            f"Not held against a baseline: {', '.join(first)}. A profile's first run becomes its baseline; the next "
+            f"Not compared with a baseline: {', '.join(first)}. A profile's first run becomes its baseline; the next "
             "one is compared with it."
         )
     notes += [one.problem for one in profiles if one.problem]
-    releases = dict.fromkeys(one.run.environment.target.release or "not told" for one in profiles if one.run)
+    releases = dict.fromkeys(one.run.environment.target.release or "unknown" for one in profiles if one.run)
     if len(releases) > 1:
-        notes.append(f"The profiles did not measure one gateway: releases {', '.join(releases)}.")
+        notes.append(f"The profiles measured different gateways: releases {', '.join(releases)}.")
     earlier = [name for one in document.profiles for name in one.earlier]
     if earlier:
-        notes.append(f"Cut short and measured again: {', '.join(earlier)} (kept, no part of this report).")
+        notes.append(f"Interrupted and measured again: {', '.join(earlier)} (kept, not part of this report).")
     return notes
 
 

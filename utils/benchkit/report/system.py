@@ -193,7 +193,7 @@ def _connection_row(one: ConnectionSeries) -> ConnectionRow:
             _cell(fmean(idle) if idle else None, "not seen"),
             _whole(max(idle, default=None)),
             _whole(peak),
-            absent("it has none, or does not tell") if one.limit is None else _whole(one.limit),
+            absent("none, or not reported") if one.limit is None else _whole(one.limit),
         ],
     )
 
@@ -246,7 +246,7 @@ def _plots(run: Run, resources: Resources, spans: list[Span], plots: Plots) -> l
             title="Which scenario was under load when, and its throughput",
             name="load",
             kind="load",
-            caption="Load, successes per second, on the same axis of time as what follows",
+            caption="Load, successes per second, on the same time axis as the charts below",
             where="the cases are in the table of CPU while each case was under load",
             y=Axis("req/s"),
             series=[_load(spans)],
@@ -301,7 +301,7 @@ def _load(spans: Sequence[Span]) -> Series:
         line=False,
         dots="none",
         notes=[
-            "no figure stands" if one.rate is None else f"{number_format.significant(one.rate, 1)} req/s"
+            "no throughput" if one.rate is None else f"{number_format.significant(one.rate, 1)} req/s"
             for one in spans
         ],
     )

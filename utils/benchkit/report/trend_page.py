@@ -81,7 +81,7 @@ def trend_page(
         word=word,
         sentence=found or about,
         notes=[limits] if limits else [],
-        footer="Every figure of this page stands in the run.json of its run; the search is that of utils/trend.py.",
+        footer="Every value on this page is in the run.json of its run; the search is that of utils/trend.py.",
     )
     context = {
         "rows": rows,
@@ -174,7 +174,7 @@ def _plot(one: SeriesTrend, trend: Trend) -> Plot:
     scores = [run.control_score for run in trend.runs]
     if any(score is not None for score in scores):
         series.append(
-            Series("control work of the machine, ms", list(scores), "s6", axis="right", dots="none", dash=[6, 4])
+            Series("calibration loop of the machine, ms", list(scores), "s6", axis="right", dots="none", dash=[6, 4])
         )
     return Plot(
         title=f"{one.case}: {heading}",

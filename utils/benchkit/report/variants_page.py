@@ -12,7 +12,7 @@ from benchkit.report.charts import Axis, Drawn, Mark, Plot, Plots, Series
 from benchkit.report.frame import Frame, fill_page
 from benchkit.report.headline import sentence
 
-_TITLES = {"history": "Release history", "tune": "What settings are worth"}
+_TITLES = {"history": "Release history", "tune": "Effect of settings"}
 _WHOSE = {"history": "the release before", "tune": "the gateway without it"}
 _KINDS: dict[str, Literal["bars", "lines"]] = {"history": "lines", "tune": "bars"}  # settings have no order
 _AXES = {"history": "release", "tune": "setting"}
@@ -76,7 +76,7 @@ def variants_page(document: VariantStudy, library: ChartLibrary) -> str:
         tone=tone,
         word=word,
         sentence=_finding(document),
-        footer=f"{document.run_id}. Every figure of this page stands in its {document.kind}.json.",
+        footer=f"{document.run_id}. Every value on this page is in its {document.kind}.json.",
     )
     changed = {case for step in document.steps for name in _SHOWN for case, _ in step.changed(name)}
     context = {
@@ -136,7 +136,7 @@ def _finding(document: VariantStudy) -> str:
 def broken_words(document: VariantStudy, case: str) -> str:
     """``broken in 0.9.0, 1.0.3``, or in all gateways."""
     if case in document.says_nothing:
-        return "broken in all of them, which is no difference between them"
+        return "broken in all gateways, so it is no difference between them"
     return f"broken in {', '.join(variant.label for variant in document.broken[case])}"
 
 

@@ -283,7 +283,7 @@ def _moment(at: datetime) -> str:
 
 def _target_name(environment: Environment) -> str:
     target = environment.target
-    release = f"MCP Gateway {target.release}" if target.release else "MCP Gateway, release not told"
+    release = f"MCP Gateway {target.release}" if target.release else "MCP Gateway, release unknown"
     database = " ".join(part for part in (target.database, target.database_version) if part)
     return " · ".join(part for part in (release, database, target.base_url) if part)
 
@@ -301,7 +301,7 @@ def _key_facts(run: Run) -> list[tuple[str, str]]:
         ("Concurrency", count(load.concurrency)),
         ("Duration", duration(lasted)),
         (
-            "Of it under load",
+            "Time under load",
             f"{run.load_seconds / lasted:.0%}".replace("%", " %") if lasted > 0 else number_format.ABSENT,
         ),
     ]
@@ -398,7 +398,11 @@ def _metric_cell(values: MetricValues, name: str, successes: int, *, advisory: b
     if not advisory:
         return Cell(text, value=values[name])
     needed = needed_samples(METRICS[name])
-    why = f": {METRICS[name].label} needs {needed} successes, here are {successes}" if needed > 1 and successes else ""
+    why = (
+        f": {METRICS[name].label} needs {needed} successes, this case has {successes}"
+        if needed > 1 and successes
+        else ""
+    )
     return Cell(text, f"advisory{why}", advisory=True, value=values[name])
 
 
@@ -485,10 +489,10 @@ def _caution(case: Case) -> str:
     reason = sentence(case.reason)
     if case.validity is Validity.INVALID:
         return (
-            f"{reason} An invalid case has no latency and no throughput; the counts below go by HTTP status alone."
+            f"{reason} An invalid case has no latency and no throughput; the counts below are by HTTP status only."
         ).strip()
     if case.validity is Validity.INTERRUPTED:
-        return f"{reason} The case was cut short: what follows is what was seen until then, not a result.".strip()
+        return f"{reason} The case was interrupted: the values below are partial, not a result.".strip()
     return reason
 
 
@@ -554,7 +558,7 @@ def _count_rows(case: Case, gateway_counts: Sequence[GatewayCount]) -> list[Coun
             remark = f"{count(abs(missing))} {'fewer' if missing > 0 else 'more'} than were sent"
         rows.append(CountRow("seen by the MCP servers", Cell(count(counts.server)), remark))
     if counts.server_failed:
-        rows.append(CountRow("answered with an error by them", Cell(count(counts.server_failed)), ""))
+        rows.append(CountRow("of these, answered with an error", Cell(count(counts.server_failed)), ""))
     rows += [
         CountRow(
             "counted by the gateway", absent("not kept per case"), f"all {one.kind} together: {_agreement(one)[0].word}"
@@ -586,7 +590,7 @@ def _agreement(one: GatewayCount) -> tuple[Badge, str]:
         badge, remark = Badge("not recorded", Tone.WARN), "the gateway counted none of them"
     elif not one.settled:
         badge = Badge("not settled", Tone.WARN)
-        remark = "; ".join(part for part in (remark, "the numbers were still moving") if part)
+        remark = "; ".join(part for part in (remark, "the counters were still changing") if part)
     return badge, remark
 
 
@@ -598,7 +602,7 @@ def _environment(run: Run) -> list[Facts]:
     found = [
         Facts("Run", _run_facts(run)),
         Facts(
-            "Machine of the load",
+            "Machine of the load generator",
             [
                 ("CPU", machine.cpu_model),
                 ("cores", str(machine.cores)),
@@ -616,9 +620,9 @@ def _environment(run: Run) -> list[Facts]:
                 ("address", target.base_url),
                 ("path prefix", target.prefix or "none"),
                 ("origin", origin.get(target.origin, "not started by this toolkit")),
-                ("release", target.release or "not told"),
-                ("database", database or "not told"),
-                ("cache", target.cache or "not told"),
+                ("release", target.release or "unknown"),
+                ("database", database or "unknown"),
+                ("cache", target.cache or "unknown"),
                 ("workers", "not told" if target.workers is None else str(target.workers)),
                 ("age at start", "not told" if target.uptime_s is None else duration(target.uptime_s)),
                 ("MCP servers", count(target.servers)),
@@ -654,7 +658,7 @@ def _run_facts(run: Run) -> list[tuple[str, str]]:
         ("scenarios", ", ".join(run.scenarios) or "none"),
     ]
     if run.variant is not None:
-        fresh = "started anew for every block" if run.variant.fresh else "not started by this toolkit"
+        fresh = "restarted for every block" if run.variant.fresh else "not started by this toolkit"
         facts += [("variant", f"{run.variant.label}: {run.variant.spec}"), ("gateways", fresh)]
         facts += [("rounds in a block", count(run.variant.rounds))]
     return facts
