@@ -1,25 +1,25 @@
 #!/usr/bin/env -S python3 -Es
-"""Save, show and compare baselines: what earlier runs of a profile measured, in versions.
+"""Save, show and compare baselines: versioned measurements of earlier runs of a profile.
 
   baseline_manager.py save results/latest              add a run to the baseline of its profile
   baseline_manager.py save RUN --profile nightly       ... to a baseline of another name
-  baseline_manager.py save RUN --force                 start the baseline anew, with this run alone
-  baseline_manager.py forget light tools/old_case      take cases out of it that config.yaml does not have any more
+  baseline_manager.py save RUN --force                 restart the baseline with this run alone
+  baseline_manager.py forget light tools/old_case      remove cases from it that config.yaml no longer has
   baseline_manager.py load light                       print a baseline (JSON)
   baseline_manager.py list [--json]                    profile, version, runs, cases, newest run, machine
-  baseline_manager.py delete light [--yes]             take a baseline away
+  baseline_manager.py delete light [--yes]             delete a baseline
   baseline_manager.py history light [--json]           every version: when, how many runs, why
   baseline_manager.py diff light [A] [B]               what changed between two versions (the newest two)
   baseline_manager.py rollback light --to 3            make version 3 the current one again, as a new version
   baseline_manager.py export light --output FILE       one file with the baseline, its history and noise record
-  baseline_manager.py import FILE [--profile NAME]     ... and back; what is here stays in the history
+  baseline_manager.py import FILE [--profile NAME]     read such a file; the current baseline moves to the history
 
-A baseline lies in baselines/baseline_<profile>.json. It remembers the newest runs (baselines.keep_runs of config.yaml)
-of one load on one machine; a run with another load or from another machine does not join them. Every earlier version
-lies in baselines/history/, deleted ones too.
+A baseline is stored in baselines/baseline_<profile>.json. It contains the newest runs (baselines.keep_runs of
+config.yaml) of one load on one machine; runs with another load or from another machine cannot be added. Every earlier
+version is kept in baselines/history/, deleted ones too.
 
-Exit codes: 0 done; 2 usage, a baseline that is damaged or not there, a run that does not fit; 3 the run is interrupted
-or has no valid case.
+Exit codes: 0 done; 2 usage, a baseline that is damaged or does not exist, a run that does not fit; 3 the run is
+interrupted or has no valid case.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from benchkit.verdict.runs import load_run
 
 
 def main(arguments: list[str] | None = None) -> ExitCode:
-    """Run one command; the module's text says which there are."""
+    """Run one command; the module's docstring lists them."""
     options = _parser().parse_args(arguments)
     if options.command == "save":
         return _save(options)

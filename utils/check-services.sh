@@ -1,14 +1,14 @@
 #!/usr/bin/env -S bash -p
-# Say whether a run against the gateway could be trusted: a line for each thing that it needs, with its state (ok,
-# missing, wrong), its name, and what was found or what to do. Changes nothing.
+# Say whether a run against the gateway could be trusted: a line per requirement with its state (ok, missing, wrong), its
+# name, and what was found or what to do. Changes nothing.
 #
 # usage: utils/check-services.sh [--url URL] [--profile NAME] [--scenarios NAMES]
 #
 #   gateway         answers, and is an MCP Gateway
-#   token           can be had, and the gateway takes it
-#   database        the gateway reaches it
-#   cache           the gateway reaches it, where it has one outside
-#   MCP servers     are registered, and the gateway reaches them
+#   token           is available, and the gateway accepts it
+#   database        the gateway can connect to it
+#   cache           the gateway can connect to it, if it has an external one
+#   MCP servers     are registered, and the gateway can connect to them
 #   rate limiting   is off
 #   catalogue       has enough tools, resources and prompts for the scenarios' cases
 #
@@ -19,7 +19,7 @@
 set -euo pipefail +o posix
 shopt -s inherit_errexit 2>/dev/null || true
 
-SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also through a link
+SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also if called through a link
 ROOT=$(CDPATH='' cd -- "$(dirname -- "$SELF")/.." && pwd -P) || exit 2
 # shellcheck source=utils/lib/log.sh
 . "$ROOT/utils/lib/log.sh" || exit 2

@@ -1,20 +1,20 @@
 #!/usr/bin/env -S python3 -Es
-"""Say a run's verdict in the formats that CI systems read.
+"""Write a run's verdict in the formats that CI systems read.
 
   ci_report.py results/latest                       everything below (--format all)
   ci_report.py RUN --format github                  annotations on stdout, and the step summary
   ci_report.py RUN --format gitlab                  junit.xml and metrics.txt
   ci_report.py RUN --format junit                   junit.xml: one test for each case
-  ci_report.py RUN --format openmetrics             metrics.txt: every figure, in OpenMetrics' text format
+  ci_report.py RUN --format openmetrics             metrics.txt: every value, in OpenMetrics' text format
   ci_report.py RUN --format json                    ci_summary.json: verdict, counts, exit code, worst first
 
-RUN is a run's directory, also one of paired runs (results/paired_...). Reads its run.json and comparison.json and
-nothing else; a run without comparison, interrupted or without a valid case is reported as such. Writes into RUN
-(--output-dir elsewhere), and with ci_summary.json also ci_summary.md. Annotations are printed when they are asked for,
-and by "all" where GITHUB_ACTIONS=true; the summary is appended to the file that GITHUB_STEP_SUMMARY names.
+RUN is a run's directory, also one of paired runs (results/paired_...). Only its run.json and comparison.json are read;
+a run without comparison, interrupted or without a valid case is reported as such. Output goes to RUN (--output-dir
+elsewhere); ci_summary.json comes with ci_summary.md. Annotations are printed if requested, and by "all" if
+GITHUB_ACTIONS=true; the summary is appended to the file that GITHUB_STEP_SUMMARY names.
 
-Exit codes: 0 written, whatever the verdict is; 2 there is no such run, or it cannot be read or written. A job that has
-to fail ends with the exit code of the run, which ci_summary.json holds.
+Exit codes: 0 written, whatever the verdict is; 2 there is no such run, or it cannot be read or written. To fail a job,
+use the exit code of the run, which is in ci_summary.json.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _FORMATS = ("all", "github", "gitlab", "junit", "openmetrics", "json")
 
 
 def main(arguments: list[str] | None = None) -> ExitCode:
-    """Read, write, print; the module's text says how it is called."""
+    """Read, write, print; the module's docstring describes the usage."""
     options = _parser().parse_args(arguments)
     result = load_result(options.run)
     wanted: str = options.format
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _append_step_summary(result: RunResult) -> None:
-    """Append to GitHub's step summary, within what it takes of one step together with what is there already."""
+    """Append to GitHub's step summary, up to the size limit that applies to a step including existing content."""
     name = os.environ.get("GITHUB_STEP_SUMMARY")
     if not name:
         return

@@ -1,14 +1,14 @@
 #!/usr/bin/env -S python3 -Es
-"""Remove what the toolkit made, after asking.
+"""Remove the toolkit's output, after asking.
 
   clean.py results      all runs in RESULTS_DIR (reporting.output_dir), with their list
   clean.py baselines    all baselines in BASELINES_DIR (baselines.storage_dir), with their history
   clean.py stack        stop the local stack, and remove its directory (.stack, PERF_STACK_DIR)
 
-Only what carries the toolkit's own marks is removed: a run's directory by its name and the plan in it, a baseline by
-its name and the profile in it. Everything else in these directories stays. A run that goes on stays, too.
+Only output that carries the toolkit's marks is removed: a run's directory by its name and the plan in it, a baseline by
+its name and the profile in it. Everything else in these directories is kept, and so is a run that is in progress.
 
-exit: 0 done, or there was nothing to remove; 2 usage, or nobody said yes; 130, 143 interrupted
+exit: 0 done, or there was nothing to remove; 2 usage, or the question was not answered with yes; 130, 143 interrupted
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SHOWN = 5
 
 
 def main() -> ExitCode:
-    """Look, show, ask, remove."""
+    """Find, show, ask, remove."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["results", "baselines", "stack"])
     parser.add_argument("--yes", action="store_true", help="do not ask")
@@ -80,7 +80,7 @@ def _clean_stack(*, yes: bool) -> None:
 
 
 def _ask(question: str, *, yes: bool) -> None:
-    """Return when the answer is yes; raise :class:`UserError` when it is not, or nobody can be asked."""
+    """Return if the answer is yes; raise :class:`UserError` if it is not, or there is no terminal to ask on."""
     if yes:
         return
     if not sys.stdin.isatty():

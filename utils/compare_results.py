@@ -1,20 +1,20 @@
 #!/usr/bin/env -S python3 -Es
-"""Hold a run against a baseline, or a gateway against another: what got worse, what got better, what can't be told.
+"""Compare a run with a baseline, or two gateways: what got worse, what got better, what is undecided.
 
   compare_results.py results/latest                          against the baseline of the run's profile
   compare_results.py RUN --baseline nightly                  against another baseline
-  compare_results.py RUN --baseline path/to/baseline.json    ... or any file of one
-  compare_results.py RUN --save-initial                      save the run as the baseline where there is none yet
-  compare_results.py RUN --join                              the same, and a run that passes joins its baseline
+  compare_results.py RUN --baseline path/to/baseline.json    ... or with any baseline file
+  compare_results.py RUN --save-initial                      save the run as the baseline if there is none yet
+  compare_results.py RUN --join                              the same, and a run that passes is added to its baseline
   compare_results.py HEAD_RUN --against BASE_RUN             two gateways that were measured side by side
 
-RUN is a run's directory, or its run.json. Writes comparison.json and comparison_report.txt beside it (--output-dir
-elsewhere) and prints the report. Thresholds stand in config.yaml (baselines). A positive change is an improvement, for
-every metric. What `make noise` recorded of this machine is used where it is of the same load.
+RUN is a run's directory, or its run.json. Writes comparison.json and comparison_report.txt next to it (--output-dir
+elsewhere) and prints the report. Thresholds are set in config.yaml (baselines). A positive change is an improvement,
+for every metric. The noise that `make noise` recorded on this machine is used if it is of the same load.
 
-Exit codes: 0 passed; 1 regression; 2 usage, no baseline, or nothing that can be compared (another load); 3 work did
-not happen: a case is invalid or missing; 4 with --fail-on-inconclusive: something could not be decided. A regression is
-reported before an invalid case, because it is proven.
+Exit codes: 0 passed; 1 regression; 2 usage, no baseline, or runs that cannot be compared (different load); 3 a case is
+invalid or missing; 4 with --fail-on-inconclusive: something is undecided. A regression is reported before an invalid
+case, because it is proven.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from benchkit.verdict.text import Line, comparison_report, plain
 
 
 def main(arguments: list[str] | None = None) -> ExitCode:
-    """Compare, write, print; the module's text says how it is called."""
+    """Compare, write, print; the module's docstring describes the usage."""
     options = _parser().parse_args(arguments)
     run = load_run(options.run)
     settings = load_settings(profile=run.profile)
@@ -58,14 +58,14 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     if may_save and comparison.verdict is Verdict.NEW:
         return _save_initial(run, directory, named, settings)
     code = _write(comparison, run, options)
-    # What could not be decided has to join as well, or the reference would never get sharp enough to decide it.
+    # Undecided runs must join too, or the reference would never become precise enough to decide them.
     if options.join and code in (ExitCode.OK, ExitCode.INCONCLUSIVE):
         _join(run, comparison, directory, named, settings)
     return code
 
 
 def _side_by_side(head: Run, options: argparse.Namespace, settings: Settings) -> ExitCode:
-    """The paired mode; it has nothing to do with baselines."""
+    """Run the paired mode, which does not use baselines."""
     given = [flag for flag in ("baseline", "baselines_dir", "join", "save_initial") if getattr(options, flag)]
     if given:
         flag = given[0].replace("_", "-")
@@ -75,7 +75,7 @@ def _side_by_side(head: Run, options: argparse.Namespace, settings: Settings) ->
 
 
 def _write(comparison: Comparison, run: Run, options: argparse.Namespace) -> ExitCode:
-    """Write and print the comparison; answers its exit code."""
+    """Write and print the comparison; return its exit code."""
     if options.fail_on_inconclusive and comparison.exit_code == ExitCode.OK and undecided(comparison):
         comparison = comparison.model_copy(update={"exit_code": int(ExitCode.INCONCLUSIVE)})
     report = comparison_report(comparison, run.environment.load)
@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _join(run: Run, comparison: Comparison, directory: Path, profile: str, settings: Settings) -> None:
-    """The reference gets better with every run that passed; that it could not join does not make the run fail."""
+    """Add a run that passed to its baseline, which makes the reference more precise. A failure is only a warning."""
     limits = settings.config.baselines
     improved = frozenset(case.id for case in comparison.cases if _is_better(case, comparison, limits))
     try:
@@ -130,8 +130,8 @@ def _join(run: Run, comparison: Comparison, directory: Path, profile: str, setti
 
 
 def _is_better(case: CaseComparison, comparison: Comparison, limits: Baselines) -> bool:
-    """Whether a case improved, by itself or with all others: what they share is proven by their mean alone."""
-    # Any metric: were the case's verdict asked, a lucky p50 would join as soon as its req/s stays undecided.
+    """Return whether a case improved, by itself or as part of the mean of all cases, which proves a common change."""
+    # Check every metric: by the case's verdict, a lucky p50 would join as soon as its req/s is undecided.
     return any(
         metric.verdict is Verdict.IMPROVEMENT
         or (_improved(comparison.suite.get(name)) and (metric.change_percent or 0.0) >= limits.improvement_threshold)
@@ -152,7 +152,7 @@ def _baseline_to_compare(directory: Path, profile: str, run: Path) -> Baseline:
 
 
 def _save_initial(run: Run, directory: Path, profile: str, settings: Settings) -> ExitCode:
-    """A first run passes by becoming the reference; one whose work did not happen can't."""
+    """Save a first run as the reference, with which it passes; refuse a run that has cases without a result."""
     failed = [case for case in run.cases if case.validity not in (Validity.VALID, Validity.SKIPPED)]
     if failed:
         raise UserError(
@@ -176,11 +176,11 @@ def _make_directory(directory: Path) -> None:
 
 
 def _print(report: list[Line]) -> None:
-    """The report on stdout: coloured on a terminal, unless NO_COLOR is set."""
+    """Print the report to stdout, coloured on a terminal unless NO_COLOR is set."""
     if not sys.stdout.isatty():
         sys.stdout.write(plain(report))
         return
-    # Loaded here: a pipe or a CI log needs none of it.
+    # Imported here: a pipe or a CI log does not need it.
     from rich.console import Console  # pylint: disable=import-outside-toplevel
     from rich.text import Text  # pylint: disable=import-outside-toplevel
 

@@ -1,23 +1,23 @@
 #!/usr/bin/env -S python3 -Es
 """Check that the gateway's fixed bugs stay fixed, without load, for any release from 0.7.0 on.
 
-  conformance.py                         the gateway at GATEWAY_URL, or the toolkit's own stack where it runs there
-  conformance.py --url URL --json FILE   another one, and the findings as JSON
-  conformance.py --tune results/latest   also hold the measured cost of logging against its limit
+  conformance.py                         the gateway at GATEWAY_URL, or the toolkit's own stack if it runs there
+  conformance.py --url URL --json FILE   another gateway; write the findings as JSON too
+  conformance.py --tune results/latest   also check the measured cost of logging against its limit
 
-Checked are tokens whose "teams" claim holds ids, and tokens whose claim holds objects, on every team-scoped endpoint:
-both have to be answered alike, and none may make the gateway fail (HTTP 500), nor may the login's own token, unless the
-request fails without any teams as well. Then logging: at LOG_LEVEL=ERROR a request that succeeds writes
-nothing (own stack only), and what logging costs under load, which `make tune` measures (--tune its directory), stays
-within its limit (conformance.max_logging_percent of config.yaml).
+The checks send tokens whose "teams" claim holds ids, and tokens whose claim holds objects, to every team-scoped
+endpoint. Both must get the same answer, and neither may make the gateway fail (HTTP 500). The same goes for the login's
+own token, unless the request also fails without any teams. The checks of logging: at LOG_LEVEL=ERROR a successful
+request writes nothing (own stack only), and the cost of logging under load, which `make tune` measures (--tune its
+directory), stays within its limit (conformance.max_logging_percent of config.yaml).
 
-The checks sign tokens of their own. For the toolkit's own stack they have its secret, for another gateway set
-JWT_SECRET_KEY to its secret (JWT_ALGORITHM, JWT_ISSUER, JWT_AUDIENCE where they are not the gateway's defaults), and
-GATEWAY_EMAIL, GATEWAY_PASSWORD or GATEWAY_TOKEN as for a run. What they make on the gateway is named perf-conformance,
-belongs to the user's own team, and is removed; another gateway than the own stack's gets a minute before that, for it
-would lose metrics of its own that it still has to write.
+The checks sign their own tokens. For the toolkit's own stack they use its secret. For another gateway set
+JWT_SECRET_KEY to its secret (JWT_ALGORITHM, JWT_ISSUER, JWT_AUDIENCE if they are not the gateway's defaults), and
+GATEWAY_EMAIL, GATEWAY_PASSWORD or GATEWAY_TOKEN as for a run. Objects that the checks create on the gateway are named
+perf-conformance, belong to the user's own team, and are removed. On a gateway that is not the own stack's, the removal
+waits for a minute, because the gateway would lose metrics that it has not written yet.
 
-Exit codes: 0 no check failed; 1 a check failed; 2 usage, a gateway that is not there, or no secret.
+Exit codes: 0 no check failed; 1 a check failed; 2 usage, an unreachable gateway, or no secret.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ LOGGING_VARIANT = "log_level_info"
 _METRIC = "p50_latency"
 
 _TOKEN_S = 300.0
-"""How long the ordinary token has to last: all checks together take seconds."""
+"""Lifetime of the ordinary token in seconds; all checks together take seconds."""
 
 _METRICS_LAG_S = 65.0
-"""How late a gateway may write its own metrics: 1.x does every 60 s unless it is told otherwise."""
+"""Longest delay before a gateway writes its own metrics, in seconds; the default of 1.x is 60 s."""
 
 
 def main(arguments: list[str] | None = None) -> ExitCode:
-    """Check, print a line for each check, write; the module's text says how it is called."""
+    """Check, print a line for each check, write; the module's docstring describes the usage."""
     options = _parser().parse_args(arguments)
     settings = load_settings(flags={"--url": options.url} if options.url else {})
     own = own_stack(read_state())
@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     findings = []
     user = User(access_for(settings, own).credentials.email, token)
     limit = settings.config.conformance.max_logging_percent
-    # Closed, so that what was made on the gateway is removed however this ends.
+    # Closing it removes the objects made on the gateway, however this ends.
     with closing(_findings(options, gateway, user, own, limit)) as found:
         for finding in found:
             print(_line(finding), flush=True)
@@ -118,12 +118,12 @@ def _findings(
 
 
 def _measured_percent(directory: Path | None) -> float | None:
-    """What logging costs beyond doubt, in percent of the median latency; ``None`` where it was not measured.
+    """Return the proven cost of logging, in percent of the median latency; ``None`` if it was not measured.
 
-    Of the 95 % interval the end that is best for the gateway, so that noise alone fails nobody.
+    This is the end of the 95 % interval that is best for the gateway, so that noise alone cannot fail the check.
 
     Raises:
-        UserError: there is no tune.json, it is damaged, or it does not hold this setting.
+        UserError: tune.json is missing or damaged, or does not contain this setting.
     """
     if directory is None:
         return None

@@ -1,18 +1,18 @@
 #!/usr/bin/env -S bash -p
-# Say what this machine has of what the toolkit needs, what is missing, and how to get it. Changes nothing.
+# Report what the toolkit needs on this machine, what is missing, and how to get it. Changes nothing.
 #
 # usage: utils/doctor.sh
 #
-# A line for each thing: its state (ok, missing, old, low), its name, what was found or what to do. Things marked
-# "optional" may be missing.
+# Prints a line per requirement: its state (ok, missing, old, low), its name, and what was found or what to do.
+# Requirements marked "optional" may be missing.
 #
 # environment: GATEWAY_VERSION, GATEWAY_DEPENDENCIES_DATE, PERF_HEY as for utils/setup.sh; NO_COLOR
 #
-# exit: 0 everything that is needed is there; 2 something is not
+# exit: 0 everything required is there; 2 something is not
 set -euo pipefail +o posix
 shopt -s inherit_errexit 2>/dev/null || true
 
-SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also through a link
+SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also if called through a link
 ROOT=$(CDPATH='' cd -- "$(dirname -- "$SELF")/.." && pwd -P) || exit 2
 # shellcheck source=utils/lib/log.sh
 . "$ROOT/utils/lib/log.sh" || exit 2
@@ -24,7 +24,7 @@ ROOT=$(CDPATH='' cd -- "$(dirname -- "$SELF")/.." && pwd -P) || exit 2
 . "$ROOT/utils/lib/gateway.sh" || exit 2
 
 # The heavy profile opens 200 connections. A gateway holds one to each client and may hold one to an MCP server for
-# each, beside its own files.
+# each, in addition to its own files.
 OPEN_FILES=600
 FREE_MEGABYTES=2000
 
@@ -45,13 +45,13 @@ line() {
   printf '%s %-20s %s\n' "$state" "$2" "$3"
 }
 
-# needed STATE NAME TEXT: a line whose state must be ok.
+# needed STATE NAME TEXT: prints a line whose state must be ok.
 needed() {
   [ "$1" = ok ] || complete=false
   line "$@"
 }
 
-# optional NAME WHAT-FOR [VERSION-ARGUMENT]: a program that may be missing.
+# optional NAME WHAT-FOR [VERSION-ARGUMENT]: prints a line for a program that may be missing.
 optional() {
   local path version=
   if path=$(command -v "$1"); then
@@ -83,7 +83,7 @@ check_python() {
   fi
 }
 
-# Without uv of its own a machine is complete as long as nothing has to be installed.
+# A machine without uv is complete as long as nothing has to be installed.
 check_uv() {
   local path found
   if path=$(tools::uv); then
@@ -105,7 +105,7 @@ check_environment() {
   esac
 }
 
-# read_settings: fails where the toolkit's environment, which reads them, is missing.
+# read_settings: fails if the toolkit's environment, which reads them, is missing.
 read_settings() {
   [ "$(tools::python_state runtime)" != missing ] || return 1
   tools::read_settings || exit 2

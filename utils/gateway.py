@@ -1,19 +1,19 @@
 #!/usr/bin/env -S python3 -Es
-"""Speak to the gateway at GATEWAY_URL (service.base_url of config.yaml): token, checks, registration.
+"""Talk to the gateway at GATEWAY_URL (service.base_url of config.yaml): token, checks, registration.
 
-  gateway.py login [--renew]            keep a token that the gateway takes; say until when, on stderr
+  gateway.py login [--renew]            keep a token that the gateway accepts; print its expiry to stderr
   gateway.py token [--renew]            the same, and print the token
   gateway.py env                        print shell commands that set GATEWAY_URL and GATEWAY_TOKEN
-  gateway.py check                      say whether a run could be trusted, a line for each thing that it needs
-  gateway.py info                       print what the gateway says of itself (JSON)
+  gateway.py check                      say whether a run could be trusted, one line per requirement
+  gateway.py info                       print the gateway's description of itself (JSON)
   gateway.py register --servers NAME=URL ... | --from-stack
   gateway.py unregister --names NAME ...     | --from-stack
   gateway.py fixtures create|remove     the virtual server and the prompts that some cases need
 
-Where the toolkit's own stack runs at that address, its password is used, and its token is kept with it; else
-GATEWAY_EMAIL, GATEWAY_PASSWORD and PERF_TOKEN_CACHE (auth of config.yaml). GATEWAY_TOKEN is used as it is.
+If the toolkit's own stack runs at that address, its password is used and its token is stored with it; else
+GATEWAY_EMAIL, GATEWAY_PASSWORD and PERF_TOKEN_CACHE (auth of config.yaml). GATEWAY_TOKEN is used unchanged.
 
-Exit codes: 0 done (check: a run could be trusted); 2 usage, a gateway that is not there or refuses, a failed check.
+Exit codes: 0 done (check: a run could be trusted); 2 usage, a gateway that is unreachable or refuses, a failed check.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _THINGS = ("gateway", "token", "database", "cache", "MCP servers", "rate limitin
 
 
 def main(arguments: list[str] | None = None) -> ExitCode:
-    """Run one command; the module's text says which there are."""
+    """Run one command; the module's docstring lists them."""
     options = _parser().parse_args(arguments)
     flags = {flag: value for flag, value in (("--url", options.url), ("--scenarios", options.scenarios)) if value}
     settings = load_settings(flags=flags, profile=options.profile)
@@ -134,7 +134,7 @@ def _check(_options: argparse.Namespace, settings: Settings, stack: StackState |
 
 
 def _checks(settings: Settings, stack: StackState | None) -> Iterator[Check]:
-    """The lines, in the order of :data:`_THINGS`; they end early where nothing more can be found out."""
+    """Yield the lines in the order of :data:`_THINGS`; stop early if the remaining checks are impossible."""
     own = own_stack(stack)
     try:
         gateway = Gateway.find(settings.config.service.base_url)
@@ -210,7 +210,7 @@ def _fixtures(options: argparse.Namespace, settings: Settings, stack: StackState
 
 
 def _known_names(stack: StackState | None, gateway: Gateway) -> Sequence[str]:
-    """The simulated servers that are registered; without any, the virtual server gets what all servers offer."""
+    """Return the registered simulated servers; without any, the virtual server gets the tools of all servers."""
     registered = {upstream.name for upstream in upstreams(gateway)}
     return [server.name for server in stack.servers if server.name in registered] if stack else []
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env -S python3 -Es
-"""Say between which two releases each case changed, and by how much.
+"""Report between which two releases each case changed, and by how much.
 
   history_report.py results/history_2026-01-31-120000
 
 DIR holds one directory for each release that ./run-advanced.sh --releases measured. Writes history.json, history.txt
 and history.html (charts) there, and prints the text. A positive change is an improvement. A case that is broken in some
-of the releases is a result of theirs.
+releases is a result for these releases.
 
 exit: 0 written; 2 usage, or a document is missing or damaged; 3 a case is broken in every release, or none was measured
 """
@@ -46,7 +46,7 @@ def main() -> ExitCode:
 
 
 def history_text(document: VariantStudy) -> list[str]:
-    """The text: every release against the first, then every step with what changed at it."""
+    """Return the text: every release compared with the first, then every step with its changes."""
     first = document.variants[0]
     lines = [f"Release history {document.run_id}: {document.machine}; {document.load}", ""]
     lines.append(
@@ -76,7 +76,7 @@ def history_text(document: VariantStudy) -> list[str]:
 
 
 def step_text(step: StepComparison) -> list[str]:
-    """One step: its verdict, the mean over all cases, and the cases that changed, the largest change first."""
+    """Describe one step: its verdict, the mean over all cases, and the changed cases, the largest change first."""
     lines = [f"{step.base} → {step.head}: {step.comparison.reason}"]
     for name, compared in step.comparison.suite.items():
         lines.append(f"  {METRICS[name].label + ' over all cases':<44} {_moved(name, compared)}")

@@ -2,19 +2,19 @@
 # Resolve the dependencies in pyproject.toml into requirements.lock and requirements-dev.lock, with hashes and without
 # download addresses.
 #
-# usage: utils/lock.sh             bring the locks up to date with pyproject.toml; what still fits keeps its release
+# usage: utils/lock.sh             update the locks to match pyproject.toml; releases that still fit are kept
 #        utils/lock.sh --upgrade   take the newest releases that fit
-#        utils/lock.sh --check     change nothing; say whether the locks belong to pyproject.toml
+#        utils/lock.sh --check     change nothing; say whether the locks match pyproject.toml
 #        utils/lock.sh --gateway RELEASE
 #                                  write utils/gateway-locks/RELEASE.lock: the release with the packages of its day, for
-#                                  every machine. Measure with it before you commit it: the newest of these releases is
-#                                  what "newest" means (stack.gateway.version)
+#                                  every machine. Measure with it before you commit it: "newest"
+#                                  (stack.gateway.version) means the newest of these releases
 #
-# exit: 0 done, or up to date; 2 --check found a lock that is out of date, or it could not be done, and why
+# exit: 0 done, or up to date; 2 --check found a lock that is out of date, or an error, with the reason
 set -euo pipefail +o posix
 shopt -s inherit_errexit 2>/dev/null || true
 
-SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also through a link
+SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also if called through a link
 ROOT=$(CDPATH='' cd -- "$(dirname -- "$SELF")/.." && pwd -P) || exit 2
 # shellcheck source=utils/lib/log.sh
 . "$ROOT/utils/lib/log.sh" || exit 2
@@ -29,8 +29,8 @@ usage() {
   sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 }
 
-# compile DIRECTORY UV... [OPTION...]: writes both locks into the directory, starting from those that are there. Runs in the
-# checkout and names its files relatively, so that no path of this machine gets into a lock.
+# compile DIRECTORY UV... [OPTION...]: writes both locks into the directory, starting from the existing ones. Runs in the
+# checkout with relative file names, so that no path of this machine gets into a lock.
 compile() {
   local directory=$1 lock
   shift
@@ -38,7 +38,7 @@ compile() {
     [ ! -f "$ROOT/$lock" ] || cp "$ROOT/$lock" "$directory/$lock"
   done
   (
-    # Runs where its failure is asked for, so errexit is off. The runtime's releases are the same in both locks.
+    # The caller tests its exit code, so errexit is off here. The runtime's releases are the same in both locks.
     cd "$ROOT" \
       && "$@" --output-file "$directory/requirements.lock" pyproject.toml \
       && "$@" --output-file "$directory/requirements-dev.lock" --extra dev \
@@ -46,14 +46,14 @@ compile() {
   ) >"$directory/log" 2>&1
 }
 
-new='' # the locks as they should be
+new='' # directory of the new locks
 
 remove_new() {
   rm -rf "$new"
 }
 
-# use_pinned_uv: sets `pinned`, the uv of utils/uv.pin: releases of uv resolve differently, so the locks are always made by the
-# same one.
+# use_pinned_uv: sets `pinned`, the uv of utils/uv.pin. Releases of uv resolve differently, so the locks are always made
+# with the same one.
 use_pinned_uv() {
   LOG_LEVEL=warn "$ROOT/utils/setup.sh" uv || exit 2
   pinned=$(tools::uv)

@@ -1,9 +1,9 @@
-"""Sample what a run uses: machine, gateway, MCP servers, databases, load generator, and this program itself.
+"""Sample the resource use of a run: machine, gateway, MCP servers, databases, load generator, and this program itself.
 
-One line a second goes to FILE, as long as the shell that leads the run lives; TERM ends it. utils/lib/runner.sh starts
-and stops it; nobody else needs to. PERF_MONITOR=false: nothing is sampled.
+It writes one line per second to FILE until the shell that leads the run ends, or it gets TERM. utils/lib/runner.sh
+starts and stops it; users need not. With PERF_MONITOR=false nothing is sampled.
 
-exit: 0 ended as it should, or nothing is to be sampled; 2 it could not begin, or not go on, and why
+exit: 0 ended normally, or nothing is to be sampled; 2 it could not start, or not continue, and why
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _LOOK_FOR_SHELL_S = 0.4
 
 
 def main() -> ExitCode:
-    """Sample until told to end."""
+    """Sample until told to stop."""
     arguments = _arguments()
     settings = from_arguments(arguments)
     if not settings.config.performance.monitor:
         return ExitCode.OK
-    # Ctrl-C reaches every process of the terminal; the shell decides what that means, and says so with TERM.
+    # Ctrl-C reaches every process of the terminal. The shell decides how to react and sends TERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
-    # nohup and its like decided that HUP is to be ignored.
+    # If HUP is ignored, nohup or the like decided so.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _end)
     threading.Thread(target=_end_with, args=(arguments.shell,), daemon=True).start()
@@ -54,12 +54,12 @@ def main() -> ExitCode:
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:
-    """At once: every line is written whole, so nothing is lost."""
+    """Exit at once: every line is written in one piece, so nothing is lost."""
     os._exit(ExitCode.OK)
 
 
 def _end_with(shell: int) -> None:
-    """End when the shell has, however that was."""
+    """Exit when the shell has ended for any reason."""
     while os.getppid() == shell:
         time.sleep(_LOOK_FOR_SHELL_S)
     os._exit(ExitCode.OK)

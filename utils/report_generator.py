@@ -1,13 +1,13 @@
 """Write the report of a run, or a page about several runs: one HTML file that works offline.
 
   report_generator.py RUN_DIR                                the run's report
-  report_generator.py RUN_DIR RUN_DIR ...                    the runs beside each other; the first is the reference
+  report_generator.py RUN_DIR RUN_DIR ...                    a comparison of the runs; the first is the reference
   report_generator.py --page scalability RUN_DIR ...         over MCP servers or concurrency, the knee marked
-  report_generator.py --page database RUN_DIR ...            SQLite against PostgreSQL
+  report_generator.py --page database RUN_DIR ...            SQLite compared with PostgreSQL
 
-Reads run.json and, where it is there, comparison.json of a run's directory, and nothing else of it. A directory that
-holds several runs (a comparison of gateways, a release history) stands for all of them. Prints the page's path. The
-section `reporting` of config.yaml says which charts there are and whether a browser opens.
+Reads only run.json and, if it exists, comparison.json of a run's directory. A directory that contains several runs (a
+comparison of gateways, a release history) stands for all of them. Prints the page's path. The section `reporting` of
+config.yaml sets the charts and whether a browser opens.
 
 exit: 0 written; 2 there is no such run, a document is damaged, the runs do not fit the page, or it cannot be written.
 """
@@ -31,7 +31,7 @@ from benchkit.verdict.runs import holds_several
 
 
 def main() -> ExitCode:
-    """Read, render, write, and show where that is wanted."""
+    """Read, render, write, and open a browser if wanted."""
     arguments = _parser().parse_args()
     reporting = load_settings().config.reporting
     kind = arguments.page or ("run" if is_one_run(arguments.run_dir) else "compare")
@@ -48,12 +48,12 @@ def main() -> ExitCode:
 
 
 def is_one_run(directories: Sequence[Path]) -> bool:
-    """Whether this is about one run; one directory may hold several."""
+    """Return whether there is exactly one run; one directory may contain several."""
     return len(directories) == 1 and not holds_several(directories[0])
 
 
 def default_output(kind: str, first: Path) -> Path:
-    """Where a page goes: into the run's directory or that of several runs, else beside the first of them."""
+    """Return the default path of a page: in the directory of the run or runs, else next to the first run."""
     if kind == "run":
         return first / "report.html"
     return (first if holds_several(first) else first.resolve().parent) / f"{kind}.html"
@@ -69,10 +69,10 @@ def _check_flags(arguments: argparse.Namespace, kind: str) -> None:
 
 
 def read_documents(run_dir: Path, comparison_file: Path | None = None) -> tuple[Run, Comparison | None]:
-    """The run, and the comparison that belongs to it: beside it, or in another file.
+    """Return the run and its comparison, which is next to it or in another file.
 
     Raises:
-        UserError: a document is missing or damaged, or the comparison is another run's.
+        UserError: a document is missing or damaged, or the comparison belongs to another run.
     """
     run = store.load(run_dir / "run.json", Run, "run")
     path = comparison_file or run_dir / "comparison.json"

@@ -1,10 +1,10 @@
 #!/usr/bin/env -S python3 -Es
 """Write results/index.html: all runs, the newest first, each with its verdict and a link to its report.
 
-Runs that were killed are marked first, and what they left on gateways is named. Only what changed since the last time
-is read again. Prints the page's path.
+First marks runs that were killed, and reports what they left on gateways. Only runs that changed since the last time
+are read again. Prints the page's path.
 
-exit: 0 written; 2 the results' directory cannot be read or written
+exit: 0 written; 2 the results directory cannot be read or written
 """
 
 from __future__ import annotations

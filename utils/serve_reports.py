@@ -1,10 +1,10 @@
 #!/usr/bin/env -S python3 -Es
-"""Serve the reports below the results' directory on 127.0.0.1, until Ctrl-C. Nothing can be changed through it.
+"""Serve the reports in the results directory on 127.0.0.1, read-only, until Ctrl-C.
 
-Only who knows the address that is printed gets an answer: it begins with a random path, for every user of this machine
-can connect to 127.0.0.1. Only files are answered: a directory leads to its index.html or report.html, none is listed.
-What begins with a dot, and what lies outside, also behind a link, is not there. A request by another name than
-127.0.0.1 or localhost is refused, so that no page of the network can read the reports through the browser.
+Every user of this machine can connect to 127.0.0.1, so the printed address begins with a random path, and only requests
+with that path get an answer. Only files are served: a directory redirects to its index.html or report.html, and none is
+listed. Names that begin with a dot, and paths outside the directory, also through a link, are not found. A request for
+a host other than 127.0.0.1 or localhost is refused, so that no web page can read the reports through the browser.
 
 exit: 2 the port is taken, or there are no results; 130, 143 interrupted
 """
@@ -30,14 +30,14 @@ from benchkit.settings import load_settings
 
 HOST = "127.0.0.1"
 STARTS = ("index.html", "report.html", "history.html", "tune.html")
-"""What a directory leads to, the first that is there."""
+"""File names that a directory redirects to; the first that exists."""
 
 KINDS = {
     ".html": "text/html; charset=utf-8",
     ".json": "application/json; charset=utf-8",
     **dict.fromkeys([".csv", ".err", ".log", ".md", ".txt", ".xml"], "text/plain; charset=utf-8"),
 }
-"""What a file is shown as, by its name's end; a browser saves all others."""
+"""Content types by the end of the file name; a browser saves all other files."""
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -49,7 +49,7 @@ HEADERS = {
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Answers GET and HEAD with files below ``root``, which is resolved, under the path ``/KEY/``."""
+    """Answer GET and HEAD with files below the resolved ``root``, under the path ``/KEY/``."""
 
     protocol_version = "HTTP/1.1"
     timeout = 30
@@ -63,7 +63,7 @@ class Handler(SimpleHTTPRequestHandler):
         super().__init__(*arguments)
 
     def send_head(self) -> Any:
-        """Begin the answer. Returns the open file that belongs to it, ``None`` where there is none."""
+        """Send the head of the answer. Returns the open file to send; ``None`` if there is none."""
         name = self.headers.get("Host") or ""
         if (name.rpartition(":")[0] or name) not in (HOST, "localhost"):
             return self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
@@ -82,15 +82,15 @@ class Handler(SimpleHTTPRequestHandler):
         return self.end_headers()
 
     def translate_path(self, path: str) -> str:  # noqa: ARG002 - the base class passes it
-        """The file that was found: a regular one, so that the base class lists no directory."""
+        """Return the file that was found: a regular file, so that the base class lists no directory."""
         return str(self._file)
 
     def guess_type(self, path: Any) -> str:
-        """As what a browser shows a file."""
+        """Return the content type of a file."""
         return KINDS.get(Path(path).suffix, "application/octet-stream")
 
     def end_headers(self) -> None:
-        """Every answer, errors too, carries the headers above."""
+        """Add the headers above to every answer, errors too."""
         for name, value in HEADERS.items():
             self.send_header(name, value)
         super().end_headers()
@@ -100,21 +100,21 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """One thread for each connection; none of them keeps the program alive."""
+    """A server with one thread per connection; the threads do not keep the program alive."""
 
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A browser that went away in the middle is no error."""
+        """Ignore a browser that disconnected during the answer."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]  # passed on
 
 
 def find(root: Path, path: str) -> Path | str | None:
-    """The file that an address names; the address to go to instead, of a directory; ``None`` where there is nothing.
+    """Return the file at an address; for a directory, the address to redirect to; ``None`` if not found.
 
     Args:
-        root: the resolved directory that everything lies in.
+        root: the resolved directory with all files.
         path: the path of the address, percent-encoded.
     """
     parts = [part for part in unquote(path).split("/") if part]
@@ -123,7 +123,7 @@ def find(root: Path, path: str) -> Path | str | None:
     try:
         found = root.joinpath(*parts).resolve(strict=True)
         mode = found.stat().st_mode
-    except (OSError, RuntimeError):  # nothing there, a name too long, links in a circle
+    except (OSError, RuntimeError):  # does not exist, the name is too long, or links form a loop
         return None
     if not found.is_relative_to(root) or any(part.startswith(".") for part in found.relative_to(root).parts):
         return None

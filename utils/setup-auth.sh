@@ -1,23 +1,23 @@
 #!/usr/bin/env -S bash -p
-# Log in at the gateway and keep the token; says for whom, until when and where on stderr. A kept token that the gateway
-# still takes is used again.
+# Log in at the gateway and keep the token; prints the user, the expiry and the file on stderr. A kept token is reused as
+# long as the gateway accepts it.
 #
 # usage: utils/setup-auth.sh [--print | --export] [--renew] [--url URL]
 #
 #   --print    also write the token to stdout
 #   --export   also write shell commands to stdout that set GATEWAY_URL and GATEWAY_TOKEN:
 #              eval "$(utils/setup-auth.sh --export)"
-#   --renew    a new token, although the kept one is valid
+#   --renew    get a new token even if the kept one is valid
 #   --url URL  the gateway's address, instead of GATEWAY_URL
 #
-# environment: GATEWAY_URL, GATEWAY_EMAIL, GATEWAY_PASSWORD, GATEWAY_TOKEN (used as it is), PERF_TOKEN_CACHE (the file
-# that keeps the token, mode 0600; not used when it is a link, somebody else's, or open to others), PERF_PYTHON
+# environment: GATEWAY_URL, GATEWAY_EMAIL, GATEWAY_PASSWORD, GATEWAY_TOKEN (used unchanged), PERF_TOKEN_CACHE (the file
+# that keeps the token, mode 0600; not used if it is a link, somebody else's, or readable by others), PERF_PYTHON
 #
-# exit: 0 there is a token that the gateway takes, or it needs none; 2 there is not
+# exit: 0 there is a token that the gateway accepts, or it needs none; 2 there is not
 set -euo pipefail +o posix
 shopt -s inherit_errexit 2>/dev/null || true
 
-SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also through a link
+SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also if called through a link
 ROOT=$(CDPATH='' cd -- "$(dirname -- "$SELF")/.." && pwd -P) || exit 2
 # shellcheck source=utils/lib/log.sh
 . "$ROOT/utils/lib/log.sh" || exit 2

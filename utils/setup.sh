@@ -1,5 +1,5 @@
 #!/usr/bin/env -S bash -p
-# Install what the toolkit needs, below the checkout and nowhere else: no root, nothing in the system or in your home.
+# Install what the toolkit needs, only below the checkout: no root, nothing in the system or in your home.
 #
 # usage: utils/setup.sh [PART...]         (without a PART: runtime gateway)
 #
@@ -13,32 +13,32 @@
 #   chartjs   the chart library of the reports, .tools/chartjs
 #   gateway   the gateway to measure, .tools/gateway/VERSION
 #
-# hey and gateway bring the toolkit's environment, which reads config.yaml. Everything from a package index is checked against
-# the hashes of a lock: requirements*.lock, utils/*.pin, utils/gateway-locks/; a release of the gateway without one is resolved
-# once, to the packages of the day on which it was published, and its lock is kept in .tools/gateway-locks.
+# hey and gateway include the toolkit's environment, which reads config.yaml. Everything from a package index is checked
+# against the hashes of a lock: requirements*.lock, utils/*.pin, utils/gateway-locks/. A release of the gateway without a
+# lock is resolved once, to the packages of its publication day; that lock is kept in .tools/gateway-locks.
 #
-# Asks the network only for what is missing or out of date; an interrupted set-up is simply run again.
-# Needs Python 3.11 or newer: on PATH, of pyenv, asdf, mise, uv, Homebrew, or below /usr/local or /opt. The gateway runs on the
-# newest of them that its release allows. The machine's own settings of pip, uv, npm and apt are used as they are.
+# Uses the network only for what is missing or out of date; after an interrupt, just run it again.
+# Needs Python 3.11 or newer: on PATH, of pyenv, asdf, mise, uv, Homebrew, or below /usr/local or /opt. The gateway runs on
+# the newest of them that its release allows. The machine's own settings of pip, uv, npm and apt apply.
 #
 # environment:
 #   GATEWAY_VERSION             release of the gateway, or newest: the newest one with a committed lock that a Python of
 #                               this machine can run (default: stack.gateway.version of config.yaml)
 #   GATEWAY_SOURCE              a wheel or checkout of the gateway, built and run instead of a release
-#                               (default: stack.gateway.source of config.yaml); none: the release all the same
+#                               (default: stack.gateway.source of config.yaml); none: use the release after all
 #   GATEWAY_DEPENDENCIES_DATE   install it with the packages of that day (YYYY-MM-DD); default: those of its committed
 #                               lock, else of the day of its release; of a checkout today's
 #   PERF_HEY                    another hey than the one on PATH (default: performance.hey_binary of config.yaml)
-#   SETUP_PATIENCE=300          how long another set-up that runs is waited for, in seconds
+#   SETUP_PATIENCE=300          how long to wait for another set-up that is running, in seconds
 #   LOG_LEVEL=warn              only warnings and errors
 #   NO_COLOR=1                  no colour
 #
-# exit: 0 everything asked for is there (Chart.js may be missing, with a warning); 2 something is not, and why;
+# exit: 0 everything requested is there (Chart.js may be missing, with a warning); 2 something is not, with the reason;
 #       129, 130, 143 stopped by a closed terminal, Ctrl-C, TERM. Full logs: .tools/log/
 set -euo pipefail +o posix
 shopt -s inherit_errexit 2>/dev/null || true
 
-SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also through a link
+SELF=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || SELF=${BASH_SOURCE[0]} # also if called through a link
 ROOT=$(CDPATH='' cd -- "$(dirname -- "$SELF")/.." && pwd -P) || exit 2
 # shellcheck source=utils/lib/log.sh
 . "$ROOT/utils/lib/log.sh" || exit 2
@@ -102,7 +102,7 @@ check_date() {
   esac
 }
 
-# read_settings: what config.yaml and the environment say. Sets `source` and `source_name` (a wheel or checkout), or `release`.
+# read_settings: reads config.yaml and the environment. Sets `source` and `source_name` (a wheel or checkout), or `release`.
 source='' source_name='' release=''
 read_settings() {
   tools::read_settings || exit 2
@@ -125,7 +125,7 @@ gateway_state() {
   fi
 }
 
-# is_there PART: nothing to be done for it?
+# is_there PART: succeeds if the part needs no work.
 is_there() {
   case $1 in
     uv) tools::uv >/dev/null ;;
@@ -136,7 +136,7 @@ is_there() {
   esac
 }
 
-# find_missing PART...: sets `missing` to those that are asked for and need work.
+# find_missing PART...: sets `missing` to the parts that are requested and need work.
 missing=()
 find_missing() {
   local part
@@ -146,9 +146,9 @@ find_missing() {
   done
 }
 
-# --- one set-up at a time, and how it is stopped -----------------------------------------------------------------------
+# --- one set-up at a time, and how it stops ----------------------------------------------------------------------------
 
-# try_lock: locks the file behind descriptor 9. macOS has no flock, but perl; small Linux systems have it the other way round.
+# try_lock: locks the file on descriptor 9. macOS has perl but no flock; small Linux systems have flock but no perl.
 try_lock() {
   if command -v flock >/dev/null 2>&1; then
     flock -n 9
@@ -157,8 +157,8 @@ try_lock() {
   fi
 }
 
-# begin: takes the lock, once, before the first thing that is written. The system releases it with the last process that has
-# inherited the descriptor, so nothing of a killed set-up still writes when the next one begins.
+# begin: takes the lock, once, before the first write. The system releases it with the last process that has inherited the
+# descriptor, so no process of a killed set-up still writes when the next one begins.
 has_lock=false
 begin() {
   local end=$((SECONDS + PATIENCE)) told=false owner
@@ -180,7 +180,7 @@ begin() {
   mkdir "$TMP"
 }
 
-# clean_up: TERM to all processes of the worker's group, and KILL to those that are still there 3 s later.
+# clean_up: sends TERM to all processes of the worker's group, and KILL to those still running 3 s later.
 clean_up() {
   local worker=${!-} tenth
   [ -n "$worker" ] || return 0
@@ -199,7 +199,7 @@ on_signal() {
   exit "$2"
 }
 
-# run LOG COMMAND...: runs it, with what it prints in the log.
+# run LOG COMMAND...: runs the command with its output in the log.
 run() {
   local log=$1
   shift
@@ -207,7 +207,7 @@ run() {
   "$@" >>"$log" 2>&1
 }
 
-# last_error LOG: prints the last line of the log that says what went wrong. What apt cannot fetch is a warning to it.
+# last_error LOG: prints the last line of the log that reports an error. apt reports failed downloads as warnings.
 last_error() {
   local line
   line=$(sed -n '/^[EW]: Failed to fetch/p' "$1" | tail -n 1)
@@ -216,7 +216,7 @@ last_error() {
   printf '%s\n' "${line:-no message}"
 }
 
-# fail LOG WHAT DO: ends a job with one line.
+# fail LOG WHAT DO: ends a job with an error of one line.
 fail() {
   log::die 2 "$2: $(last_error "$1"); $3 (log: $1)"
 }
@@ -236,8 +236,8 @@ readonly ASK_NETWORK="check the network and the machine's settings of the packag
 
 # --- packages of Debian and Ubuntu, without root -----------------------------------------------------------------------
 
-# apt_unpack LOG PACKAGE DIRECTORY: downloads a package and unpacks it there. Uses the system's package lists when it has
-# them, else its own; the system's are not written to, nor its cache.
+# apt_unpack LOG PACKAGE DIRECTORY: downloads a package and unpacks it there. Uses the system's package lists if there are
+# any, else its own. It does not write to the system's lists or cache.
 apt_unpack() {
   local log=$1 package=$2 directory=$3 work=$TMP/apt lists
   mkdir -p "$work/cache/archives/partial" "$work/lists/partial" "$work/$package"
@@ -247,12 +247,12 @@ apt_unpack() {
       printf 'Acquire::Retries "1";\nAcquire::http::Timeout "20";\nAcquire::https::Timeout "20";\n'
       if [ "$lists" = own ]; then
         printf 'Dir::State::lists "%s";\nAcquire::Languages "none";\n' "$work/lists"
-        # The system's hooks around an update clean the system's cache.
+        # The system's hooks for updates would clean the system's cache.
         printf '#clear %s;\n' APT::Update::Pre-Invoke APT::Update::Post-Invoke APT::Update::Post-Invoke-Success
       fi
     } >"$work/apt.conf"
     if [ "$lists" = own ] && [ ! -e "$work/updated" ]; then
-      run "$log" apt-get -c "$work/apt.conf" update || true # what counts is whether the package can be had
+      run "$log" apt-get -c "$work/apt.conf" update || true # only the download of the package matters
       touch "$work/updated"
     fi
     (cd "$work/$package" && run "$log" apt-get -c "$work/apt.conf" download "$package") || continue
@@ -294,7 +294,7 @@ install_uv() {
   write_stamp "$target" "uv $(tools::uv_pin)"
 }
 
-# can_write PATH: could it be written to, or made?
+# can_write PATH: succeeds if the path is writable, or could be created.
 can_write() {
   local path=$1
   until [ -e "$path" ]; do
@@ -304,11 +304,11 @@ can_write() {
   [ -d "$path" ] && [ -w "$path" ]
 }
 
-# use_uv: sets UV, which is installed where there is none, and the environment that all its calls share.
+# use_uv: sets UV, installing it if necessary, and the environment for all calls of it.
 use_uv() {
   is_there uv || install_uv
   UV=$(tools::uv) || log::die 2 "uv was installed and is not usable: see $TOOLS/log/uv.log"
-  # An environment that happens to be active in the caller's shell is not the one to install into.
+  # Do not install into an environment that happens to be active in the caller's shell.
   unset VIRTUAL_ENV CONDA_PREFIX UV_SYSTEM_PYTHON UV_PROJECT_ENVIRONMENT PYTHONHOME PYTHONPATH
   export UV_NO_PROGRESS=1
   export UV_PYTHON_INSTALL_DIR=${UV_PYTHON_INSTALL_DIR:-$TOOLS/python} UV_TOOL_DIR=$TMP/uv-tools
@@ -317,7 +317,7 @@ use_uv() {
   fi
 }
 
-# The interpreter for uv: the machine's own when it will do, else the one that uv finds or fetches.
+# Chooses the interpreter for uv: the machine's own if it is suitable, else one that uv finds or downloads.
 python_for_uv() {
   tools::python || printf '>=%s\n' "$TOOLS_PYTHON_MINIMUM"
 }
@@ -362,12 +362,12 @@ install_hey() {
   log::ok "hey: ready"
 }
 
-# chartjs_is_given_up: could it not be had in the last hour, and did nobody ask for it by name?
+# chartjs_is_given_up: succeeds if the download failed within the last hour, and chartjs was not requested by name.
 chartjs_is_given_up() {
   ! $retry_chartjs && [ -n "$(find "$TOOLS/chartjs.failed" -mmin -60 2>/dev/null)" ]
 }
 
-# give_up_chartjs LOG WHAT: ends the job without an error: a report without charts is still a report.
+# give_up_chartjs LOG WHAT: ends the job without an error, because reports work without charts.
 give_up_chartjs() {
   echo "$2: $(last_error "$1") (log: $1)" >"$TOOLS/chartjs.failed"
   exit 0
@@ -380,7 +380,7 @@ install_chartjs() {
   archive=$work/chart.js-$version.tgz
   log::info "chart.js: fetching $version"
   mkdir -p "$work"
-  # npm's own cache and notices would be written to the home directory.
+  # By default npm writes its cache and notices to the home directory.
   export npm_config_cache=$work/npm npm_config_update_notifier=false npm_config_fetch_retries=1 npm_config_fetch_timeout=30000
   if ! npm=$(tools::npm); then
     npm=$work/node/bin/npm
@@ -406,19 +406,19 @@ install_chartjs() {
   log::ok "chart.js: ready"
 }
 
-# use_python PYTHONS: sets `python` to the newest Python of this machine that is among PYTHONS ("3.12 3.13"), else to what uv
-# shall look for or fetch.
+# use_python PYTHONS: sets `python` to the newest Python of this machine that is among PYTHONS ("3.12 3.13"), else to the
+# version that uv must find or download.
 use_python() {
   python=$(tools::pick_python "$(tools::pythons)" "$1") || python=${1##* }
 }
 
-# newest_release LOG: prints the newest release that there is; nothing when that cannot be found out.
+# newest_release LOG: prints the newest existing release; nothing if that cannot be determined.
 newest_release() {
   "$UV" pip compile --quiet --no-deps --no-header --python "$(python_for_uv)" --python-version "${GATEWAY_PYTHONS##* }" - \
     <<<"$GATEWAY_PACKAGE" 2>>"$1" | sed -n "s/^$GATEWAY_PACKAGE==//p"
 }
 
-# resolve LOG LOCK DAY REQUIREMENTS...: writes the packages of that day (empty: of today) with their hashes to a lock, for $python.
+# resolve LOG LOCK DAY REQUIREMENTS...: writes a lock with hashes for $python, of the packages of that day (empty: today).
 resolve() {
   local log=$1 lock=$2 day=$3 limit=()
   shift 3
@@ -429,8 +429,8 @@ resolve() {
   mv -f "$lock.new" "$lock"
 }
 
-# fill_environment LOG TARGET LOCK: makes the environment anew, with exactly the packages of the lock. On failure
-# `problem` says at what.
+# fill_environment LOG TARGET LOCK: recreates the environment with exactly the packages of the lock. On failure `problem`
+# names the failed step.
 fill_environment() {
   problem="no Python for it"
   rm -rf "$2"
@@ -440,8 +440,8 @@ fill_environment() {
   run "$1" "$UV" pip sync --python "$2/bin/python" --require-hashes "$3" || return 1
 }
 
-# install_source: builds the gateway from the user's wheel or checkout. A wheel gets the packages of its release's day, else of
-# the day on which it was built; a checkout today's.
+# install_source: builds the gateway from the user's wheel or checkout. A wheel gets the packages of its release's day, else
+# of the day on which it was built; a checkout gets today's.
 install_source() {
   local log day=${GATEWAY_DEPENDENCIES_DATE:-} python version requires found lock=$TOOLS/gateway-locks/$source_name.lock began=$SECONDS
   local target=$TOOLS/gateway/$source_name pythons problem wanted=$source/pyproject.toml
@@ -477,7 +477,7 @@ install_source() {
   esac
   compgen -G "$target/lib/python*/site-packages/mcp_contextforge_gateway-*.dist-info" >/dev/null \
     || log::die 2 "$source: is no gateway ($GATEWAY_PACKAGE); set GATEWAY_SOURCE to a wheel or checkout of it"
-  # The second makes two builds of one checkout two gateways, whose databases are not mixed up.
+  # The time with seconds makes two builds of one checkout two gateways, whose databases are kept apart.
   write_stamp "$target" "built $(date -u +%Y-%m-%dT%H:%M:%SZ) of $source at $ROOT
 sha256 $(tools::digest 256 "$lock")"
   log::ok "gateway of $source: ready after $((SECONDS - began)) s"
@@ -491,7 +491,7 @@ install_gateway() {
   fi
 }
 
-# look_up_release LOG: as gateway::look_up, for the wanted release; ends the job when it cannot be had.
+# look_up_release LOG: as gateway::look_up, for the wanted release; ends the job if the release is not available.
 look_up_release() {
   local newest
   gateway::look_up "$1" "$release" "$TMP/release" "$(python_for_uv)" "$UV" && return 0
@@ -545,14 +545,14 @@ needs_uv() {
   esac
 }
 
-# install_missing PART...: what of them is asked for and missing, side by side. Sets `result` to 2 where one fails.
+# install_missing PART...: installs the requested and missing parts in parallel. Sets `result` to 2 if one fails.
 result=0
 install_missing() {
   local part jobs=() job
   find_missing "$@"
   [ ${#missing[@]} -gt 0 ] || return 0
   begin
-  find_missing "$@" # another set-up may have done it
+  find_missing "$@" # another set-up may have installed them meanwhile
   for part in ${missing[@]+"${missing[@]}"}; do
     ! needs_uv "$part" || use_uv
   done
@@ -566,7 +566,7 @@ install_missing() {
   done
 }
 
-# work: installs all that is asked for.
+# work: installs everything requested.
 work() {
   install_missing uv python chartjs
   if is_asked hey || is_asked gateway; then
@@ -589,7 +589,7 @@ main() {
   trap 'on_signal HUP 129' HUP
   trap 'on_signal INT 130' INT
   trap 'on_signal TERM 143' TERM
-  set -m # a process group of its own
+  set -m # start it in its own process group
   work </dev/null &
   set +m
   wait "$!"

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -Es
-"""Show every setting, its value, and where that comes from: flag, environment, profile or config.yaml.
+"""Show every setting, its value, and the source of the value: flag, environment, profile or config.yaml.
 
-show_settings.py                                   all of them (scenarios' cases stand in config.yaml)
+show_settings.py                                   all settings (for the scenarios' cases see config.yaml)
 show_settings.py stack.gateway.version             only the value of one key
 """
 
@@ -38,7 +38,7 @@ def main() -> ExitCode:
 
 
 def _values(settings: Settings) -> Iterator[tuple[str, Any]]:
-    """Dotted key and value of everything but the scenarios' cases."""
+    """Yield the dotted key and value of all settings except the scenarios' cases."""
     yield "profile", settings.profile
     yield "scenarios", ", ".join(settings.scenarios)
     data = settings.config.model_dump(exclude={"scenarios"})

@@ -1,14 +1,14 @@
-"""Measure the time to the first event of a Server-Sent Events stream; hey can't, for it waits for the stream's end.
+"""Measure the time to the first event of a Server-Sent Events stream. hey cannot: it waits for the end of the stream.
 
-Each of -c workers connects, sends GET, waits for the first complete event, closes, and begins again, until -n requests
+Each of -c workers connects, sends GET, waits for the first complete event, closes, and starts again, until -n requests
 are sent (closed loop). The rows go to stdout in the columns of hey -o csv, in seconds: response time (connecting
 included), connect, DNS (0: part of connect), request write, response delay (to the headers), response read (to the
-event), status, offset. A request without an answer (refused, reset, timed out) leaves no row. An answer that begins
-with another event than --expect has status 0, which is not a success. Nothing is printed before the end, so INT and
-TERM leave no rows.
+event), status, offset. A request without an answer (refused, reset, timed out) has no row. If the first event is not of
+the type --expect, the status is 0, which is not a success. Rows are printed only at the end, so INT and TERM leave
+none.
 
-With --stdin as the only argument, all arguments are read from standard input, one in each line: a token is not to stand
-in the list of processes.
+With --stdin as the only argument, all arguments are read from standard input, one per line, because a token must not
+appear in the list of processes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from benchkit import http
 from benchkit.errors import ExitCode, UserError, run_program
 
 HEADER = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset"
-"""hey's; it is repeated here so that this program need not load numpy."""
+"""The header line of hey; repeated here so that this program need not import numpy."""
 
 UNEXPECTED_EVENT = 0
 _OK = 200
@@ -36,7 +36,7 @@ _OK = 200
 
 @dataclass(frozen=True)
 class Target:
-    """Where to connect, what to send, what to wait for, and for how many seconds at most."""
+    """Where to connect, what to send, what to wait for, and the timeout in seconds."""
 
     url: SplitResult
     headers: dict[str, str]
@@ -46,7 +46,7 @@ class Target:
 
 @dataclass
 class Load:
-    """What the workers share: the clock's start, and the rows in order of completion."""
+    """State shared by the workers: the clock's start, and the rows in order of completion."""
 
     target: Target
     started: float
@@ -59,7 +59,7 @@ def main() -> int:
         signal.signal(number, _stop_with(code))
     arguments = _arguments()
     load = Load(_target(arguments), time.perf_counter())
-    per_worker = arguments.n // arguments.c  # as hey does, which drops the rest
+    per_worker = arguments.n // arguments.c  # like hey, which drops the remainder
     workers = [
         threading.Thread(target=_work, args=(load, per_worker), daemon=True, name=f"worker {number}")
         for number in range(1, arguments.c + 1)
@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def _stop_with(code: ExitCode) -> Callable[[int, FrameType | None], None]:
-    """A handler that ends the process at once: the workers wait in system calls and can't be asked to stop."""
+    """Return a handler that exits the process at once: workers in system calls cannot be asked to stop."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         os._exit(code)
@@ -89,7 +89,7 @@ def _work(load: Load, requests: int) -> None:
 
 
 def _measure(target: Target, clock: float) -> str | None:
-    """One request: its row, or ``None`` when there was no answer."""
+    """Send one request; return its row, or ``None`` if there was no answer."""
     begin = time.perf_counter()
     connection = http.Connection(target.url)
     limits = connection.limits = http.Limits(target.timeout_s, http.MOST_EVENT_BYTES)
@@ -115,10 +115,11 @@ def _measure(target: Target, clock: float) -> str | None:
 
 
 def first_event(lines: Iterable[bytes]) -> str:
-    """The type of the first event that is dispatched, ``message`` where the stream names none.
+    """Return the type of the first event that is dispatched, ``message`` if the stream names none.
 
-    As in "Interpreting an event stream" of the HTML standard: an empty line ends an event; an event without data is not
-    dispatched; a line that begins with a colon is a comment. Lines may end in LF or CR LF; a lone CR is not understood.
+    Follows "Interpreting an event stream" in the HTML standard: an empty line ends an event; an event without data is
+    not dispatched; a line that begins with a colon is a comment. Lines may end in LF or CR LF; a lone CR is not
+    supported.
 
     Raises:
         EOFError: the stream ended before an event was complete.
@@ -140,7 +141,7 @@ def first_event(lines: Iterable[bytes]) -> str:
 def _target(arguments: argparse.Namespace) -> Target:
     url = http.parse_address(arguments.url)
     if url.scheme == "https":
-        http.trust()  # what is wrong with the certificates is said once, before the load
+        http.trust()  # reports a problem with the certificates once, before the load
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"} | _headers(arguments.H)
     return Target(url, headers, arguments.expect, arguments.t)
 
@@ -150,14 +151,14 @@ def _headers(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, colon, value = text.partition(":")
         if not colon or not name.strip():
-            # Not shown: it may hold a token.
+            # The text is not shown: it may hold a token.
             raise UserError("-H: a header is 'Name: value'")
         headers[name.strip()] = value.strip()
     return headers
 
 
 def _words(typed: list[str]) -> list[str]:
-    """The arguments: those that were typed, or the lines of standard input."""
+    """Return the arguments as typed, or from the lines of standard input."""
     return sys.stdin.buffer.read().decode("utf-8").split("\n")[:-1] if typed == ["--stdin"] else typed
 
 

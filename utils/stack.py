@@ -1,17 +1,17 @@
 #!/usr/bin/env -S python3 -Es
 """Start, show and stop the local stack: gateway, databases, cache and simulated MCP servers.
 
-  up                start the stack and wait until it is ready; nothing happens when it is up already
+  up                start the stack and wait until it is ready; does nothing if it is up already
   down              stop it, and whatever an earlier one left
-  status            one line for each program
-  logs [NAME]       the last lines of all logs, or of one; -f goes on with what comes
+  status            one line per program
+  logs [NAME]       the last lines of all logs, or of one; -f follows them
   ensure            a gateway for a run: the one at service.base_url, or the stack (service.mode, GATEWAY)
 
-What the stack is made of stands in config.yaml (stack, service.base_url) and can be set by the environment
-(GATEWAY_URL, GATEWAY_VERSION, PERF_DB_BACKEND, PERF_SERVERS_COUNT, PERF_FIRST_SERVER_PORT). It listens on 127.0.0.1
-only. Everything it writes lies in .stack/ (PERF_STACK_DIR), but its sockets, which lie in a directory below /tmp.
+The stack is configured in config.yaml (stack, service.base_url) and by the environment (GATEWAY_URL, GATEWAY_VERSION,
+PERF_DB_BACKEND, PERF_SERVERS_COUNT, PERF_FIRST_SERVER_PORT). It listens only on 127.0.0.1. All its files are in .stack/
+(PERF_STACK_DIR), except its sockets, which are in a directory below /tmp.
 
-exit: 0 done; 2 usage, configuration, or a program that is not there or does not run; 130, 143 interrupted
+exit: 0 done; 2 usage, configuration, or a program that is missing or does not run; 130, 143 interrupted
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _MIB = 1024 * 1024
 
 
 def main() -> ExitCode:
-    """Do what the command line says."""
+    """Run the command on the command line."""
     options = _parser().parse_args()
     match options.command:
         case "up":
@@ -103,7 +103,7 @@ def _up() -> ExitCode:
 def _down(owner_file: Path | None) -> ExitCode:
     caller = _caller()
     if owner_file is None:
-        # Also what a comparison left that was killed: nothing else would find it.
+        # Also stop the leftovers of a killed comparison, which nothing else would find.
         places = [default_paths(), *variant_places(default_paths())]
         stopped = sum(down(place, caller) for place in places) > 0
     else:

@@ -1,16 +1,16 @@
 #!/usr/bin/env -S python3 -Es
-"""Show the trend over stored runs: which run changed a case's level, and what slides slowly.
+"""Show the trend over stored runs: which run changed a case's level, and which values drift slowly.
 
   trend.py                                             p50 and req/s of every case, over the newest 200 runs
   trend.py --profile medium --case 'tools/*'           some cases of another profile
   trend.py --metric p95_latency --last 50              another metric; only the newest 50 runs
   trend.py --json trend.json                           chart data as well (- for stdout, instead of the text)
-  trend.py --html                                      a page with charts as well: trend.html where the runs lie
+  trend.py --html                                      a page with charts as well: trend.html in the results directory
 
-Only runs that can be held against each other count: complete, of one profile, with the load and on the machine of the
-newest. A change of level is reported with its size, its interval of 95 %, and the runs and gateway releases on both
-sides; a slow slide in percent per 10 runs and in all. Fewer than 1 of 100 unchanged series get a false change of level,
-as long as the noise of one run has nothing to do with that of the next.
+Only comparable runs count: complete, of one profile, with the load and on the machine of the newest. A change of level
+is reported with its size, its 95 % interval, and the runs and gateway releases on both sides; a slow slide in percent
+per 10 runs and in total. Fewer than 1 in 100 unchanged series get a false change of level, provided that the noise of
+consecutive runs is independent.
 
 Exit codes: 0 shown, whatever the trend is; 2 usage, no run of that profile, or no such case or metric.
 """
@@ -25,7 +25,7 @@ from pathlib import Path
 # numpy's linear algebra, which is not used here, would start a thread per core: a tenth of a second, and memory.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# pylint: disable=wrong-import-position  # the line above has to stand before numpy is loaded
+# pylint: disable=wrong-import-position  # the line above must run before numpy is imported
 from benchkit import store
 from benchkit.errors import ExitCode, UserError, run_program
 from benchkit.model import METRICS
@@ -38,11 +38,11 @@ from benchkit.verdict.trend import trend_of
 from benchkit.verdict.trend_text import trend_report
 
 LAST = 200
-"""Runs that are looked at: half a year of nightly ones. The search takes time with the square of their number."""
+"""Default number of runs: half a year of nightly ones. The search time grows with the square of the number."""
 
 
 def main(arguments: list[str] | None = None) -> ExitCode:
-    """Read, search, print; the module's text says how it is called."""
+    """Read, search, print; the module's docstring describes the usage."""
     options = _parser().parse_args(arguments)
     settings = load_settings(profile=options.profile)
     results = options.results_dir or settings.results_dir

@@ -1,10 +1,10 @@
 #!/usr/bin/env -S python3 -Es
-"""Say what each setting of the gateway is worth, and write it beside the settings.
+"""Report the effect of each setting of the gateway, and write an env file with the settings and their effects.
 
   tune_report.py results/tune_2026-01-31-120000 [--env-file FILE]
 
-DIR holds one directory for the gateway as it is and one for each setting of paired.tune that ./run-advanced.sh --tune
-measured. Writes tune.json, tune.txt and tune.html (charts) there and prints the text; --env-file also takes the
+DIR holds one directory for the unchanged gateway and one for each setting of paired.tune that ./run-advanced.sh --tune
+measured. Writes tune.json, tune.txt and tune.html (charts) there and prints the text; --env-file also writes the
 settings, each with its measured effect. A positive change is an improvement.
 
 exit: 0 written; 2 usage, or a document is missing or damaged; 3 no case could be compared
@@ -51,7 +51,7 @@ def main() -> ExitCode:
 
 
 def tune_text(document: VariantStudy) -> list[str]:
-    """The text: one line for each setting, and its cases that changed."""
+    """Return the text: one line for each setting, and its cases that changed."""
     lines = [f"Settings {document.run_id}: {document.machine}; {document.load}", ""]
     for step in document.steps:
         lines.append(f"{step.head:<22} {effect(step)}")
@@ -62,7 +62,7 @@ def tune_text(document: VariantStudy) -> list[str]:
 
 
 def effect(step: StepComparison) -> str:
-    """What a setting does to the median over all cases, in words; nothing is claimed that was not seen."""
+    """Describe the effect of a setting on the median over all cases; only proven effects are claimed."""
     compared = step.overall(_METRIC)
     if compared is None or compared.change_percent is None:
         return f"not measured: {step.comparison.reason}"
@@ -71,7 +71,7 @@ def effect(step: StepComparison) -> str:
 
 
 def env_lines(document: VariantStudy, variants: dict[str, Variant]) -> list[str]:
-    """``.env.example``: what helps is set, what does not is a comment with what it costs."""
+    """Return the lines of ``.env.example``: helpful settings are set, others are comments with their cost."""
     base = document.variants[0]
     usual = ", ".join(f"{name}={value}" for name, value in sorted(base.settings.items()))
     lines = _comment(
@@ -93,15 +93,15 @@ def env_lines(document: VariantStudy, variants: dict[str, Variant]) -> list[str]
 
 
 def _cases(document: VariantStudy) -> str:
-    """``tools/list, tools/call``; of many their number."""
+    """``tools/list, tools/call``; only the number if there are many."""
     cases = list(document.variants[0].cases)
     return ", ".join(cases) if len(cases) <= _NAMED else f"{len(cases)} cases"
 
 
 def _word(compared: MetricComparison) -> str:
-    """A few words.
+    """Describe an effect in a few words.
 
-    Of many settings the interval of one or another excludes 0 by chance, so of a small effect nothing is claimed.
+    With many settings, some intervals exclude 0 by chance, so small effects are not claimed.
     """
     if compared.verdict.row.is_change:
         return "helps" if compared.verdict is Verdict.IMPROVEMENT else "costs"

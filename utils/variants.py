@@ -1,13 +1,13 @@
 #!/usr/bin/env -S python3 -Es
-"""Start and stop gateways that are measured side by side, as a file that utils/measure.py wrote names them.
+"""Start and stop gateways that are measured side by side, as listed in a file that utils/measure.py wrote.
 
   servers FILE      start the MCP servers that all of them share
   restart FILE      stop the gateways and start them again, all at once, each with a fresh database
   down FILE         stop everything
 
-Gateways that ran before are left as they are. run-advanced.sh calls this; nobody else needs to.
+Gateways that ran before are left alone. run-advanced.sh calls this program; users need not.
 
-exit: 0 done; 2 a program is not there or does not run; 130, 143 interrupted
+exit: 0 done; 2 a program is missing or does not run; 130, 143 interrupted
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from benchkit.stack.state import ServerAccess, StackPaths, StackState, default_p
 
 
 def main() -> ExitCode:
-    """Do what the command line says."""
+    """Run the command on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["servers", "restart", "down"])
     parser.add_argument("file", type=Path, metavar="FILE", help="variants.json")
@@ -42,7 +42,7 @@ def main() -> ExitCode:
     add_arguments(parser)
     options = parser.parse_args()
     variants = store.load(options.file, Variants, "variants")
-    # Without the lines about progress: gateways are started again for every block.
+    # Progress lines are left out: gateways are restarted for every block.
     caller = StartCallbacks(say=_say, interrupt=Interrupt().watch(), owner=ProcessIdentity.of(options.owner))
     match options.command:
         case "servers" if variants.own:
@@ -57,7 +57,7 @@ def main() -> ExitCode:
 
 
 def _start_servers(variants: Variants, settings: Settings, caller: StartCallbacks) -> None:
-    # Stacks that a killed comparison left would add load. No other comparison can be under way: this run has the lock.
+    # Leftover stacks of a killed comparison would add load. The lock rules out that another comparison is running.
     for left in variant_places(default_paths()):
         down(left, caller)
     up(servers_settings(settings, variants), _place(variants.servers_place), caller, part="servers")
@@ -87,7 +87,7 @@ def _restart_variant(variant: Variant, settings: Settings, caller: StartCallback
 
 
 def _down(variants: Variants, caller: StartCallbacks) -> None:
-    """All of them, whatever goes wrong with one."""
+    """Stop all of them, even if stopping one fails."""
     problems = []
     for directory in [
         *(variant.place for variant in variants.own),
@@ -110,7 +110,7 @@ def _say(line: str) -> None:
 
 
 def _variant_caller(caller: StartCallbacks, variant: Variant, *, again: bool) -> StartCallbacks:
-    """The same for one gateway, which gets the servers once it is ready."""
+    """Return the callbacks for one gateway, which registers the servers once it is ready."""
 
     def say(line: str) -> None:
         _say(f"{variant.label}: {line}")

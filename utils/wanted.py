@@ -1,13 +1,13 @@
 #!/usr/bin/env -S python3 -Es
-"""Say what set-up has to know of the settings, for utils/lib/tools.sh: a line NAME=VALUE for each.
+"""Print the settings that set-up needs, for utils/lib/tools.sh: one line NAME=VALUE each.
 
 hey              the program of the load generator (performance.hey_binary)
 version          the release of the gateway, or "newest" (stack.gateway.version)
-releases         the releases that "newest" may become, newest first, with blanks between them
-source           the absolute path of the wheel or checkout that is run instead (stack.gateway.source)
+releases         the releases that "newest" may become, newest first, separated by blanks
+source           the absolute path of the wheel or checkout that runs instead (stack.gateway.source)
 source-name      the name of its environment below .tools/gateway
-source-day       the day on which the wheel was built (YYYY-MM-DD), where its files have a time
-source-requires  the Pythons that it allows, as its Requires-Python says it
+source-day       the day on which the wheel was built (YYYY-MM-DD), if its files have a time
+source-requires  the Python versions that it allows, in the form of Requires-Python
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def test_ids_are_there_once(name: str, tmp_path: Path) -> None:
 def test_differences_of_unjudged_runs_are_estimates_and_say_how_to_get_a_verdict(tmp_path: Path) -> None:
     html = page(tmp_path, [ordinary(1), ordinary(2, 1.4)])
     text = text_of(html)
-    assert "Not judged light_run2 beside light_run1: differences are estimates without verdict." in text
+    assert "Not judged light_run2 compared with light_run1: differences are estimates without a verdict." in text
     assert "./run-advanced.sh --base … --head …" in text
     assert "make baseline" in text
     assert "≈ 40.0 % higher" in text
@@ -126,7 +126,7 @@ def test_differences_of_unjudged_runs_are_estimates_and_say_how_to_get_a_verdict
 
 def test_paired_runs_have_the_verdicts_of_their_comparison(tmp_path: Path) -> None:
     text = text_of(page_of("compare", [paired(tmp_path)], 1, CHARTS))
-    assert "Critical regression head beside base." in text
+    assert "Critical regression head compared with base." in text
     assert "≈" not in text
     assert "not judged" not in text
     assert re.search(r"critical 3\d\.\d % worse", text)
@@ -140,7 +140,7 @@ def test_paired_runs_without_a_comparison_are_not_judged_here(tmp_path: Path) ->
 
 def test_a_comparison_the_other_way_round_judges_nothing(tmp_path: Path) -> None:
     text = text_of(page_of("compare", [paired(tmp_path)], 2, CHARTS))
-    assert "Not judged base beside head" in text
+    assert "Not judged base compared with head" in text
 
 
 def test_releases_have_the_verdicts_of_the_steps_from_the_first(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_releases_have_the_verdicts_of_the_steps_from_the_first(tmp_path: Path) 
     store.save(directory / "history.json", history(directory, LIMITS))
     assert store.load(directory / "history.json", VariantStudy, "history").variants
     text = text_of(page_of("compare", [directory], 1, CHARTS))
-    assert "2 of 2 judged 2 runs beside 1.0.5." in text
+    assert "2 of 2 judged 2 runs compared with 1.0.5." in text
     text = text_of(page_of("compare", [directory], 3, CHARTS))
     assert "Not judged" in text
 
@@ -160,7 +160,7 @@ def test_a_baseline_of_the_reference_alone_judges(tmp_path: Path, runs: list[str
     reference = BaselineReference(profile="light", version=1, runs=runs)
     store.save(paths[1] / "comparison.json", comparison(second, {}, baseline=reference))
     text = text_of(page_of("compare", paths, 1, CHARTS))
-    assert ("Passed light_run2 beside light_run1." in text) == judged
+    assert ("Passed light_run2 compared with light_run1." in text) == judged
 
 
 def test_some_judged_and_some_not(tmp_path: Path) -> None:
@@ -168,7 +168,9 @@ def test_some_judged_and_some_not(tmp_path: Path) -> None:
     reference = BaselineReference(profile="light", version=1, runs=["light_run1"])
     store.save(paths[1] / "comparison.json", comparison(ordinary(2), {}, baseline=reference))
     text = text_of(page_of("compare", paths, 1, CHARTS))
-    assert "1 of 2 judged 2 runs beside light_run1: the other differences are estimates without verdict." in text
+    assert (
+        "1 of 2 judged 2 runs compared with light_run1: the other differences are estimates without a verdict." in text
+    )
 
 
 # --- what is not the same ---------------------------------------------------------------------------------------------
@@ -178,7 +180,7 @@ def test_other_loads_and_machines_are_said_at_the_top(tmp_path: Path) -> None:
     around = elsewhere(environment(requests=200, profile="medium"), machine={"cores": 8}, target={"workers": 4})
     text = text_of(page(tmp_path, [ordinary(1), ordinary(2, environment=around, profile="medium")]))
     head = text.split("The runs")[0]
-    assert "under loads that are not the same" in head
+    assert "under different loads" in head
     assert "Not the same load: light_run2 against light_run1: requests 100 → 200." in head
     assert "Not the same machine: light_run2 against light_run1: cores 2 → 8." in head
     assert "light_run2 : workers 1 → 4" in text
@@ -194,7 +196,7 @@ def test_a_case_without_a_result_has_its_word_and_reason_and_no_figure(tmp_path:
         "invalid 298 of 300 requests failed: http 429.",
         "interrupted The run was stopped.",
         "skipped Release 0.7.0 has no resources.",
-        "not measured It is no part of light_run2.",
+        "not measured Not part of light_run2.",
     ):
         assert words in text
     plots = data_of(html)["plots"]
@@ -208,13 +210,13 @@ def test_a_case_without_a_result_has_its_word_and_reason_and_no_figure(tmp_path:
 def test_runs_are_taken_once_and_named_by_variant_id_or_place(tmp_path: Path) -> None:
     first, second = written(tmp_path, [ordinary(1), ordinary(2)])
     (tmp_path / "latest").symlink_to(second.name)
-    assert "light_run2 beside light_run1" in text_of(
+    assert "light_run2 compared with light_run1" in text_of(
         page_of("compare", [first, second, tmp_path / "latest"], 1, CHARTS)
     )
     copy = tmp_path / "copy"
     copy.mkdir()
     store.save(copy / "run.json", ordinary(1))
-    assert f"{copy} beside {first}" in text_of(page_of("compare", [first, copy], 1, CHARTS))
+    assert f"{copy} compared with {first}" in text_of(page_of("compare", [first, copy], 1, CHARTS))
 
 
 @pytest.mark.parametrize(
@@ -260,7 +262,7 @@ def test_what_else_differs_is_part_of_every_curve(tmp_path: Path) -> None:
     runs = scaled([1, 5, 10, 20])
     around = elsewhere(runs[3].environment, target={"release": "1.0.6"})
     text = text_of(page(tmp_path, [*runs[:3], runs[3].model_copy(update={"environment": around})], "scalability"))
-    assert "The runs differ in more, which is part of every curve: gateway release 1.0.7 → 1.0.6." in text
+    assert "The runs also differ in other settings, which affects every curve: gateway release 1.0.7 → 1.0.6." in text
     assert "concurrency 1 →" not in text
 
 
@@ -362,7 +364,7 @@ def test_pages_are_chosen_by_name_and_go_where_they_are_asked_to(tmp_path: Path)
 def test_the_reference_is_chosen_by_number(tmp_path: Path) -> None:
     paths = written(tmp_path, [ordinary(1), ordinary(2)])
     assert generate(*paths, "--reference", "2").returncode == 0
-    assert "light_run1 beside light_run2" in text_of((tmp_path / "compare.html").read_text("utf-8"))
+    assert "light_run1 compared with light_run2" in text_of((tmp_path / "compare.html").read_text("utf-8"))
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,7 @@ def test_one_sample_is_shown_and_marked() -> None:
     rate, p50, *_ = found.groups[0].rows[0].measures
     assert not rate.cell.advisory
     assert p50.cell.advisory
-    assert p50.cell.title == "advisory: p50 needs 20 successes, here are 1"
+    assert p50.cell.title == "advisory: p50 needs 20 successes, this case has 1"
     assert any("p50 in 1 of 1" in text for text in found.limitations)
     assert any("single sample" in note for note in found.frame.notes)
     (drawn,) = found.scenarios[0].cases[0].charts
@@ -336,7 +336,10 @@ def test_gateway_counts_that_disagree_or_still_move() -> None:
     assert state() == ("agrees", "")
     assert state(succeeded=7, failed=3) == ("agrees", "")
     assert state(succeeded=7) == ("differs", "3 fewer than expected")
-    assert state(succeeded=12, settled=False) == ("not settled", "2 more than expected; the numbers were still moving")
+    assert state(succeeded=12, settled=False) == (
+        "not settled",
+        "2 more than expected; the counters were still changing",
+    )
 
 
 def test_differences_have_their_own_table_and_chart() -> None:
@@ -405,8 +408,8 @@ def test_an_open_figure_says_what_could_have_been_seen_and_what_would_decide() -
     assert (row.change.text, row.change.interval) == ("10.0 % worse", "\u221222.0 to +2.0 %")
     assert (row.threshold.text, row.detectable.text, row.decided_by.text) == ("10", "19.4", "9 runs")
     assert row.note == "q = 0.021, 4 runs, deviation 5.1 %"
-    assert compared_row(decided_by=None).decided_by.text == "no number of runs: side by side"
-    assert compared_row(PAIRED, decided_by=None).decided_by.text == "no number of blocks"
+    assert compared_row(decided_by=None).decided_by.text == "too noisy for any number of runs: compare side by side"
+    assert compared_row(PAIRED, decided_by=None).decided_by.text == "too noisy for any number of blocks"
     assert compared_row(PAIRED, decided_by=1).decided_by.text == "1 block"
     assert compared_row(verdict=Verdict.UNCHANGED).decided_by.absent
     assert compared_row(advisory=True).decided_by.absent

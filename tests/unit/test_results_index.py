@@ -145,7 +145,7 @@ def test_what_cannot_be_read_is_told_without_a_path_of_this_machine(results: Pat
     page = (results / "index.html").read_text("utf-8")
     assert str(results) not in page
     assert "broken/run.json: the run is damaged" in page
-    assert "There is no run yet" in page
+    assert "There are no runs yet" in page
 
 
 def test_only_what_changed_is_read_again(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:

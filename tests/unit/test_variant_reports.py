@@ -93,7 +93,7 @@ def test_a_case_that_is_broken_in_every_release_says_nothing(tmp_path: Path, mon
         fail(directory, label, 1, Validity.INVALID, "HTTP 404")
     assert exit_of(directory, monkeypatch) is ExitCode.INVALID
     text = (directory / "history.txt").read_text("utf-8")
-    assert "gateway-core/health: broken in all of them, which is no difference between them" in text
+    assert "gateway-core/health: broken in all gateways, so it is no difference between them" in text
 
 
 def test_a_case_that_a_release_does_not_have_is_not_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
-"""The library behind the programs in ``utils/``: documents, settings, and the rooms that work on them.
+"""The library behind the programs in ``utils/``: documents, settings, and the packages that work on them.
 
-Imports point down this list, and never sideways between rooms except through :mod:`benchkit.model`:
-rooms (``report``, ``verdict``, ``load``, ``stack``, ``gateway``), ``store``, ``settings``, ``model``, ``errors``.
+Imports go only down this list, and packages on the same level share nothing but :mod:`benchkit.model`:
+packages (``report``, ``verdict``, ``load``, ``stack``, ``gateway``), ``store``, ``settings``, ``model``, ``errors``.
 """
 
 from benchkit.isolation import begin

@@ -1,7 +1,7 @@
-"""The time of day that the documents of a run hold, and durations in words.
+"""Timestamps for the documents of a run, and durations in words.
 
-A clock that is set while a run goes on must not turn a duration around: every moment that one process writes down is
-its first one plus what the monotonic clock says has passed since.
+Setting the system clock during a run must not produce negative durations. So every timestamp of a process is its first
+one plus the time that has passed since then on the monotonic clock.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from functools import cache
 
 
 def now() -> datetime:
-    """This moment, in UTC. Never earlier than what an earlier call in this process answered."""
+    """Return the current time in UTC. It never goes back within this process."""
     first, began = _anchor()
     return first + timedelta(seconds=time.monotonic() - began)
 
 
 def seconds_between(started: datetime, finished: datetime) -> float:
-    """How long something took, in seconds; 0 where the clock was set back between two processes that wrote it down."""
+    """Return the seconds between two times; 0 if the clock was set back between two processes that recorded them."""
     return max(0.0, (finished - started).total_seconds())
 
 
 def duration(seconds: float) -> str:
-    """A duration in words: ``50 ms``, ``8.4 s``, ``42 s``, ``3 min 5 s``, ``2 h 5 min``."""
+    """Format a duration: ``50 ms``, ``8.4 s``, ``42 s``, ``3 min 5 s``, ``2 h 5 min``."""
     if 0 < seconds < 0.9995:
         return f"{1000 * seconds:.3g} ms"
     if seconds < 59.95:

@@ -1,4 +1,4 @@
-"""What may be shown of addresses and of a gateway's settings: in documents, pages, errors and on the terminal."""
+"""Decide what may be shown of addresses and gateway settings: in documents, pages, errors and on the terminal."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 HIDDEN = "(not shown)"
 
-# An allow-list: the gateway has hundreds of settings, plugins bring more, and nobody can list all that are secret.
-# These take a switch, a number or a word in every release, and decide how much work a request is.
+# An allow-list: the gateway has hundreds of settings, plugins add more, and a list of all secret ones is impossible.
+# In every release, these hold a switch, a number or a word, and affect the cost of a request.
 _NAMES = """
     ADMIN_STATS_CACHE_ENABLED AUDIT_TRAIL_ENABLED AUTH_CACHE_BATCH_QUERIES AUTH_CACHE_ENABLED
     AUTH_CACHE_REVOCATION_TTL AUTH_CACHE_ROLE_TTL AUTH_CACHE_TEAMS_ENABLED AUTH_CACHE_TEAMS_TTL AUTH_CACHE_TEAM_TTL
@@ -45,20 +45,20 @@ _URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)(\S*)")
 
 
 def shown_setting(name: str, value: str) -> str:
-    """A setting's value as it may be shown: :data:`HIDDEN` unless its name is listed and the value is a plain one."""
+    """Return a setting's value for display: :data:`HIDDEN` unless its name is listed and its value is a plain one."""
     return value if name in SHOWN_SETTINGS and (not value or _PLAIN.fullmatch(value)) else HIDDEN
 
 
 def shown_settings(variables: Mapping[str, str]) -> dict[str, str]:
-    """As :func:`shown_setting`, for all of them, in the order of their names."""
+    """Return all settings for display as :func:`shown_setting`, sorted by name."""
     return {name: shown_setting(name, value) for name, value in sorted(variables.items())}
 
 
 def address_problem(text: str) -> str:
-    """Why a text cannot be the address of a gateway or MCP server; empty when it can. The text is not repeated.
+    """Return why a text cannot be the address of a gateway or MCP server; empty if it can. The text is not repeated.
 
-    An address is stored with every run and stands in the command line of the load generator, so it must hold no secret:
-    neither user and password, nor a query (``?token=…``), nor a fragment.
+    An address is stored with every run and appears on the load generator's command line, so it must not hold a secret:
+    no user and password, no query (``?token=…``), no fragment.
     """
     if not re.match(r"(?i)https?://", text):
         return "must be an http:// or https:// address, like http://127.0.0.1:4444"
@@ -68,7 +68,7 @@ def address_problem(text: str) -> str:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        # A password with a slash or a bracket can look like a wrong port or host, so the parser's words are not shown.
+        # A password with a slash or a bracket can look like a wrong port or host, so do not show the parser's message.
         return "its host or port is malformed; it must be like http://127.0.0.1:4444, without user and password"
     if "@" in text:
         return (
@@ -81,7 +81,7 @@ def address_problem(text: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """A text with the user, the password and the query of every address in it replaced by :data:`HIDDEN`."""
+    """Replace the user, the password and the query of every address in a text with :data:`HIDDEN`."""
     return _URL.sub(_without_secrets, text)
 
 

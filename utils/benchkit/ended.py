@@ -1,7 +1,7 @@
-"""How a run ended: the one place that says it, for the terminal, the report, the list of all runs, and CI.
+"""Derive how a run ended, for the terminal, the report, the list of all runs, and CI.
 
-Everything is derived from the documents: ``run.json`` says what was measured, ``comparison.json`` how that compares
-with earlier runs or with another gateway.
+Everything comes from the documents: ``run.json`` holds the measurements, ``comparison.json`` the comparison with
+earlier runs or with another gateway.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _BY_CODE = {
     ExitCode.INVALID: Verdict.INVALID,
     ExitCode.INCONCLUSIVE: Verdict.INCONCLUSIVE,
 }
-"""What an exit code says where no comparison stands beside it."""
+"""The verdict for an exit code if there is no comparison."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class Ended:
     """How a run ended.
 
     Attributes:
-        word: the end in a word or two, with its ``tone``.
+        word: the result in a word or two, with its ``tone``.
         reason: why, in one phrase.
-        exit_code: what the program ended with that made the run.
-        verdict: the comparison's, or ``invalid``; absent of a run that was interrupted, or held against nothing.
-        valid: how many of the measured cases are valid.
-        measured: how many cases were to be measured; one that the target does not have (skipped) is none of them.
-        skipped: how many cases the target does not have.
+        exit_code: the exit code of the program that made the run.
+        verdict: the comparison's, or ``invalid``; ``None`` if the run was interrupted or not compared.
+        valid: the number of valid cases among the measured ones.
+        measured: the number of cases to measure, without those that the target does not have (skipped).
+        skipped: the number of cases that the target does not have.
     """
 
     word: str
@@ -58,14 +58,14 @@ class Ended:
 
     @property
     def line(self) -> str:
-        """The word and the reason, as the last line of a program has them."""
+        """Return the word and the reason, as a program's last line shows them."""
         word = self.word[:1].lower() + self.word[1:]
         return self.reason if self.reason.startswith(word) else f"{word}: {self.reason}".rstrip(": ")
 
 
 @dataclass(frozen=True)
 class Tally:
-    """The cases that were measured themselves, counted: neither a group's aggregate nor a difference of two cases."""
+    """Counts of the cases that are measured themselves: no aggregates of groups, no differences of two cases."""
 
     valid: int
     invalid: int
@@ -74,38 +74,38 @@ class Tally:
 
     @property
     def invalid_words(self) -> str:
-        """``3 of 30 cases are invalid``; empty where none is."""
+        """``3 of 30 cases are invalid``; empty if none is."""
         if not self.invalid:
             return ""
         return f"{self.invalid} of {self.measured} cases {'is' if self.invalid == 1 else 'are'} invalid"
 
 
 def measured_cases(run: Run) -> list[Case]:
-    """The cases that were to be measured: those that are measured themselves, and that the target has."""
+    """Return the cases to measure: those that are measured themselves and that the target has."""
     return [case for case in run.cases if case.kind == "measured" and case.validity is not Validity.SKIPPED]
 
 
 def tally_of(runs: Iterable[Run]) -> Tally:
-    """The cases of some runs, all together."""
+    """Count the cases of some runs, all together."""
     found = Counter(case.validity for run in runs for case in run.cases if case.kind == "measured")
     skipped = found[Validity.SKIPPED]
     return Tally(found[Validity.VALID], found[Validity.INVALID], found.total() - skipped, skipped)
 
 
 def ended(run: Run, comparison: Comparison | None = None) -> Ended:
-    """How a run ended, with the comparison that was made of it, where there is one."""
+    """Return how a run ended, using its comparison if there is one."""
     return ended_together([run], comparison)
 
 
 def ended_together(runs: Sequence[Run], comparison: Comparison | None = None) -> Ended:
-    """How the runs of some gateways ended that were measured side by side; of a single run the same.
+    """Return how the runs of gateways that were measured side by side ended; also works for a single run.
 
-    The first that holds: a regression, which is proven whatever else happened; an interrupt; no valid case; an invalid
-    case; what the comparison says; what the run itself says.
+    The first that applies wins: a regression, which is proven whatever else happened; an interrupt; no valid case; an
+    invalid case; the comparison's verdict; the run's own status.
 
     Args:
-        runs: at least one; the first that ended worst gives the reason where the comparison has none.
-        comparison: what came out between them, or of the one against its baseline.
+        runs: at least one. If the comparison gives no reason, the first run with the worst exit code does.
+        comparison: between these runs, or between the single run and its baseline.
     """
     tally = tally_of(runs)
     own = int(worst_code(run.exit_code for run in runs))
@@ -127,7 +127,7 @@ def ended_together(runs: Sequence[Run], comparison: Comparison | None = None) ->
 
 
 class _Found(NamedTuple):
-    """What came out; ``is_cut``: the run was interrupted, so its own exit code counts."""
+    """The result; ``is_cut``: the run was interrupted, so its own exit code counts."""
 
     word: str
     tone: Tone
@@ -141,10 +141,10 @@ def _called(verdict: Verdict, reason: str) -> _Found:
 
 
 def _overruled(runs: Sequence[Run], comparison: Comparison | None, tally: Tally, said: str) -> _Found | None:
-    """What counts whatever else there is to say: a regression, an interrupt, and that there is no figure at all."""
+    """Return the result that overrides all others: a regression, an interrupt, or no value at all."""
     if comparison is not None and comparison.verdict.row.fails:
         return _called(comparison.verdict, comparison.reason)
-    # A paired comparison knows of cases that one of the gateways dropped, and judges the others.
+    # A paired comparison knows which cases a gateway dropped, and judges the others.
     paired = comparison is not None and comparison.mode == "paired"
     if any(run.status is RunStatus.INTERRUPTED for run in runs) and not paired:
         reason = said or f"interrupted: {tally.valid} of {tally.measured} cases are valid"
@@ -177,9 +177,9 @@ def _alone(code: int, said: str, tally: Tally) -> _Found:
 
 
 def ended_study(document: VariantStudy, runs: Sequence[Run]) -> Ended:
-    """How the runs of a release history or of a tuning ended.
+    """Return how the runs of a release history or of a tuning ended.
 
-    A case that is broken in some releases of a history is a result, as long as others can be compared.
+    A case that is broken in some releases of a history is a result, as long as other cases can be compared.
     """
     end = ended_together(runs)
     if end.exit_code not in (ExitCode.OK, ExitCode.INVALID):
@@ -197,7 +197,7 @@ def ended_study(document: VariantStudy, runs: Sequence[Run]) -> Ended:
 
 
 def ended_sweep(document: AllRuns, profiles: Iterable[Ended]) -> Ended:
-    """How a run over several profiles ended, or how far it is; ``profiles``: how those ended that have a run."""
+    """Return how a run over several profiles ended, or its progress; ``profiles``: the ends of the profiles' runs."""
     runs = list(profiles)
     reason, code = document.reason, document.exit_code
     verdict = None

@@ -1,4 +1,4 @@
-"""Exit codes, and the one error that a user can cause."""
+"""Exit codes, the error class for problems that a user can fix, and the entry point of all programs."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 from benchkit.plain import plain_text
 
 _LONGEST = 2000
-"""Characters of an error's line."""
+"""Maximum length of an error line, in characters."""
 
 
 class ExitCode(IntEnum):
-    """What a script or program of this toolkit ends with; ``make`` turns every failure into its own 2."""
+    """The exit codes of this toolkit's scripts and programs; ``make`` turns every failure into its own 2."""
 
     OK = 0
     REGRESSION = 1
     USAGE = 2
-    """Usage, configuration, a service that is not there, or a bug of the toolkit."""
+    """Usage, configuration, an unavailable service, or a bug of the toolkit."""
     INVALID = 3
-    """At least one case's work did not happen."""
+    """At least one case is invalid."""
     INCONCLUSIVE = 4
     INTERRUPTED = 130
     TERMINATED = 143
@@ -53,25 +53,25 @@ _WORST_FIRST = (
 
 
 def severity(code: int) -> int:
-    """Where a run with this exit code stands among several, 0 is the worst.
+    """Return the rank of an exit code among several; 0 is the worst.
 
-    An interrupt says that not all was measured. Then a regression: it is proven, and stays so whatever another run
-    would have shown, so nothing may hide it. A run that could not be made is worse than one with invalid cases, for it
-    has no figure at all. A code that is none of the toolkit's (137: killed) counts as such a run.
+    An interrupt comes first: not everything was measured. Then a regression: it is proven and stays so whatever another
+    run would show, so nothing may hide it. A run that failed to start is worse than one with invalid cases, because it
+    has no values at all. An unknown code (137: killed) counts as such a failure.
     """
     return _WORST_FIRST.index(ExitCode(code)) if code in set(ExitCode) else _WORST_FIRST.index(ExitCode.USAGE)
 
 
 def worst_code(codes: Iterable[int]) -> ExitCode:
-    """What several runs together end with: the worst of their codes, by :func:`severity`."""
+    """Return the exit code of several runs together: the worst by :func:`severity`."""
     return _WORST_FIRST[min(map(severity, codes), default=severity(ExitCode.OK))]
 
 
 class UserError(Exception):
-    """Something a user can cause and mend.
+    """An error that a user can cause and fix.
 
-    The message says what is wrong, where, and what to do; it is one line, made by :func:`plain_text`. Everything else
-    that is raised is a bug of the toolkit and shows its traceback.
+    The message is one line, made by :func:`plain_text`, that says what is wrong, where, and what to do. Any other
+    exception is a bug of the toolkit and shows its traceback.
     """
 
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.USAGE) -> None:
@@ -79,12 +79,12 @@ class UserError(Exception):
         self.exit_code = exit_code
 
     def within(self, directory: Path) -> str:
-        """The message with paths that begin in a directory, without the place of that on this machine."""
+        """Return the message with paths relative to a directory, to hide its location on this machine."""
         return str(self).replace(f"{directory}{os.sep}", "")
 
 
 class ForbiddenError(UserError):
-    """The target knows the user and refuses: a permission is missing. ``permission`` is its name, where it is told."""
+    """The target knows the user but lacks a permission for it. ``permission``: its name, if the target gives it."""
 
     def __init__(self, message: str, permission: str = "") -> None:
         super().__init__(message)
@@ -92,23 +92,23 @@ class ForbiddenError(UserError):
 
     @property
     def lacks(self) -> str:
-        """What is missing, as the reason why a case is skipped."""
+        """Return the missing permission, as the reason for skipping a case."""
         return f"the token lacks the permission {self.permission or 'for it, which the gateway does not name'}"
 
 
 def missing_permission(text: str) -> str:
-    """The permission that an answer with HTTP 403 names (``Required: tools.execute``); empty where it names none."""
+    """Return the permission that an HTTP 403 answer names (``Required: tools.execute``); empty if it names none."""
     found = re.search(r"(?i)\brequire[sd]?\b(?: permission)?:?\s*[\"'\[]*([a-z_]+[.:][a-z_.:]*[a-z_])", text)
     return found.group(1) if found else ""
 
 
 def os_reason(error: OSError) -> str:
-    """The operating system's words for an error (``No space left on device``), without number and path."""
+    """Return the system's message for an error (``No space left on device``), without number and path."""
     return error.strerror or str(error) or type(error).__name__
 
 
 class _Output(io.RawIOBase):
-    """A standard stream whose failure is noted, not raised: what a program finds does not depend on its reader."""
+    """A standard stream that records failures and does not raise them: a program must not depend on its reader."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class _Output(io.RawIOBase):
         return os.isatty(self._descriptor)
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write some of it; all of it is dropped after the first failure."""
+        """Write part of the data; after the first failure, drop all data."""
         view = memoryview(data).cast("B")
         while self.error is None:
             try:
@@ -138,7 +138,7 @@ class _Output(io.RawIOBase):
 
 
 def _shown(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Characters that the terminal does not have become escapes; the bytes of a file's name stay what they were."""
+    """Escape characters that the terminal does not have; bytes of file names are kept."""
     try:
         return codecs.lookup_error("surrogateescape")(error)
     except UnicodeError:
@@ -146,13 +146,13 @@ def _shown(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def _open_output(stream: TextIO | None, descriptor: int) -> tuple[TextIO, _Output]:
-    """A stream for a standard one that takes every character and never fails; where that is closed, one to nowhere."""
+    """Replace a standard stream with one that accepts every character and never fails; a closed one goes to nowhere."""
     codecs.register_error("benchkit.shown", _shown)
     if stream is None:
         descriptor = os.open(os.devnull, os.O_WRONLY)
     raw = _Output(descriptor)
     if stream is not None and stream not in (sys.__stdout__, sys.__stderr__):
-        return stream, raw  # somebody reads along within this process
+        return stream, raw  # something in this process captures the stream
     text = io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding="utf-8" if stream is None else stream.encoding,
@@ -163,7 +163,7 @@ def _open_output(stream: TextIO | None, descriptor: int) -> tuple[TextIO, _Outpu
 
 
 class _EndedError(BaseException):
-    """TERM or HUP came; not to be mistaken for an error on the way."""
+    """TERM or HUP arrived. Not an ``Exception``, so that no error handler catches it."""
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
@@ -194,22 +194,22 @@ def raise_again(exception: type[BaseException], signalled: Callable[[], None] = 
 
 
 def _end_in_order() -> None:
-    """Let TERM and HUP (the terminal is gone) end a program as Ctrl-C does: it cleans up behind itself on its way."""
+    """Make TERM and HUP (the terminal closed) end a program as Ctrl-C does: with all cleanup handlers."""
     raise_again(_EndedError)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        # nohup, or a shell that is cleaning up, decided that it is to be ignored.
+        # If it is ignored, nohup or a shell that is cleaning up decided so.
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _end)
 
 
 def run_program(main: Callable[[], int | ExitCode]) -> None:
-    """Run a program's ``main`` and leave the process with its exit code.
+    """Run a program's ``main`` and exit the process with its exit code.
 
-    A :class:`UserError` becomes one line on stderr; an interrupt becomes 130, TERM and HUP 143. A reader that went away
-    (``| head``) is no error, and neither it nor a terminal that cannot show a character hides one: the code that
-    ``main`` answered stands. Only where that is 0 and what was printed could not be written does the process end with
-    2. Any other exception is a bug of the toolkit: its traceback is shown, and the process ends with 2. Python's own 1
-    would be read as a regression.
+    A :class:`UserError` becomes one line on stderr; an interrupt becomes 130, TERM and HUP 143. A closed pipe
+    (``| head``) is not an error. Neither that nor a terminal that cannot show a character hides an error: the code that
+    ``main`` returned is used. Only if it is 0 and the output could not be written, the process exits with 2. Any other
+    exception is a bug of the toolkit: the process shows its traceback and exits with 2, because Python's default of 1
+    would mean a regression.
     """
     sys.stdout, output = _open_output(sys.stdout, 1)
     sys.stderr, _ = _open_output(sys.stderr, 2)
@@ -226,7 +226,7 @@ def run_program(main: Callable[[], int | ExitCode]) -> None:
         code = int(ExitCode.TERMINATED)
     except BrokenPipeError:
         pass
-    except Exception as error:  # pylint: disable=broad-exception-caught # whatever it is, 1 means something else here
+    except Exception as error:  # pylint: disable=broad-exception-caught # otherwise Python exits with 1: a regression
         traceback.print_exc()
         message = ": ".join(filter(None, (type(error).__name__, plain_text(str(error), _LONGEST))))
         program = Path(sys.argv[0]).name

@@ -1,10 +1,11 @@
-"""The only HTTP client of the toolkit. Every answer has a deadline and a size limit; nothing is taken from outside.
+"""The only HTTP client of the toolkit. Every answer has a deadline and a size limit.
 
-A deadline counts for the whole answer: name, connection, TLS, headers and body together. Before every read the socket
-gets the time that is left, so bytes that drip do not extend it. The size counts twice: as it is sent, and after
-decompression. No proxy, ``.netrc`` or cookie is used and no redirect is followed, as load generators do none of this.
+A deadline covers the whole answer: name lookup, connection, TLS, headers and body together. Before every read the
+socket's timeout is set to the remaining time, so a slow trickle of bytes does not extend it. The size limit applies
+twice: to the bytes received, and to the decompressed body. The client uses no proxy, ``.netrc`` or cookies and follows
+no redirects, because load generators do not either.
 
-Only the certificates of the authorities come from the environment: ``SSL_CERT_FILE``, else ``REQUESTS_CA_BUNDLE``, else
+Only the certificate authorities come from the environment: ``SSL_CERT_FILE``, else ``REQUESTS_CA_BUNDLE``, else
 ``CURL_CA_BUNDLE`` (a file, or a directory), and ``SSL_CERT_DIR`` (directories).
 """
 
@@ -32,27 +33,27 @@ from benchkit.plain import plain_text, without_controls
 from benchkit.strict_json import NotJSONError, parse_json
 
 MOST_BYTES = 64 * 2**20
-"""The largest answer that is read, in bytes, as it is sent and after decompression."""
+"""Maximum size of an answer in bytes, as received and after decompression."""
 
 MOST_EVENT_BYTES = 2**20
-"""The largest server-sent event that is waited for, in bytes, with all that comes before it."""
+"""Maximum size of a server-sent event in bytes, including everything before it."""
 
 CONNECT_TIMEOUT_S = 5.0
-"""The longest wait for one of the addresses that a host name has."""
+"""Timeout for connecting to one of a host's addresses, in seconds."""
 
 _PIECE = 65536
 _HEAD_BYTES = 2**20
-"""What the headers may add to the size of an answer."""
+"""Bytes that the headers may add to the size of an answer."""
 
 _PORTS = {"http": 80, "https": 443}
 _BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _DEFAULT_HEADERS = {"Accept": "*/*", "Accept-Encoding": "gzip", "User-Agent": "mcp-gateway-benchmark"}
 _NOT_ENCODED = "!#$%&'()*+,/:;=?@[]~"
-"""Characters of an address that stay as they are, besides letters, digits, ``-``, ``.`` and ``_``."""
+"""Characters of an address that are not encoded, besides letters, digits, ``-``, ``.`` and ``_``."""
 
 
 class Failure(StrEnum):
-    """Why there is no answer."""
+    """Reasons for a missing answer."""
 
     ADDRESS = "address"
     """The address, a header or the body cannot be sent."""
@@ -68,7 +69,7 @@ class Failure(StrEnum):
 
 
 class AnswerError(UserError):
-    """There is no whole answer.
+    """No complete answer arrived.
 
     Attributes:
         failure: the kind of reason.
@@ -82,16 +83,16 @@ class AnswerError(UserError):
 
 
 class TooLargeError(Exception):
-    """An answer exceeds the size that is read."""
+    """An answer exceeds its size limit."""
 
 
 NO_ANSWER = (OSError, http.client.HTTPException, EOFError, ValueError, TooLargeError)
-"""What is raised where a :class:`Connection` or :func:`event_lines` gives no whole answer."""
+"""Exceptions of a :class:`Connection` or of :func:`event_lines` if no complete answer arrives."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: HTTP status, headers (names in lower case), body (decompressed)."""
+    """A response: HTTP status, headers (names in lower case), body (decompressed)."""
 
     status: int
     headers: Mapping[str, str]
@@ -99,11 +100,11 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether the status says that the request was fulfilled."""
+        """Return whether the status reports success."""
         return 200 <= self.status < 300
 
     def json(self) -> Any:
-        """The parsed body, without control characters; ``None`` when it is not JSON as :func:`parse_json` takes it."""
+        """Return the parsed body, without control characters; ``None`` if :func:`parse_json` does not accept it."""
         try:
             return without_controls(parse_json(self.body))
         except NotJSONError:
@@ -111,7 +112,7 @@ class Answer:
 
 
 class Limits:
-    """The deadline and the size of one answer; the time starts now."""
+    """The deadline and the size limit of one answer; the time starts now."""
 
     def __init__(self, seconds: float, most_bytes: int = MOST_BYTES) -> None:
         self.seconds = seconds
@@ -120,10 +121,10 @@ class Limits:
         self._end = time.monotonic() + seconds
 
     def left(self) -> float:
-        """The seconds that are left.
+        """Return the remaining seconds.
 
         Raises:
-            TimeoutError: none.
+            TimeoutError: the time is over.
         """
         left = self._end - time.monotonic()
         if left <= 0:
@@ -131,10 +132,10 @@ class Limits:
         return left
 
     def take(self, count: int) -> None:
-        """So many bytes were received.
+        """Record received bytes.
 
         Raises:
-            TooLargeError: that is too many.
+            TooLargeError: the total exceeds the limit.
         """
         self.received += count
         if self.received > self.most_bytes + _HEAD_BYTES:
@@ -142,7 +143,7 @@ class Limits:
 
 
 class Session:
-    """Sends requests and reads answers; keeps connections open between them. Several threads may share it."""
+    """Send requests and read answers, over connections that are kept open between requests. Thread-safe."""
 
     def __init__(self) -> None:
         self._idle: dict[tuple[str, str, int], list[Connection]] = {}
@@ -155,7 +156,7 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the idle connections."""
         _close_all(self._idle)
 
     def send(
@@ -171,7 +172,7 @@ class Session:
         """Send a request and read the whole answer within ``timeout_s`` seconds. A redirect is an answer.
 
         Raises:
-            AnswerError: there is no whole answer, or it has more than ``most_bytes`` bytes.
+            AnswerError: no complete answer arrived, or it has more than ``most_bytes`` bytes.
         """
         limits = Limits(timeout_s, most_bytes)
         with _explained(url, limits), self._exchange(method, url, headers or {}, body, limits) as response:
@@ -190,7 +191,7 @@ class Session:
         """As :meth:`send`, but the body ends with the first server-sent event: its lines, without the blank one.
 
         Raises:
-            AnswerError: as :meth:`send`; also when the event or what comes before it exceeds
+            AnswerError: as :meth:`send`; also when the event and everything before it exceed
                 :data:`MOST_EVENT_BYTES`.
         """
         limits = Limits(timeout_s, MOST_EVENT_BYTES)
@@ -218,7 +219,7 @@ class Session:
             response = _asked(connection, method, address, headers, body, limits=limits)
             try:
                 yield response
-                # What was not read to its end would be taken for the beginning of the next answer.
+                # Unread bytes would be taken for the start of the next answer.
                 is_reusable = response.isclosed() and connection.sock is not None
             finally:
                 response.close()
@@ -230,7 +231,7 @@ class Session:
 
 
 class Connection(http.client.HTTPConnection):
-    """A connection that waits and reads within the :attr:`limits` of the answer that is awaited."""
+    """A connection that connects and reads within the :attr:`limits` of the current answer."""
 
     sock: Any  # a _Wire, or None
 
@@ -241,7 +242,7 @@ class Connection(http.client.HTTPConnection):
         self.limits = Limits(0.0)
 
     def connect(self) -> None:
-        """Connect, with TLS where the address says so."""
+        """Connect, with TLS if the address requires it."""
         stream = _connected(self.host, self.port, self.limits)
         try:
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -254,13 +255,13 @@ class Connection(http.client.HTTPConnection):
         self.sock = _Wire(stream, self)
 
     def request(self, *arguments: Any, **more: Any) -> None:
-        """Send a request, in one piece: a server that has to read head and body one by one has more work."""
+        """Send a request in one piece: a server that has to read head and body separately has more work."""
         super().request(*arguments, **more)
         self.sock.flush()
 
 
 class _Wire:
-    """What :mod:`http.client` takes for a socket: each call gets the time that is left, what arrives is counted."""
+    """A socket for :mod:`http.client` whose calls get the remaining time and whose received bytes are counted."""
 
     def __init__(self, stream: socket.socket, connection: Connection) -> None:
         self._stream = stream
@@ -268,31 +269,31 @@ class _Wire:
         self._unsent = bytearray()
 
     def sendall(self, data: bytes) -> None:
-        """Keep it until :meth:`flush`."""
+        """Buffer the data until :meth:`flush`."""
         self._unsent += data
 
     def flush(self) -> None:
-        """Send what was kept."""
+        """Send the buffered data."""
         self._stream.settimeout(self._connection.limits.left())
         self._stream.sendall(self._unsent)
         self._unsent.clear()
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """What arrives from now on, as a file."""
+        """Return a file of the bytes that arrive from now on."""
         return io.BufferedReader(_Arriving(self._stream, self._connection.limits))
 
     def close(self) -> None:
-        """Close it, as soon as no file of it is open."""
+        """Close the socket, as soon as all of its files are closed."""
         self._stream.close()
 
 
 class _Arriving(io.RawIOBase):
-    """The bytes of one answer."""
+    """The bytes of one answer, as a raw stream."""
 
     def __init__(self, stream: socket.socket, limits: Limits) -> None:
         super().__init__()
         self._stream = stream
-        # It keeps the socket open when the connection lets go of it, as it does where the answer ends with the stream.
+        # The file keeps the socket open after the connection drops it, as happens if the answer ends with the stream.
         self._file = stream.makefile("rb", buffering=0)
         self._limits = limits
 
@@ -311,10 +312,10 @@ class _Arriving(io.RawIOBase):
 
 
 def parse_address(url: str) -> SplitResult:
-    """The parts of an ``http`` or ``https`` address.
+    """Return the parts of an ``http`` or ``https`` address.
 
     Raises:
-        AnswerError: it is none, or it holds a user name or password.
+        AnswerError: the text is not such an address, or it holds a user name or password.
     """
     try:
         address = urlsplit(url)
@@ -329,17 +330,17 @@ def parse_address(url: str) -> SplitResult:
 
 
 def request_target(address: SplitResult) -> str:
-    """Path and query as they are sent: what HTTP does not allow there is percent-encoded."""
+    """Return path and query as they are sent: percent-encoded where HTTP requires it."""
     target = (address.path or "/") + (f"?{address.query}" if address.query else "")
     return quote(target, safe=_NOT_ENCODED, errors="replace")
 
 
 def event_lines(response: http.client.HTTPResponse, limits: Limits) -> Iterator[bytes]:
-    """The lines of a stream of server-sent events, with their ends, up to the end of the stream.
+    """Yield the lines of a stream of server-sent events, with their line ends, until the stream ends.
 
     Raises:
         TimeoutError: the time of ``limits`` is over.
-        TooLargeError: more than its bytes came.
+        TooLargeError: the stream exceeds the size of ``limits``.
     """
     while True:
         limits.left()
@@ -352,7 +353,7 @@ def event_lines(response: http.client.HTTPResponse, limits: Limits) -> Iterator[
 
 
 def trust() -> ssl.SSLContext:
-    """Which certificates are trusted: the authorities that the environment names, else those of the system.
+    """Return the TLS context with the authorities that the environment names, else those of the system.
 
     Raises:
         UserError: a file or directory that the environment names cannot be read.
@@ -364,11 +365,11 @@ def trust() -> ssl.SSLContext:
 
 @functools.cache
 def _context(system: bool, places: tuple[tuple[str, str], ...]) -> ssl.SSLContext:
-    """``system``: also the authorities of the system; ``places``: variables of the environment with what they name."""
+    """``system``: include the system's authorities; ``places``: environment variables with their paths."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["http/1.1"])
     if system:
-        # Some Pythons know no authority of the system. This list comes with requests.
+        # Some Pythons find no authorities on the system. certifi is installed with requests.
         from certifi import where  # pylint: disable=import-outside-toplevel # only TLS needs it
 
         context.load_default_certs()
@@ -385,14 +386,14 @@ def _load(context: ssl.SSLContext, place: Path) -> None:
     if not place.is_dir():
         context.load_verify_locations(cafile=place)
         return
-    # OpenSSL finds certificates in a directory by names that are made of their hashes; here all names count.
+    # OpenSSL finds certificates in a directory by hashed names; here any name works.
     for path in sorted(place.iterdir()):
         with suppress(OSError):
             context.load_verify_locations(cafile=path)
 
 
 def _connected(host: str, port: int, limits: Limits) -> socket.socket:
-    """A socket that is connected to the first address of a host that answers."""
+    """Return a socket connected to the first address of a host that answers."""
     problem: OSError = socket.gaierror(f"{host} has no address")
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         stream = socket.socket(family, kind, protocol)
@@ -408,7 +409,7 @@ def _connected(host: str, port: int, limits: Limits) -> socket.socket:
 
 
 class _NobodyAnswersError(OSError):
-    """No connection was made in time."""
+    """No connection was established in time."""
 
 
 def _asked(
@@ -420,7 +421,7 @@ def _asked(
     *,
     limits: Limits,
 ) -> http.client.HTTPResponse:
-    """The answer to a request, up to its headers."""
+    """Send a request and return the answer, read up to its headers."""
     given = {name.lower() for name in headers}
     all_headers = {name: value for name, value in _DEFAULT_HEADERS.items() if name.lower() not in given} | dict(headers)
     while True:
@@ -431,7 +432,7 @@ def _asked(
         except (ValueError, http.client.InvalidURL) as error:
             if isinstance(error, ssl.SSLError):
                 raise
-            # Its own words quote the header, and that may be the token.
+            # The exception's message quotes the header, which may be the token.
             raise AnswerError(
                 address.geturl(), Failure.ADDRESS, "a header or the address holds what HTTP cannot send"
             ) from None
@@ -442,9 +443,9 @@ def _asked(
             continue
         try:
             return connection.getresponse()
-        except ConnectionResetError:  # RemoteDisconnected is one
-            # A server closes a connection that is idle without saying so, and a gateway one that had an internal error.
-            # The request was not read, so it is sent again; a new connection that is closed is an answer of a kind.
+        except ConnectionResetError:  # RemoteDisconnected is a subclass
+            # A server closes an idle connection without notice, and a gateway does after an internal error. The request
+            # was not read, so it is sent again. But if a new connection is closed, that is the server's answer.
             connection.close()
             if not is_used:
                 raise
@@ -481,7 +482,7 @@ def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
 
 
 def _inflated(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    """The decompressed body, in pieces that are never much larger than those that arrive."""
+    """Yield the decompressed body, in pieces not much larger than those received."""
     inflater = zlib.decompressobj(wbits=31)
     started = False
     for piece in _pieces(response):
@@ -501,7 +502,7 @@ def _inflated(response: http.client.HTTPResponse) -> Iterator[bytes]:
 
 @contextmanager
 def _explained(url: str, limits: Limits) -> Iterator[None]:
-    """Turns everything that can happen to an answer into an :class:`AnswerError`."""
+    """Turn every exception of an exchange into an :class:`AnswerError`."""
     try:
         yield
     except UserError:
@@ -536,7 +537,7 @@ def _words(error: BaseException) -> str:
 
 
 def _shown(url: str) -> str:
-    """An address as errors show it: without its query, which may hold what a user asks for."""
+    """Return an address for errors: without its query, which may hold user input."""
     return plain_text(url.partition("?")[0], 200)
 
 

@@ -1,8 +1,8 @@
-"""How a program of ``utils/`` begins, whoever calls it: isolated from the caller's Python, and never with exit code 1.
+"""Start a program of ``utils/`` isolated from the caller's Python, and never with exit code 1 by accident.
 
-Python ends with 1 when an import fails, and 1 means a regression here. The shell's programs start Python with ``-Es``
-(``utils/lib/environment.sh``); what is typed by hand gets the same from :func:`begin`, which :mod:`benchkit` calls
-before anything else of it is imported. Only the standard library is used here, for nothing else may be there.
+Python exits with 1 if an import fails, and here 1 means a regression. The shell scripts start Python with ``-Es``
+(``utils/lib/environment.sh``). A program started by hand gets the same from :func:`begin`, which :mod:`benchkit` calls
+before it imports anything else. This module uses only the standard library, because nothing else may be installed.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from types import TracebackType
 _UTILS = Path(__file__).resolve().parents[1]
 _OWN_PYTHON = _UTILS.parent / ".venv" / "bin" / "python"
 _NEEDED = ("numpy", "psutil", "pydantic", "rich", "scipy", "supervisor", "yaml")
-"""Packages of the toolkit's environment; a Python that has some of them is not one that has all."""
+"""Packages of the toolkit's environment. Checking several detects a Python that has only some of them."""
 
 _INTERRUPTED, _USAGE = 130, 2  # as in benchkit.errors, which is not imported yet
 
 
 def begin() -> None:
-    """Start the program anew where it was not started with ``-Es``, or by a Python without the toolkit's packages.
+    """Restart the program if it was started without ``-Es``, or by a Python without the toolkit's packages.
 
-    Does nothing where the main program is none of ``utils/``: tests, benchmarks.
+    Does nothing if the main program is not in ``utils/``, as in tests and benchmarks.
     """
     program = getattr(sys.modules.get("__main__"), "__file__", None)
     if program is None or Path(program).resolve().parent != _UTILS:
@@ -45,7 +45,7 @@ def begin() -> None:
 
 
 def _no_regression(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """What :func:`benchkit.errors.run_program` does not see, since it happens before: an import that fails."""
+    """Handle errors before :func:`benchkit.errors.run_program` runs: failed imports."""
     if issubclass(kind, KeyboardInterrupt):
         os._exit(_INTERRUPTED)
     try:

@@ -1,4 +1,4 @@
-"""Whether this user may open the files and start the processes that a load needs, asked before it begins."""
+"""Check before a load whether this user may open the files and start the processes that it needs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _OWN_PROCESSES = 100
 
 
 def check_limits(concurrency: int) -> None:
-    """Refuse a load that would fail for want of descriptors or processes: it would look like a gateway that fails.
+    """Refuse a load that would run out of descriptors or processes, which would look like a failing gateway.
 
     Raises:
         UserError: ``ulimit -n`` or ``ulimit -u`` is too low.
     """
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     processes = resource.getrlimit(resource.RLIMIT_NPROC)[0]
-    # The system does not hold root to a number of processes.
+    # The limit on processes does not apply to root.
     is_limited = processes != resource.RLIM_INFINITY and os.geteuid() != 0
     running = _running_threads() if is_limited else 0
     problem = shortage(
@@ -34,21 +34,21 @@ def check_limits(concurrency: int) -> None:
 
 
 def shortage(concurrency: int, *, files: int | None, processes: int | None) -> str:
-    """What is too little for a load, in words; empty when nothing is.
+    """Return which limit is too low for a load, in words; empty if none is.
 
     Args:
-        concurrency: requests at the same time.
-        files: descriptors that a process may have; ``None``: as many as it likes.
-        processes: processes and threads that this user may still start; ``None``: as many as he likes.
+        concurrency: concurrent requests.
+        files: maximum descriptors per process; ``None``: no limit.
+        processes: how many more processes and threads this user may start; ``None``: no limit.
     """
-    # A gateway of the toolkit's own holds one connection to each client, and may hold one to a server for each.
+    # The toolkit's own gateway holds one connection per client, and may hold one to a server for each.
     needed = 2 * concurrency + _OWN_FILES
     if files is not None and files < needed:
         return (
             f"no more than {files} files may be open here, and a load of {concurrency} at once needs {needed}: "
             f"ulimit -n {max(needed, 4096)}, or a lower --concurrency"
         )
-    # A load generator may have a thread for each.
+    # A load generator may use one thread per request.
     needed = concurrency + _OWN_PROCESSES
     if processes is not None and processes < needed:
         return (
@@ -59,7 +59,7 @@ def shortage(concurrency: int, *, files: int | None, processes: int | None) -> s
 
 
 def _running_threads() -> int:
-    """Threads of all of this user's processes, which is what the system counts."""
+    """Count the threads of all of this user's processes, which is what the limit applies to."""
     own = os.getuid()
     threads = 0
     for process in psutil.process_iter(["uids", "num_threads"]):

@@ -1,16 +1,16 @@
-"""The locks of the toolkit: one for the machine that measures, and one for each directory that has writers.
+"""The toolkit's locks: one for the measuring machine, and one for each directory that is written to.
 
-**The machine's lock** is ``flock`` on the root directory, opened for reading. That is the same place for every user
-and every ``TMPDIR``, it is always there, and nothing is created, so there is no file that a link could replace, that
-somebody else could own, or that could be truncated. The kernel releases it with the last process that has the
-descriptor: the shell that leads a run opens it on descriptor 5, and the load that it starts inherits it, so load that
-outlives its shell still keeps the next run out.
+**The machine's lock** is ``flock`` on the root directory, opened for reading. It is the same path for every user and
+every ``TMPDIR``, and it always exists. No file is created, so there is nothing that could be replaced by a link, be
+owned by somebody else, or be truncated. The kernel releases the lock with the last process that has the descriptor. The
+run's shell opens it on descriptor 5 and the load inherits it, so load that outlives its shell still blocks the next
+run.
 
-Another user can hold that lock, too, and nobody can take it from him. He is named, and ``PERF_IGNORE_LOCK`` with his
-process's pid measures nevertheless; a run of one's own cannot be ignored this way.
+Another user can hold this lock too, and it cannot be taken away. The error names the holder; ``PERF_IGNORE_LOCK`` with
+that process's pid lets a run start anyway. The user's own runs cannot be ignored this way.
 
-``PERF_LOCK`` names another directory instead of the root. It is for the toolkit's own tests, which must not keep each
-other or a real run out; runs with different values do not see each other.
+``PERF_LOCK`` names another directory instead of the root. It is for the toolkit's own tests, which must not block each
+other or a real run. Runs with different values do not see each other.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import psutil
 from benchkit.errors import UserError, os_reason
 
 DESCRIPTOR = 5
-"""On which the shell has the machine's lock; see ``runner::open_lock`` of utils/lib/runner.sh."""
+"""The descriptor on which the shell holds the machine's lock; see ``runner::open_lock`` in utils/lib/runner.sh."""
 
 _PROC = Path("/proc")
 _PRIVATE_FILE = 0o600
@@ -43,7 +43,7 @@ _POLL_S = 0.05
 
 @dataclass(frozen=True)
 class Holder:
-    """A process that has the lock. ``mine``: of this user."""
+    """A process that holds the lock. ``mine``: it belongs to this user."""
 
     pid: int
     user: str
@@ -56,7 +56,7 @@ class Holder:
 
 
 def machine() -> Path:
-    """What is locked: the root directory, or what a test put in its place."""
+    """Return the locked path: the root directory, or the one that a test chose."""
     return Path(os.environ.get("PERF_LOCK") or "/")
 
 
@@ -64,7 +64,7 @@ def take_machine() -> None:
     """Take the machine's lock, on the descriptor that the shell opened.
 
     Raises:
-        UserError: somebody else measures, or the descriptor is not the lock.
+        UserError: another run holds the lock, or the descriptor is not the lock.
     """
     try:
         if not os.path.samestat(os.fstat(DESCRIPTOR), machine().stat()):
@@ -103,9 +103,9 @@ def _refuse(holder: Holder | None, cause: OSError) -> None:
 
 
 def holder_of(place: Path) -> Holder | None:
-    """Who holds a lock: the oldest process of this user that does, else another user's; ``None`` where nobody is seen.
+    """Return the holder of a lock: this user's oldest process that holds it, else another user's.
 
-    Only Linux tells.
+    ``None`` if no holder is visible. Works only on Linux.
     """
     try:
         own = [process for process in psutil.process_iter() if _holds(process.pid, place)]
@@ -119,7 +119,7 @@ def holder_of(place: Path) -> Holder | None:
 
 
 def _holds(pid: int, place: Path) -> bool:
-    """Whether a process has a descriptor that is locked; false for processes that may not be looked into."""
+    """Return whether a process has a locked descriptor; false if it may not be inspected."""
     wanted = place.stat()
     with contextlib.suppress(OSError):
         for link in (_PROC / str(pid) / "fd").iterdir():
@@ -132,7 +132,7 @@ def _holds(pid: int, place: Path) -> bool:
 
 
 def _lockers(place: Path) -> list[int]:
-    """Pids that the kernel's list of locks names, of whatever user: ``1: FLOCK ADVISORY WRITE PID MAJ:MIN:INODE …``."""
+    """Return the pids in the kernel's list of locks, of all users: ``1: FLOCK ADVISORY WRITE PID MAJ:MIN:INODE …``."""
     inode = str(place.stat().st_ino)
     rows = [line.split() for line in (_PROC / "locks").read_text(encoding="ascii", errors="replace").splitlines()]
     return [
@@ -150,7 +150,7 @@ def _user(uid: int) -> str:
 
 
 def _command(process: psutil.Process) -> str:
-    """The program's name; of a script the script's."""
+    """Return the program's name; for a script, the script's name."""
     try:
         words = process.cmdline()
     except psutil.Error:
@@ -174,20 +174,20 @@ def locked_file(
     say: Callable[[str], None] = lambda _line: None,
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[None]:
-    """Hold the lock of a file, which is made where there is none; wait for who has it.
+    """Hold the lock of a file, creating the file if necessary; wait until another holder releases it.
 
-    The system releases it with this process, however it ends, so a file that stays behind means nothing. The file
-    holds the pid of its last holder, for messages only.
+    The system releases the lock when this process ends in any way, so a leftover file has no meaning. The file contains
+    the pid of its last holder, for messages only.
 
     Args:
         path: a file in a directory that exists.
-        what: what another holder does, as messages name it: ``another start of the stack``.
+        what: what another holder does, for messages: ``another start of the stack``.
         timeout_s: how long to wait at most.
-        say: gets one line, as soon as there is a wait.
-        check: called again and again while it waits; it may raise.
+        say: called with one line as soon as it has to wait.
+        check: called repeatedly while it waits; may raise.
 
     Raises:
-        UserError: it cannot be opened, is no ordinary file of this user's, or was not free in time.
+        UserError: the file cannot be opened, is not a regular file of this user, or stayed locked until the timeout.
     """
     descriptor = _open(path)
     try:
@@ -205,7 +205,7 @@ def locked_file(
                 told = True
             check()
             time.sleep(_POLL_S)
-        with contextlib.suppress(OSError):  # A full disk must not matter for a message.
+        with contextlib.suppress(OSError):  # The pid is only for messages, so a full disk does not matter.
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
@@ -214,7 +214,7 @@ def locked_file(
 
 
 def _open(path: Path) -> int:
-    """A descriptor that no child inherits, of a file that is nobody else's."""
+    """Open a file that belongs to this user; return a descriptor that children do not inherit."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags, _PRIVATE_FILE)
@@ -229,12 +229,12 @@ def _open(path: Path) -> int:
 
 
 def _problem(found: os.stat_result, directory: Path) -> str:
-    """Why a file is not one that this program may write into; empty when it is."""
+    """Return why this program must not write to a file; empty if it may."""
     if not stat.S_ISREG(found.st_mode):
         return "it is no ordinary file"
     if found.st_nlink != 1:
         return "it has another name elsewhere (a hard link)"
-    # Root may work in the directory of the user whose lock it is.
+    # Root may work in the directory of another user, who then owns the lock.
     mine = {os.geteuid()} | ({directory.stat().st_uid} if os.geteuid() == 0 else set())
     return "" if found.st_uid in mine else f"it belongs to user {_user(found.st_uid)}"
 

@@ -1,4 +1,4 @@
-"""What machine this is, as far as it matters for comparing two runs."""
+"""Describe this machine, as far as it matters for comparing two runs."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _CONTROL_ROUNDS = 15
 _CONTROL_BLOCK = b"mcp-gateway-benchmark" * 512
 
 _CPU_NAMES = ("model name", "cpu model", "cpu", "uarch")
-"""Keys of ``/proc/cpuinfo`` that hold the name: x86 and others; MIPS; POWER; RISC-V."""
+"""Keys of ``/proc/cpuinfo`` for the CPU name: x86 and others; MIPS; POWER; RISC-V."""
 
 _SHARED_NAME = re.compile("ARMv[0-9]|QEMU|KVM")
-"""Names with a number that is an architecture's or an emulator's, not a model's."""
+"""Names whose number belongs to an architecture or an emulator, not to a CPU model."""
 
 _CPU_IDS = (
     *("cpu implementer", "cpu part", "cpu variant", "cpu revision", "hardware"),
     *("vendor_id", "cpu family", "model", "stepping"),
     *("machine", "isa"),
 )
-"""Keys that tell models apart where the name does not: ARM; x86; IBM and RISC-V."""
+"""Keys that identify the CPU model if the name does not: ARM; x86; IBM and RISC-V."""
 
 
 def describe_machine(engines: dict[str, str]) -> Machine:
-    """This machine, with the control score of this moment. ``engines``: name to version of what makes the load."""
+    """Describe this machine with its current control score. ``engines``: name to version of the load engines."""
     return Machine(
         cpu_model=_cpu_model(),
         cores=psutil.cpu_count() or 1,
@@ -48,9 +48,10 @@ def describe_machine(engines: dict[str, str]) -> Machine:
 
 
 def control_score() -> float:
-    """Milliseconds that a fixed piece of work takes on one core: median of fifteen rounds, lower is faster.
+    """Time a fixed calibration loop on one core, in milliseconds: the median of fifteen rounds, lower is faster.
 
-    Two runs whose scores differ were not measured on the same machine in the same state, whatever its name says.
+    If the scores of two runs differ, the runs were not measured on the same machine in the same state, whatever the
+    machine's name says.
     """
     times = []
     for _ in range(_CONTROL_ROUNDS):
@@ -66,23 +67,23 @@ def control_score() -> float:
 
 
 def cpu_model(cpuinfo: str, otherwise: str) -> str:
-    """What tells this processor from another model: a name with a number in it, or the ids that its maker gave it.
+    """Identify the CPU model: a name with a number in it, or the ids from the manufacturer.
 
-    ``cpuinfo`` is the text of ``/proc/cpuinfo``, empty where there is none. It has a name on x86, mostly none on ARM;
-    virtual machines often have a name that fits several models. ``otherwise`` is what the system says elsewhere.
+    ``cpuinfo`` is the text of ``/proc/cpuinfo``, empty if it does not exist. It has a name on x86, but mostly not on
+    ARM. Virtual machines often have a name that fits several models. ``otherwise`` is the name from other sources.
     """
     name = next((value for key in _CPU_NAMES for value in _values(cpuinfo, key)), "") or otherwise
     if any(character.isdigit() for character in name) and not _SHARED_NAME.search(name):
         return name
     ids = [f"{key.removeprefix('cpu ')} {' '.join(values)}" for key in _CPU_IDS if (values := _values(cpuinfo, key))]
     if not ids:
-        # Nothing tells it from another one, so it must be equal to itself only.
+        # Nothing identifies the model, so it must be equal only to itself.
         ids = [f"not known, machine {_machine_id()}"]
     return f"{name or platform.machine()} ({', '.join(ids)})"
 
 
 def _values(cpuinfo: str, key: str) -> list[str]:
-    """The different values of a key, in their order: the cores of a processor need not be of one kind."""
+    """Return the distinct values of a key in order: the cores of a processor can differ."""
     found = re.findall(rf"^{key}[ \t]*:[ \t]*(\S.*?)[ \t]*$", cpuinfo, flags=re.MULTILINE | re.IGNORECASE)
     return list(dict.fromkeys(found))
 
@@ -96,7 +97,7 @@ def _cpu_model() -> str:
 
 
 def _brand() -> str:
-    """The processor's name on macOS; empty elsewhere."""
+    """Return the CPU name on macOS; empty elsewhere."""
     try:
         command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
         return subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout.strip()
@@ -105,7 +106,7 @@ def _brand() -> str:
 
 
 def _machine_id() -> str:
-    """Eight digits that are another machine's only by chance, and tell nothing else of this one."""
+    """Return eight digits that identify this machine and reveal nothing else about it."""
     known = [platform.node()]
     with contextlib.suppress(OSError):
         known.append(Path("/etc/machine-id").read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
-"""Numbers as a reader sees them, in a terminal, in CI and in a report.
+"""Format numbers for terminals, CI and reports.
 
-Signs of changes are those of :class:`~benchkit.model.MetricComparison`: a change for the worse is negative, whichever
-way the metric's own values point.
+Signs of changes follow :class:`~benchkit.model.MetricComparison`: a change for the worse is negative, even for metrics
+where more is worse.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ MINUS = "\N{MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 NO_BREAK = "\N{NO-BREAK SPACE}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
-"""Between groups of three digits."""
+"""Separator between groups of three digits."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure. ``title`` says why it is absent, or why it is advisory; ``value`` is what a column is sorted by."""
+    """One value. ``title`` says why it is absent or advisory; ``value`` is the sort key of its column."""
 
     text: str
     title: str = ""
@@ -31,18 +31,18 @@ class Cell:
 
 
 def absent(why: str) -> Cell:
-    """A figure that was not measured: a dash, never a zero."""
+    """Return the cell of a value that was not measured: a dash, never a zero."""
     return Cell(ABSENT, title=why, absent=True)
 
 
 def count(value: int) -> str:
-    """A whole number, grouped from five digits on: ``9999``, ``10 000``."""
+    """Format a whole number, with groups of digits from five digits on: ``9999``, ``10 000``."""
     digits = f"{abs(value):,}".replace(",", THIN) if abs(value) >= 10_000 else str(abs(value))
     return f"{MINUS}{digits}" if value < 0 else digits
 
 
 def significant(value: float, decimals: int) -> str:
-    """A number with three significant digits, at most ``decimals`` decimals, and all digits before the point."""
+    """Format with three significant digits, at most ``decimals`` decimals, and all digits before the point."""
     magnitude = abs(value)
     places = max(0, min(decimals, 2 - math.floor(math.log10(magnitude)))) if magnitude else decimals
     text = f"{magnitude:.{places}f}"
@@ -52,15 +52,15 @@ def significant(value: float, decimals: int) -> str:
 
 
 def signed(value: float) -> str:
-    """The same with its sign, and at most one decimal: ``+4.7``; zero has none."""
+    """Format as :func:`significant`, with sign and at most one decimal: ``+4.7``; zero has no sign."""
     text = significant(value, 1)
     return f"+{text}" if value > 0 and float(f"{value:.1f}") else text
 
 
 def metric(name: str, value: float) -> str:
-    """A value of the metric table, with no more decimals than the table gives it.
+    """Format a metric's value with at most the decimals of the metric table.
 
-    No latency is shown as zero: what took less than the last decimal tells is ``< 0.1``.
+    A latency is never shown as zero: if it is below the last decimal, it becomes ``< 0.1``.
     """
     if METRICS[name].unit == "share":
         return percent_of(value)
@@ -71,12 +71,12 @@ def metric(name: str, value: float) -> str:
 
 
 def percent_of(share: float) -> str:
-    """A share (0-1) in percent, three significant digits; what is not zero is not shown as zero."""
+    """Format a share (0-1) in percent with three significant digits; only zero is shown as zero."""
     return "< 0.01" if 0 < share < 0.00005 else significant(share * 100, 2)
 
 
 def success(ok: int, sent: int) -> str:
-    """Successes in percent of what was sent, cut and not rounded: one failure in a million is not 100 %."""
+    """Format successes in percent of requests sent, rounded down: one failure in a million is not 100 %."""
     hundredths = ok * 10_000 // sent
     if hundredths == 0 and ok:
         return "< 0.01"
@@ -89,13 +89,13 @@ def plural(number: int, noun: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Plain text: a fixed number of decimals, so that columns line up, and no character that a terminal may not have
+# Plain text: a fixed number of decimals so that columns line up, and only characters that every terminal has
 
 
 def fixed(row: Metric, value: float | None, width: int = 0) -> str:
-    """``20.3``; a share in percent; ``-`` for a figure that was not measured.
+    """``20.3``; a share in percent; ``-`` for a value that was not measured.
 
-    Three digits of the value where it would be wider than ``width``.
+    Three significant digits if the value would be wider than ``width``.
     """
     if value is None:
         return "-"
@@ -104,7 +104,7 @@ def fixed(row: Metric, value: float | None, width: int = 0) -> str:
 
 
 def figure(row: Metric, value: float | None) -> str:
-    """The same with its unit, where that is not part of the metric's name: ``20.3 ms``."""
+    """Format as :func:`fixed` with the unit, unless the metric's name includes it: ``20.3 ms``."""
     unit = {"ms": " ms", "s": " s", "share": " %"}.get(row.unit, "")
     return fixed(row, value) + (unit if value is not None else "")
 
@@ -114,13 +114,13 @@ def change(row: Metric, percent: float | None, width: int = 0) -> str:
     if percent is None or not math.isfinite(percent):
         return ""
     decimals = 2 if row.absolute else 1
-    # Adding zero after rounding: what rounds to nothing is no "-0.0".
+    # Adding zero after rounding turns "-0.0" into "0.0".
     rounded = round(percent, decimals) + 0.0
     return f"{_fitting(f'{rounded:+.{decimals}f}', rounded, width)} {'pp' if row.absolute else '%'}"
 
 
 def interval(ends: tuple[float, float] | None) -> str:
-    """``-16.4 to -8.1 %``, the worse end first; empty where there is none."""
+    """``-16.4 to -8.1 %``, the worse end first; empty without an interval."""
     return "" if ends is None else f"{ends[0] + 0.0:+.1f} to {ends[1] + 0.0:+.1f} %"
 
 
@@ -130,7 +130,7 @@ def change_within(row: Metric, percent: float | None, ends: tuple[float, float] 
 
 
 def moved(percent: float, ends: tuple[float, float]) -> str:
-    """``12.3 % worse (8.1 to 16.4)``: the interval counts in the direction of the word, so it may begin below 0."""
+    """``12.3 % worse (8.1 to 16.4)``: positive ends go in the direction of the word, so the first may be negative."""
     sign = -1 if percent < 0 else 1
     low, high = sorted(sign * end + 0.0 for end in ends)
     return f"{abs(percent):.1f} % {'worse' if percent < 0 else 'better'} ({low:.1f} to {high:.1f})"
@@ -141,11 +141,11 @@ def _fitting(text: str, value: float, width: int) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Words of a report
+# Words in a report
 
 
 def better_or_worse(row: Metric, percent: float | None) -> str:
-    """``14.2 % worse``; empty where there is no change to tell."""
+    """``14.2 % worse``; empty if there is no change."""
     if percent is None:
         return ""
     if float(f"{percent:.1f}") == 0:
@@ -156,7 +156,7 @@ def better_or_worse(row: Metric, percent: float | None) -> str:
 
 
 def signed_interval(row: Metric, ends: tuple[float, float] | None) -> str:
-    """``+2.1 to +4.7 %``, the worse end first: minus is worse; empty where there is none."""
+    """``+2.1 to +4.7 %``, the worse end first, minus is worse; empty without an interval."""
     if ends is None:
         return ""
     return f"{signed(ends[0])} to {signed(ends[1])} {'points' if row.absolute else '%'}"

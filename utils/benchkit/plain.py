@@ -1,4 +1,4 @@
-"""Texts of others in one plain line: what a gateway, a file or a program said, on its way to a terminal or a report."""
+"""Make foreign text safe as one plain line: output of a gateway, a file or a program, for a terminal or a report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 LONGEST = 1000
-"""Characters of one text that are shown at the most, unless the caller says otherwise."""
+"""Default maximum length of a text, in characters."""
 
 HIDDEN = "[hidden]"
 
@@ -19,21 +19,21 @@ _SECRETS = re.compile(
 )
 
 _CONTROLS = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # C0 but tab and line ends, DEL, C1
-    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # ends of lines, and marks that turn the direction of writing
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # C0 except tab and line ends, DEL, C1
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # line ends, and marks that change the writing direction
     "\ud800-\udfff]"  # halves of surrogate pairs
 )
 
 
 def printable(text: str) -> str:
-    """The text with a space for each character that has no glyph, line ends among them; columns stay where they are."""
+    """Replace each character without a glyph, line ends included, with a space; columns keep their position."""
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def without_controls(value: Any) -> Any:
-    """A JSON value with a space for each control character in its strings and names; tabs and line ends stay."""
+    """Replace control characters in all strings and names of a JSON value with spaces; keep tabs and line ends."""
     if isinstance(value, str):
         return _CONTROLS.sub(" ", value)
     if isinstance(value, list):
@@ -44,20 +44,20 @@ def without_controls(value: Any) -> Any:
 
 
 def plain_text(text: str, longest: int = LONGEST) -> str:
-    """The text as one line that is safe to print.
+    """Return the text as one line that is safe to print.
 
-    Control characters (C0, C1, DEL), the marks that turn the direction of writing, lone surrogates and everything else
-    that has no glyph become white space, and white space becomes single spaces. Tokens, and user and password of an
-    address, are hidden. What is longer than ``longest`` characters is cut, with an ellipsis at its end.
+    Control characters (C0, C1, DEL), marks that change the writing direction, lone surrogates and all other characters
+    without a glyph become white space; white space becomes single spaces. Tokens, and users and passwords in addresses,
+    are hidden. A text longer than ``longest`` characters is cut and ends with an ellipsis.
     """
-    # Cut before looking for tokens, so that a huge text costs no time; what is cut here is not shown anyway.
+    # Cut before the search for tokens, so that a huge text stays cheap; the removed part would not be shown anyway.
     text = printable(text[: 20 * longest + 10_000])
     line = _SECRETS.sub(HIDDEN, " ".join(text.split()))
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
-    """The text with these secrets hidden, also in the form that they have inside JSON."""
+    """Hide these secrets in a text, also where they are escaped as in JSON."""
     for secret in filter(None, secrets):
         forms = {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
         for form in sorted(forms, key=len, reverse=True):

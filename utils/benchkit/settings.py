@@ -1,7 +1,7 @@
 """Settings: ``config.yaml``, a profile, the environment and flags, validated once.
 
-This is the only place that knows where a value comes from: flag > environment > profile > ``config.yaml``. Every error
-names the source, the key, the value, and what would be right.
+Only this module knows the source of a value: flag > environment > profile > ``config.yaml``. Every error names the
+source, the key, the value, and what would be valid.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from benchkit.errors import UserError, os_reason
 from benchkit.model import AGGREGATE, METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
-"""The checkout: relative paths in ``config.yaml`` start here."""
+"""The checkout; relative paths in ``config.yaml`` start here."""
 
 NEWEST = "newest"
-"""As ``stack.gateway.version``: the newest tested release that a Python of this machine can run."""
+"""Value of ``stack.gateway.version`` for the newest tested release that a Python on this machine can run."""
 
 Percent = Annotated[float, Field(ge=0, le=1000)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -36,13 +36,13 @@ Route = Literal["rest", "rpc", "mcp", "direct"]
 
 
 class Section(BaseModel):
-    """Base of the sections of ``config.yaml``: immutable, strict about types, and an unknown key is an error."""
+    """Base of the sections of ``config.yaml``: immutable, strictly typed; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Service(Section):
-    """Where the gateway is."""
+    """Address and mode of the gateway."""
 
     base_url: str = "http://127.0.0.1:4444"
     mode: Literal["auto", "local", "docker", "external"] = "auto"
@@ -68,7 +68,7 @@ class Service(Section):
 
 
 class Auth(Section):
-    """Who logs in. ``token`` is used as it is when it is set; ``token_cache`` is a file of mode 0600."""
+    """Login. ``token`` is used unchanged if it is set; ``token_cache`` is a file with mode 0600."""
 
     email: str = "admin@example.com"
     password: str = "changeme"  # noqa: S105 - the specification's default, a placeholder
@@ -93,12 +93,12 @@ class Performance(Section):
 
 
 class Baselines(Section):
-    """Where baselines lie, and what counts as a change. Thresholds in percent.
+    """Where baselines are stored, and which changes count. Thresholds in percent.
 
-    ``significance`` is the share (0-1) of suites without any change in which something may be found all the same.
-    ``thresholds`` are per metric, ``cases`` per case and metric; the most special one counts. ``noise``: metric to the
-    standard deviation, in percent, between runs of an unchanged gateway with 100 requests per case and iteration, as
-    long as this machine's is not recorded (``make noise``); without any, none is allowed for.
+    ``significance`` is the share (0-1) of suites without any change in which a false finding is accepted.
+    ``thresholds`` are per metric, ``cases`` per case and metric; the most specific one applies. ``noise``: metric to
+    the standard deviation, in percent, between runs of an unchanged gateway with 100 requests per case and iteration.
+    It applies until this machine's noise is recorded (``make noise``). Without any, no noise is assumed.
     """
 
     storage_dir: str = Field("baselines", min_length=1)
@@ -139,17 +139,17 @@ class Baselines(Section):
         return self
 
     def threshold(self, metric: str, case: str = "") -> float:
-        """The change in percent (percentage points for the error rate) from which a metric's worsening counts."""
+        """Return the change in percent (percentage points for the error rate) from which a regression counts."""
         general = self.error_rate_threshold if METRICS[metric].absolute else self.regression_threshold
         return self.cases.get(case, {}).get(metric, self.thresholds.get(metric, general))
 
     def noise_of(self, metric: str) -> float:
-        """The noise of a metric in percent: a metric that is not named has the largest that is."""
+        """Return the noise of a metric in percent; a metric that is not listed has the largest listed noise."""
         return self.noise.get(metric, max(self.noise.values(), default=0.0))
 
 
 class Expect(Section):
-    """What a case's answers must be; see :class:`benchkit.model.Expectation`."""
+    """The expected answers of a case; see :class:`benchkit.model.Expectation`."""
 
     status: int = Field(200, ge=100, le=599)
     rows_at: str = ""
@@ -162,8 +162,8 @@ class CaseSettings(Section):
     """One kind of request.
 
     ``route``: ``rest`` (a path), ``rpc`` (JSON-RPC on ``/rpc``), ``mcp`` (streamable HTTP of a virtual server),
-    ``direct`` (the MCP server itself). ``engine``: what makes the load (:mod:`benchkit.load.engines`); empty: the first
-    of them. ``arguments`` replaces the payload's own. ``lists`` names what a REST listing lists, so that its rows can
+    ``direct`` (the MCP server itself). ``engine``: the load engine (:mod:`benchkit.load.engines`); empty: the first
+    one. ``arguments`` replaces the payload's own. ``lists`` names what a REST listing contains, so that its rows can
     be counted. ``versioned`` paths get the release's prefix (``/v1``). ``weight`` is the share of a concurrent
     scenario's requests.
     """
@@ -207,7 +207,7 @@ class CaseSettings(Section):
 
 
 class Difference(Section):
-    """A result of its own: what case ``of`` takes more than case ``minus``."""
+    """A derived result: how much more case ``of`` takes than case ``minus``."""
 
     description: str = ""
     of: Name
@@ -243,11 +243,11 @@ class Scenario(Section):
 
 
 class GatewayStack(Section):
-    """The gateway that the local stack runs; ``settings`` are further environment variables of it.
+    """The gateway that the local stack runs; ``settings`` are additional environment variables for it.
 
     ``version``: a release, or ``newest``, which :func:`benchkit.stack.releases.wanted_release` resolves.
-    ``source``: a wheel or a checkout of the gateway, which is built and run instead of the release ``version``; empty
-    for the release, as which ``none`` is read (an empty environment variable would leave config.yaml's value).
+    ``source``: a wheel or a checkout of the gateway to build and run instead of the release ``version``. Empty means
+    the release, and so does ``none`` (an empty environment variable would leave config.yaml's value).
     """
 
     version: str = NEWEST
@@ -269,7 +269,7 @@ class GatewayStack(Section):
 
 
 class Stack(Section):
-    """What the toolkit starts itself."""
+    """The services that the toolkit starts itself."""
 
     database: Literal["sqlite", "postgresql"] = "sqlite"
     servers: int = Field(4, ge=1, le=100)
@@ -286,18 +286,17 @@ class Stack(Section):
 
 
 class Variant(Section):
-    """Settings of the gateway whose worth ``make tune`` measures."""
+    """Settings of the gateway whose effect ``make tune`` measures."""
 
     description: str = ""
     settings: GatewaySettings = Field(min_length=1)
 
 
 class Paired(Section):
-    """Gateways side by side. ``blocks`` are paired measurements, ``first_port`` is where ports for them are looked for.
+    """Gateways side by side. ``blocks`` is the number of paired measurements, ``first_port`` the lowest port to try.
 
     In a block each case is measured ``rounds`` times per variant, with ``requests`` each time. Undecided cases get up
-    to twice as many blocks.
-    ``tune``: what is measured against the toolkit's own settings.
+    to twice as many blocks. ``tune``: the variants to compare with the toolkit's own settings.
     """
 
     blocks: int = Field(8, ge=5, le=100)
@@ -309,7 +308,7 @@ class Paired(Section):
 
 
 class Profiling(Section):
-    """Where the time goes. ``rate``: samples a second; ``pairs``: of a round with the sampler and one without it."""
+    """CPU profiling. ``rate``: samples per second; ``pairs``: of one round with the sampler and one without it."""
 
     rate: int = Field(25, ge=1, le=1000)
     pairs: int = Field(2, ge=1, le=50)
@@ -317,13 +316,13 @@ class Profiling(Section):
 
 
 class Conformance(Section):
-    """Limits of ``make conformance``: what logging may cost, in percent of the median latency."""
+    """Limits of ``make conformance``: how much logging may cost, in percent of the median latency."""
 
     max_logging_percent: Percent = 5.0
 
 
 class Reporting(Section):
-    """What is written after a run."""
+    """Output after a run."""
 
     output_dir: str = Field("results", min_length=1)
     generate: bool = True
@@ -337,7 +336,7 @@ class Reporting(Section):
 
 
 class Config(Section):
-    """Everything that ``config.yaml`` can say."""
+    """All content of ``config.yaml``."""
 
     service: Service = Service()
     auth: Auth = Auth()
@@ -380,9 +379,8 @@ class Config(Section):
 class Settings(Section):
     """The resolved settings of one call.
 
-    ``scenarios`` are the names of those to run, in the order of ``config.yaml``. ``sources`` says for each dotted key
-    that ``config.yaml`` does not decide where its value comes from; ``given`` are those of them that a flag or the
-    environment decides.
+    ``scenarios`` are the names of those to run, in the order of ``config.yaml``. ``sources`` maps each dotted key that
+    is not from ``config.yaml`` to its source; ``given`` are the keys among them from a flag or the environment.
     """
 
     config: Config
@@ -392,26 +390,26 @@ class Settings(Section):
     given: frozenset[str] = frozenset()
 
     def is_given(self, key: str) -> bool:
-        """Whether a flag or the environment gives the value of a dotted key, and neither profile nor config.yaml."""
+        """Return whether a dotted key's value is from a flag or the environment, not from profile or config.yaml."""
         return key in self.given
 
     def path(self, value: str) -> Path:
-        """A path of the configuration: relative ones start at the checkout."""
+        """Return a path of the configuration; relative ones start at the checkout."""
         return ROOT / value
 
     @property
     def results_dir(self) -> Path:
-        """Where runs are written."""
+        """The directory for runs."""
         return self.path(self.config.reporting.output_dir)
 
     @property
     def baselines_dir(self) -> Path:
-        """Where baselines lie."""
+        """The directory for baselines."""
         return self.path(self.config.baselines.storage_dir)
 
     @property
     def baseline_profile(self) -> str:
-        """The name of the baseline that a run of this profile is held against."""
+        """The name of the baseline that runs of this profile are compared with."""
         return self.config.baselines.profile or self.profile
 
 
@@ -476,17 +474,17 @@ _NOT_REPEATED = re.compile(r"auth\.|stack\.gateway\.settings|paired\.tune\.")
 """Keys whose wrong values are not repeated in an error: they may hold a secret."""
 
 NOT_IN_PROFILES = frozenset({"PERF_HEY", "PERF_TOKEN_CACHE"})
-"""A profile is passed around as a file of load values, so it may decide neither which program is started with the token
-nor where the token is written."""
+"""Variables that a profile must not set. Profiles are passed around as files of load values, so one must not choose the
+program that gets the token, or the file that the token is written to."""
 
 _SELECTION = "scenarios"
-"""The one key that selects (which scenarios run) instead of setting a value of ``config.yaml``."""
+"""The key that selects scenarios to run; it does not set a value of ``config.yaml``."""
 
 _PROFILE_LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
 
 
 def read_profile(name: str, directory: Path) -> dict[str, tuple[str, str]]:
-    """The variables of a profile: name to (value, ``file:line``). The file is read, never executed.
+    """Return the variables of a profile: name to (value, ``file:line``). The file is parsed, never executed.
 
     Raises:
         UserError: there is no such profile, or a line is not ``export NAME=VALUE`` with a variable of the toolkit.
@@ -537,21 +535,21 @@ def load_settings(
     """Resolve all settings.
 
     Args:
-        flags: flag (a key of :data:`FLAGS`) to the text given on the command line.
-        profile: the profile's name; without it ``PROFILE`` of the environment, then ``light``.
-        environ: the environment (default: the process's own). Empty variables count as not set.
-        config_file: default: ``PERF_CONFIG`` of the environment, then ``config.yaml`` of the checkout.
+        flags: flag (a key of :data:`FLAGS`) to its text on the command line.
+        profile: the profile's name; default: ``PROFILE`` from the environment, then ``light``.
+        environ: the environment (default: this process's). Empty variables count as unset.
+        config_file: default: ``PERF_CONFIG`` from the environment, then ``config.yaml`` of the checkout.
         profiles_dir: default: ``profiles/`` of the checkout.
 
     Raises:
-        UserError: anything is wrong; the line names source, key, value, and what would be right.
+        UserError: something is wrong; the line names source, key, value, and what would be valid.
     """
     environ = os.environ if environ is None else environ
     config_file = config_file or Path(environ.get("PERF_CONFIG") or ROOT / "config.yaml")
     profile = profile or environ.get("PROFILE") or "light"
     data = _read_config(config_file)
     sources: dict[str, str] = {}
-    # Also by itself, so that a mistake in it shows although this call's profile or environment covers it.
+    # Validate the file alone too, so that a mistake shows even if this call's profile or environment overrides it.
     _validate(data, config_file, sources)
     selection: tuple[str, str] | None = None
     for key, text, source in _layers(read_profile(profile, profiles_dir or ROOT / "profiles"), environ, flags or {}):
@@ -574,9 +572,9 @@ def load_settings(
 def _layers(
     profile: Mapping[str, tuple[str, str]], environ: Mapping[str, str], flags: Mapping[str, str]
 ) -> list[tuple[str, str, str]]:
-    """Key, text and source of everything that is laid over ``config.yaml``, in this order."""
+    """Return key, text and source of everything that overrides ``config.yaml``, lowest precedence first."""
     layers = [(ENVIRONMENT[name], value, f"{where}: {name}") for name, (value, where) in profile.items()]
-    # SCENARIOS is the shorter name of PERF_SCENARIOS, so it is laid over it.
+    # SCENARIOS is the short name of PERF_SCENARIOS and overrides it.
     variables = sorted(ENVIRONMENT, key=lambda name: name == "SCENARIOS")
     layers += [
         (ENVIRONMENT[name], environ[name], f"environment variable {name}") for name in variables if environ.get(name)
@@ -593,7 +591,7 @@ def _validate(data: dict[str, Any], config_file: Path, sources: Mapping[str, str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give a program the flags of the runners, so that the shell can pass them on: ``--profile`` and :data:`FLAGS`."""
+    """Add the runners' flags to a program, so that the shell can pass them on: ``--profile`` and :data:`FLAGS`."""
     group = parser.add_argument_group("settings (a flag wins over the environment, the profile and config.yaml)")
     group.add_argument("--profile", metavar="NAME", help="load profile, a file of profiles/ (default: light)")
     for flag, key in FLAGS.items():
@@ -601,13 +599,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def given_flags(arguments: argparse.Namespace) -> dict[str, str]:
-    """The flags of :data:`FLAGS` that are on a command line, with their values; a program need not take all of them."""
+    """Return the flags of :data:`FLAGS` on a command line with their values; a program may accept only some of them."""
     values = {flag: getattr(arguments, flag.removeprefix("--").replace("-", "_"), None) for flag in FLAGS}
     return {flag: value for flag, value in values.items() if value is not None}
 
 
 def from_arguments(arguments: argparse.Namespace) -> Settings:
-    """The settings for a command line; raises as :func:`load_settings`."""
+    """Return the settings for a command line; raises as :func:`load_settings`."""
     return load_settings(flags=given_flags(arguments), profile=getattr(arguments, "profile", None))
 
 
@@ -629,7 +627,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):  # pylint: disable=too-many-ancestors  # all of them are the library's
-    """YAML lets a later key silently replace an earlier one of the same name; here that is an error."""
+    """In YAML a later key silently replaces an earlier one of the same name; here that is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -647,7 +645,7 @@ _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "
 
 
 def _typed(key: str, text: str, source: str) -> object:
-    """Text of a flag, a variable or a profile as the type that its key has."""
+    """Convert the text of a flag, a variable or a profile to the type of its key."""
     kind = _annotation(key)
     try:
         if kind is bool:
@@ -694,7 +692,7 @@ def _select(selection: tuple[str, str] | None, config: Config) -> list[str]:
 
 
 def _explain(error: ValidationError, config_file: Path, sources: Mapping[str, str]) -> UserError:
-    """The first problem that pydantic found, as one line with its source."""
+    """Return pydantic's first problem as an error of one line with its source."""
     problem = error.errors(include_url=False)[0]
     parts = [str(part) for part in problem["loc"] if part not in ("function-after", "[key]")]
     key = ".".join(parts)
@@ -729,5 +727,5 @@ def _profiles(directory: Path) -> str:
 
 
 def _shown(path: Path) -> str:
-    """A path as the user knows it: relative to the checkout where it lies inside."""
+    """Return a path as the user knows it: relative to the checkout if it is inside."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

@@ -1,7 +1,7 @@
-"""The only reader and writer of this toolkit's JSON documents.
+"""Read and write this toolkit's JSON documents. No other module does.
 
-A document is written to a temporary name beside its own, flushed to the disk and renamed, so a reader sees the old
-document or the new one and never a part. A document that is read is checked against its model before anything uses it.
+A document is written to a temporary file in the same directory, flushed to disk and renamed. So a reader sees either
+the old document or the new one, never a part. After reading, a document is validated against its model before use.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ Document = TypeVar("Document", bound=Model)
 
 
 SHARED_FILE = 0o666
-"""The mode of a file that others may read as far as the user's umask lets them."""
+"""Mode of a file that others may read, as far as the user's umask allows."""
 
 
 def create_temporary(path: Path, *, mode: int = SHARED_FILE) -> tuple[int, Path]:
-    """A new file beside ``path``, opened for reading and writing, and its path. The umask is taken off ``mode``.
+    """Create a file next to ``path``; return its descriptor, open for reading and writing, and its path.
 
-    ``tempfile`` makes its files 0600, and what the umask allows cannot be asked without changing it for all threads.
+    The umask is applied to ``mode``. ``tempfile`` is not used because its files have mode 0600, and the umask cannot be
+    read without changing it for all threads.
 
     Raises:
         OSError: it cannot be created.
@@ -41,10 +42,10 @@ def create_temporary(path: Path, *, mode: int = SHARED_FILE) -> tuple[int, Path]
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int = SHARED_FILE) -> None:
-    """Replace ``path`` by ``data`` in one step; the umask is taken off ``mode``.
+    """Replace the content of ``path`` with ``data`` atomically; the umask is applied to ``mode``.
 
     Raises:
-        UserError: the directory does not exist, may not be written, or the disk is full. ``path`` is as it was.
+        UserError: the directory is missing or not writable, or the disk is full. ``path`` is unchanged.
     """
     try:
         descriptor, temporary = create_temporary(path, mode=mode)
@@ -64,21 +65,21 @@ def write_bytes(path: Path, data: bytes, *, mode: int = SHARED_FILE) -> None:
 
 
 def write_text(path: Path, text: str, *, mode: int = SHARED_FILE) -> None:
-    """As :func:`write_bytes`, for text in UTF-8."""
+    """Write text in UTF-8, as :func:`write_bytes`."""
     write_bytes(path, text.encode("utf-8"), mode=mode)
 
 
 def dump(document: BaseModel) -> str:
-    """A document's JSON: keys in the model's order, two spaces, a newline at the end.
+    """Return a document's JSON: keys in the model's order, indented by two spaces, with a final newline.
 
-    NaN and infinity are not JSON; a document that holds one is a bug, so it raises ``ValueError``.
+    NaN and infinity are not JSON. A document that holds one is a bug, so it raises ``ValueError``.
     """
     data = document.model_dump(mode="json", by_alias=True, exclude_none=True)
     return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def save(path: Path, document: BaseModel, *, mode: int = SHARED_FILE) -> None:
-    """Write a document in one step; see :func:`write_bytes` for what is raised."""
+    """Write a document atomically; raises as :func:`write_bytes`."""
     write_text(path, dump(document), mode=mode)
 
 
@@ -86,14 +87,14 @@ MOST_BYTES = 256 * 2**20
 """The largest file that is read, in bytes."""
 
 MOST_VALUES = 20_000_000
-"""The most values in one document; the resources of a run of days are some hundred thousand."""
+"""Maximum number of values in a document; the resource samples of a run of days are some hundred thousand."""
 
 
 def read_bytes(path: Path, what: str, *, most_bytes: int = MOST_BYTES) -> bytes:
-    """The content of a file; ``what`` names it in an error (``baseline``, ``run``).
+    """Return the content of a file; ``what`` names it in an error (``baseline``, ``run``).
 
     Raises:
-        UserError: the file is not there, cannot be read, or is larger than ``most_bytes``.
+        UserError: the file does not exist, cannot be read, or is larger than ``most_bytes``.
     """
     try:
         with path.open("rb") as stream:
@@ -108,11 +109,11 @@ def read_bytes(path: Path, what: str, *, most_bytes: int = MOST_BYTES) -> bytes:
 
 
 def read_json(path: Path, what: str, *, most_bytes: int = MOST_BYTES) -> Any:
-    """The parsed JSON of a file; ``what`` names it in an error (``baseline``, ``run``).
+    """Return the parsed JSON of a file; ``what`` names it in an error (``baseline``, ``run``).
 
     Raises:
-        UserError: the file is not there, cannot be read, is empty or too large, or is not JSON as :func:`parse_json`
-            takes it.
+        UserError: the file does not exist, cannot be read, is empty or too large, or is not JSON as defined by
+            :func:`parse_json`.
     """
     data = read_bytes(path, what, most_bytes=most_bytes)
     if not data.strip():
@@ -124,11 +125,11 @@ def read_json(path: Path, what: str, *, most_bytes: int = MOST_BYTES) -> Any:
 
 
 def load(path: Path, model: type[Document], what: str) -> Document:
-    """Read a document and check it against its model.
+    """Read a document and validate it against its model. Nothing is written.
 
     Raises:
         UserError: as :func:`read_json`; also when its ``schema_version`` is neither the model's nor an older one that
-            can be read, or a field is missing or wrong. Nothing is written.
+            can be read, or a field is missing or wrong.
     """
     data = read_json(path, what)
     if not isinstance(data, dict):
@@ -137,14 +138,14 @@ def load(path: Path, model: type[Document], what: str) -> Document:
 
 
 def upgraded(data: dict[str, Any], model: type[Model]) -> dict[str, Any]:
-    """The JSON object of a document of an older schema version as one of the model's; any other as it is."""
+    """Return a document's JSON object, upgraded to the model's schema version if it is older."""
     while isinstance(version := data.get("schema_version"), int) and version is not True and version in model.OLDER:
         data = model.OLDER[version](data)
     return data
 
 
 def check(data: dict[str, Any], model: type[Document], name: str) -> Document:
-    """A document from its JSON object, without control characters; ``name`` begins an error (``PATH: the baseline``).
+    """Validate a JSON object as a document, without control characters; errors begin with ``name`` (``PATH: the run``).
 
     Raises:
         UserError: as :func:`load`.

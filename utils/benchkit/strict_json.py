@@ -1,7 +1,7 @@
-"""The only parser of JSON that came from outside: answers of servers, stored documents, payloads, claims of tokens.
+"""Parse JSON from outside: answers of servers, stored documents, payloads, claims of tokens. No other parser is used.
 
-Python's own parser takes what JSON does not have (NaN, numbers that are infinite, names that stand twice), and fails in
-several ways on what is nested deeply or has very many digits. Here all of this is one kind of error.
+Python's parser accepts what is not JSON (NaN, infinite numbers, duplicate names), and fails in several ways on deeply
+nested values and on very long numbers. Here all of these raise one kind of error.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from typing import Any, NoReturn
 from benchkit.plain import plain_text
 
 MOST_DEPTH = 100
-"""Levels of arrays and objects inside each other."""
+"""Maximum nesting depth of arrays and objects."""
 
 MOST_DIGITS = 100
-"""Characters of a number."""
+"""Maximum length of a number, in characters."""
 
 MOST_VALUES = 2_000_000
-"""Values in one text. A value takes up to some hundred bytes of memory, however short it is as text."""
+"""Maximum number of values in a text. A value takes up to some hundred bytes of memory, however short its text is."""
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class NotJSONError(ValueError):
-    """The text is not JSON, or exceeds a limit. The message says what it is or holds: ``not JSON at line 1 …``."""
+    """The text is not JSON, or exceeds a limit. The message starts with the reason: ``not JSON at line 1 …``."""
 
 
 def parse_json(data: bytes | str, *, most_values: int = MOST_VALUES) -> Any:
-    """The value that a JSON text (RFC 8259, UTF-8) holds. Half a surrogate pair becomes the replacement character.
+    """Return the value of a JSON text (RFC 8259, UTF-8). A lone surrogate becomes the replacement character.
 
     Raises:
-        NotJSONError: it is not JSON, holds a number that is not finite, a name twice in one object, or more than
-            :data:`MOST_DEPTH` levels, :data:`MOST_DIGITS` digits or ``most_values`` values.
+        NotJSONError: the text is not JSON, holds a number that is not finite, a duplicate name in an object, or more
+            than :data:`MOST_DEPTH` levels, :data:`MOST_DIGITS` digits or ``most_values`` values.
     """
     if isinstance(data, bytes):
         try:
@@ -43,7 +43,7 @@ def parse_json(data: bytes | str, *, most_values: int = MOST_VALUES) -> Any:
         except UnicodeDecodeError as error:
             raise NotJSONError(f"not UTF-8 at byte {error.start}") from None
     openings = data.count("[") + data.count("{")
-    # Commas and brackets inside of strings count as well: then it is a little too strict, and never too lax.
+    # This also counts commas and brackets inside strings, so it can be slightly too strict, but never too lax.
     if openings + data.count(",") > most_values:
         raise NotJSONError(f"it holds more than {most_values:,} values")
     try:
@@ -60,7 +60,7 @@ def parse_json(data: bytes | str, *, most_values: int = MOST_VALUES) -> Any:
         raise _too_deep() from None
     if openings > MOST_DEPTH:
         _check_depth(value)
-    # Only an escape can make a lone surrogate, for UTF-8 has none.
+    # Only an escape can create a lone surrogate, because UTF-8 cannot encode one.
     return _repaired(value) if "\\ud" in data or "\\uD" in data else value
 
 
@@ -113,7 +113,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _repaired(value: Any) -> Any:
-    """The value with the replacement character where a string holds half a surrogate pair."""
+    """Replace lone surrogates in all strings of a value with the replacement character."""
     if isinstance(value, str):
         return _LONE_SURROGATE.sub("\ufffd", value)
     if isinstance(value, list):

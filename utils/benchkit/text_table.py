@@ -6,13 +6,14 @@ from collections.abc import Collection, Iterable, Sequence
 
 
 def text_table(rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> list[str]:
-    """Lines with the cells of each row, aligned, two blanks between columns; nothing is cut.
+    """Return the lines of a table: aligned cells, two blanks between columns, nothing cut.
 
-    Not by rich: its import takes a sixth of a second of CPU time, and it fits a table to the width of a terminal.
+    The rich library is not used: its import takes a sixth of a second of CPU time, and it fits tables to the terminal's
+    width.
 
     Args:
-        rows: of the same length, the head first where there is one.
-        right: the columns, from 0, that are aligned to the right.
+        rows: of equal length; the head, if any, comes first.
+        right: indices of the columns that are aligned to the right.
     """
     rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

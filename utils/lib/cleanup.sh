@@ -1,37 +1,37 @@
 # shellcheck shell=bash
-# cleanup.sh - what has to be undone when a program ends, however it ends. A library: functions only.
+# cleanup.sh - cleanup when a program ends, in any way. A library: functions only.
 #
 # Register first, then start:
 #
 #   cleanup::install                  once, before anything is started
-#   cleanup::push stop_the_server     a function; the last one registered runs first
+#   cleanup::push stop_the_server     registers a function; the last one registered runs first
 #
-# A program ends with 1, a regression, only where CLEANUP_PROOF says that a comparison with this verdict stands written.
-# Bash and Python end with 1 for whatever else breaks, and that becomes 2 here.
+# A program exits with 1, a regression, only if CLEANUP_PROOF confirms that a comparison with this verdict was written.
+# Bash and Python exit with 1 for any other failure too, and that becomes 2 here.
 #
-# INT (Ctrl-C) ends with 130; TERM, and a terminal or a reader that went away, with 143. Bash delays a trap until a
-# program in the foreground has ended, so whatever may take longer than a moment is started by cleanup::child.
+# INT (Ctrl-C) exits with 130; TERM, and a closed terminal or reader, with 143. Bash delays a trap until the program in the
+# foreground has ended, so anything that may take longer than a moment must be started with cleanup::child.
 
 CLEANUP_STEPS=()
-CLEANUP_PROOF='' # a function that succeeds when a regression stands written
+CLEANUP_PROOF='' # a function that succeeds if a written comparison proves a regression
 CLEANUP_CHILD=''
 CLEANUP_BEFORE='' # the process that was started before CLEANUP_CHILD
 CLEANUP_CODE=0
-CLEANUP_PATIENCE=90 # tenths of a second that a child of cleanup::child may take to end
+CLEANUP_PATIENCE=90 # how long a child of cleanup::child may take to end, in tenths of a second
 
-# cleanup::install: from now on cleanup runs at every way out.
+# cleanup::install: makes cleanup run on every exit.
 cleanup::install() {
   trap 'cleanup::run $?' EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP PIPE
 }
 
-# cleanup::push FUNCTION: it is called without arguments; CLEANUP_CODE holds the exit code of the program.
+# cleanup::push FUNCTION: registers a function without arguments; CLEANUP_CODE holds the exit code of the program.
 cleanup::push() {
   CLEANUP_STEPS+=("$1")
 }
 
-# cleanup::run CODE: everything registered, last first; nothing interrupts it and no failure stops it.
+# cleanup::run CODE: runs everything registered, last first; cannot be interrupted, and continues after failures.
 cleanup::run() {
   local index
   trap '' INT TERM HUP PIPE
@@ -46,8 +46,8 @@ cleanup::run() {
   exit "$CLEANUP_CODE"
 }
 
-# cleanup::stop_rest: what still runs. A signal may come between the start of a process and the line that keeps its pid,
-# so no step knew of it.
+# cleanup::stop_rest: stops remaining children. A signal may arrive between the start of a process and the line that stores
+# its pid, so no registered function knows that process.
 cleanup::stop_rest() {
   local pid
   for pid in $(jobs -p); do
@@ -55,8 +55,8 @@ cleanup::stop_rest() {
   done
 }
 
-# cleanup::judge CODE: what CODE means for the caller of this program, in CLEANUP_CODE. What no program of the toolkit ends
-# with (127: a command that is missing, 254: no process can be made) is 2; 137 and the like, of a kill, stay.
+# cleanup::judge CODE: sets CLEANUP_CODE to the code for the caller of this program. Codes that no program of the toolkit
+# uses (127: missing command, 254: no process can be created) become 2; codes of a kill, like 137, are kept.
 cleanup::judge() {
   CLEANUP_CODE=$1
   case $1 in
@@ -66,14 +66,14 @@ cleanup::judge() {
   esac
 }
 
-# cleanup::is_proven: does a comparison that calls this a regression stand written?
+# cleanup::is_proven: succeeds if a written comparison proves a regression.
 cleanup::is_proven() {
   [ -n "$CLEANUP_PROOF" ] && "$CLEANUP_PROOF"
 }
 
-# cleanup::child COMMAND...: run it and wait for it; a signal stops it and ends this program. Answers its exit code.
-# COMMAND is a program, or a function that becomes one by exec: any other function would run in a shell of its own, and
-# only that would be stopped.
+# cleanup::child COMMAND...: runs a command and waits for it; a signal stops it and ends this program. Returns its exit code.
+# COMMAND must be a program, or a function that ends in exec. Any other function would run in a subshell, and only that
+# would be stopped.
 cleanup::child() {
   local code=0
   CLEANUP_BEFORE=${!-}
@@ -85,10 +85,10 @@ cleanup::child() {
   return "$code"
 }
 
-# cleanup::stop_child: the command of cleanup::child cleans up behind itself when it is told to end.
+# cleanup::stop_child: stops the command of cleanup::child, which does its own cleanup on TERM.
 cleanup::stop_child() {
   if [ "$CLEANUP_CHILD" = unknown ]; then
-    # The signal came before its pid was kept, or before it was started.
+    # The signal arrived before its pid was stored, or before it was started.
     CLEANUP_CHILD=${!-}
     [ "$CLEANUP_CHILD" != "$CLEANUP_BEFORE" ] || CLEANUP_CHILD=''
   fi
@@ -97,10 +97,10 @@ cleanup::stop_child() {
   CLEANUP_CHILD=''
 }
 
-# cleanup::stop_pid PID TENTHS SIGNAL...: send each signal and wait so many tenths of a second for the end; then KILL.
-# PID is a child of this shell, so the number cannot have gone to another process before the shell has seen its end. Once
-# it has, `kill -0` fails, and there is nothing to `wait` for: bash 5.2, when a trap cut short its wait for the same PID,
-# may then wait for ever.
+# cleanup::stop_pid PID TENTHS SIGNAL...: sends each signal and waits so many tenths of a second for the end; then KILL.
+# PID is a child of this shell, so the number cannot be reused before the shell has reaped it. After that `kill -0` fails,
+# and there is nothing to `wait` for: bash 5.2 may then wait forever, if a trap interrupted its earlier wait for the same
+# PID.
 cleanup::stop_pid() {
   local pid=$1 tenths=$2 signal waited
   shift 2

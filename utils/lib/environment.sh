@@ -1,34 +1,34 @@
 # shellcheck shell=bash
-# environment.sh - what a program of the toolkit, or one that it starts, sees of the caller's environment. A library:
-# lists and functions.
+# environment.sh - which environment variables the toolkit's programs and their children inherit. A library: lists and
+# functions.
 #
-# A variable that nobody thought of changes a measurement, or breaks a program before its first line (PYTHONPATH,
-# GODEBUG, LD_PRELOAD, OMP_NUM_THREADS). So only variables whose names stand here go on.
+# An unexpected variable can change a measurement, or break a program before its first line (PYTHONPATH, GODEBUG,
+# LD_PRELOAD, OMP_NUM_THREADS). So only the variables listed here are passed on.
 
-# Load generators: nothing of the toolkit's own, for its secrets are not their business. Some Pythons start only where
+# For load generators: none of the toolkit's own variables, because they may hold secrets. Some Pythons start only if
 # LD_LIBRARY_PATH leads to their library.
 ENVIRONMENT_LOAD=(PATH HOME TMPDIR LANG LC_ALL LC_CTYPE TZ SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
   LD_LIBRARY_PATH)
 
-# The toolkit's Python programs: its settings (make settings shows them), the terminal, the desktop that shows a report,
-# and where a Docker engine and a CI server are found.
+# For the toolkit's Python programs: its settings (make settings shows them), the terminal, the desktop that shows a report,
+# and the locations of a Docker engine and a CI server.
 ENVIRONMENT_PROGRAM=("${ENVIRONMENT_LOAD[@]}" 'LC_*' USER LOGNAME SHELL TERM COLUMNS LINES NO_COLOR LOG_LEVEL
   'PERF_*' 'GATEWAY*' 'GIVEN_*' PROFILE SCENARIOS RESULTS_DIR BASELINES_DIR
   DISPLAY WAYLAND_DISPLAY BROWSER 'XDG_*' DBUS_SESSION_BUS_ADDRESS SSH_CONNECTION
   'DOCKER_*' CI GITHUB_ACTIONS GITHUB_STEP_SUMMARY)
 
-# environment::load COMMAND...: become a load generator; does not return. The values stand in the arguments of env for a
-# moment, so none of them may be a secret.
+# environment::load COMMAND...: replaces this shell with a load generator; does not return. The values are arguments of env
+# for a moment, so none of them may be a secret.
 environment::load() {
   local name assignments=()
   for name in "${ENVIRONMENT_LOAD[@]}"; do
     [ -z "${!name+set}" ] || assignments+=("$name=${!name}")
   done
-  # A program whose path holds a = would be an assignment to env.
+  # env would take a program path with a = for an assignment.
   exec env -i "${assignments[@]}" /bin/sh -c 'exec "$@"' sh "$@"
 }
 
-# environment::only PATTERN...: what this shell starts from now on inherits only variables with such names. For a
+# environment::only PATTERN...: makes all later children of this shell inherit only variables with matching names. For a
 # subshell that is about to exec.
 environment::only() {
   local name pattern
@@ -41,8 +41,9 @@ environment::only() {
   done
 }
 
-# environment::python PROGRAM ARGUMENT...: become one of utils/*.py; does not return. -E: no PYTHONPATH, PYTHONHOME,
-# PYTHONSTARTUP, PYTHONWARNINGS … of the caller; -s: no packages of his home. Needs ROOT or RUNNER_ROOT, and PERF_PYTHON.
+# environment::python PROGRAM ARGUMENT...: replaces this shell with one of utils/*.py; does not return. -E: ignore the
+# caller's PYTHONPATH, PYTHONHOME, PYTHONSTARTUP, PYTHONWARNINGS …; -s: ignore packages in the home directory. Needs ROOT or
+# RUNNER_ROOT, and PERF_PYTHON.
 environment::python() {
   local program=${RUNNER_ROOT:-${ROOT:-}}/utils/$1
   shift
@@ -50,9 +51,9 @@ environment::python() {
   exec "$PERF_PYTHON" -Es "$program" "$@"
 }
 
-# environment::child PROGRAM ARGUMENT...: as environment::python, for what runs beside this shell; does not return. Ctrl-C, and
-# the end of a terminal, reach all processes of it: this shell decides what that means, and says so with TERM. A Python that
-# has not read all its modules yet would end with a traceback.
+# environment::child PROGRAM ARGUMENT...: as environment::python, for programs in the background; does not return. Ctrl-C and
+# a closing terminal reach all processes of the terminal. The program ignores them: this shell decides how to react, and sends
+# TERM. Otherwise a Python that is still importing modules would end with a traceback.
 environment::child() {
   trap '' INT HUP
   environment::python "$@"

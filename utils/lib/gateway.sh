@@ -1,25 +1,25 @@
 # shellcheck shell=bash
-# gateway.sh - which release of the gateway is wanted, with which packages and which Python, and whether it is installed.
+# gateway.sh - the wanted release of the gateway, its packages and Python, and whether it is installed.
 # A library, read by setup.sh, doctor.sh and lock.sh after log.sh and tools.sh.
 #
-#   utils/gateway-locks/RELEASE.lock       the packages of a release that this toolkit was tried with, with hashes
+#   utils/gateway-locks/RELEASE.lock       the packages of a release that this toolkit was tested with, with hashes
 #   .tools/gateway/RELEASE/                an environment for each release
-#   .tools/gateway/source-DIGEST/          and for each wheel or checkout of one's own
-#   .tools/gateway-locks/NAME.lock         the packages of what has no committed lock, resolved by the first set-up
+#   .tools/gateway/source-DIGEST/          an environment for each wheel or checkout of the user
+#   .tools/gateway-locks/NAME.lock         the packages of gateways without a committed lock, resolved by the first set-up
 
 GATEWAY_PACKAGE=mcp-contextforge-gateway
 # redis 7.2.0 cannot connect to a Unix socket: AttributeError in its very first command.
 GATEWAY_DRIVERS=('psycopg[binary]' 'redis!=7.2.0')
 GATEWAY_LOCKS=$ROOT/utils/gateway-locks
-# The Pythons that a release may be able to run on. Which of them it can, its package says.
+# The Pythons that a release may be able to run on; the release's package says which ones it supports.
 GATEWAY_PYTHONS='3.11 3.12 3.13 3.14 3.15'
 
-# gateway::requirements VERSION: prints what is resolved together.
+# gateway::requirements VERSION: prints the requirements to resolve together.
 gateway::requirements() {
   printf '%s\n' "$GATEWAY_PACKAGE==$1" "${GATEWAY_DRIVERS[@]}"
 }
 
-# gateway::committed_lock VERSION: prints the path of the committed lock, unless the user asks for packages of another day.
+# gateway::committed_lock VERSION: prints the path of the committed lock, unless the user wants packages of another day.
 gateway::committed_lock() {
   [ -z "${GATEWAY_DEPENDENCIES_DATE:-}" ] && [ -f "$GATEWAY_LOCKS/$1.lock" ] || return 1
   printf '%s\n' "$GATEWAY_LOCKS/$1.lock"
@@ -30,9 +30,9 @@ gateway::lock_pythons() {
   sed -n 's/^# Python: //p' "$1"
 }
 
-# gateway::release: prints the release that is wanted. "newest" becomes the newest release with a committed lock that is
-# installed, or that a Python of this machine can run; without any such Python, the newest, for which uv may be able to fetch
-# one. Needs tools::read_settings.
+# gateway::release: prints the wanted release. "newest" becomes the newest release with a committed lock that is installed,
+# or that a Python of this machine can run. Without any such Python it is the newest release, because uv may be able to
+# download a Python for it. Needs tools::read_settings.
 gateway::release() {
   local version releases release pythons=''
   version=$(tools::setting version)
@@ -57,7 +57,7 @@ gateway::stamp() {
   printf '%s==%s at %s\npackages %s\nsha256 %s\n' "$GATEWAY_PACKAGE" "$1" "$ROOT" "$2" "$(tools::digest 256 "$3")"
 }
 
-# gateway::release_state VERSION: prints ok, missing, or old (installed from other packages than are wanted now).
+# gateway::release_state VERSION: prints ok, missing, or old (installed with other packages than wanted now).
 gateway::release_state() {
   local directory=$ROOT/.tools/gateway/$1 stamp wanted="packages of " lock
   stamp=$directory/$TOOLS_STAMP
@@ -75,7 +75,7 @@ gateway::release_state() {
   fi
 }
 
-# gateway::source_state: prints ok, missing, or old (a file of the wheel or checkout is newer than what was built of it).
+# gateway::source_state: prints ok, missing, or old (a file of the wheel or checkout is newer than the build).
 gateway::source_state() {
   local source directory
   source=$(tools::setting source)
@@ -108,15 +108,15 @@ gateway::runs_on() {
   printf '%s\n' "$found"
 }
 
-# gateway::look_up LOG VERSION DIRECTORY PYTHON UV...: asks the package index about a release. Prints the Pythons that it runs
-# on, then "|", then the day on which it was published (empty where the index does not say): "3.12 3.13|2026-10-20". Fails
-# when there is no such release, or no index; the log says which. DIRECTORY: where the release is unpacked, to read it.
-# PYTHON: any interpreter, for uv.
+# gateway::look_up LOG VERSION DIRECTORY PYTHON UV...: queries the package index about a release. Prints the Pythons that it
+# runs on, then "|", then its publication day (empty if the index does not say): "3.12 3.13|2026-10-20". Fails if there is no
+# such release, or no index; the log says which. DIRECTORY: where the release is unpacked, to read it. PYTHON: any
+# interpreter, for uv.
 gateway::look_up() {
   local log=$1 wanted=$GATEWAY_PACKAGE==$2 directory=$3 python=$4 answer day required runs_on newest=${GATEWAY_PYTHONS##* }
   shift 4
   printf '+ look up %s\n' "$wanted" >>"$log"
-  # uv heeds the lower bound of Requires-Python only, so a Python that is new enough for every release finds it.
+  # uv checks only the lower bound of Requires-Python, so a Python that is new enough for every release finds it.
   answer=$("$@" pip compile --quiet --no-deps --format pylock.toml --python "$python" --python-version "$newest" - \
     <<<"$wanted" 2>>"$log") || return 1
   day=$(sed -n 's/.*upload-time = \([0-9-]\{10\}\).*/\1/p' <<<"$answer" | sort | head -n 1)

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # log.sh - messages of the shell programs. A library: it defines functions and nothing else.
 #
-# Everything goes to stderr: stdout is for results. One message is one line.
+# All messages go to stderr, because stdout is for results. One message is one line.
 #
-#   LOG_LEVEL   the least important messages that are shown: info (default), warn or error
-#   NO_COLOR    when set and not empty: no colour, even on a terminal
+#   LOG_LEVEL   the lowest level that is shown: info (default), warn or error
+#   NO_COLOR    if set and not empty: no colour, even on a terminal
 
 # log::_rank LEVEL: prints its weight; an unknown level counts as info.
 log::_rank() {
@@ -26,16 +26,16 @@ log::_print() {
   printf '%s%s\n' "${label:+$label: }" "$*" >&2
 }
 
-# log::info MESSAGE...: what is going on.
+# log::info MESSAGE...: reports progress.
 log::info() { log::_print info '' 0 "$@"; }
 
-# log::ok MESSAGE...: something is done.
+# log::ok MESSAGE...: reports a completed step.
 log::ok() { log::_print info ok 32 "$@"; }
 
-# log::warn MESSAGE...: it goes on, but somebody should know.
+# log::warn MESSAGE...: reports a problem that does not stop the program.
 log::warn() { log::_print warn warning 33 "$@"; }
 
-# log::error MESSAGE...: what is wrong, where, and what to do.
+# log::error MESSAGE...: reports what is wrong, where, and what to do.
 log::error() { log::_print error error 31 "$@"; }
 
 # log::die CODE MESSAGE...: log::error, then exit with CODE.

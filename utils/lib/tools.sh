@@ -1,29 +1,29 @@
 # shellcheck shell=bash
-# tools.sh - what the toolkit installs below the checkout, and whether it is there. A library: pins and functions.
+# tools.sh - the tools that the toolkit installs below the checkout, and their state. A library: pins and functions.
 #
-# Read by setup.sh (which installs), doctor.sh (which only looks) and lock.sh. Needs ROOT, the checkout's absolute path.
-# Nothing here writes or asks the network.
+# Read by setup.sh (which installs), doctor.sh (which only checks) and lock.sh. Needs ROOT, the checkout's absolute path.
+# Nothing here writes files or uses the network.
 #
-#   .tools/uv/bin/uv           uv, where there is none on PATH
-#   .tools/bin/hey             hey, where there is none on PATH
+#   .tools/uv/bin/uv           uv, if there is none on PATH
+#   .tools/bin/hey             hey, if there is none on PATH
 #   .tools/chartjs/            chart.umd.js and its licence
 #   .tools/gateway/            the gateway, see gateway.sh
 #   .venv/                     the toolkit's own environment
 #
-# A thing counts as installed only when its stamp says so. The stamp is written last, so what an interrupted set-up left
-# behind has none.
+# A tool counts as installed only if its stamp says so. The stamp is written last, so leftovers of an interrupted set-up
+# have none.
 
-# The oldest uv on PATH that will do (what setup.sh asks of it was tried with it and with the one of utils/uv.pin).
+# The oldest usable uv on PATH (setup.sh was tested with it and with the one of utils/uv.pin).
 TOOLS_UV_MINIMUM=0.7.0
 TOOLS_PYTHON_MINIMUM=3.11
 TOOLS_STAMP=.setup-stamp
-# Where Pythons are that are not on PATH, beside those of the version managers in the home directory: those that are built
-# by hand, of Homebrew, MacPorts, python.org and container images.
+# Directories of Pythons that are not on PATH, besides those of version managers in the home directory: built by hand, of
+# Homebrew, MacPorts, python.org and container images.
 TOOLS_SYSTEM_PYTHONS='/usr/local/bin /usr/bin /opt/homebrew/bin /usr/local/opt/python@3.*/bin /opt/homebrew/opt/python@3.*/bin
   /home/linuxbrew/.linuxbrew/bin /opt/local/bin /Library/Frameworks/Python.framework/Versions/3.*/bin /opt/python/*/bin
   /opt/python*/bin /usr/local/python*/bin /opt/conda/bin'
 
-# tools::at_least MINIMUM VERSION: compares dotted numbers; what follows a number (3.14.0a2, 1.0.7.post1) is ignored.
+# tools::at_least MINIMUM VERSION: compares dotted numbers; text after a number (3.14.0a2, 1.0.7.post1) is ignored.
 tools::at_least() {
   local minimum=$1. version=$2. wanted had
   while [ -n "$minimum" ]; do
@@ -36,7 +36,7 @@ tools::at_least() {
   return 0
 }
 
-# tools::digest BITS [FILE...]: SHA-2 of the files (or of stdin) as one text, in hexadecimal.
+# tools::digest BITS [FILE...]: prints the SHA-2 of the files (or of stdin) as one text, in hexadecimal.
 tools::digest() {
   local bits=$1 output
   shift
@@ -48,14 +48,14 @@ tools::digest() {
   printf '%s\n' "${output%% *}"
 }
 
-# tools::stamped DIRECTORY TEXT: does the directory carry a stamp with this text?
+# tools::stamped DIRECTORY TEXT: succeeds if the directory has a stamp with this text.
 tools::stamped() {
   [ -f "$1/$TOOLS_STAMP" ] && [ "$(cat "$1/$TOOLS_STAMP")" = "$2" ]
 }
 
-# tools::python_version PROGRAM: prints 3.12.1 when the program is a Python that an environment can be made of: CPython, no
-# pre-release, not free-threaded, with the modules that some builds lack. Found out by running it: a shim of a version
-# manager, for one, may have nothing behind it.
+# tools::python_version PROGRAM: prints 3.12.1 if the program is a Python suitable for environments: CPython, no
+# pre-release, not free-threaded, with the modules that some builds lack. It runs the program, because a version manager's
+# shim, for example, may not lead to a Python.
 tools::python_version() {
   "$1" -I -c 'import sys, sysconfig, ctypes, sqlite3, ssl, zlib
 good = sys.implementation.name == "cpython" and sys.version_info[3] == "final"
@@ -64,7 +64,7 @@ if not good or sysconfig.get_config_var("Py_GIL_DISABLED"):
 print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null </dev/null
 }
 
-# tools::python_places: prints the directories where people have Pythons, PATH first.
+# tools::python_places: prints the directories where Pythons are commonly installed, PATH first.
 tools::python_places() {
   local home=${HOME:-/nonexistent} pyenv=${PYENV_ROOT:-} place
   [ -n "$pyenv" ] || pyenv=$(pyenv root 2>/dev/null) || pyenv=$home/.pyenv
@@ -139,7 +139,7 @@ tools::uv_pin() {
   sed -n 's/^uv==\([^ ]*\).*/\1/p' "$ROOT/utils/uv.pin"
 }
 
-# tools::uv: prints the path of a usable uv: the one on PATH when it is new enough, else the one installed here.
+# tools::uv: prints the path of a usable uv: the one on PATH if it is new enough, else the one installed here.
 tools::uv() {
   local path version
   if path=$(command -v uv) && version=$(tools::uv_version "$path") && tools::at_least "$TOOLS_UV_MINIMUM" "$version"; then
@@ -151,8 +151,8 @@ tools::uv() {
   fi
 }
 
-# tools::is_hey PROGRAM: is it the load generator, new enough, and does it start? (It has no --version; its usage exits
-# 1. Before a run utils/benchkit/load/engines/hey.py looks closer.)
+# tools::is_hey PROGRAM: succeeds if it is the load generator, is new enough, and starts. (It has no --version; its usage
+# exits with 1. Before a run utils/benchkit/load/engines/hey.py checks more.)
 tools::is_hey() {
   local output
   output=$("$1" 2>&1 </dev/null) || true
@@ -162,8 +162,8 @@ tools::is_hey() {
   esac
 }
 
-# tools::hey: prints the path of hey: what performance.hey_binary (PERF_HEY) names, else the one on PATH, else the one
-# installed here. Needs tools::read_settings.
+# tools::hey: prints the path of hey: the one that performance.hey_binary (PERF_HEY) names, else the one on PATH, else the
+# one installed here. Needs tools::read_settings.
 tools::hey() {
   local name path
   name=$(tools::setting hey)
@@ -183,16 +183,16 @@ tools::npm() {
   printf '%s\n' "$path"
 }
 
-# tools::python_stamp runtime|dev: the stamp of the toolkit's environment. An environment cannot be moved, so the
-# checkout's place belongs to it. The development environment has everything of the other one.
+# tools::python_stamp runtime|dev: prints the stamp of the toolkit's environment. An environment cannot be moved, so the
+# stamp includes the checkout's path. The development environment includes the runtime environment.
 tools::python_stamp() {
   printf '%s at %s\n' "$1" "$ROOT"
   tools::digest 256 "$ROOT/requirements.lock"
   [ "$1" = runtime ] || tools::digest 256 "$ROOT/requirements-dev.lock"
 }
 
-# tools::python_state runtime|dev: prints ok, missing (nothing there, or half of it), or old (from other locks, or
-# without the development tools).
+# tools::python_state runtime|dev: prints ok, missing (absent or incomplete), or old (from other locks, or without the
+# development tools).
 tools::python_state() {
   local venv=$ROOT/.venv
   if [ ! -x "$venv/bin/python" ] || [ ! -f "$venv/$TOOLS_STAMP" ] || ! grep -qxF -e "runtime at $ROOT" -e "dev at $ROOT" "$venv/$TOOLS_STAMP"; then
@@ -218,16 +218,15 @@ tools::chartjs_state() {
   fi
 }
 
-# tools::read_settings: reads what set-up has to know of config.yaml and of the environment, by the program that reads them
-# for everybody, for tools::setting. Needs the toolkit's environment. Fails, after a line that says why, for settings that
-# are wrong.
+# tools::read_settings: reads the settings that set-up needs from config.yaml and the environment, with utils/wanted.py, for
+# tools::setting. Needs the toolkit's environment. If settings are wrong, it prints an error and fails.
 TOOLS_SETTINGS=''
 tools::read_settings() {
   TOOLS_SETTINGS=$("$ROOT/.venv/bin/python" -Es "$ROOT/utils/wanted.py")
 }
 
-# tools::setting NAME: prints one of them (hey, version, source, source-name, source-day, source-requires or releases; see
-# utils/wanted.py); nothing where it is not set.
+# tools::setting NAME: prints one setting (hey, version, source, source-name, source-day, source-requires or releases; see
+# utils/wanted.py); nothing if it is not set.
 tools::setting() {
   sed -n "s/^$1=//p" <<<"$TOOLS_SETTINGS"
 }

@@ -155,6 +155,7 @@ def figures(samples: CaseSamples) -> MetricValues:
         "total_time": wall_s,
         "error_rate": (sent - ok + checked_failed) / (sent + checked + checked_failed),
     }
+    assert values.keys() == {name for name, row in METRICS.items() if not row.is_derived}, "a row has no figure"
     # Six decimals are far below the resolution and remove floating-point noise from the documents.
     return {name: round(value, 6) for name, value in values.items()}
 

@@ -1,7 +1,6 @@
-"""Documents to pages: each module makes one page, or a part of several, of documents alone.
+"""Turn documents into pages: each module builds one page, or a part of several, from documents alone.
 
-Every page stands in one frame (:mod:`.frame`, ``templates/frame.html``) that carries its styles, scripts and data. What
-its charts show is described by :mod:`.charts` and drawn by ``templates/charts.js``; tables sort, filter and copy by
-``templates/tools.js``. The views hold everything that a page shows, as text and as series of points; the templates
-only place it.
+All pages share one frame (:mod:`.frame`, ``templates/frame.html``) that embeds styles, scripts and data. :mod:`.charts`
+describes the charts and ``templates/charts.js`` draws them; ``templates/tools.js`` sorts, filters and copies tables.
+The views prepare all content, as text and as series of points; the templates only lay it out.
 """

@@ -1,4 +1,4 @@
-"""Chart.js, which every page with charts carries inside."""
+"""Chart.js, which every page with charts embeds."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ CHART_LIBRARY = ROOT / ".tools/chartjs/chart.umd.js"
 
 @dataclass(frozen=True)
 class ChartLibrary:
-    """The source of Chart.js; or, where it is ``None``, ``off`` says why a page has no charts."""
+    """The source of Chart.js. If it is ``None``, ``off`` says why a page has no charts."""
 
     source: str | None = None
     off: str = ""
 
 
 def chart_library(reporting: Reporting) -> ChartLibrary:
-    """Chart.js, unless ``reporting.include_charts`` switches charts off; what cannot be read is also told on stderr."""
+    """Return Chart.js, unless ``reporting.include_charts`` is off. A read error is also printed to stderr."""
     if not reporting.include_charts:
         return ChartLibrary(off="Charts are switched off (reporting.include_charts).")
     try:

@@ -1,7 +1,7 @@
-"""What the charts of all pages show: plain descriptions, which ``templates/charts.js`` draws.
+"""Describe the charts of all pages as plain data, which ``templates/charts.js`` draws.
 
-A page has a list of plots, and its canvases name them by their place in it. Pages describe their own charts; those of
-a case of a run are here.
+A page has a list of plots, and its canvases refer to them by index. The pages describe their own charts; the charts of
+a run's case are here.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from benchkit.model import METRICS, Case, Histogram, Iteration, MetricValues, Pe
 from benchkit.report.chart_library import ChartLibrary
 
 COLOURS = ("s1", "s2", "s3", "s4", "s5", "s6")
-"""Colours of runs, in their order; the seventh run has the first's again. A legend with words stands beside each."""
+"""Colours of runs, in order; they repeat from the seventh run on. Each chart also has a legend in words."""
 
 
 _MOST_LABELS = 8
-"""So many moments are named on an axis of time."""
+"""Maximum number of labels on a time axis."""
 
 Values = Sequence[float | None] | Sequence[tuple[float, float]]
 PointForm = Literal["circle", "rect", "triangle", "rectRot", "cross", "star", "crossRot"]
@@ -36,9 +36,9 @@ PointForm = Literal["circle", "rect", "triangle", "rectRot", "cross", "star", "c
 class Axis:
     """An axis: its title with the unit, its scale, and its ends.
 
-    ``scale``: ``percentile`` gives each further nine as much room as the one before, for values of :func:`nines`;
-    ``clock`` is in seconds. ``low`` and ``high`` are the ends; ``reach`` is a value that it covers at least.
-    ``room``: percent of its length that stay free. ``every``: of labels, one in so many is written.
+    ``scale``: ``percentile`` gives each additional nine the same length, for values of :func:`nines`; ``clock`` is in
+    seconds. ``low`` and ``high`` fix the ends; the axis extends at least to ``reach``. ``room``: percent of its length
+    to keep free. ``every``: write one label in so many.
     """
 
     title: str = ""
@@ -53,13 +53,13 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Series:  # pylint: disable=too-many-instance-attributes # one for each way in which series differ
+class Series:  # pylint: disable=too-many-instance-attributes # one for each property of a series
     """One line, or one bar of each group.
 
-    ``values``: one for each label of the plot (or moment of the timeline), absent where there is none; or pairs of x
-    and y. ``intervals``: the ends of a whisker for each value, where it has one. ``colour`` names a colour of the
-    styles, or is ``hue-`` with degrees. ``dash``: lengths of strokes and gaps. ``notes`` are said of the points in the
-    place of their values; of ``silent`` series nothing is said.
+    ``values``: one for each label of the plot (or point of the timeline), ``None`` if missing; or pairs of x and y.
+    ``intervals``: the ends of an error bar for each value that has one. ``colour`` names a colour of the styles, or is
+    ``hue-`` with degrees. ``dash``: lengths of strokes and gaps. ``notes`` replace the values in the points' tooltips;
+    ``silent`` series have no tooltips.
     """
 
     label: str
@@ -83,7 +83,7 @@ class Series:  # pylint: disable=too-many-instance-attributes # one for each way
 
 @dataclass(frozen=True)
 class Mark:
-    """A vertical line with a label. ``at``: a place on the x axis; 1.5 lies between the second and the third label."""
+    """A vertical line with a label. ``at``: its x position; 1.5 is midway between the second and the third label."""
 
     at: float
     label: str
@@ -92,9 +92,9 @@ class Mark:
 
 @dataclass(frozen=True)
 class Span:
-    """One stretch of load, in seconds after the run's start.
+    """A period of load, in seconds after the run's start.
 
-    ``rate`` in successes per second, absent where no figure of it stands. ``title`` names every case in it.
+    ``rate``: successes per second, ``None`` if it must not be shown. ``title`` names all cases of the period.
     """
 
     start: float
@@ -107,7 +107,7 @@ class Span:
 
 @dataclass(frozen=True)
 class RunTime:
-    """What all plots over a run's time share: its moments, in seconds, and when there was load."""
+    """Data shared by all plots over the run's time: the sample times in seconds, and the periods of load."""
 
     at: list[float]
     spans: list[Span]
@@ -117,11 +117,11 @@ class RunTime:
 class Plot:  # pylint: disable=too-many-instance-attributes # as many as a chart has parts
     """One chart.
 
-    ``title`` says what it shows, for those who cannot see it too, and ``where`` in which table its figures are.
-    ``caption`` stands above it instead of the title. ``point`` is what the tip of a point is headed with, ``{x}`` being
-    its label or number, unless ``titles`` has a heading for each. ``edges``: of a ``distribution`` the bins' edges.
-    ``slots``: how many pieces of time there are, which are labelled by where they begin, and how long each is, in s.
-    ``timed`` plots share the page's :class:`RunTime`.
+    ``title`` says what it shows, also for screen readers, and ``where`` which table has its values. ``caption`` is
+    shown above the chart instead of the title. ``point`` heads a point's tooltip, with ``{x}`` for its label or
+    number, unless ``titles`` has a heading for each point. ``edges``: the bin edges of a ``distribution``. ``slots``:
+    the number of time buckets, each labelled with its start, and their length in s. ``timed`` plots share the page's
+    :class:`RunTime`.
     """
 
     title: str
@@ -142,37 +142,37 @@ class Plot:  # pylint: disable=too-many-instance-attributes # as many as a chart
     titles: list[str] | None = None
     name: str = ""
     caption: str = ""
-    where: str = "the figures are in the table of this page"
+    where: str = "the values are in the table of this page"
 
     @property
     def keys(self) -> list[Series]:
-        """What the legend above it explains: each name once."""
+        """Return the entries of the legend: each name once."""
         if self.legend != "above":
             return []
         return list({one.label: one for one in self.series if one.label}.values())
 
     @property
     def description(self) -> str:
-        """It in words."""
+        """Return a text alternative for the chart."""
         names = ", ".join(dict.fromkeys(one.label for one in self.series if one.label))
         marks = [mark.label for mark in self.marks]
         return "; ".join([f"{self.title}: {names}" if names else self.title, *marks, self.where])
 
 
 _WORDS = {"title", "caption", "where", "name"}
-"""What of a plot the page itself shows, and its script does not need."""
+"""Fields that the template uses and the script does not need."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A plot as a template has it: its place among the page's plots, and the plot."""
+    """A plot as a template gets it: its index among the page's plots, and the plot."""
 
     number: int
     plot: Plot
 
 
 class Plots:
-    """The plots of a page; none are kept where there are no charts."""
+    """The plots of a page; empty if the page has no charts."""
 
     def __init__(self, library: ChartLibrary) -> None:
         self.library = library
@@ -180,7 +180,7 @@ class Plots:
         self._plots: list[Plot] = []
 
     def add(self, plot: Plot | None) -> Drawn | None:
-        """Keep a plot for the page's script; ``None`` where the page has no charts, or the plot no value."""
+        """Add a plot to the page's data; ``None`` if charts are off, or the plot has no value."""
         if plot is None or self.library.source is None:
             return None
         if not any(value is not None for one in plot.series for value in one.values):
@@ -189,13 +189,13 @@ class Plots:
         return Drawn(len(self._plots) - 1, plot)
 
     def data(self) -> dict[str, Any]:
-        """What the page's script gets. What is as usual is left out."""
+        """Return the data for the page's script, without fields that have their default."""
         plots = [{key: value for key, value in _unusual(one).items() if key not in _WORDS} for one in self._plots]
         return {"plots": plots, **({"time": dataclasses.asdict(self.time)} if plots and self.time else {})}
 
 
 def _unusual(part: Any) -> Any:
-    """A description without the fields that have their default."""
+    """Return a description without the fields that have their default."""
     if isinstance(part, list) and part and dataclasses.is_dataclass(part[0]):
         return [_unusual(one) for one in part]
     if not dataclasses.is_dataclass(part) or isinstance(part, type):
@@ -210,12 +210,12 @@ def _unusual(part: Any) -> Any:
 
 
 def colour(number: int) -> str:
-    """The colour of the series at a place."""
+    """Return the colour of the series at an index."""
     return COLOURS[number % len(COLOURS)]
 
 
 def nines(percent: float) -> float:
-    """The place of a percentile on an axis of that scale: 1 / (1 - p)."""
+    """Return the position of a percentile on a ``percentile`` axis: 1 / (1 - p)."""
     return float(f"{100 / (100 - percent):.6g}")
 
 
@@ -224,16 +224,16 @@ def nines(percent: float) -> float:
 
 
 def distribution(case: str, histogram: Histogram, metrics: MetricValues) -> Plot | None:
-    """Successes per bin of latency, with the percentiles marked; ``None`` where there is no success.
+    """Plot the successes per bin of latency, with the percentiles marked; ``None`` if nothing succeeded.
 
-    A bar's height is percent of all successes per 10 % of latency. Bins are not equally wide on a logarithmic axis, so
-    there a bar's area has to stand for its count; heights that did would show a comb.
+    A bar's height is the percentage of all successes per 10 % of latency. Bins have different widths on a logarithmic
+    axis, so a bar's area must represent its count; with counts as heights the chart would look like a comb.
     """
     filled = [number for number, value in enumerate(histogram.counts) if value]
     if not filled:
         return None
     first, last = filled[0], filled[-1]
-    # A logarithmic axis has no zero: half of the next edge stands for it.
+    # A logarithmic axis has no zero, so half of the smallest edge replaces it.
     smallest = min((edge for edge in histogram.edges_ms if edge > 0), default=1.0) / 2
     edges = [round(max(edge, smallest), 4) for edge in histogram.edges_ms[first : last + 2]]
     if edges[0] >= edges[-1]:
@@ -266,7 +266,7 @@ def distribution(case: str, histogram: Histogram, metrics: MetricValues) -> Plot
 
 
 def curve(case: str, percentiles: PercentileCurve) -> Plot | None:
-    """Latency over percentile, of all and of each iteration; ``None`` where it is a single point."""
+    """Plot latency by percentile, of all iterations together and of each; ``None`` if there is only one point."""
     if len(percentiles.percent) < 2:
         return None
     places = [nines(percent) for percent in percentiles.percent]
@@ -296,9 +296,9 @@ def curve(case: str, percentiles: PercentileCurve) -> Plot | None:
 
 
 def courses(case: str, timeline: Timeline) -> list[tuple[int, Plot]]:
-    """Throughput and latency over time, by the number of the iteration.
+    """Plot throughput and latency over time for each iteration, as pairs of its number and the plot.
 
-    Buckets in which nothing ended are there, with zero requests and no latency. All iterations of a case have the same
+    Buckets without requests are included, with zero throughput and no latency. All iterations of a case share the same
     axes, so that they can be compared by eye.
     """
     bucket = timeline.bucket_s
@@ -319,7 +319,7 @@ def courses(case: str, timeline: Timeline) -> list[tuple[int, Plot]]:
                 name="course",
                 kind="bars",
                 stacked=True,
-                where="its figures are in the table of iterations",
+                where="its values are in the table of iterations",
                 slots=(buckets, bucket),
                 x=Axis("seconds", every=every),
                 y=Axis("requests/s", reach=most),
@@ -354,7 +354,7 @@ def _course(slots: list[TimelinePoint | None], bucket: float, *, failed: bool) -
 
 
 def rounds(case: str, iterations: list[Iteration]) -> Plot | None:
-    """Iterations side by side; ``None`` where there is nothing to hold one against."""
+    """Plot the iterations side by side; ``None`` if there is only one."""
     if sum(bool(one.metrics) for one in iterations) < 2:
         return None
 
@@ -366,7 +366,7 @@ def rounds(case: str, iterations: list[Iteration]) -> Plot | None:
         name="rounds",
         kind="bars",
         caption="Iterations side by side, latencies on the right axis",
-        where="the figures are in the table of iterations",
+        where="the values are in the table of iterations",
         labels=[str(number) for number in range(1, len(iterations) + 1)],
         x=Axis("iteration"),
         y=Axis("req/s"),
@@ -381,7 +381,7 @@ def rounds(case: str, iterations: list[Iteration]) -> Plot | None:
 
 
 def errors(case: str, iterations: list[Iteration]) -> Plot | None:
-    """Failures by kind and iteration, the most frequent kind first; ``None`` where nothing failed."""
+    """Plot failures by kind and iteration, the most frequent kind first; ``None`` if nothing failed."""
     kinds = {kind: [one.errors.get(kind, 0) for one in iterations] for each in iterations for kind in each.errors}
     ordered = sorted((kind for kind in kinds if sum(kinds[kind])), key=lambda kind: (-sum(kinds[kind]), kind))
     if not ordered:
@@ -393,7 +393,7 @@ def errors(case: str, iterations: list[Iteration]) -> Plot | None:
         horizontal=True,
         stacked=True,
         caption="Failures by kind, iteration after iteration from the left",
-        where="the figures are in the table of failures",
+        where="the values are in the table of failures",
         legend="none",
         labels=ordered,
         y=Axis("requests that failed", whole=True),
@@ -405,7 +405,7 @@ def errors(case: str, iterations: list[Iteration]) -> Plot | None:
 
 
 def overhead(cases: list[Case]) -> Plot | None:
-    """What differences add to the median and the tail."""
+    """Plot what differences add to the median and the tail."""
     if not cases:
         return None
     differences = [row for row in METRICS.values() if row.difference_of]
@@ -414,7 +414,7 @@ def overhead(cases: list[Case]) -> Plot | None:
         name="differences",
         kind="bars",
         caption="In ms",
-        where="the figures are in the table that follows",
+        where="the values are in the table that follows",
         labels=[case.name for case in cases],
         y=Axis("added, ms"),
         series=[
@@ -425,10 +425,10 @@ def overhead(cases: list[Case]) -> Plot | None:
 
 
 def _three_digits(value: float) -> str:
-    """A place on an axis: three digits, and those before the point all."""
+    """Format an axis value with three significant digits, and all digits before the decimal point."""
     return number_format.count(round(value)) if value >= 100 else f"{value:.3g}"
 
 
 def _short(value: float) -> float:
-    """Four significant digits: no chart shows more, and a page holds thousands of them."""
+    """Round to four significant digits: no chart shows more, and a page holds thousands of values."""
     return float(f"{value:.4g}")

@@ -1,7 +1,7 @@
-"""Pages that put runs beside each other: one that compares several, and one of databases.
+"""Pages that show runs next to each other: one compares several runs, one compares databases.
 
-No verdict is made here. Where a comparison judged two of the runs, its verdicts are shown; everywhere else the
-differences are estimates, and the page says how to get a verdict.
+These pages make no verdicts. If a comparison judged two of the runs, its verdicts are shown. All other differences are
+estimates, and the page says how to get a verdict.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from benchkit.report.frame import Frame, fill_page
 from benchkit.report.headline import sentence
 
 HOW_TO_JUDGE = (
-    "A verdict takes two gateways that were measured side by side (./run-advanced.sh --base … --head …), or a baseline "
+    "A verdict needs two gateways that were measured side by side (./run-advanced.sh --base … --head …), or a baseline "
     "(make baseline, then make baseline-compare)."
 )
 
-_ESTIMATES = " What is marked ≈ is an estimate that nothing judged: noise alone makes such differences."
+_ESTIMATES = " Differences marked ≈ are estimates and were not judged: noise alone can cause them."
 
 
 @dataclass(frozen=True)
 class SideBySide:
-    """A run of the page: how it is called, how it was judged against the reference, and what differs from that.
+    """A run on the page: its label, its comparison with the reference, and how its conditions differ.
 
     ``load``, ``machine`` and ``lesser`` are lines like ``requests 100 → 200``; empty for the reference itself.
     """
@@ -56,7 +56,7 @@ class SideBySide:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """A line of the table of runs."""
+    """A row in the table of runs."""
 
     label: str
     note: str
@@ -68,7 +68,7 @@ _FACTS = ("profile", "load", "gateway", "database", "MCP servers", "started", "c
 
 
 def compare_page(sides: Sequence[SideBySide], reference: int, library: ChartLibrary) -> str:
-    """The HTML of runs beside each other; ``reference`` is the place of the one that the others are held against.
+    """Return the HTML of several runs; ``reference`` is the index of the run that the others are compared with.
 
     Raises:
         UserError: as :func:`benchkit.report.frame.fill_page`.
@@ -91,26 +91,26 @@ def compare_page(sides: Sequence[SideBySide], reference: int, library: ChartLibr
     if not judged:
         notes.append(HOW_TO_JUDGE)
     frame = Frame(
-        title="Runs beside each other",
+        title="Comparison of runs",
         subject=f"{len(sides)} runs",
         target=_target([side.run for side in sides]),
         tone=tone,
         word=word,
         sentence=_sentence(sides, reference),
         notes=notes,
-        footer="Every figure of this page stands in the run.json of its run.",
+        footer="Every value on this page is in the run.json of its run.",
     )
     context = {
         "heads": _FACTS,
         "facts": [_facts(side, "reference" if place == reference else "") for place, side in enumerate(sides)],
         "lesser": [(side.label, side.lesser) for side in sides if side.lesser],
-        "lead": f"Below a figure: how it differs from {first.label}.{'' if judged else _ESTIMATES}",
+        "lead": f"Below each value: its difference from {first.label}.{'' if judged else _ESTIMATES}",
     }
     return _page(frame, context, columns, [side.run for side in sides], library, reference=reference)
 
 
 def _finding(sides: Sequence[SideBySide], reference: int) -> tuple[str, Tone, str]:
-    """The word above the page, its tone, and what the comparisons say."""
+    """Return the word above the page, its tone, and a sentence with the comparisons' findings."""
     judged = [side for place, side in enumerate(sides) if place != reference and side.comparison]
     if not judged:
         return NOT_JUDGED.capitalize(), Tone.PLAIN, ""
@@ -132,13 +132,13 @@ def _sentence(sides: Sequence[SideBySide], reference: int) -> str:
     others = [side for place, side in enumerate(sides) if place != reference]
     whom = others[0].label if len(others) == 1 else f"{len(others)} runs"
     judged = sum(side.comparison is not None for side in others)
-    text = f"{whom} beside {sides[reference].label}"
+    text = f"{whom} compared with {sides[reference].label}"
     if any(side.load for side in others):
-        text += ", under loads that are not the same"
+        text += ", under different loads"
     if judged == len(others):
         return f"{text}."
     rest = "differences" if not judged else "the other differences"
-    return f"{text}: {rest} are estimates without verdict."
+    return f"{text}: {rest} are estimates without a verdict."
 
 
 def _target(runs: Sequence[Run]) -> str:
@@ -153,8 +153,8 @@ def _facts(side: SideBySide, note: str) -> RunFacts:
     facts = [
         run.profile,
         f"{load.requests} {TIMES} {load.iterations}, {load.concurrency} concurrent",
-        target.release or "not told",
-        " ".join(part for part in (target.database, target.database_version) if part) or "not told",
+        target.release or "unknown",
+        " ".join(part for part in (target.database, target.database_version) if part) or "unknown",
         str(target.servers),
         f"{run.started.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
         f"{tally.valid} of {tally.measured}",
@@ -196,9 +196,9 @@ def _page(
 
 
 def database_page(groups: Mapping[str, Sequence[SideBySide]], library: ChartLibrary) -> str:
-    """The HTML of databases beside each other, the first of ``groups`` (name to its runs) being the reference.
+    """Return the HTML that compares databases; the first of ``groups`` (name to its runs) is the reference.
 
-    Of each case the median over a database's runs is shown, and its ratio to the reference's; none is judged.
+    For each case it shows the median over a database's runs and its ratio to the reference's. Nothing is judged.
 
     Raises:
         UserError: as :func:`benchkit.report.frame.fill_page`.
@@ -223,16 +223,16 @@ def database_page(groups: Mapping[str, Sequence[SideBySide]], library: ChartLibr
         target=_target(runs),
         tone=Tone.PLAIN,
         word=NOT_JUDGED.capitalize(),
-        sentence=f"{_ratio_sentence(columns)} These are estimates without verdict.",
+        sentence=f"{_ratio_sentence(columns)} These are estimates without a verdict.",
         notes=[*notes, HOW_TO_JUDGE],
-        footer="Every figure of this page is a median of figures in the run.json of its runs.",
+        footer="Every value on this page is a median of values in the run.json of its runs.",
     )
     context = {
         "heads": _FACTS,
         "facts": [_facts(side, name) for name, inside in groups.items() for side in inside],
         "lesser": [(side.label, side.lesser) for side in sides if side.lesser],
-        "lead": f"Medians over the runs of a database ({counted}). Below a figure: its ratio to that of {names[0]}, "
-        "as an estimate that nothing judged.",
+        "lead": f"Medians over the runs of a database ({counted}). Below each value: its ratio to that of {names[0]}, "
+        "an estimate that was not judged.",
     }
     return _page(frame, context, columns, runs, library, as_ratio=True)
 
@@ -245,7 +245,7 @@ def _medians(runs: Sequence[Run], name: str) -> dict[str, Outcome]:
 
 
 def _together(cases: Sequence[Case], name: str, runs: int) -> Outcome:
-    """One outcome of a case's several; figures are medians over the runs in which it is valid."""
+    """Combine a case's outcomes of several runs; values are medians over the runs in which it is valid."""
     valid = [case for case in cases if case.validity is Validity.VALID]
     others = [case for case in cases if case.validity is not Validity.VALID]
     why = "; ".join(dict.fromkeys(f"{case.validity.value}: {case.reason or 'no reason'}" for case in others))
@@ -276,7 +276,7 @@ def _counted(case: Case) -> tuple[int, int]:
 
 
 def _ratio_sentence(columns: Sequence[Column]) -> str:
-    """The middle ratio of each database's median latency and throughput to the reference's, over the cases of both."""
+    """State each database's median ratio of latency and of throughput to the reference, over the common cases."""
     base, *others = columns
     said = []
     for column in others:

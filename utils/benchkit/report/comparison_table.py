@@ -1,6 +1,6 @@
-"""Cases as rows and what was measured as groups of columns: runs, gateways or databases beside each other.
+"""A table with cases as rows and groups of columns for the compared runs, gateways or databases.
 
-A difference between two columns is an estimate, and is called that, unless a comparison judged it.
+A difference between two columns is shown as an estimate, unless a comparison judged it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NOT_JUDGED = "not judged"
 
 @dataclass(frozen=True)
 class CaseKey:
-    """A case of the rows: its id, and how it is shown within its scenario."""
+    """A case of the rows: its id, and its name within its scenario."""
 
     id: str
     scenario: str
@@ -31,10 +31,9 @@ class CaseKey:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one column has of one case. ``figures`` is empty unless the work happened.
+    """What one column shows of one case. ``figures`` is empty unless the case is valid.
 
-    ``remark`` stands below its state. ``ok`` of ``sent`` requests succeeded, over everything that the column stands
-    for.
+    ``remark`` is shown below the state. ``ok`` of ``sent`` requests succeeded, over all runs of the column.
     """
 
     state: Badge
@@ -48,9 +47,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Column:
-    """A run, or several that are taken together: their cases' outcomes, and how the reference was held against them.
+    """A run, or several combined: the outcomes of their cases, and the comparison with the reference.
 
-    ``report``: the address of its own report, empty where there is none.
+    ``report``: the address of its own report, empty if it has none.
     """
 
     label: str
@@ -59,15 +58,15 @@ class Column:
     report: str = ""
 
     def link(self, case: str) -> str:
-        """Where a case is told in full; empty where it is not."""
+        """Return the link to a case's details; empty if there are none."""
         return f"{self.report}#{quote(case)}" if self.report and case in self.outcomes else ""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One cell: what it shows, the bare number (empty where there is none), and what stands below it.
+    """One cell: its text, the bare number (empty if there is none), and what is shown below it.
 
-    ``estimate`` is a difference that nothing judged, ``change`` one that a comparison did.
+    ``estimate`` is a difference that nothing judged, ``change`` a difference that a comparison judged.
     """
 
     cell: Cell
@@ -78,7 +77,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class CellGroup:
-    """A case in one column group; ``verdict`` is absent in the reference's. ``link``: where it is told in full."""
+    """A case in one column group; the reference has no ``verdict``. ``link``: to the case's details."""
 
     entries: list[Entry]
     success: Entry | None
@@ -91,7 +90,7 @@ class CellGroup:
 
 @dataclass(frozen=True)
 class ColumnsRow:
-    """A case."""
+    """A row: one case."""
 
     id: str
     name: str
@@ -100,7 +99,7 @@ class ColumnsRow:
 
 @dataclass(frozen=True)
 class ColumnsTable:
-    """The table. ``over``: each column group's label, and how many columns it has; ``heads``: those columns' names."""
+    """The table. ``over``: label and number of columns of each column group; ``heads``: the names of the columns."""
 
     over: list[tuple[str, int]]
     heads: list[list[str]]
@@ -111,7 +110,7 @@ class ColumnsTable:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a column has no figures of a case."""
+    """Why a column has no values for a case."""
 
     case: str
     column: str
@@ -124,7 +123,7 @@ class Reason:
 
 
 def outcomes(run: Run) -> dict[str, Outcome]:
-    """Every case of a run; of one that is not valid no figure gets past this function."""
+    """Return the outcome of every case of a run. This function drops the values of cases that are not valid."""
     return {case.id: _outcome(case) for case in run.cases}
 
 
@@ -141,8 +140,8 @@ def _outcome(case: Case) -> Outcome:
 
 
 def not_measured(what: str) -> Outcome:
-    """The outcome of a case that a column does not have."""
-    return Outcome(Badge("not measured", Tone.PLAIN), f"it is no part of {what}", {})
+    """Return the outcome of a case that a column does not have."""
+    return Outcome(Badge("not measured", Tone.PLAIN), f"not part of {what}", {})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -150,7 +149,7 @@ def not_measured(what: str) -> Outcome:
 
 
 def case_keys(runs: Iterable[Run], *, differences: bool) -> list[CaseKey]:
-    """Every case that one of the runs has, once, in their order: those that were measured, or differences of two."""
+    """Return every case of the runs once, in order: either the measured cases or the differences of two cases."""
     found: dict[str, CaseKey] = {}
     for run in runs:
         for case in run.cases:
@@ -174,14 +173,14 @@ def columns_table(
     *,
     difference: Literal["percent", "ratio", ""] = "percent",
 ) -> ColumnsTable:
-    """The cases in all columns.
+    """Return the table of all cases in all columns.
 
     Args:
         columns: at least one.
-        reference: the place of the column that the others are held against; ``None`` where each has its own baseline.
+        reference: index of the column that the others are compared with; ``None`` if each has its own baseline.
         cases: in the order of the rows.
-        metrics: what is shown of each.
-        difference: how estimates are worded; empty for none, and for no verdicts either.
+        metrics: the metrics to show.
+        difference: the form of estimates; empty for no estimates and no verdicts.
     """
     own = [METRICS[name].heading for name in metrics]
     success = ["success %"] if difference else []
@@ -230,7 +229,7 @@ def _row(
 
 
 def _verdict(compared: CaseComparison | None, *, own: bool) -> Badge:
-    """``own``: each column has a baseline of its own."""
+    """Return the badge of a comparison. ``own``: each column has its own baseline."""
     if compared is None:
         return Badge("not compared" if own else NOT_JUDGED, Tone.PLAIN)
     return Badge(compared.verdict.value, compared.verdict.row.tone)
@@ -263,7 +262,7 @@ def _why_absent(found: Outcome) -> Cell:
 
 
 def _scarce(name: str, successes: int) -> str:
-    return f"advisory: {METRICS[name].label} needs {needed_samples(METRICS[name])} successes, here are {successes}"
+    return f"advisory: {METRICS[name].label} needs {needed_samples(METRICS[name])} successes, this case has {successes}"
 
 
 def _success(found: Outcome) -> Entry:
@@ -273,7 +272,7 @@ def _success(found: Outcome) -> Entry:
 
 
 def _estimate(value: float, reference: float, difference: Literal["percent", "ratio", ""]) -> str:
-    """How a figure differs from the reference's, without a word that would be a verdict."""
+    """Format the difference from the reference's value, without a word that would be a verdict."""
     if value <= 0 or reference <= 0:
         return ""
     if difference == "ratio":
@@ -285,7 +284,7 @@ def _estimate(value: float, reference: float, difference: Literal["percent", "ra
 
 
 def reasons(columns: Sequence[Column], cases: Sequence[CaseKey]) -> list[Reason]:
-    """Every case without figures, by column, with its word and reason."""
+    """Return every case without values, by column, with its state and reason."""
     found = []
     for case in cases:
         for column in columns:
@@ -303,7 +302,7 @@ def reasons(columns: Sequence[Column], cases: Sequence[CaseKey]) -> list[Reason]
 def bars(
     plots: Plots, columns: Sequence[Column], cases: Sequence[CaseKey], metrics: Sequence[str]
 ) -> list[tuple[str, list[Drawn]]]:
-    """Grouped bars for each metric and scenario; what was not measured has no bar."""
+    """Add grouped bar charts, one for each metric and scenario; cases without a value have no bar."""
     found = []
     for name in metrics:
         groups = _by_scenario(cases).items()
@@ -326,7 +325,7 @@ def _bars(columns: Sequence[Column], scenario: str, cases: Sequence[CaseKey], na
 def _bar_series(column: Column, place: int, cases: Sequence[CaseKey], name: str) -> Series:
     found = [column.outcomes[one.id].figures.get(name) if one.id in column.outcomes else None for one in cases]
     nothing = all(value is None for value in found)
-    return Series(f"{column.label} (no figure)" if nothing else column.label, found, colour(place))
+    return Series(f"{column.label} (no value)" if nothing else column.label, found, colour(place))
 
 
 def _title(name: str) -> str:

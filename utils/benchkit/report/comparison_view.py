@@ -1,7 +1,7 @@
-"""A run against what it was held against, in words: changes, intervals, thresholds, and what could have been seen.
+"""Format a run's comparison for reports: changes, intervals, thresholds and detectable changes.
 
-Signs are those of :class:`~benchkit.model.MetricComparison`: a change for the worse is negative, whichever way the
-metric's own values point.
+Signs follow :class:`~benchkit.model.MetricComparison`: a change for the worse is negative, even for metrics where more
+is worse.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from benchkit.number_format import NO_BREAK, Cell, absent, plural
 from benchkit.report.headline import sentence
 
 _SMALLEST_TOLD = 0.0001
-"""How small a q is beyond this says nothing to a reader."""
+"""Smallest q that is shown; below it, readers learn nothing more."""
 
 
 @dataclass(frozen=True)
 class Badge:
-    """A state: its word and the colour that goes with it."""
+    """A state: its word and its colour."""
 
     word: str
     tone: Tone
@@ -27,9 +27,9 @@ class Badge:
 
 @dataclass(frozen=True)
 class Change:
-    """A metric against its reference, or a case without ``text``. ``badge`` is absent where the metric decides nothing.
+    """A metric's change, or a case's verdict (then without ``text``). ``badge`` is ``None`` for advisory metrics.
 
-    ``interval`` is that of the change, 95 %.
+    ``interval`` is the 95 % interval of the change.
     """
 
     badge: Badge | None
@@ -40,7 +40,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Mode:
-    """How one says it: ``heading`` of the table, its two columns, and what a comparison is repeated by."""
+    """The wording of a comparison: the table's ``heading``, its two column names, and the unit that is repeated."""
 
     heading: str
     reference: str
@@ -49,12 +49,12 @@ class Mode:
 
 
 STORED = Mode("Against the baseline", "baseline", "this run", "run")
-PAIRED = Mode("Against the gateway beside it, block by block", "base", "head", "block")
+PAIRED = Mode("Against the base gateway, block by block", "base", "head", "block")
 
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """One metric of a case against its reference; ``note`` is what the verdict rests on."""
+    """One metric of a case and its reference; ``note`` is the evidence for the verdict."""
 
     label: str
     reference: Cell
@@ -68,36 +68,36 @@ class ComparedRow:
 
 @dataclass(frozen=True)
 class SuiteRow:
-    """A metric's change over all cases that decide."""
+    """A metric's change over all gating cases."""
 
     label: str
     change: Change
 
 
 def mode_of(comparison: Comparison) -> Mode:
-    """The words of a comparison with stored runs, or of one side by side."""
+    """Return the wording for a comparison with stored runs, or for one side by side."""
     return PAIRED if comparison.mode == "paired" else STORED
 
 
 def verdict_badge(verdict: Verdict) -> Badge:
-    """A verdict's word and colour."""
+    """Return a verdict's word and colour."""
     return Badge(verdict.value, verdict.row.tone)
 
 
 def case_change(compared: CaseComparison | None) -> Change | None:
-    """A case's verdict; ``None`` where it was not compared."""
+    """Return a case's verdict; ``None`` if it was not compared."""
     if compared is None:
         return None
     return Change(verdict_badge(compared.verdict), title=compared.reason)
 
 
 def metric_change(name: str, entry: MetricComparison) -> Change:
-    """A metric's verdict and change, with its interval where it has one."""
+    """Return a metric's verdict and change, with the interval if there is one."""
     return Change(
         None if entry.advisory else verdict_badge(entry.verdict),
         number_format.better_or_worse(METRICS[name], entry.change_percent),
         number_format.signed_interval(METRICS[name], entry.interval),
-        entry.reason or ("shown, decides nothing" if entry.advisory else ""),
+        entry.reason or ("shown only: it does not affect the verdict" if entry.advisory else ""),
     )
 
 
@@ -106,7 +106,7 @@ def metric_change(name: str, entry: MetricComparison) -> Change:
 
 
 def compared_rows(compared: CaseComparison, mode: Mode) -> list[ComparedRow]:
-    """Each metric of a case, then those that were held against the oldest accepted runs as well."""
+    """Return a row for each metric of a case, then rows for the comparison with the oldest accepted runs."""
     rows = [_row(name, entry, mode, METRICS[name].heading) for name, entry in compared.metrics.items()]
     rows += [
         _row(name, entry, mode, f"{METRICS[name].heading}, since the oldest accepted runs")
@@ -120,7 +120,7 @@ def _row(name: str, entry: MetricComparison, mode: Mode, label: str) -> Compared
     threshold = absent("no threshold applied")
     if entry.threshold_percent is not None:
         threshold = Cell(f"{entry.threshold_percent:g}{unit}")
-    detectable = absent("no noise was reckoned with")
+    detectable = absent("no noise estimate")
     if entry.detectable_percent is not None:
         detectable = Cell(f"{number_format.significant(entry.detectable_percent, 1)}")
     return ComparedRow(
@@ -141,16 +141,16 @@ def _value(name: str, value: float | None, why: str) -> Cell:
 
 def _decided_by(entry: MetricComparison, mode: Mode) -> Cell:
     if entry.advisory:
-        return absent("it decides nothing")
+        return absent("shown only: it does not affect the verdict")
     if entry.verdict is not Verdict.INCONCLUSIVE:
-        return absent("it is decided")
+        return absent("already decided")
     if entry.decided_by is None:
-        return Cell(f"no number of {mode.noun}s{': side by side' if mode is STORED else ''}")
+        return Cell(f"too noisy for any number of {mode.noun}s{': compare side by side' if mode is STORED else ''}")
     return Cell(plural(entry.decided_by, mode.noun))
 
 
 def _rests_on(entry: MetricComparison, mode: Mode) -> str:
-    """``q = 0.003, 8 blocks that differ by 2.1 %``; what has no interval gives its reason."""
+    """``q = 0.003, 8 blocks that differ by 2.1 %``; the reason if there is no interval."""
     if entry.interval is None:
         return entry.reason
     parts = []
@@ -169,7 +169,7 @@ def _rests_on(entry: MetricComparison, mode: Mode) -> str:
 
 
 def suite_rows(comparison: Comparison) -> list[SuiteRow]:
-    """What all cases say together, against the newest and against the oldest accepted runs."""
+    """Return the changes over all cases, against the newest and against the oldest accepted runs."""
     return [
         SuiteRow(f"{METRICS[name].label}{' since the oldest runs' if oldest else ''}", metric_change(name, entry))
         for name, entry, oldest in comparison.together()
@@ -177,7 +177,7 @@ def suite_rows(comparison: Comparison) -> list[SuiteRow]:
 
 
 def thresholds(comparison: Comparison) -> str:
-    """``p50 10 %, req/s 10 %, errors 0.1 points``: of the metrics that decide; a range where cases have their own."""
+    """``p50 10 %, req/s 10 %, errors 0.1 points``: thresholds of the gating metrics; a range if cases differ."""
     limits: dict[str, set[float]] = {}
     for name, entry in _deciding(comparison):
         if entry.threshold_percent is not None:
@@ -191,7 +191,7 @@ def thresholds(comparison: Comparison) -> str:
 
 
 def could_be_seen(comparison: Comparison) -> str:
-    """What a change had to be at least, to be found in 4 of 5 such comparisons; empty where nothing was judged."""
+    """State the smallest change that such a comparison detects with 80 % power; empty if nothing was judged."""
     limits: dict[str, list[float]] = {}
     for name, entry in _deciding(comparison):
         if entry.detectable_percent is not None:
@@ -200,8 +200,8 @@ def could_be_seen(comparison: Comparison) -> str:
         return ""
     words = [f"{METRICS[name].label} {_range(values)} %" for name, values in limits.items()]
     return sentence(
-        f"With the noise there was and {plural(comparison.hypotheses, 'figure')} that decide, a change for the worse "
-        f"is found in 4 of 5 such comparisons from so much on: {', '.join(words)} (by case); a smaller one less often"
+        f"With this noise and {plural(comparison.hypotheses, 'test')}, 4 of 5 such comparisons detect a change for the "
+        f"worse of at least: {', '.join(words)} (depending on the case); smaller ones are detected less often"
     )
 
 

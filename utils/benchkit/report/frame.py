@@ -1,4 +1,4 @@
-"""What every page has: its title, its finding in one sentence, and how it is filled."""
+"""The parts that all pages share: the title, the finding in one sentence, and the function that fills a template."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from benchkit.report.render import PARTS, fill
 class Frame:  # pylint: disable=too-many-instance-attributes # one for each part
     """The head and the foot of a page.
 
-    ``subject`` stands behind the title in the window's; ``started`` beside it on the page, with its form for programs.
-    ``target`` says what was measured, where and how. ``word`` and ``sentence`` are what was found, with its ``tone``;
-    ``facts`` are a few names with their figures.
+    ``subject`` follows the title in the window's title; ``started`` follows it on the page, in readable and in machine
+    form. ``target`` describes the gateway, the machine and the load. ``word`` and ``sentence`` are the finding, with
+    its ``tone``; ``facts`` are a few names with their values.
     """
 
     title: str
@@ -43,19 +43,19 @@ def fill_page(
     scripts: Sequence[str] = (),
     styles: Sequence[str] = (),
 ) -> str:
-    """A page's HTML.
+    """Return a page's HTML.
 
     Args:
-        template: its name among the parts, or a file elsewhere.
-        frame: what every page has.
-        context: what else the template shows.
+        template: its name in the templates directory, or a file elsewhere.
+        frame: head and foot of the page.
+        context: the other variables of the template.
         plots: the page's charts.
-        data: what its own scripts get beside the charts.
-        scripts: names of its own scripts among the parts.
-        styles: names of its own styles among the parts.
+        data: data for the page's own scripts, in addition to the charts.
+        scripts: file names of its own scripts.
+        styles: file names of its own styles.
 
     Raises:
-        UserError: the template is not there, cannot be read, or is not a template.
+        UserError: the template is missing, cannot be read, or is not a template.
     """
     drawing = ["charts.js"] if plots.library.source else []
     return fill(

@@ -1,4 +1,4 @@
-"""The verdict in one sentence, and what this kind of measurement cannot tell."""
+"""The verdict in one sentence, and the limitations of this kind of measurement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchkit.model import METRICS, Comparison, Run, RunStatus, Tone, Validity, 
 
 @dataclass(frozen=True)
 class Headline:
-    """The verdict: a word with its tone, one sentence, and what has to be known beside it."""
+    """The verdict: a word with its tone, one sentence, and notes that a reader must see."""
 
     tone: Tone
     word: str
@@ -21,7 +21,7 @@ class Headline:
 
 
 def headline(run: Run, comparison: Comparison | None) -> Headline:
-    """What came out, and what a reader must not overlook beside it, each once."""
+    """Return the verdict and the notes that a reader must not miss, each once."""
     end = ended(run, comparison)
     text = sentence(end.reason)
     notes = [*map(sentence, run.doubts), sentence(tally_of([run]).invalid_words if end.valid else "")]
@@ -34,7 +34,7 @@ def headline(run: Run, comparison: Comparison | None) -> Headline:
 
 
 def _scarce(run: Run) -> str:
-    """Said where not even a median has the samples that it needs; empty where one has, or where there is no figure."""
+    """Return a warning if no case has enough samples for a median; empty if one has, or if there are no values."""
     samples = [
         sum(one.ok for one in case.iterations)
         for case in run.cases
@@ -44,29 +44,27 @@ def _scarce(run: Run) -> str:
     if not samples or max(samples) >= needed:
         return ""
     if max(samples) == 1:
-        return (
-            "Every case has a single sample: its figures are that one answer, and a percentile of it is the same again."
-        )
+        return "Every case has a single sample, so all of its percentiles are that one latency."
     return (
         f"No case has more than {max(samples)} samples; a median needs {needed}, so every percentile here is advisory."
     )
 
 
 def reference_name(comparison: Comparison) -> str:
-    """What the run was held against, in words."""
+    """Return what the run was compared with, in words."""
     if comparison.paired is not None:
         return (
-            f"base “{comparison.paired.base}”, block by block; the figures are those of head “{comparison.paired.head}”"
+            f"base “{comparison.paired.base}”, block by block; the values are those of head “{comparison.paired.head}”"
         )
     baseline = comparison.baseline
     if baseline is None:
-        return "a reference that the comparison does not name"
+        return "an unnamed reference"
     runs = f"{len(baseline.runs)} run{'' if len(baseline.runs) == 1 else 's'}"
     return f"baseline “{baseline.profile}”, version {baseline.version}, {runs}"
 
 
 def sentence(text: str) -> str:
-    """A phrase as a sentence: a capital at its start, unless a name stands there, and a full stop at its end."""
+    """Make a phrase a sentence: add a full stop, and a capital unless it starts with a name."""
     text = text.strip()
     if not text:
         return ""
@@ -76,58 +74,58 @@ def sentence(text: str) -> str:
 
 
 def limitations(run: Run) -> list[str]:
-    """What the figures of this run cannot tell, the largest first."""
+    """List what the values of this run cannot show, the most important first."""
     load, target, variant = run.environment.load, run.environment.target, run.variant
     found = []
     if any(case.closed_loop for case in run.cases):
         found.append(
-            f"The load is a closed loop: each of {load.concurrency} workers waits for its answer before it asks again. "
-            "A gateway that stalls is asked less meanwhile, so the latencies are those of patient clients, and not "
-            "those that a fixed rate of arrivals would see."
+            f"The load is a closed loop: each of {load.concurrency} workers waits for its answer before it sends the "
+            "next request. A gateway that stalls gets fewer requests meanwhile, so the latencies are lower than those "
+            "that clients with a fixed arrival rate would see."
         )
     found.append(
         "This is one run. The same gateway measured again on the same machine commonly differs by several percent, and "
-        "more in p95 and p99; more iterations do not remove that, more runs do."
+        "more in p95 and p99; more runs average that out, more iterations do not."
         if variant is None
-        else "Two gateways were measured in turns on one machine, and held against each other block by block: what "
-        "slows the machine slows both. Their difference is what can be trusted; the figures themselves are those of "
-        "one run, and differ by several percent from those of another."
+        else "Two gateways were measured in turns on one machine and compared block by block, so a slower machine "
+        "slows both. Trust their difference: the values themselves come from one run, and commonly differ by "
+        "several percent from those of another run."
     )
     valid = [case for case in run.cases if case.kind != "difference" and case.validity is Validity.VALID]
     advisory = Counter(name for case in valid for name in case.advisory)
     scarce = [f"{METRICS[name].label} in {number} of {len(valid)}" for name, number in advisory.items()]
     if scarce:
         found.append(
-            f"Few samples ({', '.join(scarce)} cases): a percentile with fewer than 10 successes beyond it moves from "
-            "run to run; it is marked ~ and decides nothing."
+            f"Few samples ({', '.join(scarce)} cases): a percentile with fewer than 10 successes beyond it varies from "
+            "run to run; it is marked ~ and does not affect the verdict."
         )
     if _is_here(target.base_url):
         found.append(
             "The load generator runs on the same machine as the gateway and shares its "
-            f"{run.environment.machine.cores} cores: the gateway would do better on a machine of its own, and no "
-            "network is part of a figure."
+            f"{run.environment.machine.cores} cores: the gateway would be faster on its own machine, and no "
+            "value includes a network."
         )
     else:
         found.append(
-            "The gateway runs on another machine: the network between it and the load generator is part of every "
-            "figure, and what else that machine did meanwhile is not known."
+            "The gateway runs on another machine: every value includes the network between it and the load generator, "
+            "and the other load on that machine is unknown."
         )
     found.append(
-        "Answers under load are judged by their HTTP status; bodies are checked before and after each load, and calls "
-        "are counted again by the servers and the gateway where they can be."
+        "Under load, an answer counts as a success by its HTTP status. Bodies are checked before and after each load, "
+        "and the servers and the gateway count the calls as well where possible."
     )
     if run.resources is None:
         found.append(
-            "What gateway, servers and load generator used meanwhile was not sampled, so nobody can tell from this "
-            "report which of them was the bottleneck."
+            "The CPU and memory use of gateway, servers and load generator was not sampled, so this report cannot show "
+            "which of them was the bottleneck."
         )
     else:
         found.append(
-            f"Processor and memory were sampled every {run.resources.interval_s:g} s: what is shorter than that shows "
-            "in no curve of them. The monitor takes its share of the machine too; it is shown with the others."
+            f"CPU and memory were sampled every {run.resources.interval_s:g} s, so the charts do not show shorter "
+            "peaks. The monitor uses CPU too; it is shown with the other components."
         )
     if target.uptime_s is None:
-        found.append("The gateway does not say how long it has been running; one that aged is slower than a fresh one.")
+        found.append("The gateway does not report its uptime; one that has run for long is slower than a fresh one.")
     if step_ms := max((case.resolution_ms for case in run.cases), default=0.0):
         found.append(f"Latencies have a resolution of {step_ms:g} ms.")
     return found

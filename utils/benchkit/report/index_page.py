@@ -1,8 +1,8 @@
 """The list of all runs, the newest first.
 
-The newest rows are a table of the page, so that they are there without JavaScript. The others are in the page as
-compact JSON of the texts that they show, some 100 bytes each, and become rows when they are asked for: ten thousand
-runs are one file of about a megabyte that is replaced in one step, and no run is on a page that nobody renewed.
+The newest rows are an HTML table, so they work without JavaScript. The others are embedded as compact JSON of their
+texts, some 100 bytes each, and become rows on demand. So ten thousand runs are one file of about a megabyte, which is
+replaced in one step; with several pages, one could be out of date.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchkit.report.charts import Plots
 from benchkit.report.frame import Frame, fill_page
 
 SHOWN = 200
-"""Rows of the table; the others are asked for."""
+"""Rows of the HTML table; the others are added on demand."""
 
 
 Look = Literal["name", "badge", "moment", "text", "figure"]
@@ -38,21 +38,21 @@ COLUMNS: tuple[tuple[str, Look], ...] = (
     ("took", "figure"),
     ("exit", "figure"),
 )
-"""The heading of each column, and how its cells look."""
+"""The heading of each column, and how its cells are formatted."""
 
 
 class _Cell(NamedTuple):
-    """A cell: its text, and of a name the report's file, of a badge its tone, of a figure what it is sorted by."""
+    """A cell: its text, and a third value by type: a name's report file, a badge's tone, a number's sort key."""
 
     text: str
     more: str | float | None = None
 
 
 @dataclass(frozen=True)
-class IndexRow:  # pylint: disable=too-many-instance-attributes  # a line has as many cells
-    """One run, or one group of runs. ``valid`` of ``measured`` cases; ``report``: a file of its directory, or empty.
+class IndexRow:  # pylint: disable=too-many-instance-attributes  # one for each cell
+    """One run, or one group of runs. ``valid`` of ``measured`` cases; ``report``: a file in its directory, or empty.
 
-    ``measured``, ``seconds`` and ``exit_code`` are absent (``None``) while it goes on.
+    ``measured``, ``seconds`` and ``exit_code`` are ``None`` while it is running.
     """
 
     name: str
@@ -72,18 +72,18 @@ class IndexRow:  # pylint: disable=too-many-instance-attributes  # a line has as
 
 @dataclass(frozen=True)
 class Damaged:
-    """A directory that cannot be read, and why."""
+    """A directory that cannot be read, and the reason."""
 
     name: str
     problem: str
 
 
 def index_page(rows: Sequence[IndexRow], damaged: Sequence[Damaged]) -> str:
-    """The HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.frame.fill_page`.
+    """Return the HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.frame.fill_page`.
 
     Args:
         rows: all runs, in any order.
-        damaged: what cannot be read.
+        damaged: the directories that cannot be read.
     """
     newest = sorted(rows, key=lambda row: (row.started, row.name), reverse=True)
     total = number_format.count(len(newest))
@@ -101,10 +101,10 @@ def index_page(rows: Sequence[IndexRow], damaged: Sequence[Damaged]) -> str:
 
 
 def _older(rows: Sequence[IndexRow]) -> dict[str, Any]:
-    """What the page's script makes rows of.
+    """Return the data from which the page's script makes rows.
 
-    ``looks``: of each column. ``rows``: the cells of each, text and what belongs to it one behind the other. A text
-    that several cells share stands in ``words``, and they have its place.
+    ``looks``: the format of each column. ``rows``: the cells of each row as one flat list, each text followed by its
+    extra value. A text that several cells share is stored in ``words``, and the cells hold its index.
     """
     looks = [look for _, look in COLUMNS]
     table = [_cells(row) for row in rows]
@@ -124,12 +124,12 @@ def _older(rows: Sequence[IndexRow]) -> dict[str, Any]:
 
 
 def when(moment: datetime) -> str:
-    """Local time, as it stands in the names of the directories: ``2026-03-02 09:30``."""
+    """Format as local time, like the names of the directories: ``2026-03-02 09:30``."""
     return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 def _cells(row: IndexRow) -> list[_Cell]:
-    """What a row shows, by column."""
+    """Return the cells of a row, by column."""
     took = None if row.seconds is None else round(row.seconds, 2)
     return [
         _Cell(row.name, row.report),

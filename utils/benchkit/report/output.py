@@ -1,4 +1,4 @@
-"""Where a page goes: into a file, onto the terminal as its path, and into a browser where that is wanted."""
+"""Write a page to a file, print its path, and open it in a browser if wanted."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from benchkit.settings import Reporting
 
 
 def write_page(path: Path, html: str) -> None:
-    """Write a page and print its path; raises :class:`~benchkit.errors.UserError` where it cannot be written."""
+    """Write a page and print its path; raises :class:`~benchkit.errors.UserError` if it cannot be written."""
     store.write_text(path, html)
     print(path)
 
 
 def write_and_open_page(path: Path, html: str, reporting: Reporting, *, asked: bool | None) -> None:
-    """The same, and open the page where that is wanted; ``asked``: see :func:`wants_browser`."""
+    """Write a page, print its path, and open it if wanted; ``asked``: see :func:`wants_browser`."""
     write_page(path, html)
     if wants_browser(asked, reporting.open_browser):
         show(path)
 
 
 def add_open_argument(parser: argparse.ArgumentParser) -> None:
-    """The flag ``--open`` or ``--no-open``, for :func:`wants_browser`."""
+    """Add the flag ``--open`` or ``--no-open``, for :func:`wants_browser`."""
     parser.add_argument(
         "--open",
         action=argparse.BooleanOptionalAction,
@@ -37,10 +37,10 @@ def add_open_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def wants_browser(asked: bool | None, configured: bool) -> bool:
-    """Whether to open it.
+    """Return whether to open the page in a browser.
 
-    ``asked``: the command line's word, which wins. Without one it opens where that is ``configured``
-    (``reporting.open_browser``), on a terminal, where there is a desktop.
+    ``asked``, the command line's flag, takes precedence. Without it, the page opens if ``configured``
+    (``reporting.open_browser``) and the program runs on a terminal and a desktop.
     """
     if asked is not None:
         return asked
@@ -48,14 +48,14 @@ def wants_browser(asked: bool | None, configured: bool) -> bool:
 
 
 def has_desktop(environ: Mapping[str, str], platform: str) -> bool:
-    """Whether a browser has somewhere to open; never in CI."""
+    """Return whether a browser can open a window; never in CI."""
     if environ.get("CI"):
         return False
     return platform == "darwin" or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
 
 
 def show(path: Path) -> None:
-    """Open the report in a browser. A report that nobody could open is still a report, so this never fails."""
+    """Open the report in a browser. The report is usable without one, so this never fails."""
     try:
         opened = webbrowser.open(path.resolve().as_uri())
     except (webbrowser.Error, OSError):

@@ -1,4 +1,4 @@
-"""The page of a profile: where the gateway's time goes, what the slowest requests waited for, and a flame graph."""
+"""The page of a CPU profile: where the gateway's time goes, what the slowest requests waited for, and a flame graph."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchkit.report.frame import Frame, fill_page
 
 @dataclass(frozen=True)
 class Bar:
-    """A category's part of the bar, in percent of its width."""
+    """A category's section of the stacked bar, as a percentage of its width."""
 
     category: Category
     label: str
@@ -26,7 +26,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class CategoryRow:
-    """A category in the table; ``share`` is empty for what is no work."""
+    """A category in the table; ``share`` is empty for categories that are not work."""
 
     category: Category
     label: str
@@ -37,7 +37,7 @@ class CategoryRow:
 
 @dataclass(frozen=True)
 class FunctionRow:
-    """A function in a table, with two figures."""
+    """A function in a table, with two values."""
 
     function: str
     place: str
@@ -49,7 +49,7 @@ class FunctionRow:
 
 @dataclass(frozen=True)
 class StallRow:
-    """A stretch without any answer."""
+    """A period without any answer."""
 
     at: str
     duration: str
@@ -62,8 +62,8 @@ class StallRow:
 
 
 @dataclass(frozen=True)
-class View:  # pylint: disable=too-many-instance-attributes  # as many as the page has parts
-    """What the page shows beside its head, in words."""
+class View:  # pylint: disable=too-many-instance-attributes  # one for each part of the page
+    """The text of the page below its head."""
 
     bars: list[Bar]
     categories: list[CategoryRow]
@@ -77,12 +77,12 @@ class View:  # pylint: disable=too-many-instance-attributes  # as many as the pa
 
 
 def profile_page(profile: Profile) -> str:
-    """The HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.frame.fill_page`."""
+    """Return the HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.frame.fill_page`."""
     return fill_page(
         "profile.html",
         build_frame(profile),
         {"profile": profile, "view": build_view(profile)},
-        Plots(ChartLibrary()),  # its charts are its own, and it does without Chart.js
+        Plots(ChartLibrary()),  # it draws its own charts, without Chart.js
         data=page_data(profile),
         scripts=["profile.js", "flame.js"],
         styles=["profile.css"],
@@ -90,7 +90,7 @@ def profile_page(profile: Profile) -> str:
 
 
 def build_frame(profile: Profile) -> Frame:
-    """The head of the page: where the time goes, in a few sentences."""
+    """Return the head of the page: where the time goes, in a few sentences."""
     tone, word = _state(profile)
     sentences = [
         profile_text.sentence(profile),
@@ -116,7 +116,7 @@ def build_frame(profile: Profile) -> Frame:
 
 
 def build_view(profile: Profile) -> View:
-    """The profile in words."""
+    """Return the profile as text."""
     return View(
         bars=_bars(profile),
         categories=[
@@ -158,7 +158,7 @@ def build_view(profile: Profile) -> View:
 
 
 def page_data(profile: Profile) -> dict[str, object]:
-    """What the page's scripts get: the flame graph, and the sampled rounds over time."""
+    """Return the data for the page's scripts: the flame graph, and the sampled rounds over time."""
     flame = profile.flame
     return {
         "labels": {category.value: label for category, (label, _) in LABELS.items()},
@@ -254,8 +254,8 @@ def _environment(profile: Profile) -> list[tuple[str, str]]:
         ("machine", f"{machine.cpu_model}, {machine.cores} cores, {number_format.count(machine.memory_mib)} MiB"),
         ("kernel", machine.kernel),
         ("gateway", f"{target.release or 'not told'} at {target.base_url}"),
-        ("database", " ".join(filter(None, [target.database, target.database_version])) or "not told"),
-        ("cache", target.cache or "not told"),
+        ("database", " ".join(filter(None, [target.database, target.database_version])) or "unknown"),
+        ("cache", target.cache or "unknown"),
         ("toolkit", machine.toolkit),
         ("load generator", ", ".join(f"{name} {version}" for name, version in machine.engines.items())),
     ]
@@ -279,9 +279,9 @@ def _environment(profile: Profile) -> list[tuple[str, str]]:
 def _limitations(profile: Profile) -> list[str]:
     found = [
         "The sampler stops the gateway for each sample, so everything takes longer than without it, the stalls too. "
-        "How much is said above; times of this page are no results, and the run is part of no baseline.",
-        "A share comes from samples. What is done for less than one sample's interval is seen by chance.",
-        "A sample belongs to one category: that of the innermost frame which the table of categories knows.",
+        "The cost is shown above. Do not use times of this page as results; the run is not part of any baseline.",
+        "A share comes from samples. Work that is shorter than the sampling interval is seen only by chance.",
+        "A sample belongs to one category: that of its innermost frame that is in the table of categories.",
         "Compiled code has names only where its library kept them; “(no symbol)” is code of that library.",
     ]
     if not profile.gc_visible and profile.categories:

@@ -1,4 +1,4 @@
-"""The report over several profiles: what got worse anywhere, what has no result, and how each case scales."""
+"""The report over several profiles: what got worse, what has no result, and how each case scales."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ from benchkit.report.headline import sentence
 
 _SHOWN = ("requests_per_sec", "p50_latency", "p95_latency")
 _CHARTS = {"requests_per_sec": ("req/s", " req/s"), "p95_latency": ("p95, ms", " ms")}
-"""What is charted: its title, and the unit behind a value."""
+"""The charted metrics: title, and the unit after a value."""
 
 _FORMS: tuple[PointForm, ...] = ("circle", "rect", "triangle", "rectRot", "cross", "star", "crossRot")
-"""A line is told by its colour and by the form of its points."""
+"""Shapes of the points: lines differ in colour and in point shape."""
 
 _ROOM = 1.25
-"""So many times a chart's axis reaches beyond its values."""
+"""The axis extends to this multiple of the largest value."""
 
 _NONE = "not measured"
 
 
 @dataclass(frozen=True)
 class ProfileDocuments:
-    """What there is of one profile: its entry in the whole, its run and comparison, and why one cannot be read.
+    """The documents of one profile: its entry in the sweep, its run and comparison, or why one cannot be read.
 
-    ``report``: the address of its own report, empty where there is none.
+    ``report``: the address of its own report, empty if there is none.
     """
 
     entry: ProfileRun
@@ -60,13 +60,13 @@ class ProfileDocuments:
 
     @property
     def ended(self) -> Ended | None:
-        """How its run ended; ``None`` where there is none."""
+        """Return how its run ended; ``None`` if there is no run."""
         return ended(self.run, self.comparison) if self.run else None
 
 
 @dataclass(frozen=True)
 class WorseRow:
-    """A metric of a case, or of all cases together (then without ``link``), that got worse beyond doubt."""
+    """A significant regression in a metric of a case, or of all cases together (then without ``link``)."""
 
     profile: str
     case: str
@@ -81,7 +81,7 @@ class WorseRow:
 
 @dataclass(frozen=True)
 class Problem:
-    """A case of a profile that has no result, or a profile that has none (then ``case`` is empty)."""
+    """A case without a result, or a profile without one (then ``case`` is empty)."""
 
     profile: str
     case: str
@@ -92,7 +92,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class ProfileRow:
-    """A profile in the summary."""
+    """A profile in the summary table."""
 
     profile: str
     report: str
@@ -103,7 +103,7 @@ class ProfileRow:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything that the template shows. ``charts``: of each scenario; ``table``: a column for each profile."""
+    """All content of the template. ``charts``: by scenario; ``table``: one column for each profile."""
 
     run_id: str
     worse: list[WorseRow]
@@ -114,14 +114,14 @@ class Page:
 
 
 def profile_sweep_page(document: AllRuns, profiles: Sequence[ProfileDocuments], library: ChartLibrary) -> str:
-    """The HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.frame.fill_page`."""
+    """Return the HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.frame.fill_page`."""
     plots = Plots(library)
     page = build_page(document, profiles, plots)
     return fill_page("profile_sweep.html", build_frame(document, profiles), {"page": page}, plots)
 
 
 def build_frame(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> Frame:
-    """The head of the page: what came out of all profiles."""
+    """Return the head of the page: the result over all profiles."""
     end = ended_sweep(document, [one.ended for one in profiles if one.ended])
     started = f"{document.started.astimezone():%Y-%m-%d %H:%M}"
     return Frame(
@@ -138,7 +138,7 @@ def build_frame(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> Fram
 
 
 def build_page(document: AllRuns, profiles: Sequence[ProfileDocuments], plots: Plots) -> Page:
-    """What the page shows, from the documents alone; its charts are kept in ``plots``."""
+    """Return the content of the page, from the documents alone; its charts are added to ``plots``."""
     columns = [_column(one, one.run) for one in profiles if one.run]
     keys = case_keys([one.run for one in profiles if one.run], differences=False)
     return Page(
@@ -158,7 +158,7 @@ def _column(one: ProfileDocuments, run: Run) -> Column:
 
 
 def _charts(scenario: str, profiles: Sequence[ProfileDocuments], plots: Plots) -> list[Drawn]:
-    """A line for each case over the profiles, by their concurrency. What was not measured or is not valid is a gap."""
+    """Plot a line for each case over the profiles, ordered by concurrency. Missing and invalid results are gaps."""
     ordered = sorted(profiles, key=lambda one: one.entry.load.concurrency)
     found = [{case.id: case for case in _cases(one) if case.scenario == scenario} for one in ordered]
     cases = list(dict.fromkeys(key for cases in found for key in cases))
@@ -170,7 +170,7 @@ def _charts(scenario: str, profiles: Sequence[ProfileDocuments], plots: Plots) -
             title=f"{title} of the cases of {scenario} under each profile",
             caption=title,
             kind="lines",
-            where="the figures are in the table that follows",
+            where="the values are in the table that follows",
             legend="inside",
             labels=[[one.entry.profile, f"{one.entry.load.concurrency} concurrent"] for one in ordered],
             y=Axis(scale="logarithmic", low=min(positive) / _ROOM, high=max(positive) * _ROOM) if positive else Axis(),
@@ -190,25 +190,25 @@ def _charts(scenario: str, profiles: Sequence[ProfileDocuments], plots: Plots) -
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Beside the verdict
+# Notes on the verdict
 
 
 def _notes(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> list[str]:
-    """What has to be known beside the verdict."""
+    """Return notes that a reader needs to understand the verdict."""
     notes = []
     first = [one.entry.profile for one in profiles if one.run is not None and one.comparison is None]
     if first:
         notes.append(
-            f"Not held against a baseline: {', '.join(first)}. A profile's first run becomes its baseline; the next "
+            f"Not compared with a baseline: {', '.join(first)}. A profile's first run becomes its baseline; the next "
             "one is compared with it."
         )
     notes += [one.problem for one in profiles if one.problem]
-    releases = dict.fromkeys(one.run.environment.target.release or "not told" for one in profiles if one.run)
+    releases = dict.fromkeys(one.run.environment.target.release or "unknown" for one in profiles if one.run)
     if len(releases) > 1:
-        notes.append(f"The profiles did not measure one gateway: releases {', '.join(releases)}.")
+        notes.append(f"The profiles measured different gateways: releases {', '.join(releases)}.")
     earlier = [name for one in document.profiles for name in one.earlier]
     if earlier:
-        notes.append(f"Cut short and measured again: {', '.join(earlier)} (kept, no part of this report).")
+        notes.append(f"Interrupted and measured again: {', '.join(earlier)} (kept, not part of this report).")
     return notes
 
 
@@ -230,11 +230,11 @@ def _facts(document: AllRuns, profiles: Sequence[ProfileDocuments], end: Ended) 
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What must not be overlooked
+# Regressions and problems
 
 
 def _worse(profiles: Sequence[ProfileDocuments]) -> list[WorseRow]:
-    """Every metric that got worse beyond doubt, critical ones first, and then the largest change."""
+    """Return every significant regression, critical ones first, then by size."""
     found = [
         (compared.verdict.severity, compared.change_percent or 0.0, _worse_row(one, case, name, compared))
         for one in profiles
@@ -245,7 +245,7 @@ def _worse(profiles: Sequence[ProfileDocuments]) -> list[WorseRow]:
 
 
 def _judged(comparison: Comparison) -> Iterator[tuple[str, _Metric, MetricComparison]]:
-    """All that a comparison judged, by case (empty: all of them together), against either reference."""
+    """Yield all judged metrics by case (empty: all cases together), against either reference."""
     for name, compared, is_oldest in comparison.together():
         yield "", _Metric(name, is_oldest), compared
     for case in comparison.cases:
@@ -255,7 +255,7 @@ def _judged(comparison: Comparison) -> Iterator[tuple[str, _Metric, MetricCompar
 
 
 class _Metric(NamedTuple):
-    """A metric, and whether it was held against the oldest accepted runs."""
+    """A metric, and whether its reference is the oldest accepted runs."""
 
     name: str
     is_oldest: bool
@@ -279,7 +279,7 @@ def _worse_row(one: ProfileDocuments, case: str, metric: _Metric, compared: Metr
 
 
 def _problems(profiles: Sequence[ProfileDocuments]) -> list[Problem]:
-    """Profiles without a run first, the worst end before the others, then cases that have no result."""
+    """Return profiles without a run, the worst exit first, then cases without a result."""
     entries = sorted((one for one in profiles if one.run is None), key=lambda one: severity(one.entry.exit_code or 0))
     found = [
         Problem(
@@ -363,17 +363,17 @@ def _share(share: float | None) -> Cell:
 
 
 def _median(cases: Sequence[Case], name: str) -> Cell:
-    """The median of a metric over the valid cases: no mean, for one slow kind of request would be most of it."""
+    """Return the median of a metric over the valid cases. A mean would be dominated by one slow kind of request."""
     values = [case.metrics[name] for case in cases if name in case.metrics]
     return Cell(number_format.metric(name, median(values)), value=median(values)) if values else absent(_NONE)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Small things
+# Helpers
 
 
 def _cases(one: ProfileDocuments) -> list[Case]:
-    """What has a rate of its own: everything but differences."""
+    """Return the cases with a rate of their own: all except differences."""
     return [case for case in one.run.cases if case.kind != "difference"] if one.run else []
 
 
@@ -392,7 +392,7 @@ def _charted(case: Case | None, name: str) -> float | None:
 
 
 def _requests(cases: Sequence[Case]) -> tuple[int, int]:
-    """Sent, and failed."""
+    """Return the number of sent and of failed requests."""
     sent = sum(each.sent for case in cases for each in case.iterations)
     return sent, sent - sum(each.ok for case in cases for each in case.iterations)
 

@@ -1,4 +1,4 @@
-"""Long series made short for a page, in such a way that no peak and no valley is lost."""
+"""Reduce long series for a page without losing a peak or a valley."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import dataclass
 Values = Sequence[float | None]
 
 MAX_SLOTS = 300
-"""How many pieces of time a series is cut into; each keeps two values. A chart has about so many pixels to a value."""
+"""Number of buckets of a series; each keeps two values. A chart has roughly that many pixels per value."""
 
 
 @dataclass(frozen=True)
 class Reduced:
-    """Series on one axis. ``at`` in seconds, rising; ``None`` is a moment at which nothing was seen."""
+    """Series on one axis. ``at`` in seconds, ascending; ``None`` is a time without a value."""
 
     at: list[float]
     series: list[list[float | None]]
 
 
 def reduced(at: Sequence[float], series: Sequence[Values], slots: int = MAX_SLOTS) -> Reduced:
-    """Cut the axis into equal pieces of time and keep of each its smallest and its largest value, in their order.
+    """Split the axis into buckets of equal length and keep the minimum and maximum of each, in their order.
 
-    Every series gets the same moments, so that they can be read beside each other: the pieces' beginnings and middles.
-    A value is moved by less than one piece. What has at most two values for each piece stays as it is.
+    All series get the same times, the start and the middle of each bucket, so that they can be compared. A value moves
+    by less than one bucket. Series with at most two values per bucket are returned unchanged.
     """
     if len(at) <= 2 * slots:
         return Reduced(list(at), [list(one) for one in series])
@@ -41,7 +41,7 @@ def reduced(at: Sequence[float], series: Sequence[Values], slots: int = MAX_SLOT
 
 
 def _extremes(values: Values) -> tuple[float | None, float | None]:
-    """The smallest and the largest of what was seen, the one that came first first."""
+    """Return the minimum and the maximum of the values present, in the order in which they occurred."""
     seen = [(value, place) for place, value in enumerate(values) if value is not None]
     if not seen:
         return None, None

@@ -1,7 +1,7 @@
-"""From the view to one HTML file that loads nothing: styles, scripts and data are inside it.
+"""Render a view as one HTML file that loads nothing: styles, scripts and data are embedded.
 
-The page's policy (a CSP meta tag) names each inline script and style by its digest, so nothing else can run, whatever
-a name in a document holds. Text reaches the tables through Jinja's escaping, and the charts through one JSON block.
+The page's content security policy (a CSP meta tag) lists the digest of each inline script and style. So no other script
+can run, even if a name in a document contains one. Jinja escapes text in tables; charts get theirs from a JSON block.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ def fill(
     *,
     styles: Sequence[str],
 ) -> str:
-    """A page's HTML.
+    """Return a page's HTML.
 
     Args:
-        template: the page's frame; it includes the parts beside this module.
-        context: what the template shows.
-        data: what the page's scripts get.
-        scripts: names of its scripts among the parts, in the order in which they run.
+        template: the page's template; it includes files from the templates directory.
+        context: the variables of the template.
+        data: the data for the page's scripts.
+        scripts: file names of its scripts, in the order in which they run.
         chart_library: the source of Chart.js; ``None`` for a page without charts.
-        styles: names of its styles among the parts, beside ``report.css``, which every page has first.
+        styles: file names of its styles; ``report.css`` comes first on every page and is not listed.
 
     Raises:
-        UserError: the template is not there, cannot be read, or is not a template.
+        UserError: the template is missing, cannot be read, or is not a template.
     """
     environment = Environment(
         loader=FileSystemLoader([template.parent, PARTS]),
@@ -73,7 +73,7 @@ def fill(
 
 
 def _breakable(name: str) -> Markup:
-    """A name that may be broken where its words end: ``call_<wbr>get_<wbr>system_<wbr>time``."""
+    """Allow line breaks between the words of a name: ``call_<wbr>get_<wbr>system_<wbr>time``."""
     return Markup("<wbr>").join(re.split(r"(?<=[_/])", name))
 
 
@@ -83,14 +83,14 @@ def _json_block(data: object) -> str:
 
 
 def _script(source: str) -> str:
-    """JavaScript that can stand between script tags: nothing ends the tag early, no source map is asked for."""
+    """Make JavaScript safe inside a script tag: nothing ends the tag early, and no source map is requested."""
     source = re.sub(r"^//# sourceMappingURL=.*$", "", source.replace("\r\n", "\n"), flags=re.MULTILINE)
-    # Both forms can only stand in strings, templates, expressions or comments, where the backslash changes nothing.
+    # Both sequences occur only in strings, templates, regexes or comments, where a backslash changes nothing.
     return re.sub(r"<(/script|!--)", r"<\\\1", source, flags=re.IGNORECASE)
 
 
 def _policy(styles: list[str], scripts: list[str]) -> str:
-    """The content security policy: nothing is loaded, and only these styles and scripts apply (CSP 3, 2.3.1)."""
+    """Return the content security policy: only these styles and scripts apply, and nothing loads (CSP 3, 2.3.1)."""
     return "; ".join(
         [
             "default-src 'none'",

@@ -1,4 +1,4 @@
-"""The page of scalability: throughput and p95 of each case over MCP servers or concurrency, with the knee marked."""
+"""The scalability page: throughput and p95 of each case over MCP servers or concurrency, with the knee marked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RATE, _TAIL = "requests_per_sec", "p95_latency"
 
 @dataclass(frozen=True)
 class ScalingRow:
-    """A case: its figures at the first and the last place, its highest throughput and where, its knees and its law.
+    """A case: its values at the first and the last place, its highest throughput, its knees and its scaling law.
 
     ``values`` has the bare numbers of ``cells``; empty where there is none.
     """
@@ -34,13 +34,13 @@ class ScalingRow:
 
 
 def scaling_page(study: ScalingStudy, target: str, differences: Sequence[str], library: ChartLibrary) -> str:
-    """The HTML.
+    """Return the HTML.
 
     Args:
-        study: what was measured.
+        study: the measured curves.
         target: gateway and machine, in words.
-        differences: what else the runs differ in, in words.
-        library: what draws the charts.
+        differences: other differences between the runs, in words.
+        library: the chart library to embed.
 
     Raises:
         UserError: as :func:`benchkit.report.frame.fill_page`.
@@ -55,10 +55,10 @@ def scaling_page(study: ScalingStudy, target: str, differences: Sequence[str], l
         tone=Tone.PLAIN,
         word=f"{study.places[0]} to {study.places[-1]} {noun}",
         sentence=_finding(study),
-        notes=[f"The runs differ in more, which is part of every curve: {'; '.join(differences)}."]
+        notes=[f"The runs also differ in other settings, which affects every curve: {'; '.join(differences)}."]
         if differences
         else [],
-        footer="Every figure of this page stands in the run.json of its runs.",
+        footer="Every value on this page is in the run.json of its runs.",
     )
     first, last = study.places[0], study.places[-1]
     heads = [
@@ -81,8 +81,8 @@ def _finding(study: ScalingStudy) -> str:
     rates = [case.curves[0] for case in study.cases]
     measured = [curve for curve in rates if curve.medians]
     if not measured:
-        return "No case has a figure, so nothing can be said."
-    runs = f"{study.runs} runs at {len(study.places)} places"
+        return "No case has a value, so there is no result."
+    runs = f"{study.runs} runs at {len(study.places)} points"
     bent = [curve.knee for curve in measured if curve.knee is not None]
     if bent:
         where = f"{min(bent):g}" if min(bent) == max(bent) else f"{min(bent):g} to {max(bent):g}"
@@ -91,7 +91,7 @@ def _finding(study: ScalingStudy) -> str:
             f"{_NOUNS[study.varied]}."
         )
     few = all(curve.is_sparse for curve in measured)
-    return f"{runs}: {'too few places for a knee' if few else 'no knee within what was measured'}."
+    return f"{runs}: {'too few points for a knee' if few else 'no knee within the measured range'}."
 
 
 def _row(case: ScalingCase, study: ScalingStudy, plots: Plots) -> ScalingRow:
@@ -118,7 +118,7 @@ def _row(case: ScalingCase, study: ScalingStudy, plots: Plots) -> ScalingRow:
     remarks = [f"{METRICS[curve.metric].label}: {curve.remark}" for curve in case.curves if curve.remark]
     state, tone = ("knee", Tone.WARN) if rate.knee is not None else ("no knee", Tone.PLAIN)
     if len(rate.medians) < len(study.places):
-        state, tone = ("not everywhere", Tone.WARN) if rate.medians else ("no figure", Tone.BAD)
+        state, tone = ("not everywhere", Tone.WARN) if rate.medians else ("no value", Tone.BAD)
     return ScalingRow(
         id=case.id,
         cells=[_cell(name, value) for name, value in pairs],
@@ -136,7 +136,7 @@ def _at(curve: ScalingCurve, place: int) -> float | None:
 
 def _cell(name: str, value: float | None) -> Cell:
     if value is None:
-        return absent("nothing within what was measured")
+        return absent("none within the measured range")
     if name == "share":
         return Cell(f"{value:.2g}")
     return Cell(number_format.metric(name, value) if name else number_format.significant(value, 1).removesuffix(".0"))
@@ -167,7 +167,7 @@ def _plot(case: ScalingCase, study: ScalingStudy) -> Plot:
 
 
 def _series(curve: ScalingCurve, label: str, colour: str, *, repeated: bool) -> list[Series]:
-    """The medians as a line; where places were measured several times, each run as a point as well."""
+    """Return the medians as a line; if places were measured several times, also each run as a point."""
     axis: Literal["y", "right"] = "y" if curve.metric == _RATE else "right"
     line = Series(
         f"{label}, median" if repeated else label,

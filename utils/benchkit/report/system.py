@@ -1,4 +1,4 @@
-"""What gateway, servers, databases and load generator used while the run went on, on one axis with the load."""
+"""Resource use of gateway, servers, databases and load generator during the run, on the same time axis as the load."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PARTIES = {
     "monitor": "monitor",
     "machine": "whole machine",
 }
-"""What each kind of series is called, in the order in which they are shown."""
+"""The heading of each kind of component, in display order."""
 
 _DASHES = {"server": [7, 3], "database": [2, 2], "cache": [9, 3, 2, 3], "monitor": [1, 3]}
 _DATABASE_COLOURS = 5
@@ -54,7 +54,7 @@ class PartyRow:
 
 @dataclass(frozen=True)
 class ConnectionRow:
-    """One database's own view of the connections to it."""
+    """The connections to one database, as the database reports them."""
 
     name: str
     cells: list[Cell]
@@ -62,7 +62,7 @@ class ConnectionRow:
 
 @dataclass(frozen=True)
 class LoadRow:
-    """Which component took how much while a case was under load; one cell for each component."""
+    """CPU of each component while a case was under load; one cell for each component."""
 
     id: str
     has_details: bool
@@ -72,7 +72,7 @@ class LoadRow:
 
 @dataclass(frozen=True)
 class System:
-    """The section: its charts, and its tables."""
+    """The section: its charts and its tables."""
 
     interval: str
     samples: str
@@ -85,7 +85,7 @@ class System:
 
 
 def build_system(run: Run, plots: Plots) -> System | None:
-    """The section, its charts kept in ``plots``; ``None`` where nothing was sampled."""
+    """Return the section; its charts are added to ``plots``. ``None`` if nothing was sampled."""
     resources = run.resources
     if resources is None or not resources.at_s:
         return None
@@ -106,11 +106,11 @@ def build_system(run: Run, plots: Plots) -> System | None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# When there was load
+# Periods of load
 
 
 def load_spans(run: Run) -> list[Span]:
-    """Stretches of load in the order of time; cases that ran at the same time share one."""
+    """Return the periods of load in order of time; cases that ran at the same time share one."""
     found = sorted(
         (
             (_after_start(run, one.started), _after_start(run, one.finished), number, one, case)
@@ -154,7 +154,7 @@ def _rate(case: Case, one: Iteration) -> float | None:
 
 
 def _inside(at: Sequence[float], spans: Iterable[tuple[float, float]]) -> list[int]:
-    """The places of those moments (which rise) that lie in one of the spans."""
+    """Return the indices of the times (ascending) that are inside one of the spans."""
     found = {place for start, end in spans for place in range(bisect_left(at, start), bisect_right(at, end))}
     return sorted(found)
 
@@ -193,13 +193,13 @@ def _connection_row(one: ConnectionSeries) -> ConnectionRow:
             _cell(fmean(idle) if idle else None, "not seen"),
             _whole(max(idle, default=None)),
             _whole(peak),
-            absent("it has none, or does not tell") if one.limit is None else _whole(one.limit),
+            absent("none, or not reported") if one.limit is None else _whole(one.limit),
         ],
     )
 
 
 def _load_rows(run: Run, resources: Resources, kinds: Sequence[str]) -> list[LoadRow]:
-    """Means of CPU over the samples during each case's iterations; cases that no sample fell into are left out."""
+    """Return the mean CPU over the samples during each case's iterations; cases without samples are left out."""
     sums = {kind: _total([one.cpu_percent for one in resources.series if one.kind == kind]) for kind in kinds}
     rows = []
     for case in run.cases:
@@ -231,9 +231,9 @@ def _seen(values: Values) -> list[float]:
 
 
 def _plots(run: Run, resources: Resources, spans: list[Span], plots: Plots) -> list[Plot]:
-    """The load, and what was used meanwhile, on one axis of time."""
+    """Return the charts of the load and of the resource use, on one time axis."""
     cpu, memory = _sums(resources, "cpu_percent"), _sums(resources, "memory_mib")
-    memory.pop("machine", None)  # it would flatten all others; the table has it
+    memory.pop("machine", None)  # its scale would flatten all other lines; the table has it
     taken = {(one.name, state): getattr(one, state) for one in resources.connections for state in ("active", "idle")}
     whole = reduced(resources.at_s, [*cpu.values(), *memory.values(), *taken.values()])
     lines = [[None if value is None else float(f"{value:.4g}") for value in one] for one in whole.series]
@@ -246,7 +246,7 @@ def _plots(run: Run, resources: Resources, spans: list[Span], plots: Plots) -> l
             title="Which scenario was under load when, and its throughput",
             name="load",
             kind="load",
-            caption="Load, successes per second, on the same axis of time as what follows",
+            caption="Load, successes per second, on the same time axis as the charts below",
             where="the cases are in the table of CPU while each case was under load",
             y=Axis("req/s"),
             series=[_load(spans)],
@@ -287,13 +287,13 @@ def _time_axis(run: Run, resources: Resources, spans: Sequence[Span]) -> Axis:
 
 
 def _sums(resources: Resources, unit: Literal["cpu_percent", "memory_mib"]) -> dict[str, Line]:
-    """The use of each kind of component that was sampled: of all of its processes."""
+    """Return the use of each kind of component, summed over its processes."""
     found = {kind: [getattr(one, unit) for one in resources.series if one.kind == kind] for kind in PARTIES}
     return {kind: _total(values) for kind, values in found.items() if values}
 
 
 def _load(spans: Sequence[Span]) -> Series:
-    """A point in the middle of each stretch, which carries its note; the stretches are drawn as such."""
+    """Return a point in the middle of each period, for its tooltip; the periods are drawn separately."""
     return Series(
         "",
         [(round((one.start + one.end) / 2, 2), one.rate or 0.0) for one in spans],
@@ -301,14 +301,14 @@ def _load(spans: Sequence[Span]) -> Series:
         line=False,
         dots="none",
         notes=[
-            "no figure stands" if one.rate is None else f"{number_format.significant(one.rate, 1)} req/s"
+            "no throughput" if one.rate is None else f"{number_format.significant(one.rate, 1)} req/s"
             for one in spans
         ],
     )
 
 
 def _components(kinds: Iterable[str], lines: Iterable[Line], unit: str) -> list[Series]:
-    """The lines of those that were seen at all."""
+    """Return the lines of the components that were found at least once."""
     found = []
     for kind, values in zip(kinds, lines, strict=False):
         whole = kind == "machine"
@@ -334,12 +334,12 @@ def _connections(taken: Mapping[tuple[str, str], Line], limits: Sequence[int]) -
         if _seen(values)
     ]
     most = max((value for one in taken.values() for value in _seen(one)), default=0)
-    if limits and most > min(limits) / 2:  # one that is far away would press everything else to the floor
+    if limits and most > min(limits) / 2:  # a distant limit would flatten all other lines
         flat = [min(limits)] * len(next(iter(taken.values())))
         found.append(Series("limit", flat, "failed", dots="none", width=1, dash=[8, 4]))
     return found
 
 
 def _total(series: Sequence[Values]) -> Line:
-    """Several series of one component added up, moment by moment, of those that were seen at it."""
+    """Sum several series of one component at each time, over the values present."""
     return [sum(seen) if (seen := _seen(values)) else None for values in zip(*series, strict=True)]

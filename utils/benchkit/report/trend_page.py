@@ -1,4 +1,4 @@
-"""The page of a trend: what changed, in a sentence each, and every series with its change points and slides marked."""
+"""The trend page: what changed, in a sentence each, and every series with its change points and slides marked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchkit.report.frame import Frame, fill_page
 
 @dataclass(frozen=True)
 class SeriesWords:
-    """What is said of one series: a phrase for each finding; empty where nothing happened."""
+    """The findings of one series: a phrase for each; empty if there are none."""
 
     series: SeriesTrend
     findings: Sequence[str]
@@ -54,13 +54,13 @@ def trend_page(
     sentences: tuple[str, str, str],
     library: ChartLibrary,
 ) -> str:
-    """The HTML.
+    """Return the HTML.
 
     Args:
-        trend: its runs.
-        words: every series of it, in its order, with what is said of it.
-        sentences: what the trend is about, what was found, and what could have been seen.
-        library: what draws the charts.
+        trend: the trend over the runs.
+        words: every series of the trend, in its order, with its findings in words.
+        sentences: the trend's subject, the findings, and the detectable changes.
+        library: the chart library to embed.
 
     Raises:
         UserError: as :func:`benchkit.report.frame.fill_page`.
@@ -81,7 +81,7 @@ def trend_page(
         word=word,
         sentence=found or about,
         notes=[limits] if limits else [],
-        footer="Every figure of this page stands in the run.json of its run; the search is that of utils/trend.py.",
+        footer="Every value on this page is in the run.json of its run; the search is that of utils/trend.py.",
     )
     context = {
         "rows": rows,
@@ -97,7 +97,7 @@ def trend_page(
 
 
 def _word(series: Sequence[SeriesTrend]) -> tuple[str, Tone]:
-    """What came out, the worst of it."""
+    """Return the worst finding as a word with its tone."""
     if any(one.change_points or one.slide for one in series):
         worse = any(one.change_percent < 0 for one in series)
         return ("Got worse", Tone.BAD) if worse else ("Got better", Tone.GOOD)
@@ -174,7 +174,7 @@ def _plot(one: SeriesTrend, trend: Trend) -> Plot:
     scores = [run.control_score for run in trend.runs]
     if any(score is not None for score in scores):
         series.append(
-            Series("control work of the machine, ms", list(scores), "s6", axis="right", dots="none", dash=[6, 4])
+            Series("calibration loop of the machine, ms", list(scores), "s6", axis="right", dots="none", dash=[6, 4])
         )
     return Plot(
         title=f"{one.case}: {heading}",
@@ -189,7 +189,7 @@ def _plot(one: SeriesTrend, trend: Trend) -> Plot:
 
 
 def _mark(point: ChangePoint, runs: Sequence[str]) -> Mark:
-    """Between the last run before and the first after; runs between them lack the figure."""
+    """Mark a change point between the last run before it and the first run after it that have a value."""
     at = (runs.index(point.last_before.run_id) + runs.index(point.first_after.run_id)) / 2
     low, high = sorted(point.interval)
     return Mark(at, _moved(point.change_percent, low, high), _tone(point.change_percent))

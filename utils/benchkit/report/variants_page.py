@@ -1,4 +1,4 @@
-"""The page of several gateways: a release history, or what settings are worth."""
+"""The page of a study of several gateways: a release history, or the effect of settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchkit.report.charts import Axis, Drawn, Mark, Plot, Plots, Series
 from benchkit.report.frame import Frame, fill_page
 from benchkit.report.headline import sentence
 
-_TITLES = {"history": "Release history", "tune": "What settings are worth"}
+_TITLES = {"history": "Release history", "tune": "Effect of settings"}
 _WHOSE = {"history": "the release before", "tune": "the gateway without it"}
 _KINDS: dict[str, Literal["bars", "lines"]] = {"history": "lines", "tune": "bars"}  # settings have no order
 _AXES = {"history": "release", "tune": "setting"}
@@ -24,7 +24,7 @@ _SHOWN = ("p50_latency", "requests_per_sec", "p95_latency")
 
 @dataclass(frozen=True)
 class StepRow:
-    """One change of one case between two gateways."""
+    """A change in one case between two gateways."""
 
     case: str
     metric: str
@@ -37,7 +37,7 @@ class StepRow:
 
 @dataclass(frozen=True)
 class StepView:
-    """Two gateways held against each other: the sentence, the mean over all cases, and what changed."""
+    """A comparison of two gateways: the sentence, the mean over all cases, and the changed cases."""
 
     title: str
     sentence: str
@@ -47,7 +47,7 @@ class StepView:
 
 @dataclass(frozen=True)
 class BrokenCase:
-    """A case that did not do its work in some gateways: where, and (gateway, reason) of each."""
+    """A case that is invalid in some gateways: where, and (gateway, reason) of each."""
 
     id: str
     where: str
@@ -64,7 +64,7 @@ class CaseChart:
 
 
 def variants_page(document: VariantStudy, library: ChartLibrary) -> str:
-    """The HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.frame.fill_page`."""
+    """Return the HTML; raises :class:`~benchkit.errors.UserError` as :func:`benchkit.report.frame.fill_page`."""
     cases = list(dict.fromkeys(case for variant in document.variants for case in variant.cases))
     plots = Plots(library)
     overall = plots.add(_overall(document))
@@ -76,7 +76,7 @@ def variants_page(document: VariantStudy, library: ChartLibrary) -> str:
         tone=tone,
         word=word,
         sentence=_finding(document),
-        footer=f"{document.run_id}. Every figure of this page stands in its {document.kind}.json.",
+        footer=f"{document.run_id}. Every value on this page is in its {document.kind}.json.",
     )
     changed = {case for step in document.steps for name in _SHOWN for case, _ in step.changed(name)}
     context = {
@@ -98,11 +98,11 @@ def variants_page(document: VariantStudy, library: ChartLibrary) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What was found
+# Findings
 
 
 def _neighbours(document: VariantStudy) -> list[StepComparison]:
-    """The steps but the one from the first release to the newest, which sums the others up."""
+    """Return the steps except the one from the first release to the newest, which is the sum of the others."""
     whole = document.kind == "history" and len(document.variants) > 2
     return document.steps[:-1] if whole else document.steps
 
@@ -134,9 +134,9 @@ def _finding(document: VariantStudy) -> str:
 
 
 def broken_words(document: VariantStudy, case: str) -> str:
-    """``broken in 0.9.0, 1.0.3``, or in all of them."""
+    """``broken in 0.9.0, 1.0.3``, or in all gateways."""
     if case in document.says_nothing:
-        return "broken in all of them, which is no difference between them"
+        return "broken in all gateways, so it is no difference between them"
     return f"broken in {', '.join(variant.label for variant in document.broken[case])}"
 
 
@@ -161,7 +161,7 @@ def _overall(document: VariantStudy) -> Plot:
 
 
 def _case_plot(document: VariantStudy, case: str) -> Plot:
-    """Latency and throughput of a case, with the interval of each step, and a mark where one changed beyond doubt."""
+    """Plot a case's latency and throughput with the interval of each step, and mark the significant changes."""
     labels = [variant.label for variant in document.variants]
     series: list[Series] = []
     for name, label, colour in _LOOKS:
@@ -174,7 +174,7 @@ def _case_plot(document: VariantStudy, case: str) -> Plot:
     marks = []
     if document.kind == "history":
         for step in _neighbours(document):
-            # One line a step: the median's change, or the throughput's where only that one changed.
+            # One mark per step: the median's change, or the throughput's if only that changed.
             found = [(name, found) for name in _CHARTED for one, found in step.changed(name) if one == case]
             if found:
                 name, compared = found[0]
@@ -193,7 +193,7 @@ def _case_plot(document: VariantStudy, case: str) -> Plot:
 
 
 def _ends(document: VariantStudy, number: int, case: str, name: str) -> tuple[float, float] | None:
-    """The interval of a gateway's figure, as that of its change from the gateway that it was held against."""
+    """Return the interval of a gateway's value, derived from the interval of its change from its reference."""
     label = document.variants[number].label
     step = next((one for one in _neighbours(document) if one.head == label), None)
     if step is None:

@@ -1,6 +1,6 @@
-"""From documents to the view: everything that the page shows, worded and formatted, and nothing that it does not.
+"""Turn documents into the view: all content of the page as formatted text.
 
-Pure: no file is read here. MetricValues of a case that is not valid never get past this module.
+These functions are pure: they read no files. This module drops the metric values of cases that are not valid.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ ERROR_WORDS = {"transport": "no answer: refused, reset or timed out"}
 
 @dataclass(frozen=True)
 class Measure:
-    """A figure with its change against the reference."""
+    """A value with its change against the reference."""
 
     cell: Cell
     change: Change | None = None
@@ -72,7 +72,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Problem:
-    """A case without a result, and why."""
+    """A case without a result, and the reason."""
 
     id: str
     badge: Badge
@@ -81,7 +81,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Row:  # pylint: disable=too-many-instance-attributes # one for each column
-    """One case in the table of all cases. ``has_details``: there is something to open further down."""
+    """One row in the table of all cases. ``has_details``: the page has a section about the case."""
 
     id: str
     name: str
@@ -104,7 +104,7 @@ class Group:
 
 @dataclass(frozen=True)
 class DifferenceRow:
-    """What one case takes more than another. ``iterations``: the same for the median, iteration by iteration."""
+    """How much longer one case takes than another. ``iterations``: the difference of the medians in each iteration."""
 
     id: str
     name: str
@@ -116,7 +116,7 @@ class DifferenceRow:
 
 @dataclass(frozen=True)
 class IterationTable:
-    """Iterations side by side: one column each after the first, which is all of them together."""
+    """Iterations side by side: the first column is all of them together, then one column each."""
 
     heads: list[str]
     rows: list[tuple[str, list[Cell]]]
@@ -134,7 +134,7 @@ class ErrorRow:
 
 @dataclass(frozen=True)
 class CountRow:
-    """How often one witness counted a case's work."""
+    """How many requests of a case one witness counted."""
 
     witness: str
     count: Cell
@@ -143,7 +143,7 @@ class CountRow:
 
 @dataclass(frozen=True)
 class Details:  # pylint: disable=too-many-instance-attributes # one for each part of what opens
-    """Everything about one case. ``courses``: by the number of the iteration, with buckets of ``bucket``."""
+    """Everything about one case. ``courses``: charts by number of the iteration, with buckets of ``bucket``."""
 
     id: str
     name: str
@@ -172,7 +172,7 @@ class ScenarioDetails:
 
 @dataclass(frozen=True)
 class GatewayRow:
-    """The gateway's own count of one kind of work, over the whole run."""
+    """The gateway's own count of one kind of request, over the whole run."""
 
     kind: str
     expected: str
@@ -185,7 +185,7 @@ class GatewayRow:
 
 @dataclass(frozen=True)
 class Facts:
-    """A titled list of name and value."""
+    """A titled list of names and values."""
 
     title: str
     rows: list[tuple[str, str]]
@@ -193,7 +193,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Page:  # pylint: disable=too-many-instance-attributes # one for each part of the page
-    """Everything that the report shows."""
+    """All content of the report."""
 
     run_id: str
     frame: Frame
@@ -220,13 +220,13 @@ class Page:  # pylint: disable=too-many-instance-attributes # one for each part 
 
 
 def build_page(run: Run, comparison: Comparison | None, chart_types: Sequence[str], library: ChartLibrary) -> Page:
-    """The view of a run.
+    """Return the view of a run.
 
     Args:
-        run: what was measured.
-        comparison: the same run held against a baseline, where it was.
-        chart_types: which charts each case gets, as ``reporting.chart_types`` names them.
-        library: what draws them.
+        run: the run's document.
+        comparison: the run's comparison with its baseline, if there is one.
+        chart_types: the charts of each case, as named in ``reporting.chart_types``.
+        library: the chart library to embed.
     """
     compared = {case.id: case for case in comparison.cases} if comparison else {}
     differences = [case for case in run.cases if case.kind == "difference"]
@@ -283,7 +283,7 @@ def _moment(at: datetime) -> str:
 
 def _target_name(environment: Environment) -> str:
     target = environment.target
-    release = f"MCP Gateway {target.release}" if target.release else "MCP Gateway, release not told"
+    release = f"MCP Gateway {target.release}" if target.release else "MCP Gateway, release unknown"
     database = " ".join(part for part in (target.database, target.database_version) if part)
     return " · ".join(part for part in (release, database, target.base_url) if part)
 
@@ -301,7 +301,7 @@ def _key_facts(run: Run) -> list[tuple[str, str]]:
         ("Concurrency", count(load.concurrency)),
         ("Duration", duration(lasted)),
         (
-            "Of it under load",
+            "Time under load",
             f"{run.load_seconds / lasted:.0%}".replace("%", " %") if lasted > 0 else number_format.ABSENT,
         ),
     ]
@@ -398,7 +398,11 @@ def _metric_cell(values: MetricValues, name: str, successes: int, *, advisory: b
     if not advisory:
         return Cell(text, value=values[name])
     needed = needed_samples(METRICS[name])
-    why = f": {METRICS[name].label} needs {needed} successes, here are {successes}" if needed > 1 and successes else ""
+    why = (
+        f": {METRICS[name].label} needs {needed} successes, this case has {successes}"
+        if needed > 1 and successes
+        else ""
+    )
     return Cell(text, f"advisory{why}", advisory=True, value=values[name])
 
 
@@ -419,14 +423,14 @@ def _scenario_details(cases: Sequence[tuple[str, Details]]) -> list[ScenarioDeta
 
 @dataclass(frozen=True)
 class _Charts:
-    """A case's charts; those over time by the number of the iteration."""
+    """A case's charts; those over time by number of the iteration."""
 
     others: list[Drawn]
     courses: list[tuple[int, Drawn]]
 
 
 def _details(case: Case, run: Run, compared: CaseComparison | None, mode: Mode, drawn: _Charts) -> tuple[str, Details]:
-    """A case's details, under its scenario's name."""
+    """Return a case's details, with its scenario's name."""
     judged = compared if case.validity is Validity.VALID else None
     return case.scenario, Details(
         id=case.id,
@@ -448,7 +452,7 @@ def _details(case: Case, run: Run, compared: CaseComparison | None, mode: Mode, 
 
 
 def _charts(case: Case, wanted: Sequence[str], plots: Plots) -> _Charts:
-    """A case's charts of the ``wanted`` types. Failures are always shown."""
+    """Return a case's charts of the ``wanted`` types. Failures are always charted."""
     found = [charts.errors(case.id, case.iterations)]
     courses: list[tuple[int, charts.Plot]] = []
     if _has_figures(case):
@@ -466,7 +470,7 @@ def _charts(case: Case, wanted: Sequence[str], plots: Plots) -> _Charts:
 
 
 def _has_figures(case: Case) -> bool:
-    """An interrupted case keeps what its iterations measured; an invalid one has no latency and no throughput."""
+    """Return whether there are values: an interrupted case keeps those of its iterations, an invalid one has none."""
     return case.validity in (Validity.VALID, Validity.INTERRUPTED)
 
 
@@ -485,10 +489,10 @@ def _caution(case: Case) -> str:
     reason = sentence(case.reason)
     if case.validity is Validity.INVALID:
         return (
-            f"{reason} An invalid case has no latency and no throughput; the counts below go by HTTP status alone."
+            f"{reason} An invalid case has no latency and no throughput; the counts below are by HTTP status only."
         ).strip()
     if case.validity is Validity.INTERRUPTED:
-        return f"{reason} The case was cut short: what follows is what was seen until then, not a result.".strip()
+        return f"{reason} The case was interrupted: the values below are partial, not a result.".strip()
     return reason
 
 
@@ -530,7 +534,7 @@ def _error_rows(case: Case) -> list[ErrorRow]:
 
 
 def _count_rows(case: Case, gateway_counts: Sequence[GatewayCount]) -> list[CountRow]:
-    """The witnesses of a case's requests, as far as they were asked: load generator, MCP servers, gateway."""
+    """Return the counts of each witness of a case's requests: load generator, MCP servers, gateway."""
     counts = case.counts
     if counts is None:
         return []
@@ -554,7 +558,7 @@ def _count_rows(case: Case, gateway_counts: Sequence[GatewayCount]) -> list[Coun
             remark = f"{count(abs(missing))} {'fewer' if missing > 0 else 'more'} than were sent"
         rows.append(CountRow("seen by the MCP servers", Cell(count(counts.server)), remark))
     if counts.server_failed:
-        rows.append(CountRow("answered with an error by them", Cell(count(counts.server_failed)), ""))
+        rows.append(CountRow("of these, answered with an error", Cell(count(counts.server_failed)), ""))
     rows += [
         CountRow(
             "counted by the gateway", absent("not kept per case"), f"all {one.kind} together: {_agreement(one)[0].word}"
@@ -567,6 +571,7 @@ def _count_rows(case: Case, gateway_counts: Sequence[GatewayCount]) -> list[Coun
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The run's surroundings
+# The run's environment
 
 
 def _gateway_row(one: GatewayCount) -> GatewayRow:
@@ -575,7 +580,7 @@ def _gateway_row(one: GatewayCount) -> GatewayRow:
 
 
 def _agreement(one: GatewayCount) -> tuple[Badge, str]:
-    """Whether the gateway counted as much as was sent, and by how much not."""
+    """Return whether the gateway's count equals the number of sent requests, and by how much it differs."""
     more = one.succeeded + one.failed - one.expected
     badge, remark = Badge("agrees", Tone.GOOD), ""
     if more:
@@ -585,7 +590,7 @@ def _agreement(one: GatewayCount) -> tuple[Badge, str]:
         badge, remark = Badge("not recorded", Tone.WARN), "the gateway counted none of them"
     elif not one.settled:
         badge = Badge("not settled", Tone.WARN)
-        remark = "; ".join(part for part in (remark, "the numbers were still moving") if part)
+        remark = "; ".join(part for part in (remark, "the counters were still changing") if part)
     return badge, remark
 
 
@@ -597,7 +602,7 @@ def _environment(run: Run) -> list[Facts]:
     found = [
         Facts("Run", _run_facts(run)),
         Facts(
-            "Machine of the load",
+            "Machine of the load generator",
             [
                 ("CPU", machine.cpu_model),
                 ("cores", str(machine.cores)),
@@ -615,9 +620,9 @@ def _environment(run: Run) -> list[Facts]:
                 ("address", target.base_url),
                 ("path prefix", target.prefix or "none"),
                 ("origin", origin.get(target.origin, "not started by this toolkit")),
-                ("release", target.release or "not told"),
-                ("database", database or "not told"),
-                ("cache", target.cache or "not told"),
+                ("release", target.release or "unknown"),
+                ("database", database or "unknown"),
+                ("cache", target.cache or "unknown"),
                 ("workers", "not told" if target.workers is None else str(target.workers)),
                 ("age at start", "not told" if target.uptime_s is None else duration(target.uptime_s)),
                 ("MCP servers", count(target.servers)),
@@ -653,7 +658,7 @@ def _run_facts(run: Run) -> list[tuple[str, str]]:
         ("scenarios", ", ".join(run.scenarios) or "none"),
     ]
     if run.variant is not None:
-        fresh = "started anew for every block" if run.variant.fresh else "not started by this toolkit"
+        fresh = "restarted for every block" if run.variant.fresh else "not started by this toolkit"
         facts += [("variant", f"{run.variant.label}: {run.variant.spec}"), ("gateways", fresh)]
         facts += [("rounds in a block", count(run.variant.rounds))]
     return facts

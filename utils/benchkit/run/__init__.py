@@ -1,1 +1,1 @@
-"""Joins the rooms into what a user asks for: a run, a paired comparison, a sweep over profiles, a CPU profile."""
+"""What a user can start: a run, a paired comparison, a run over several profiles, a CPU profile. Joins the rooms."""

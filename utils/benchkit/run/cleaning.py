@@ -1,7 +1,8 @@
-"""What the toolkit made, and may remove again: known by a name that it gives and by a document that says the same.
+"""Find and remove the toolkit's own output: runs, their indexes, and baselines.
 
-A name alone is not enough: many programs write a ``plan.json``, and people call directories ``results``. Whatever does
-not carry both marks is somebody else's, stays, and is not mentioned unless it looks like the toolkit's.
+A path is removed only if its name follows the toolkit's pattern *and* a document inside confirms it. The name alone is
+not enough: many programs write a ``plan.json``, and people call directories ``results``. Everything else is kept. It is
+reported only if it looks like the toolkit's.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ _VERSION = re.compile(rf"baseline_({PROFILE.pattern})\.(?:v\d+|unreadable-\d+)\.
 
 @dataclass
 class Findings:
-    """What is to be removed. ``things`` are what a user knows it by, ``extras`` what goes with them.
+    """Paths to remove. ``things`` are the names a user knows, ``extras`` the files that belong to them.
 
-    ``kept``: what looks like the toolkit's and stays, with the reason, in words.
+    ``kept``: messages about paths that look like the toolkit's but are kept, with the reason.
     """
 
     things: list[Path] = field(default_factory=list)
@@ -44,7 +45,7 @@ class Findings:
 
 
 def find_runs(results: Path) -> Findings:
-    """The runs in a results' directory, with their list, its indexes, and the link to the newest.
+    """Find the runs in a results directory, the list of runs, its indexes, and the ``latest`` link.
 
     Raises:
         UserError: the directory cannot be listed.
@@ -68,7 +69,7 @@ def find_runs(results: Path) -> Findings:
 
 
 def find_baselines(directory: Path) -> Findings:
-    """The baselines of a directory, and their history.
+    """Find the baselines in a directory, and their history.
 
     Raises:
         UserError: the directory or its history cannot be listed.
@@ -96,10 +97,10 @@ def _sort_baseline(path: Path, profile: str, found: Findings, ours: list[Path]) 
 
 
 def remove(found: Findings, base: Path) -> None:
-    """Remove what was found below ``base``. Links are removed, never followed.
+    """Remove all findings below ``base``. Links are removed, never followed.
 
     Raises:
-        UserError: something cannot be removed; what comes after it is not tried.
+        UserError: a path cannot be removed; the paths after it are not tried.
     """
     for path in [*found.things, *found.extras]:
         try:
@@ -109,7 +110,7 @@ def remove(found: Findings, base: Path) -> None:
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"{path}: cannot be removed: {os_reason(error)}") from error
-    with contextlib.suppress(OSError):  # it is not there, or holds what is not ours
+    with contextlib.suppress(OSError):  # the directory is missing, or still holds other people's files
         if not (base / "history").is_symlink():
             (base / "history").rmdir()
 
@@ -124,7 +125,7 @@ def _listed(directory: Path) -> list[Path]:
 
 
 def _no_run(path: Path) -> str:
-    """Why a directory is no run that may be removed; empty when it is one."""
+    """Return why a directory must not be removed as a run; empty if it may be removed."""
     if path.is_symlink():
         return "is a symbolic link"
     if not path.is_dir() or not is_mine(path):
@@ -135,7 +136,7 @@ def _no_run(path: Path) -> str:
 
 
 def _marks(path: Path) -> Iterator[tuple[Path, str, str]]:
-    """The documents that make a directory a run, each with the ``run_id`` and a key that it must have."""
+    """Yield the documents that identify a run: path, expected ``run_id``, and a key that must be present."""
     yield path / "plan.json", path.name, "cases"
     yield path / "all.json", path.name, "profiles"
     for variant in path.glob("*/plan.json"):
@@ -154,7 +155,7 @@ def _newest_version(model: type[Model]) -> int:
 
 
 def _document(path: Path) -> dict[str, object]:
-    """The JSON object of a file; an empty one where there is none."""
+    """Return the JSON object in a file; an empty one if the file is missing or holds no object."""
     if path.is_symlink() or not path.is_file():
         return {}
     try:
@@ -174,7 +175,7 @@ def _is_page(path: Path) -> bool:
 
 
 def _is_index(path: Path) -> bool:
-    """Whether a file is an index of runs: an SQLite database with these two tables and no other."""
+    """Return whether a file is an index of runs: an SQLite database with exactly these two tables."""
     if path.is_symlink() or not path.is_file():
         return False
     try:

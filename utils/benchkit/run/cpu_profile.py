@@ -1,4 +1,4 @@
-"""A profiled run under way: one case, in rounds with and without the sampler, in turns."""
+"""A CPU profile run: one case, measured in rounds that alternate between sampler on and sampler off."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from benchkit.stack.lifecycle import deployment
 from benchkit.stack.state import default_paths, read_state
 
 _PLAIN_SAMPLED = (False, True, True, False)
-"""Over the rounds: whether the sampler runs. A drift over the run then hits both alike."""
+"""Whether the sampler runs, round by round. Alternating makes a drift during the run affect both equally."""
 
 
 class CpuProfileSession(RunSession):
-    """A run of one case, whose gateway is sampled in every other round."""
+    """A run of one case whose gateway is sampled in every other round."""
 
     kind = "profile"
 
@@ -32,7 +32,7 @@ class CpuProfileSession(RunSession):
         self._gateway_pid = 0
 
     def open(self) -> Settings:
-        """Check everything that can be checked before anything is started."""
+        """Check everything that can be checked before anything starts."""
         find_sampler()
         settings = from_arguments(self._options)
         check_case(settings, self._options.case)
@@ -44,7 +44,7 @@ class CpuProfileSession(RunSession):
         return settings
 
     def _plan(self) -> Driver:
-        """Find the gateway's process and take a first sample; then as for every run."""
+        """Find the gateway's process and take a first sample; then plan as for every run."""
         settings = self._settings
         assert settings is not None, "plan before open"
         program = find_sampler()
@@ -57,13 +57,13 @@ class CpuProfileSession(RunSession):
         return super()._plan()
 
     def _judge(self) -> Generator[Step, list[int], End]:
-        """raw/ to profile.json and profile.html."""
+        """Turn raw/ into profile.json and profile.html."""
         code = yield from code_of(Program(["profile_report.py", self._dir]))
         reasons = {ExitCode.OK: "sampled", ExitCode.INVALID: "invalid: nothing is said about where the time went"}
         return End(code, reasons.get(ExitCode(code), "the profile could not be written"))
 
     def restore(self) -> None:
-        """What was sampled so far is written; then as for every run."""
+        """Write what was sampled so far; then restore as for every run."""
         if self._recorder is not None:
             self._recorder.stop()
         super().restore()
@@ -90,10 +90,10 @@ class CpuProfileSession(RunSession):
 
 
 def check_case(settings: Settings, case_id: str) -> None:
-    """Refuse a case that is not there, or that the gateway has no part in.
+    """Refuse a case that does not exist, or that bypasses the gateway.
 
     Raises:
-        UserError: naming what there is.
+        UserError: the case is refused; the message lists the valid names.
     """
     scenario, _, name = case_id.partition("/")
     scenarios = settings.config.scenarios
@@ -107,7 +107,7 @@ def check_case(settings: Settings, case_id: str) -> None:
 
 
 def profile_settings(settings: Settings) -> Settings:
-    """The load of a profiled run: its own number of requests unless one is given, and rounds in pairs."""
+    """Return the settings of a profiled run: its own request count unless the user set one, and an even round count."""
     config = settings.config
     load, own = config.performance, config.profiling
     is_given = settings.is_given("performance.default_requests")
@@ -123,10 +123,10 @@ def profile_settings(settings: Settings) -> Settings:
 
 
 def gateway_pid(url: str) -> int:
-    """The process of the local stack's gateway.
+    """Return the pid of the local stack's gateway.
 
     Raises:
-        UserError: the gateway at this address is not the local stack's, or does not run.
+        UserError: the gateway at this address does not belong to the local stack, or is not running.
     """
     state = read_state(default_paths())
     if state is None or state.target is None or state.target.url != url:

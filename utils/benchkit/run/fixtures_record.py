@@ -1,7 +1,7 @@
-"""What a run made on a gateway that is not its own, kept in the run's directory until it is removed again.
+"""Record of the objects that a run creates on an external gateway, kept in the run's directory until they are deleted.
 
-A run that is killed cannot remove it. Then this record is what the next command names, and what the next run on that
-gateway goes by: the ids of what was made, so that nothing of others is removed that only looks alike.
+A killed run cannot delete them. The next command then reports the record, and the next run on that gateway deletes the
+objects by their recorded ids. So nothing is deleted that merely looks alike and belongs to others.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _WHAT = "record of fixtures"
 
 
 class Fixture(Model):
-    """One thing on a gateway. ``path``: where it is deleted, below the gateway's address: ``/servers/ID``."""
+    """One object on a gateway. ``path``: its path for DELETE below the gateway's address: ``/servers/ID``."""
 
     name: str
     path: str
 
 
 class FixturesRecord(Model):
-    """``fixtures.json``. ``gateway``: its address (``service.base_url``)."""
+    """``fixtures.json``. ``gateway``: the gateway's address (``service.base_url``)."""
 
     schema_version: Literal[1] = 1
     gateway: str
@@ -38,7 +38,7 @@ class FixturesRecord(Model):
 
 @dataclass(frozen=True)
 class Orphan:
-    """A record whose run was killed. ``directory``: that of the run, or of one of its variants."""
+    """The record of a killed run. ``directory``: of the run, or of one of its variants."""
 
     directory: Path
     record: FixturesRecord
@@ -52,25 +52,25 @@ class Orphan:
 
 
 def save(run_dir: Path, gateway: str, made: list[Fixture]) -> None:
-    """Write the record as soon as something is made; again when more of it is. Raises as :func:`store.save`."""
+    """Write the record. Call it after each object is created. Raises as :func:`store.save`."""
     store.save(run_dir / DOCUMENT, FixturesRecord(gateway=gateway, made=made), mode=0o600)
 
 
 def load(run_dir: Path) -> FixturesRecord | None:
-    """The record of a run; ``None`` where there is none. Raises as :func:`store.load`."""
+    """Return the record of a run; ``None`` if there is none. Raises as :func:`store.load`."""
     path = run_dir / DOCUMENT
     return store.load(path, FixturesRecord, _WHAT) if path.exists() else None
 
 
 def forget(run_dir: Path) -> None:
-    """It is all removed."""
+    """Delete the record, once all objects are deleted."""
     (run_dir / DOCUMENT).unlink(missing_ok=True)
 
 
 def orphans(results: Path, gateway: str | None = None) -> list[Orphan]:
-    """The records below a results' directory whose runs ended without removing what they made.
+    """Return the records of runs that ended without deleting their objects, from a results directory.
 
-    ``gateway``: only those of this address. A record that cannot be read is left out: nothing may be removed by it.
+    ``gateway``: only records of this address. Unreadable records are skipped: nothing may be deleted because of them.
     """
     found = []
     for path in sorted([*results.glob(f"*/{DOCUMENT}"), *results.glob(f"*/*/{DOCUMENT}")]):

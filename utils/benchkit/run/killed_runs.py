@@ -1,6 +1,6 @@
-"""The last word of a run that was cut short.
+"""Write the final document of a run that was interrupted or killed.
 
-Its own shell writes it, or, where the shell itself was killed, the next command that comes by.
+The run's own shell does it. If that shell was killed, the next command does.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from benchkit.store import load, save, write_text
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*_\d{4}-\d{2}-\d{2}-\d{6}")
 """How the toolkit names the directories below the results: KIND_YYYY-MM-DD-HHMMSS."""
-
+"""Names of run directories: KIND_YYYY-MM-DD-HHMMSS."""
 _STAMP = len("YYYY-MM-DD-HHMMSS")
 _LITTER = ".*.tmp"
 """What a writer leaves that was ended in the middle of a write."""
-
+"""Temporary files left behind by an interrupted write."""
 _TEMPORARY = re.compile(r"perf_test\.(\d+)\.\w+")
 """The temporary directory of a shell that leads a run, by its pid; see runner::make_tmp of utils/lib/runner.sh."""
-
+"""A run shell's temporary directory; the group is the shell's pid. See runner::make_tmp in utils/lib/runner.sh."""
 _KILLED = "killed; what was measured is kept and marked"
 
 
 def write_run(run_dir: Path, interrupted: int | None = None, reason: str = "") -> Collected:
-    """Collect a run, and write ``run.json`` and the summaries; ``latest`` leads to it from now on.
+    """Collect a run, write ``run.json`` and the summaries, and point ``latest`` to the run.
 
     Args:
         run_dir: as for :func:`collect`.
         interrupted: as for :func:`collect`.
-        reason: why it was cut short, in words, where its code does not say.
+        reason: why the run was interrupted, in words, where the exit code does not say.
 
     Raises:
         UserError: as :func:`collect`; also when a file cannot be written.
@@ -56,21 +56,21 @@ def write_run(run_dir: Path, interrupted: int | None = None, reason: str = "") -
     run: Run = collected.run.model_copy(update={"exit_reason": reason}) if reason else collected.run
     save(run_dir / "run.json", run)
     if run.variant is None:
-        # One of several variants stands in the directory of the comparison; the newest is that.
+        # A variant's directory is inside that of its comparison, and "latest" points to the comparison.
         point_latest(run_dir)
     return collected
 
 
 def cut_short(directory: Path, code: int, reason: str = "") -> str:
-    """Give a run that ended early its last document: run.json (of several gateways each one), profile.json or all.json.
+    """Write the final document of a run that ended early: run.json (one per variant), profile.json or all.json.
 
     Args:
-        directory: of the run, which nobody leads any more.
-        code: the exit code that it ended with.
-        reason: the same in words, where the code does not say.
+        directory: of the run; no living process may own it.
+        code: the exit code that the run ended with.
+        reason: why it ended, in words, where the code does not say.
 
     Returns:
-        What is left of it, in words; empty when nothing was planned yet: then the directory is removed again.
+        What is kept, in words. Empty if nothing was planned yet; then the directory is removed.
 
     Raises:
         UserError: as :func:`write_run`.
@@ -94,7 +94,7 @@ def cut_short(directory: Path, code: int, reason: str = "") -> str:
 
 
 def _remove_empty(directory: Path) -> None:
-    """Remove a run's directory that was made a moment ago. Whatever else is in it stays, and the directory with it."""
+    """Remove a run's directory that was only just created. Any other content is kept, and the directory with it."""
     for path in (directory / owner.DOCUMENT, *directory.glob(_LITTER)):
         path.unlink(missing_ok=True)
     if (directory / fixtures_record.DOCUMENT).exists():
@@ -105,9 +105,9 @@ def _remove_empty(directory: Path) -> None:
 
 
 def point_latest(run_dir: Path) -> None:
-    """Let ``latest`` beside a run lead to it, unless it leads to a newer one.
+    """Point the ``latest`` link next to a run to that run, unless it points to a newer one.
 
-    Whatever is of that name and is no link is left; that the link cannot be made is no failure.
+    A path of that name that is not a link is left alone. Failing to create the link is not an error.
     """
     run_dir = run_dir.resolve()
     link = run_dir.parent / "latest"
@@ -123,9 +123,9 @@ def point_latest(run_dir: Path) -> None:
 
 
 def end_killed_runs(results: Path, say: Callable[[str], None]) -> None:
-    """Give every run whose shell was killed its last word, and name what it left on gateways.
+    """Write the final document of every run whose shell was killed, and report what it left on gateways.
 
-    A run that somebody still leads is left, and so is one of which that is not known.
+    A run is skipped if its owner is alive or unknown.
     """
     sweep_temporary()
     for path in sorted(results.glob(f"*/{owner.DOCUMENT}")):
@@ -145,7 +145,7 @@ def end_killed_runs(results: Path, say: Callable[[str], None]) -> None:
 
 
 def _has_last_word(directory: Path) -> bool:
-    """Whether all plans in it have their run; a run over several profiles has a document of its own."""
+    """Return whether each plan in a directory has its final document. A run over several profiles has its own."""
     if (directory / DOCUMENT).exists():
         return True
     plans = [*directory.glob("plan.json"), *directory.glob("*/plan.json")]
@@ -154,7 +154,7 @@ def _has_last_word(directory: Path) -> bool:
 
 
 def sweep_temporary() -> None:
-    """Remove the temporary directories of shells that were killed; they hold pipes, and at most a few arguments."""
+    """Remove the temporary directories of killed shells; they hold pipes and at most a few arguments."""
     for path in Path(tempfile.gettempdir()).glob("perf_test.*"):
         match = _TEMPORARY.fullmatch(path.name)
         if match is None or path.is_symlink() or not path.is_dir() or not is_mine(path):
@@ -164,7 +164,7 @@ def sweep_temporary() -> None:
 
 
 def _is_of_running(pid: int, path: Path) -> bool:
-    """Whether the process that made a directory is there: it has that pid, and is not younger than the directory."""
+    """Return whether the process that made a directory still runs: it has this pid and started before the directory."""
     try:
         return float(psutil.Process(pid).create_time()) <= path.stat().st_ctime + 1.0
     except (psutil.Error, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Who is sampled during a run; joins the rooms ``stack`` and ``monitor``, which do not know each other."""
+"""Choose the processes to sample during a run; joins ``stack`` and ``monitor``, which do not import each other."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PORTS = {"http": 80, "https": 443}
 _DOCKER_PROXY = "docker-proxy"
 _LOAD_SCRIPTS = {engine.script for engine in ENGINES.values()}
-"""Those of the toolkit's own programs that make load."""
+"""The toolkit's own programs that generate load."""
 
 
 def finders(settings: Settings, variants: Variants | None) -> list[Finder]:
-    """Who finds what belongs to the gateway of a run, or to each of several (``variants``)."""
+    """Return the finders that locate the components of a run's gateway, or of each of several (``variants``)."""
     if variants is None:
         return [partial(_target, settings.config.service.base_url, default_paths())]
     found: list[Finder] = [
@@ -43,9 +43,9 @@ def finders(settings: Settings, variants: Variants | None) -> list[Finder]:
 
 
 def is_load(shell: psutil.Process, process: psutil.Process) -> bool | None:
-    """Whether a child of the run's shell makes load: everything it starts does, but the toolkit's own programs.
+    """Return whether a child of the run's shell generates load. All its children do, except the toolkit's own programs.
 
-    ``None`` as long as it is the shell's copy that is about to become something else.
+    ``None`` while the child is still a fork of the shell that has not yet called exec.
     """
     try:
         words = process.cmdline()
@@ -53,14 +53,14 @@ def is_load(shell: psutil.Process, process: psutil.Process) -> bool | None:
             return None
     except psutil.Error:
         return None
-    # Only the first words: further on come the load generator's arguments, and among them the token.
+    # Only the first words: the load generator's arguments follow, and the token is among them.
     programs = [Path(word) for word in words[:3]]
     own = any(path.parent == ROOT / "utils" and path not in _LOAD_SCRIPTS for path in programs)
     return not own
 
 
 def _target(url: str, place: StackPaths) -> Found:
-    """The gateway of a run: the own stack's, or another."""
+    """Find the gateway of a run: the local stack's, or an external one."""
     state = read_state(place)
     if state is not None and state.target is not None and same_url(state.target.url, url):
         return _of_stack(place, state, "")
@@ -68,7 +68,7 @@ def _target(url: str, place: StackPaths) -> Found:
 
 
 def _at_place(place: StackPaths, variant: str) -> Found:
-    """What runs of a stack; one that is about to be started again has nothing."""
+    """Find the running components of a stack; none if the stack is about to be restarted."""
     state = read_state(place)
     return _of_stack(place, state, variant) if state is not None else Found()
 
@@ -81,7 +81,7 @@ def _of_stack(place: StackPaths, state: StackState, variant: str) -> Found:
             try:
                 found.processes[component] = psutil.Process(status.pid)
             except psutil.Error:
-                continue  # it ended a moment ago
+                continue  # it has just ended
             if status.kind == "database":
                 socket_dir = Sockets(Path(state.runtime.directory)).postgres
                 read = partial(postgres_connections, socket_dir, SUPERUSER, INTERVAL_S)
@@ -94,7 +94,7 @@ def _of_stack(place: StackPaths, state: StackState, variant: str) -> Found:
 
 
 def _foreign(url: str, variant: str) -> Found:
-    """A gateway that the toolkit did not start, as far as it can be seen from here."""
+    """Find what is visible from here of a gateway that the toolkit did not start."""
     parts = urlsplit(url)
     port = parts.port or _PORTS.get(parts.scheme, 0)
     if parts.hostname not in _LOOPBACK:
@@ -115,8 +115,8 @@ def _foreign(url: str, variant: str) -> Found:
 
 
 def _in_docker(port: int, variant: str) -> tuple[Found | None, str]:
-    """The containers of the gateway at a port; ``None``, and why, where it is in none."""
-    # pylint: disable=import-outside-toplevel  # a part of a second, which only a gateway that is not ours needs
+    """Find the containers of the gateway at a port; ``None`` and the reason if it does not run in one."""
+    # pylint: disable=import-outside-toplevel  # takes a noticeable time, and only external gateways need it
     from docker.errors import DockerException
     from requests.exceptions import RequestException
 

@@ -1,4 +1,4 @@
-"""Whose a run's directory is: the processes that lead the run, so that others can tell whether it still goes on."""
+"""The owner of a run's directory: the processes that control the run. It tells other commands if the run is alive."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ DOCUMENT = "owner.json"
 
 
 class RunOwner(Model):
-    """``owner.json``: the shell that leads the run, and its measuring side."""
+    """``owner.json``: the run's shell and its measuring process."""
 
     schema_version: Literal[1] = 1
     processes: list[ProcessIdentity]
 
 
 def write_owner(run_dir: Path, *pids: int) -> None:
-    """Note who leads this run; see :func:`benchkit.store.save` for what is raised."""
+    """Record the processes that own this run; raises as :func:`benchkit.store.save`."""
     store.save(run_dir / DOCUMENT, RunOwner(processes=[ProcessIdentity.of(pid) for pid in pids]))
 
 
 def is_abandoned(run_dir: Path) -> bool:
-    """Whether all who led this run are gone. False where that is not known: none is noted, or the note is damaged."""
+    """Return whether all owners of this run are gone. False if unknown: no record, or a damaged one."""
     owner = _owner(run_dir)
     return owner is not None and all(process.is_gone for process in owner.processes)
 
 
 def is_led(run_dir: Path) -> bool:
-    """Whether somebody who leads this run is still there, as far as that is known."""
+    """Return whether an owner of this run is alive, as far as that is known."""
     owner = _owner(run_dir)
     return owner is not None and not all(process.is_gone for process in owner.processes)
 

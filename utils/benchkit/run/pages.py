@@ -1,6 +1,6 @@
-"""From stored runs to the pages about several of them.
+"""Build the pages that compare several stored runs.
 
-Joins the rooms ``verdict`` and ``report``, which do not know each other.
+Joins ``verdict`` and ``report``, which do not import each other.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ PAGES = ("compare", "scalability", "database")
 
 
 def page_of(kind: str, paths: Sequence[Path], reference: int, library: ChartLibrary) -> str:
-    """The HTML of a page about several runs.
+    """Return the HTML of a page about several runs.
 
     Args:
         kind: one of :data:`PAGES`.
-        paths: directories of runs, or of several runs each.
-        reference: which run the others are held against, counted from 1.
-        library: what draws the charts.
+        paths: directories of runs, or of groups of runs.
+        reference: number of the run that the others are compared with, counted from 1.
+        library: the chart library to embed.
 
     Raises:
-        UserError: a run cannot be read, there is only one, or they are not what the page is about.
+        UserError: a run cannot be read, there is only one, or the runs do not fit the page.
     """
     runs = load_runs(paths)
     if len(runs) < 2:
@@ -51,7 +51,7 @@ def page_of(kind: str, paths: Sequence[Path], reference: int, library: ChartLibr
 
 
 def page_of_trend(trend: Trend, library: ChartLibrary) -> str:
-    """The HTML of a trend; raises :class:`~benchkit.errors.UserError` where the template does not work."""
+    """Return the HTML of a trend; raises :class:`~benchkit.errors.UserError` if the template fails."""
     words = trend_words(trend)
     series = [SeriesWords(one, findings(one)) for one in trend.series]
     return trend_page(trend, series, (words.about, words.found, words.limits), library)
@@ -73,7 +73,7 @@ def _beside(runs: Sequence[NamedRun], first: NamedRun, comparisons: Sequence[Com
 
 
 def labels(runs: Sequence[NamedRun]) -> list[str]:
-    """Each run's name: its variant's label where all have one of their own, else its id or its directory."""
+    """Return each run's name: its variant's label if all labels are set and distinct, else its id or its directory."""
     variants = [one.run.variant.label if one.run.variant else "" for one in runs]
     names = [one.run.run_id for one in runs]
     for found in (variants, names):
@@ -115,7 +115,7 @@ def _databases(runs: Sequence[NamedRun], library: ChartLibrary) -> str:
 
 
 def _scalability(runs: Sequence[NamedRun], library: ChartLibrary) -> str:
-    # Loaded here: scipy's fit takes a third of a second, and no other page needs it.
+    # Imported here: scipy's fit takes a third of a second to load, and no other page needs it.
     from benchkit.verdict.scaling import scaling_of  # pylint: disable=import-outside-toplevel
 
     study = scaling_of([one.run for one in runs])
@@ -126,7 +126,7 @@ def _scalability(runs: Sequence[NamedRun], library: ChartLibrary) -> str:
 
 
 def _also(runs: Sequence[NamedRun], study: ScalingStudy) -> list[str]:
-    """What the runs differ in beside what was varied, each once, held against the first."""
+    """List how the runs differ from the first one apart from the varied setting, each difference once."""
     base = runs[0].run.environment
     lines = [
         line
@@ -141,7 +141,7 @@ def _also(runs: Sequence[NamedRun], study: ScalingStudy) -> list[str]:
 
 
 def _unvaried(environment: Environment, base: Environment, varied: Varied) -> Environment:
-    """The same environment with the base's value of what was varied on purpose."""
+    """Return the environment with the deliberately varied values replaced by the base's."""
     if varied == "servers":
         target = environment.target.model_copy(update={"servers": base.target.servers})
         return environment.model_copy(update={"target": target})

@@ -1,4 +1,4 @@
-"""From a CPU profile's raw/ to its documents."""
+"""Turn a CPU profile's raw/ directory into its documents."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A run over several profiles: what is left of it, how long that takes, and how it ended.
+"""A run over several profiles: its state, its remaining work, its expected duration and its result.
 
-Its state is a document, :class:`~benchkit.model.AllRuns`, written after each step; every function here makes the next
-document from the one before. run-all.sh starts the runs.
+The state is a document, :class:`~benchkit.model.AllRuns`, saved after each step. The functions here return the next
+document and never modify the previous one. run-all.sh starts the runs.
 """
 
 from __future__ import annotations
@@ -37,20 +37,19 @@ DOCUMENT = "all.json"
 WHAT = "run over all profiles"
 
 RUNNING = "running"
-"""File that holds the directory of the run that is under way; that run writes it."""
+"""File with the directory of the current profile's run; that run writes it."""
 
 START_S = 30.0
-"""Starting and stopping the stack, probing, and writing the report: what no stored run tells of, in seconds."""
+"""Seconds for starting and stopping the stack, probing, and writing the report, which stored runs do not record."""
 
 ROUGH_RATES = (20.0, 100.0)
-"""Requests a second, over all cases together, that gateways of one worker were seen to answer; where nothing better is
-known."""
+"""Observed throughput of one-worker gateways over all cases (low, high), requests per second. Used without a run."""
 
 OTHER_PROFILE = (0.7, 1.5)
-"""How far a time that was scaled from another profile may be off: its concurrency is another one."""
+"""Factors for the error of a time scaled from another profile, which has another concurrency."""
 
 RUNS = 5
-"""The newest runs of a profile that an estimate looks at."""
+"""How many of a profile's newest runs an estimate uses."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -58,7 +57,7 @@ RUNS = 5
 
 
 def planned(profiles: Sequence[Settings]) -> list[ProfileRun]:
-    """The profiles as they are asked for now, each still to be measured.
+    """Return the requested profiles, each with its measurement still to do.
 
     Raises:
         UserError: a profile is named twice.
@@ -79,16 +78,16 @@ def planned(profiles: Sequence[Settings]) -> list[ProfileRun]:
 
 
 def resumed(document: AllRuns, directory: Path, given: Mapping[str, str], wanted: Sequence[ProfileRun]) -> AllRuns:
-    """The same run, ready to go on; a profile that was cut short is to be measured again as a whole.
+    """Return the document of a resumed run. A profile that was interrupted is measured again as a whole.
 
     Args:
         document: as it was left.
-        directory: where it lies, for messages.
-        given: the options of the command line that goes on, ``--profiles`` among them; none means the same as before.
-        wanted: what the settings ask for now.
+        directory: of the run, for messages.
+        given: options on the resuming command line, ``--profiles`` among them; none means the same as before.
+        wanted: the profiles with the current settings.
 
     Raises:
-        UserError: nothing is left to be measured, or something else is asked for than when it began.
+        UserError: every profile is done, or the options or settings differ from those the run began with.
     """
     if document.is_complete:
         raise UserError(f"{directory}: nothing to resume: all of its profiles were measured")
@@ -113,17 +112,17 @@ def resumed(document: AllRuns, directory: Path, given: Mapping[str, str], wanted
 
 
 def next_profile(document: AllRuns) -> ProfileRun | None:
-    """The first profile that is not done; ``None`` when all are."""
+    """Return the first profile that is not done; ``None`` if all are."""
     return next((one for one in document.profiles if one.state is not ProfileState.DONE), None)
 
 
 def begun(document: AllRuns, profile: str, at: datetime) -> AllRuns:
-    """A profile's run is about to be started."""
+    """Mark a profile's run as started."""
     return _changed(document, profile, state=ProfileState.RUNNING, started=at, finished=None, exit_code=None, reason="")
 
 
 def ended(document: AllRuns, profile: str, at: datetime, exit_code: int, run_dir: Path | None) -> AllRuns:
-    """A profile's run ended with this code; ``run_dir`` is its directory, ``None`` where it came to none."""
+    """Mark a profile's run as ended with an exit code; ``run_dir`` is ``None`` if the run created no directory."""
     reason = _reason(run_dir, exit_code)
     name = run_dir.name if run_dir and run_dir.is_dir() else ""
     cut = exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
@@ -132,7 +131,7 @@ def ended(document: AllRuns, profile: str, at: datetime, exit_code: int, run_dir
 
 
 def finished(document: AllRuns, at: datetime, exit_code: int | None = None) -> AllRuns:
-    """The whole came to its end; ``exit_code`` where it was cut short."""
+    """Mark the whole run as ended; ``exit_code`` is set if it was interrupted."""
     code = worst_code(one.exit_code or 0 for one in document.profiles) if exit_code is None else exit_code
     return document.model_copy(
         update={"finished": at, "exit_code": int(code), "reason": summary_sentence(document, exit_code)}
@@ -140,7 +139,7 @@ def finished(document: AllRuns, at: datetime, exit_code: int | None = None) -> A
 
 
 def running(directory: Path) -> Path | None:
-    """The directory of the run that is under way, as far as it came to one."""
+    """Return the directory of the current profile's run; ``None`` if there is none yet."""
     try:
         text = (directory / RUNNING).read_text(encoding="utf-8").strip()
     except OSError:
@@ -149,7 +148,7 @@ def running(directory: Path) -> Path | None:
 
 
 def with_running(document: AllRuns, directory: Path) -> AllRuns:
-    """Of one that was killed, the profile that ran is still called running; its run is known by a file."""
+    """Fill in the run of the profile that was running when the whole run was killed; a file names its directory."""
     for one in document.profiles:
         if one.state is ProfileState.RUNNING:
             document = ended(document, one.profile, datetime.now(UTC), ExitCode.TERMINATED, running(directory))
@@ -157,7 +156,7 @@ def with_running(document: AllRuns, directory: Path) -> AllRuns:
 
 
 def stop_sweep(directory: Path, code: int) -> AllRuns:
-    """Give one that ended early, with this exit code, its last word.
+    """Write the final document of a run over several profiles that ended early with this exit code.
 
     Raises:
         UserError: its document cannot be read or written.
@@ -170,12 +169,12 @@ def stop_sweep(directory: Path, code: int) -> AllRuns:
 
 
 def end_killed_groups(results: Path, say: Callable[[str], None]) -> None:
-    """Give every run over several profiles whose shell was killed its last word; ``--resume`` goes on with it."""
+    """Write the final document of every run over several profiles whose shell was killed; ``--resume`` can go on."""
     for path in sorted(results.glob(f"all_*/{DOCUMENT}")):
         directory = path.parent
         if not is_abandoned(directory):
             continue
-        with contextlib.suppress(UserError):  # the list names what is damaged
+        with contextlib.suppress(UserError):  # the list of runs reports damaged documents
             document = store.load(path, AllRuns, WHAT)
             if document.finished is not None:
                 continue
@@ -184,7 +183,7 @@ def end_killed_groups(results: Path, say: Callable[[str], None]) -> None:
 
 
 def summary_sentence(document: AllRuns, stopped: int | None = None) -> str:
-    """``regression in medium; heavy could not be measured; passed: light``; ``stopped``: the code of an interrupt."""
+    """``regression in medium; heavy could not be measured; passed: light``; ``stopped``: an interrupt's exit code."""
     by_code: dict[int | None, list[str]] = {}
     for one in sorted(document.profiles, key=_badness):
         known = one.exit_code in set(ExitCode) or one.exit_code is None
@@ -208,7 +207,7 @@ _ENDS: dict[int | None, str] = {
 
 
 def documents_of(results: Path, entry: ProfileRun) -> ProfileDocuments:
-    """What there is of a profile; what cannot be read is said in words and left out."""
+    """Load the documents of a profile's run; report unreadable ones in words and leave them out."""
     directory = results / entry.run
     if not entry.run or not (directory / "run.json").exists():
         return ProfileDocuments(entry)
@@ -224,14 +223,14 @@ def documents_of(results: Path, entry: ProfileRun) -> ProfileDocuments:
 
 
 def summary_lines(document: AllRuns, profiles: Sequence[ProfileDocuments]) -> list[str]:
-    """One screen: the sentence, then a line for each profile, the worst first."""
+    """Return the summary for one screen: the sentence, then a line per profile, the worst first."""
     rows: list[tuple[str, ...]] = [("profile", "verdict", "valid", "worse", "requests", "took", "exit", "run")]
     rows += [_summary_row(one) for one in sorted(profiles, key=lambda one: _badness(one.entry))]
     return [f"{document.run_id}: {document.reason}", *text_table(rows, right=range(2, 7))]
 
 
 def _summary_row(one: ProfileDocuments) -> tuple[str, ...]:
-    """The cells of a profile's line. Only cases that were measured themselves count; ``worse``: with a regression."""
+    """Return the cells of a profile's line. Only gating cases count; ``worse`` counts the regressions."""
     entry, run = one.entry, one.run
     took = duration(seconds_between(entry.started, entry.finished)) if entry.started and entry.finished else "-"
     end = (took, "-" if entry.exit_code is None else str(entry.exit_code), entry.run or "-")
@@ -243,7 +242,7 @@ def _summary_row(one: ProfileDocuments) -> tuple[str, ...]:
 
 
 def _badness(entry: ProfileRun) -> int:
-    """Where a profile stands when the worst end comes first; one that was not measured is the last."""
+    """Return the sort key that puts the worst result first and profiles without a result last."""
     return severity(ExitCode.OK) + 1 if entry.exit_code is None else severity(entry.exit_code)
 
 
@@ -253,7 +252,7 @@ def _changed(document: AllRuns, profile: str, **values: object) -> AllRuns:
 
 
 def _reset(one: ProfileRun) -> ProfileRun:
-    """A profile that is not done starts from its beginning; the directory of what was cut short is remembered."""
+    """Return a profile that is not done reset to its start; it remembers the directory of the interrupted attempt."""
     if one.state is ProfileState.DONE:
         return one
     earlier = [*one.earlier, *([one.run] if one.run else [])]
@@ -263,7 +262,7 @@ def _reset(one: ProfileRun) -> ProfileRun:
 
 
 def _difference(before: ProfileRun, now: ProfileRun) -> str:
-    """What is asked for now and was not when it began, in words; empty where nothing is."""
+    """Describe what changed in a profile since the run began; empty if nothing did."""
     pairs: list[tuple[str, object, object]] = [
         ("scenarios", before.scenarios, now.scenarios),
         ("the gateway's address", before.base_url, now.base_url),
@@ -277,7 +276,7 @@ def _plain(value: object) -> str:
 
 
 def _reason(run_dir: Path | None, exit_code: int) -> str:
-    """Why the run ended so, in its own words."""
+    """Return why the run ended as it did, in the run's own words."""
     if run_dir is None or not (run_dir / "run.json").exists():
         if exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
             return "interrupted before anything was measured"
@@ -299,7 +298,7 @@ def _reason(run_dir: Path | None, exit_code: int) -> str:
 
 @dataclass(frozen=True)
 class Expected:
-    """The least and the most seconds that a run may take, and what that was taken from, in words."""
+    """The lower and upper bound of a run's duration in seconds, and the source of the estimate, in words."""
 
     low_s: float
     high_s: float
@@ -310,14 +309,14 @@ class Expected:
 
 
 def expected(settings: Settings, runs: Sequence[StoredRun]) -> Expected:
-    """How long a profile's run will take.
+    """Estimate how long a profile's run will take.
 
-    From its own stored runs, those of the same load and scenarios where there are any; else from the newest run of any
-    profile; else from a rough rate. Load is scaled by requests, what surrounds it is taken as it was.
+    Uses the profile's own stored runs, preferably those with the same load and scenarios; else the newest run of any
+    profile; else a rough rate. Load time is scaled by the number of requests, the rest is taken unscaled.
 
     Args:
         settings: of the profile.
-        runs: all that are stored, the oldest first.
+        runs: all stored runs, the oldest first.
     """
     requests = planned_requests(settings)
     usable = [run for run in runs if _tells_time(run)]
@@ -325,7 +324,7 @@ def expected(settings: Settings, runs: Sequence[StoredRun]) -> Expected:
     same = [run for run in own if run.load == load_of(settings) and run.scenarios == settings.scenarios]
     newest = (same or own)[-RUNS:]
     if newest:
-        # The same work again: what was skipped then is skipped again.
+        # The work is the same, so what was skipped then is skipped again.
         times = [_time_of(run, run.sent if same else requests) for run in newest]
         whose = "its run" if len(newest) == 1 else f"its last {len(newest)} runs, the newest"
         return Expected(min(times), max(times), f"from {whose} of {_day(newest[-1])}{'' if same else _SCALED}")
@@ -342,7 +341,7 @@ _SCALED = ", scaled by requests"
 
 
 def planned_requests(settings: Settings) -> int:
-    """How many requests a run will send, if the target can do all that the scenarios ask for."""
+    """Return how many requests a run will send if the target supports everything that the scenarios ask for."""
     load = settings.config.performance
     total = 0.0
     for name in settings.scenarios:
@@ -355,9 +354,9 @@ def planned_requests(settings: Settings) -> int:
 
 
 def span(low_s: float, high_s: float) -> str:
-    """A time between two numbers of seconds, no more exact than a guess is: ``about 6 min``, ``40-60 min``, ``2-5 h``.
+    """Format a range of seconds with the precision of a guess: ``about 6 min``, ``40-60 min``, ``2-5 h``.
 
-    The lower end is rounded down, the upper one up; below a minute it is ``about 1 min``.
+    The lower end is rounded down, the upper one up. Less than a minute becomes ``about 1 min``.
     """
     if high_s <= 1.25 * low_s or high_s <= 60:
         return f"about {_moment(high_s, math.ceil)}"
@@ -368,7 +367,7 @@ def span(low_s: float, high_s: float) -> str:
 
 
 def _moment(seconds: float, rounded: Callable[[float], int]) -> str:
-    """``6 min``, ``1.5 h``, ``12 h``: whole minutes up to 100, half hours up to 10, whole hours."""
+    """``6 min``, ``1.5 h``, ``12 h``: whole minutes up to 100, half hours up to 10 hours, then whole hours."""
     minutes = max(1, rounded(seconds / 60))
     if minutes < 100:
         return f"{minutes} min"
@@ -377,7 +376,7 @@ def _moment(seconds: float, rounded: Callable[[float], int]) -> str:
 
 
 def _tells_time(run: StoredRun) -> bool:
-    """Whether a run is a guide to how long another takes: it came to its end, and most of its work happened."""
+    """Return whether a run's duration can be used for an estimate: it finished, and most of its work was done."""
     whole = run.status is RunStatus.COMPLETE and not run.paired
     return whole and run.sent > 0 and run.load_seconds > 0 and 2 * run.ended.valid > run.ended.measured
 

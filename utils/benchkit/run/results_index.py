@@ -1,4 +1,4 @@
-"""All runs of a results' directory as rows of their list, by the indexes over them."""
+"""Read all runs of a results directory as rows for their list."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from benchkit.verdict.groups import GroupKind, StoredGroup, read_groups
 from benchkit.verdict.stored_runs import StoredRun, read_history
 
 _REPORTS = {GroupKind.HISTORY: "history.html", GroupKind.TUNE: "tune.html"}
-"""What a group's report is called where it is not ``report.html``."""
+"""The report file of each kind of group whose report is not ``report.html``."""
 
 
 def read_listing(results: Path) -> tuple[list[IndexRow], list[Damaged]]:
-    """Every run and every group of runs, and the directories that cannot be read.
+    """Return a row for every run and every group of runs, and the directories that cannot be read.
 
     Raises:
-        UserError: the directory cannot be read.
+        UserError: the results directory cannot be read.
     """
     history = read_history(results)
     history.close()

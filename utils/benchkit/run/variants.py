@@ -1,4 +1,4 @@
-"""Gateways that are measured side by side: what the user named them by, and where each one lies and listens."""
+"""Variants: the gateways of a paired run, with what the user named and the directory and port each one gets."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _VARIABLE = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)", re.DOTALL)
 class Variant(Model):
     """One gateway.
 
-    ``spec`` is what the user wrote. ``release`` (from PyPI) or ``source`` (a wheel or a checkout) is what is started
-    from; a gateway that runs already has neither. ``settings`` are environment variables of the gateway. ``place`` is
+    ``spec`` is what the user wrote. The gateway is started from ``release`` (on PyPI) or ``source`` (a wheel or a
+    checkout); one that already runs has neither. ``settings`` are environment variables of the gateway. ``place`` is
     the directory of its stack.
     """
 
@@ -38,7 +38,7 @@ class Variant(Model):
 
 
 class Variants(Model):
-    """``variants.json``: what runs for one comparison. ``servers_place``: the stack of the shared servers."""
+    """``variants.json``: all gateways of one comparison. ``servers_place``: the stack of the shared servers."""
 
     schema_version: Literal[1] = 1
     variants: list[Variant]
@@ -53,7 +53,7 @@ class Variants(Model):
 
 @dataclass(frozen=True)
 class VariantSpec:
-    """A variant as the user asked for it. ``flag``: where, for messages. ``variables``: texts like ``NAME=value``."""
+    """A variant as the user asked for it. ``flag``: the option, for messages. ``variables``: ``NAME=value`` texts."""
 
     label: str
     spec: str
@@ -64,18 +64,18 @@ class VariantSpec:
 def resolve(
     wanted: Sequence[VariantSpec], settings: Settings, root: Path, *, is_free: Callable[[int], bool]
 ) -> Variants:
-    """Give every variant what it is started from, a directory below ``root``, and a port.
+    """Give every variant a release or source, a directory below ``root``, and a port.
 
     Args:
         wanted: at least two variants.
-        settings: those of the comparison (``paired``, ``stack``).
+        settings: of the comparison (``paired``, ``stack``).
         root: the directory of the variants' stacks.
-        is_free: whether a port of loopback can be taken.
+        is_free: returns whether a loopback port is free.
 
     Raises:
-        UserError: a spec names no gateway, two variants have one label, or a running gateway is to get settings.
+        UserError: a spec names no gateway, two variants share a label, or settings are given for a running gateway.
     """
-    # First of all: a label may be made of an address, and no message may show a password of one.
+    # Check specs first: a label may be made from an address, and messages must not show a password in it.
     specs = [_spec(one) for one in wanted]
     labels = [one.label for one in wanted]
     for one in wanted:
@@ -97,7 +97,7 @@ def resolve(
 
 
 def variant_settings(settings: Settings, variant: Variant) -> Settings:
-    """The settings with which a variant's gateway is started and measured."""
+    """Return the settings to start and measure a variant's gateway with."""
     config = settings.config
     if variant.kind == "running":
         service = config.service.model_copy(update={"base_url": variant.url, "mode": "external"})
@@ -111,7 +111,7 @@ def variant_settings(settings: Settings, variant: Variant) -> Settings:
     )
     update = {
         "service": config.service.model_copy(update={"base_url": variant.url, "mode": "local"}),
-        # A token of the environment is another gateway's.
+        # The token from the environment belongs to another gateway.
         "auth": config.auth.model_copy(update={"token": ""}),
         "stack": config.stack.model_copy(update={"gateway": gateway}),
     }
@@ -119,13 +119,13 @@ def variant_settings(settings: Settings, variant: Variant) -> Settings:
 
 
 def servers_settings(settings: Settings, variants: Variants) -> Settings:
-    """The settings with which the shared servers are started."""
+    """Return the settings to start the shared servers with."""
     stack = settings.config.stack.model_copy(update={"first_server_port": variants.first_server_port})
     return settings.model_copy(update={"config": settings.config.model_copy(update={"stack": stack})})
 
 
 def _free_ports(first: int, count: int, is_free: Callable[[int], bool], key: str) -> list[int]:
-    """So many free ports in a row, the first such row from ``first`` on."""
+    """Return the first ``count`` consecutive free ports from ``first`` on."""
     row: list[int] = []
     for port in range(first, 65536):
         row = [*row, port] if is_free(port) else []
@@ -155,7 +155,7 @@ def _variant(wanted: VariantSpec, port: int, root: Path) -> Variant:
 
 
 def _spec(wanted: VariantSpec) -> tuple[Literal["release", "source", "running"], str, str, str]:
-    """Kind, release, source and address."""
+    """Return kind, release, source and address."""
     spec = wanted.spec
     if "://" in spec:
         if problem := address_problem(spec):
@@ -184,7 +184,7 @@ def _variables(wanted: VariantSpec) -> Mapping[str, str]:
     for text in wanted.variables:
         match = _VARIABLE.fullmatch(text)
         if match is None:
-            # What was given may be a secret, so it is not repeated.
+            # The text may be a secret, so the message does not repeat it.
             raise UserError(f"{wanted.flag}-env: must be KEY=VALUE, like LOG_LEVEL=INFO")
         found[match.group(1)] = match.group(2)
     return found

@@ -1,18 +1,18 @@
 "use strict";
-// From a plot, as benchkit.report.charts describes it, to what Chart.js draws. What a chart shows is decided there.
+// Draws the plots that benchkit.report.charts describes with Chart.js. That module decides what a chart shows.
 const chartOf = (() => {
   const BAR_PIXELS = 13;
-  const LEFT_AXIS = 64; // of plots over a run's time, so that a moment has one place in all of them
+  const LEFT_AXIS = 64; // width for plots over a run's time, so that their time axes line up
   const DOTS = { none: 0, small: 2.5, large: 4 };
 
-  // A colour of the styles, or a hue that is as light as they say.
+  // A colour of the styles, or a hue with the lightness that the styles set.
   const colour = (name) => {
     const of = (one) => getComputedStyle(document.documentElement).getPropertyValue(`--${one}`).trim();
     return name.startsWith("hue-") ? `hsl(${name.slice(4)} 60% ${of("hue-lightness")})` : of(name);
   };
   const font = { family: getComputedStyle(document.body).fontFamily, size: 12 };
 
-  // Three digits, and those before the point all; grouped from five on, as in the tables.
+  // Three significant digits, and all digits before the point; grouped from five digits on, as in the tables.
   const plain = (value) => {
     const size = Math.abs(value);
     const digits = size < 100 ? String(Number(size.toPrecision(3))) : size.toFixed(0);
@@ -37,7 +37,7 @@ const chartOf = (() => {
     ticks: { color: colour("muted"), font, maxRotation: 0, autoSkipPadding: 12, ...extra?.ticks },
   });
 
-  // Round numbers for a logarithmic axis: 1-2-5, finer where the axis spans less than that shows.
+  // Ticks of a logarithmic axis: 1-2-5, or finer if the axis is too short for them.
   const roundNumbers = (low, high) => {
     for (const steps of [[1, 2, 5], [1, 1.5, 2, 3, 4, 5, 7]]) {
       const found = [];
@@ -51,12 +51,12 @@ const chartOf = (() => {
     }
     return [0, 1, 2, 3, 4].map((part) => Number((low * (high / low) ** (part / 4)).toPrecision(3)));
   };
-  // What a percentile axis names; its values are 1 / (1 - p).
+  // Labels of a percentile axis; its values are 1 / (1 - p).
   const percentiles = (high) =>
     (high <= 100 ? [50, 75, 90, 95, 99] : [50, 90, 99, 99.9])
       .map((percent) => Number((100 / (100 - percent)).toPrecision(6)))
       .filter((place) => place <= high);
-  // At most eight round times.
+  // At most eight ticks at round times.
   const moments = (high) => {
     const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
     const step = steps.find((one) => high / one <= 8) ?? 28800;
@@ -93,7 +93,7 @@ const chartOf = (() => {
     });
   };
 
-  // An axis of values covers the whiskers of its series too.
+  // A value axis also covers the error bars of its series.
   const valueAxis = (plot, name, extra) => {
     const ends = plot.series
       .filter((one) => (one.axis ?? "y") === name)
@@ -127,9 +127,9 @@ const chartOf = (() => {
     return { x: plot.labels ? labelAxis(plot) : numberAxis(plot.x ?? {}, { beginAtZero: false }), y, ...right };
   };
 
-  // --- what is drawn beside lines and bars --------------------------------------------------------------------------
+  // --- marks, error bars and spans ---------------------------------------------------------------------------------
 
-  // Vertical lines with a label; a label steps down a row where it would lie on another.
+  // Vertical lines with a label; a label that would overlap another moves down a row.
   const marks = (chart, all) => {
     const { ctx, chartArea, scales } = chart;
     let end = -Infinity;
@@ -156,7 +156,7 @@ const chartOf = (() => {
     }
   };
 
-  // Whiskers from low to high at each point that has an interval.
+  // Error bars from low to high at each point that has an interval.
   const whiskers = (chart) => {
     const { ctx, scales } = chart;
     ctx.lineWidth = 1.5;
@@ -178,7 +178,7 @@ const chartOf = (() => {
     });
   };
 
-  // A box between two places on the x axis, with a hair's gap to the next.
+  // A box between two x positions, with a narrow gap to the next box.
   const box = ({ ctx, scales, chartArea }, from, to, top = chartArea.top, floor = chartArea.bottom) => {
     const [left, right] = [from, to].map((value) => scales.x.getPixelForValue(value));
     const width = Math.max(right - left - Math.min(1, (right - left) / 4), 0.5);
@@ -198,7 +198,7 @@ const chartOf = (() => {
     for (const { start, end } of spans) box(chart, start, end);
   };
 
-  // Neighbours of one scenario share its name above them; a case's own name stands in its bar where it fits.
+  // Adjacent boxes of one scenario share its name above them; a case's own name is inside its box if it fits.
   const load = (chart, spans) => {
     const { ctx, chartArea, scales } = chart;
     const floor = scales.y.getPixelForValue(0);
@@ -300,7 +300,7 @@ const chartOf = (() => {
     };
   };
 
-  // What the tip of a point says: its heading, and a line for each series there.
+  // The tooltip of a point: its heading, and a line for each series there.
   const tips = (plot, time) => {
     const texts = SCALES[plot.x?.scale ?? "linear"].text;
     const heading = ({ dataIndex, parsed }) => {

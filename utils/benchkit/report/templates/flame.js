@@ -1,5 +1,5 @@
 "use strict";
-// The flame graph: the outermost function on top. Nodes come in preorder, with their depth.
+// The flame graph, with the outermost function on top. Nodes are in preorder, with their depth.
 (() => {
   const data = JSON.parse(document.querySelector("script#data").textContent);
   const canvas = document.querySelector("canvas[data-flame]");
@@ -11,7 +11,7 @@
   const search = document.querySelector("[data-flame-search]");
   const found = document.querySelector("[data-flame-found]");
 
-  // Node 0 stands for all of the work; its children begin where it begins, one behind the other.
+  // Node 0 is all of the work; its children start where it starts, one after the other.
   const tree = [{ frame: null, depth: 0, ms: total, start: 0, parent: -1, children: [] }];
   const open = [{ number: 0, next: 0 }];
   for (const [number, depth, ms] of nodes) {
@@ -26,7 +26,7 @@
 
   const name = (node) => (node.frame === null ? "all work" : node.frame < 0 ? "(smaller ones)" : frames[node.frame][0]);
   const place = (node) => (node.frame === null || node.frame < 0 ? "" : frames[node.frame][1]);
-  // What decides nothing by itself is its caller's.
+  // A function of the category "other" takes its caller's category.
   const category = (node) => {
     for (let at = node; at.frame !== null; at = tree[at.parent]) {
       if (at.frame >= 0 && frames[at.frame][2] !== "other") return frames[at.frame][2];
@@ -54,7 +54,7 @@
     const root = tree[zoom];
     const scale = width / root.ms;
     shown = [];
-    // Whoever called the widest one is as wide as the page as well.
+    // The callers of the zoomed node are as wide as the page too.
     for (let at = zoom; at >= 0; at = tree[at].parent) shown.push({ number: at, left: 0, wide: width });
     const todo = [...root.children];
     while (todo.length) {
@@ -143,7 +143,7 @@
     const box = canvas.getBoundingClientRect();
     const left = event.clientX - box.left;
     const depth = Math.floor((event.clientY - box.top) / ROW);
-    // The last one that fits: narrow ones are drawn over their neighbours' edges.
+    // Take the last match: narrow nodes are drawn over their neighbours' edges.
     return shown.findLast((one) => tree[one.number].depth === depth && one.left <= left && left <= one.left + Math.max(1, one.wide));
   };
   canvas.addEventListener("click", (event) => {
@@ -159,7 +159,7 @@
 
   search.addEventListener("input", () => {
     wanted = search.value.trim().toLowerCase();
-    // Time is counted once, for the outermost match.
+    // Count time once, for the outermost match.
     let ms = 0;
     tree.forEach((node) => {
       if (!isMatch(node)) return;

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  // Rows of older runs, made when they are asked for, of the texts that the page's data holds.
+  // Makes the rows of older runs on demand, from the texts in the page's data.
   const { total, words, looks, older } = JSON.parse(document.querySelector("script#data").textContent);
   const table = document.querySelector("table#list");
   if (!table || older.length === 0) return;
@@ -18,7 +18,7 @@
   const breakable = (text) =>
     element("bdi", {}, ...text.split(/(?<=[_/])/).flatMap((part, place) => (place ? [element("wbr", {}), part] : [part])));
 
-  // Each takes from the row what its cell needs.
+  // Each function takes the values for its cell from the row.
   const makers = {
     name: (take) => {
       const [name, report] = [take(), take()];
@@ -48,7 +48,7 @@
 
   const show = (many) => {
     const made = older.slice(next, next + many).map(row);
-    // Where the table can be sorted, it takes the rows itself.
+    // If the table is sortable, its control adds the rows.
     if (table.dispatchEvent(new CustomEvent("addrows", { detail: made, cancelable: true }))) body.append(...made);
     next += made.length;
     const isAll = next === older.length;

@@ -1,6 +1,6 @@
 "use strict";
-// What every page does: it opens what its address names, draws each chart when it comes near the window, and shows all
-// of itself on paper. A canvas with data-plot="N" shows plots[N] of the page's data.
+// The script of every page: it opens the element that the address names, draws each chart when it comes near the
+// window, and opens and draws everything for printing. A canvas with data-plot="N" shows plots[N] of the page's data.
 (() => {
   const openLinked = () => {
     let id = location.hash.slice(1);
@@ -34,7 +34,7 @@
     chartOf(canvas, plots[canvas.dataset.plot], time);
   };
 
-  // A chart is drawn when it comes near the window; in a closed <details> none does.
+  // Draw a chart when it comes near the window; a chart in a closed <details> never does.
   const watcher = new IntersectionObserver(
     (entries) => {
       for (const { isIntersecting, target } of entries) {

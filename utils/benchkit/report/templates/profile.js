@@ -1,5 +1,5 @@
 "use strict";
-// The rounds over time: every request's latency, and below it, on the same axis, what the gateway did.
+// Draws the rounds over time: the latency of every request, and below it, on the same axis, what the gateway did.
 (() => {
   const data = JSON.parse(document.querySelector("script#data").textContent);
   const style = () => getComputedStyle(document.documentElement);
@@ -56,7 +56,7 @@
       context.fillText(`${Number(second.toPrecision(4))} s`, Math.min(x(second), width - 22), height - BOTTOM + 8);
     }
 
-    // A thread that works all the time fills half of the height; more than two at once are cut off.
+    // A fully busy thread fills half of the height; more than two at once are cut off.
     const most = 2 * round.bucket;
     const full = lowerTop + lower / 2;
     context.fillStyle = colour("grid");

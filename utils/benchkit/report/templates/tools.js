@@ -1,14 +1,14 @@
 "use strict";
-// Sorting, filtering and copying for every <table data-tools>. It stands alone: a page only has to carry it, with
-// tools.css. Without JavaScript the table is simply there.
+// Sorting, filtering and copying for every <table data-tools>. It is self-contained: a page only has to include it and
+// tools.css. Without JavaScript the table is static.
 //
-// A cell's value is its data-value where it has one, else the number or text that it shows. Columns named Validity,
-// Verdict, State or Finding get a choice of their words. Sorting by a column puts the groups (tr.group) aside and the
-// group's name before each row's; the third press brings the order of the page back. The state of all tables stands in
-// the address as #?TABLE.q=words&…, which no link to a case (#scenario/case) can be taken for.
+// A cell's value is its data-value if it has one, else the number or text that it shows. Columns named Validity,
+// Verdict, State or Finding get a menu of their words. Sorting by a column hides the group rows (tr.group) and puts the
+// group's name before each row's name; the third click restores the page's order. The state of all tables is in the
+// address as #?TABLE.q=words&…, which cannot be confused with a link to a case (#scenario/case).
 (() => {
   const CHOICES = new Set(["validity", "verdict", "state", "finding"]);
-  const FEW = 6; // rows that nobody needs a filter for
+  const FEW = 6; // so few rows need no filter
   const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/;
   const NOT_SHOWN_IN_COPIES = ".hidden, .description, .of-group";
 
@@ -19,7 +19,7 @@
   };
   const tidy = (text) => text.replace(/\s+/g, " ").trim();
 
-  // Text with a space where one block or element ends and the next begins: "44.2" and "regression" are two words.
+  // Text with a space between blocks and elements: "44.2" and "regression" are two words.
   const words = (node, without) => {
     if (node.nodeType === Node.TEXT_NODE) return node.data;
     if (node.nodeType !== Node.ELEMENT_NODE || (without && node.matches(without))) return "";
@@ -41,10 +41,10 @@
     return Number.isNaN(number) ? text || null : number;
   };
 
-  // The last row of the head names the columns; a name above several of them goes before theirs in copies.
+  // The last row of the head has the column names; in copies, a name above several columns is put before theirs.
   const columnsOf = (table) => {
     const columns = [];
-    const free = []; // how many rows of the head a cell from above still covers, by column
+    const free = []; // by column: how many more head rows a cell from above covers
     const rows = [...(table.tHead?.rows ?? [])];
     rows.forEach((row, level) => {
       let place = 0;
@@ -83,7 +83,7 @@
 
   // --- copying ------------------------------------------------------------------------------------------------------
 
-  // A spreadsheet takes what begins with one of these for a formula; an apostrophe makes it text (OWASP, CSV injection).
+  // Spreadsheets read text that begins with these as a formula; an apostrophe prevents that (OWASP: CSV injection).
   const csvCell = (value) => {
     let text = String(value);
     if (/^[=+\-@\t\r]/.test(text) && !NUMBER.test(text)) text = `'${text}`;
@@ -110,7 +110,7 @@
     }
   };
 
-  // A page that was opened as a file may have no clipboard; then a selection is copied, or left for the reader to copy.
+  // A page opened as a file may have no clipboard; then copy a selection, or leave it for the reader to copy.
   const copy = async (text, tools) => {
     tools.querySelector("textarea")?.remove();
     try {
@@ -157,7 +157,7 @@
         return !wanted || places.some((place) => wordOf(one, place) === wanted);
       });
 
-    // Absent values come last in both directions; equal ones keep the order of the page.
+    // Absent values sort last in both directions; equal values keep the order of the page.
     const inOrder = () => {
       if (state.column < 0) return rows;
       const keyed = rows.map((one) => ({ one, value: valueOf(cellOf(one, state.column)) }));
@@ -190,7 +190,7 @@
         if (!sorted.isConnected) table.append(sorted);
         sorted.append(...order.map(({ row }) => row));
       } else {
-        // Back into their bodies, each group after its own row.
+        // Move rows back into their bodies, after their group's row.
         for (const body of new Set(rows.map((one) => one.body))) {
           body.append(
             ...rows
@@ -215,7 +215,7 @@
       reset.hidden = !state.query && !Object.values(state.chosen).some(Boolean) && state.column < 0;
     };
 
-    // --- what is there to press
+    // --- the controls
 
     const input = element("input", { type: "search", autocomplete: "off", spellcheck: false, dir: "auto" });
     const choices = [];
@@ -280,7 +280,7 @@
         visible().map((one) => columns.map((_, place) => nameOf(one, place))),
         numeric,
       );
-    // A number is given as a number; what stands beside it (a change, advisory) gets a column of its own.
+    // Numbers are copied as numbers; other text in the cell (a change, advisory) gets its own column.
     const csv = () => {
       const chosen = visible();
       const beside = (cell) => {
@@ -325,7 +325,7 @@
     tools.setAttribute("aria-label", `Tools of the table: ${title}`);
     (table.closest(".scroll") ?? table).before(tools);
 
-    // A page that makes more rows gives them to the table: they come behind those that are there, and into its order.
+    // A page that creates more rows passes them to the table, which appends them and applies its order.
     table.addEventListener("addrows", (event) => {
       event.preventDefault();
       const before = { ...state, chosen: { ...state.chosen } };
@@ -375,7 +375,7 @@
     try {
       history.replaceState(null, "", text ? `#?${text}` : location.href.split("#")[0]);
     } catch {
-      // Some browsers allow it for no file; the filter works all the same.
+      // Some browsers forbid this for files; the filter still works.
     }
     writing = false;
   };
@@ -395,7 +395,7 @@
     }
     const target = id && document.getElementById(id);
     if (!target) return;
-    // A link to a row that a filter hides wins over the filter.
+    // A link to a row overrides a filter that hides it.
     for (const control of states.values()) {
       if (control.rows.some(({ row }) => row.hidden && row.contains(target))) {
         control.reset();
