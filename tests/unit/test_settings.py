@@ -223,3 +223,13 @@ def test_a_profile_names_neither_the_program_nor_where_the_token_is_kept(tmp_pat
     with pytest.raises(UserError, match=r"a profile may set (?!.*PERF_HEY)"):
         load_settings(environ={}, profile="mine", profiles_dir=tmp_path)
     assert load_settings(environ={variable: "/x/y"}).sources
+
+
+def test_a_limit_that_is_no_number_of_rows_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    for limit in ("five", "0", "-1", "1.5"):
+        config.write_text(
+            f"scenarios: {{s: {{cases: {{c: {{path: /tools, lists: tools, query: {{limit: {limit!r}}}}}}}}}}}\n"
+        )
+        with pytest.raises(UserError, match="is not a number of rows"):
+            load_settings(environ={}, config_file=config)

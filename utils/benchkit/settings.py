@@ -199,6 +199,9 @@ class CaseSettings(Section):
                 raise ValueError("route rest needs a path that starts with /")
             if self.method == "POST" and not self.payload:
                 raise ValueError("a POST needs a payload")
+            limit = str(self.query.get("limit", 1))
+            if self.lists is not None and not (limit.isdecimal() and int(limit) > 0):
+                raise ValueError(f"query.limit: {limit!r} is not a number of rows")
         elif not self.payload:
             raise ValueError(f"route {self.route} needs a payload")
         elif self.path or self.method or self.query:

@@ -46,7 +46,10 @@ class Engine(Protocol):
         """Return why it cannot send this request; empty if it can."""
 
     def requests(self, requests: float, workers: int) -> int:
-        """Return how many requests it really sends for this number of requests and workers; at least 1."""
+        """Return how many requests it sends when asked for so many with so many workers.
+
+        A multiple of ``workers``, at least one for each: :func:`~benchkit.load.job.same_for_each_worker`.
+        """
 
     def program(self, settings: Settings) -> list[str]:
         """Return the first words of its command, beginning with an absolute path.
@@ -61,7 +64,10 @@ class Engine(Protocol):
         """Return the version of the program that :meth:`program` found; ``unknown`` if it cannot be found out."""
 
     def arguments(self, job: Job) -> list[str]:
-        """Return the arguments of one load process, the address last. Its rows go to standard output.
+        """Return the arguments of one load process, the address last; its rows go to standard output.
+
+        The request's headers with the token are among them (``job.http.headers_with(job.token)``). It is called in the
+        middle of a run, so :meth:`program` refuses what can be missing.
 
         Raises:
             UserError: it cannot send the job's request.
