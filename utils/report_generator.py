@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         "--output",
         metavar="FILE",
         type=Path,
-        help="where to write (default: RUN_DIR/report.html; PAGE.html next to the first run, or in a directory of several)",
+        help="where to write (default: RUN_DIR/report.html; PAGE.html next to the first run, or in its group)",
     )
     parser.add_argument(
         "--reference", metavar="N", type=int, help="compare: the run that the others are compared with (default: 1)"

@@ -301,8 +301,7 @@ def _load(spans: Sequence[Span]) -> Series:
         line=False,
         dots="none",
         notes=[
-            "no throughput" if one.rate is None else f"{number_format.significant(one.rate, 1)} req/s"
-            for one in spans
+            "no throughput" if one.rate is None else f"{number_format.significant(one.rate, 1)} req/s" for one in spans
         ],
     )
 
