@@ -65,7 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
-        "--baselines-dir", type=Path, metavar="DIR", help="where baselines lie (default: BASELINES_DIR, config.yaml)"
+        "--baselines-dir",
+        type=Path,
+        metavar="DIR",
+        help="baselines directory (default: BASELINES_DIR, config.yaml)",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -79,9 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     save = add("save", "add a run to a baseline", None)
     save.add_argument("run", type=Path, metavar="RUN", help="a run's directory, or its run.json")
     save.add_argument("--profile", metavar="NAME", help="the baseline's name (default: the run's profile)")
-    save.add_argument("--force", action="store_true", help="start the baseline anew, with this run alone")
+    save.add_argument("--force", action="store_true", help="restart the baseline with this run alone")
     load = add("load", "print a baseline", _load)
-    forget = add("forget", "take cases out of a baseline", _forget)
+    forget = add("forget", "remove cases from a baseline", _forget)
     listing = add("list", "list the baselines", _list)
     listing.add_argument("--json", action="store_true", help="machine-readable")
     delete = add("delete", "move a baseline to the history", _delete)
@@ -98,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     forget.add_argument("case", nargs="+", metavar="CASE", help="like tools/list_limit_50")
     diff.add_argument("before", type=int, nargs="?", metavar="A", help="a version (default: the one before B)")
     diff.add_argument("after", type=int, nargs="?", metavar="B", help="a version (default: the current one)")
-    back_in = add("import", "take an exported baseline over", _import)
+    back_in = add("import", "import an exported baseline", _import)
     back_in.add_argument("file", type=Path, metavar="FILE", help="what export wrote")
     back_in.add_argument("--profile", metavar="NAME", help="the baseline's name here (default: as exported)")
     return parser
@@ -181,12 +184,12 @@ def _delete(directory: Path, options: argparse.Namespace) -> ExitCode:
     profile = options.profile
     if not options.yes:
         if not sys.stdin.isatty():
-            raise UserError(f"delete {profile}: nobody is here to ask; say --yes to delete it")
+            raise UserError(f"delete {profile}: there is no terminal to ask on; confirm with --yes")
         print(f"Delete the baseline {profile} in {directory}? Its file moves to history/. [y/N] ", end="", flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             print("Nothing was changed.")
             return ExitCode.OK
-    print(f"Baseline {profile} deleted; its file lies in {delete_baseline(directory, profile)}")
+    print(f"Baseline {profile} deleted; its file is now {delete_baseline(directory, profile)}")
     return ExitCode.OK
 
 
@@ -236,7 +239,7 @@ def _diff(directory: Path, options: argparse.Namespace) -> ExitCode:
     if diff.changes:
         rows = [("CASE", "METRIC", f"VERSION {diff.before.version}", f"VERSION {diff.after.version}", "CHANGE")]
         print("\n".join(text_table([*rows, *(_changed(change) for change in diff.changes)])))
-    print(f"{diff.same} figures are the same.")
+    print(f"{diff.same} values are the same.")
     return ExitCode.OK
 
 
@@ -271,9 +274,9 @@ def _import(directory: Path, options: argparse.Namespace) -> ExitCode:
     else:
         print(f"{name}: is what {options.file} holds; nothing was changed")
     if done.noise == "written":
-        print("Its record of noise came in as well")
+        print("Its noise record was imported as well")
     if done.noise == "kept":
-        print(f"The record of noise that is here stays: {noise_path(directory, done.baseline.profile)}")
+        print(f"The existing noise record is kept: {noise_path(directory, done.baseline.profile)}")
     return ExitCode.OK
 
 

@@ -84,7 +84,9 @@ def _ask(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UserError(f"{question} Nobody can be asked here: say make … FORCE=1, or --yes; nothing was removed")
+        raise UserError(
+            f"{question} There is no terminal to ask on: confirm with make … FORCE=1, or --yes; nothing was removed"
+        )
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):

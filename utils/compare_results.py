@@ -69,7 +69,7 @@ def _side_by_side(head: Run, options: argparse.Namespace, settings: Settings) ->
     given = [flag for flag in ("baseline", "baselines_dir", "join", "save_initial") if getattr(options, flag)]
     if given:
         flag = given[0].replace("_", "-")
-        raise UserError(f"--against and --{flag}: two gateways side by side need no baseline; leave one of them away")
+        raise UserError(f"--against and --{flag}: two gateways side by side need no baseline; leave one of them out")
     comparison = compare_paired(load_run(options.against), head, settings.config.baselines)
     return _write(comparison, head, options)
 
@@ -94,14 +94,22 @@ def _parser() -> argparse.ArgumentParser:
         "--baseline", metavar="PROFILE|FILE", help="a profile's name, or a file (default: the run's profile)"
     )
     parser.add_argument(
-        "--baselines-dir", type=Path, metavar="DIR", help="where baselines lie (default: BASELINES_DIR, config.yaml)"
+        "--baselines-dir",
+        type=Path,
+        metavar="DIR",
+        help="baselines directory (default: BASELINES_DIR, config.yaml)",
     )
     parser.add_argument(
-        "--against", type=Path, metavar="BASE_RUN", help="the run of the gateway that was measured beside this one"
+        "--against",
+        type=Path,
+        metavar="BASE_RUN",
+        help="the run of the gateway that was measured side by side with this one",
     )
-    parser.add_argument("--output-dir", type=Path, metavar="DIR", help="where to write (default: beside run.json)")
+    parser.add_argument("--output-dir", type=Path, metavar="DIR", help="where to write (default: next to run.json)")
     parser.add_argument(
-        "--save-initial", action="store_true", help="where the run has no reference yet, save it as that and exit 0"
+        "--save-initial",
+        action="store_true",
+        help="if the run has no reference yet, save it as the reference and exit 0",
     )
     parser.add_argument("--join", action="store_true", help="as --save-initial; a run that passes joins its baseline")
     parser.add_argument(
@@ -156,8 +164,8 @@ def _save_initial(run: Run, directory: Path, profile: str, settings: Settings) -
     failed = [case for case in run.cases if case.validity not in (Validity.VALID, Validity.SKIPPED)]
     if failed:
         raise UserError(
-            f"run {run.run_id}: not saved as the initial baseline, {len(failed)} of its {len(run.cases)} cases did not "
-            f"happen; the first: {failed[0].id}, {failed[0].validity.value}: {failed[0].reason}",
+            f"run {run.run_id}: not saved as the initial baseline, {len(failed)} of its {len(run.cases)} cases have "
+            f"no result; the first: {failed[0].id}, {failed[0].validity.value}: {failed[0].reason}",
             ExitCode.INVALID,
         )
     saved = save_baseline(run, directory, profile=profile, keep_runs=settings.config.baselines.keep_runs)

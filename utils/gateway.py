@@ -66,21 +66,21 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     for name, run, text in (
-        ("login", _login, "keep a token that the gateway takes"),
+        ("login", _login, "keep a token that the gateway accepts"),
         ("token", _token, "the same, and print the token"),
     ):
         add(name, run, text).add_argument(
-            "--renew", action="store_true", help="a new one, although the kept one is valid"
+            "--renew", action="store_true", help="get a new one even if the kept one is valid"
         )
     add("env", _env, "print shell commands that set GATEWAY_URL and GATEWAY_TOKEN")
     check = add("check", _check, "say whether a run could be trusted")
     check.add_argument("--profile", metavar="NAME", help="load profile of the run (default: light)")
     check.add_argument("--scenarios", metavar="NAMES", help="scenarios of the run (default: all)")
-    add("info", _info, "print what the gateway says of itself (JSON)")
+    add("info", _info, "print the gateway's description of itself (JSON)")
     servers = add("register", _register, "register MCP servers").add_mutually_exclusive_group(required=True)
     servers.add_argument("--servers", nargs="+", type=_server, metavar="NAME=URL", help="streamable HTTP endpoints")
     servers.add_argument("--from-stack", action="store_true", help="the simulated servers of the running stack")
-    names = add("unregister", _unregister, "take MCP servers out").add_mutually_exclusive_group(required=True)
+    names = add("unregister", _unregister, "unregister MCP servers").add_mutually_exclusive_group(required=True)
     names.add_argument("--names", nargs="+", metavar="NAME", help="names that they were registered with")
     names.add_argument("--from-stack", action="store_true", help="the simulated servers of the running stack")
     fixtures = add("fixtures", _fixtures, "create or remove the virtual server and the prompts that some cases need")
@@ -188,7 +188,10 @@ def _register(options: argparse.Namespace, settings: Settings, stack: StackState
     servers = options.servers or [(server.name, server.url) for server in _running(stack).servers]
     gateway, _ = enter(settings, own_stack(stack))
     done = register(gateway, servers)
-    print(f"{gateway.base_url}: {len(done.added)} MCP servers registered, {len(done.kept)} were there", file=sys.stderr)
+    print(
+        f"{gateway.base_url}: {len(done.added)} MCP servers registered, {len(done.kept)} were registered already",
+        file=sys.stderr,
+    )
     return ExitCode.OK
 
 
@@ -196,7 +199,7 @@ def _unregister(options: argparse.Namespace, settings: Settings, stack: StackSta
     names = options.names or [server.name for server in _running(stack).servers]
     gateway, _ = enter(settings, own_stack(stack))
     done = unregister(gateway, names)
-    print(f"{gateway.base_url}: MCP servers taken out: {', '.join(done) or 'none'}", file=sys.stderr)
+    print(f"{gateway.base_url}: MCP servers removed: {', '.join(done) or 'none'}", file=sys.stderr)
     return ExitCode.OK
 
 

@@ -105,10 +105,10 @@ def _parser() -> argparse.ArgumentParser:
         "--output",
         metavar="FILE",
         type=Path,
-        help="where to write (default: RUN_DIR/report.html; PAGE.html beside the first run or where several lie)",
+        help="where to write (default: RUN_DIR/report.html; PAGE.html next to the first run, or in its group)",
     )
     parser.add_argument(
-        "--reference", metavar="N", type=int, help="compare: the run that the others are held against (default: 1)"
+        "--reference", metavar="N", type=int, help="compare: the run that the others are compared with (default: 1)"
     )
     parser.add_argument(
         "--comparison", metavar="FILE", type=Path, help="the run's comparison (default: RUN_DIR/comparison.json)"

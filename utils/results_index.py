@@ -26,7 +26,7 @@ def main() -> ExitCode:
     """Read, render, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--results-dir", type=Path, metavar="DIR", help="where runs lie (default: RESULTS_DIR, config.yaml)"
+        "--results-dir", type=Path, metavar="DIR", help="directory of the runs (default: RESULTS_DIR, config.yaml)"
     )
     results: Path = parser.parse_args().results_dir or load_settings().results_dir
     if not results.is_dir():

@@ -144,7 +144,7 @@ def main() -> ExitCode:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", default="8099", metavar="N", help="port on 127.0.0.1 (8099); 0: any that is free")
     parser.add_argument(
-        "--results-dir", type=Path, metavar="DIR", help="where runs lie (default: RESULTS_DIR, config.yaml)"
+        "--results-dir", type=Path, metavar="DIR", help="directory of the runs (default: RESULTS_DIR, config.yaml)"
     )
     options = parser.parse_args()
     root: Path = (options.results_dir or load_settings().results_dir).resolve()

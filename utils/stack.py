@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("status", help="show the programs")
     logs = commands.add_parser("logs", help="show the logs")
     logs.add_argument("name", nargs="?", metavar="NAME", help="a program, as status names it")
-    logs.add_argument("-f", "--follow", action="store_true", help="go on with what comes, until interrupted")
+    logs.add_argument("-f", "--follow", action="store_true", help="follow the logs until interrupted")
     provide = commands.add_parser("ensure", help="a gateway for a run; prints {started, url}")
     provide.add_argument(
         "--owner-file",
@@ -134,14 +134,14 @@ def _status() -> ExitCode:
         _say("nothing runs (make up starts it)")
         return ExitCode.USAGE
     if not state.runtime.is_alive:
-        _say("the supervisor is gone, so this stack is no more: make down removes what is left of it")
+        _say("the supervisor has ended, so this stack does not run any more: make down removes what is left of it")
         return ExitCode.USAGE
     statuses = deployment(default_paths()).statuses(state)
     width = max(len(status.name) for status in statuses)
     for status in statuses:
         print(_row(status, width))
     if not state.ready:
-        _say("it is being started, or its start was cut off (make down)")
+        _say("it is starting, or its start was interrupted (make down)")
     return ExitCode.OK if state.ready and all(status.runs for status in statuses) else ExitCode.USAGE
 
 

@@ -100,10 +100,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--last", metavar="N", type=_count, default=LAST, help=f"the newest N runs ({LAST})")
     parser.add_argument("--json", metavar="FILE", help="write the chart data; - prints it instead of the text")
     parser.add_argument(
-        "--html", metavar="FILE", nargs="?", const="", help="write a page too (trend.html where runs lie)"
+        "--html",
+        metavar="FILE",
+        nargs="?",
+        const="",
+        help="write a page too (default: trend.html in the results directory)",
     )
     parser.add_argument(
-        "--results-dir", type=Path, metavar="DIR", help="where runs lie (default: RESULTS_DIR, config.yaml)"
+        "--results-dir", type=Path, metavar="DIR", help="directory of the runs (default: RESULTS_DIR, config.yaml)"
     )
     return parser
 

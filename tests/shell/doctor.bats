@@ -32,7 +32,7 @@ says() {
 @test "--help prints the header; arguments are refused" {
   run_doctor --help
   [ "$status" -eq 0 ]
-  [[ $output == "Say what this machine has"* ]]
+  [[ $output == "Report what the toolkit needs on this machine"* ]]
   run_doctor all
   [ "$status" -eq 2 ]
 }

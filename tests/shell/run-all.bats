@@ -258,7 +258,7 @@ END
     [[ $output == *"${line##*|}"* ]]
   done <<'END'
 --profiles nothing |there is no profiles/nothing.env
---profiles light,light |light stands there twice
+--profiles light,light |light is listed twice
 --profiles , |names no profile
 --profiles |argument --profiles: expected one argument
 --profile light |unrecognized arguments: --profile

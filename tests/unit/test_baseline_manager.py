@@ -281,7 +281,7 @@ def test_diff_shows_the_worst_first(place):
     assert ["tools/list", "req/s", "476.2", "238.1", "-50.0", "%"] in rows
     changes = [float(row[-2]) for row in rows]
     assert changes == sorted(changes)
-    assert lines[-1] == "1 figures are the same."
+    assert lines[-1] == "1 values are the same."
     back = manage(place, "diff", "light", "2", "1").stdout.splitlines()
     assert ["tools/list", "p50", "ms", "42.0", "21.0", "+50.0", "%"] in [line.split() for line in back]
 
@@ -380,4 +380,4 @@ def test_wrong_usage_ends_with_2(arguments):
 def test_help_is_the_modules_text():
     done = program("baseline_manager.py", "--help")
     assert done.returncode == 0
-    assert "Every earlier version\nlies in baselines/history/" in done.stdout
+    assert "Every earlier\nversion is kept in baselines/history/" in done.stdout

@@ -192,7 +192,7 @@ def test_the_first_run_becomes_the_baseline_and_passes(place):
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        (run_of(measured(), BAD, number=2), "not saved as the initial baseline, 1 of its 2 cases did not happen"),
+        (run_of(measured(), BAD, number=2), "not saved as the initial baseline, 1 of its 2 cases have no result"),
         (run_of(measured(), number=2, status=RunStatus.INTERRUPTED), "was interrupted"),
         (run_of(SKIPPED, number=2), "none of its 1 cases is valid"),
         (run_of(number=2), "none of its 0 cases is valid"),

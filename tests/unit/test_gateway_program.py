@@ -183,10 +183,10 @@ def test_servers_and_fixtures_go_in_and_out(stub: Stub, fake: FakeGateway, capsy
     program.main(["fixtures", "create"])
     output = capsys.readouterr()
     assert output.out.strip() == fake.rows["servers"][0]["id"]
-    assert "1 MCP servers registered, 0 were there" in output.err
+    assert "1 MCP servers registered, 0 were registered already" in output.err
     program.main(["fixtures", "remove"])
     program.main(["unregister", "--names", "time1"])
-    assert "MCP servers taken out: time1" in capsys.readouterr().err
+    assert "MCP servers removed: time1" in capsys.readouterr().err
     assert not any(fake.rows.values())
 
 

@@ -88,7 +88,7 @@ def test_profiles_are_measured_in_the_order_that_was_given() -> None:
 
 
 def test_a_profile_named_twice_is_refused() -> None:
-    with pytest.raises(UserError, match="--profiles light,light: light stands there twice"):
+    with pytest.raises(UserError, match="--profiles light,light: light is listed twice"):
         planned([settings_of("light"), settings_of("light")])
 
 

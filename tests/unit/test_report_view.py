@@ -137,7 +137,7 @@ def test_first_run_says_that_it_became_the_baseline() -> None:
 
 def test_run_without_baseline_says_so() -> None:
     found = page(documents.run([documents.case()], exit_reason="")).frame
-    assert found.sentence == "There is no baseline to hold this run against."
+    assert found.sentence == "There is no baseline to compare this run with."
 
 
 def test_regression_stands_before_invalid_cases() -> None:
@@ -177,7 +177,7 @@ def test_every_verdict_has_a_word_and_a_tone(verdict: Verdict, word: str, tone: 
 def test_run_with_nothing_but_invalid_cases() -> None:
     run = documents.run([documents.failed_case(f"tools/{name}", "Tool not found") for name in "abc"])
     text = html(run, documents.comparison(run))
-    assert "None of the 3 cases is valid, so there is no figure to report." in text
+    assert "None of the 3 cases is valid, so there is no value to report." in text
     assert page(run).problems[0].reason == "Tool not found."
     assert (page(run).frame.word, page(run).frame.tone) == ("Invalid", "bad")
     for row in page(run).groups[0].rows:

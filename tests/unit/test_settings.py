@@ -158,7 +158,7 @@ def test_a_scenario_whose_cases_run_one_by_one_may_have_a_case_of_any_name(confi
     [
         ("service: [", ["not YAML", ":"]),
         ("- a\n- b\n", ["must hold sections"]),
-        ("service: {base_url: 'http://a', base_url: 'http://b'}\n", ["'base_url' stands twice"]),
+        ("service: {base_url: 'http://a', base_url: 'http://b'}\n", ["duplicate key 'base_url'"]),
     ],
 )
 def test_a_file_that_is_no_configuration(tmp_path: Path, text: str, words: list[str]) -> None:

@@ -69,7 +69,7 @@ def test_no_port_is_free() -> None:
         (pair("1.0.6", "/"), "--head /: is no checkout of the gateway, it has no pyproject.toml"),
         (pair("1.0.6", "http://x:1", "LOG_LEVEL=INFO"), "--head-env LOG_LEVEL: http://x:1 runs already"),
         (pair("1.0.6", "1.0.7", "lower=1"), "--head-env: must be KEY=VALUE"),
-        (pair("http://x:1", "http://x:1/"), "--head http://x:1: a gateway that runs cannot be held against itself"),
+        (pair("http://x:1", "http://x:1/"), "--head http://x:1: a running gateway cannot be compared with itself"),
         ([VariantSpec("a", "1.0.6"), VariantSpec("a", "1.0.7")], "--variant a: two variants have this label"),
         ([VariantSpec("../a", "1.0.6"), VariantSpec("b", "1.0.7")], "--variant ../a: not a label"),
     ],

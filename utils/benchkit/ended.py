@@ -150,11 +150,11 @@ def _overruled(runs: Sequence[Run], comparison: Comparison | None, tally: Tally,
         reason = said or f"interrupted: {tally.valid} of {tally.measured} cases are valid"
         return _Found("Interrupted", Tone.WARN, None, reason, is_cut=True)
     if not tally.measured:
-        reason = "no case was measured, so there is no figure to report"
+        reason = "no case was measured, so there is no value to report"
         return _Found("Nothing measured", Tone.BAD, Verdict.INVALID, reason)
     if not tally.valid:
         none = "the only case is not valid" if tally.measured == 1 else f"none of the {tally.measured} cases is valid"
-        return _called(Verdict.INVALID, f"{none}, so there is no figure to report")
+        return _called(Verdict.INVALID, f"{none}, so there is no value to report")
     return None
 
 
@@ -169,7 +169,7 @@ def _alone(code: int, said: str, tally: Tally) -> _Found:
     if tally.invalid:
         return _called(Verdict.INVALID, said if said and code == ExitCode.INVALID else tally.invalid_words)
     if code == ExitCode.OK:
-        reason = said or "there is no baseline to hold this run against"
+        reason = said or "there is no baseline to compare this run with"
         return _Found("Measured", Tone.PLAIN, None, reason)
     if code in _BY_CODE:
         return _called(_BY_CODE[ExitCode(code)], said)

@@ -93,7 +93,9 @@ class ForbiddenError(UserError):
     @property
     def lacks(self) -> str:
         """Return the missing permission, as the reason for skipping a case."""
-        return f"the token lacks the permission {self.permission or 'for it, which the gateway does not name'}"
+        return (
+            f"the token lacks {f'the permission {self.permission}' if self.permission else 'a permission (not named)'}"
+        )
 
 
 def missing_permission(text: str) -> str:

@@ -82,7 +82,7 @@ def _check_depth(value: Any) -> None:
 
 
 def _refuse_constant(constant: str) -> NoReturn:
-    raise NotJSONError(f"it holds {constant}, which is no figure")
+    raise NotJSONError(f"it holds {constant}, which is no finite number")
 
 
 def _check_digits(text: str) -> None:
@@ -99,7 +99,7 @@ def _float(text: str) -> float:
     _check_digits(text)
     value = float(text)
     if not math.isfinite(value):
-        raise NotJSONError(f"it holds {text}, which is no figure")
+        raise NotJSONError(f"it holds {text}, which is no finite number")
     return value
 
 
@@ -108,7 +108,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = Counter(name for name, _ in pairs)
         twice = names.most_common(1)[0][0]
-        raise NotJSONError(f"the name {plain_text(twice, 60)!r} stands twice in one object")
+        raise NotJSONError(f"duplicate name {plain_text(twice, 60)!r} in one object")
     return found
 
 

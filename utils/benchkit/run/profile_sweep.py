@@ -65,7 +65,7 @@ def planned(profiles: Sequence[Settings]) -> list[ProfileRun]:
     names = [settings.profile for settings in profiles]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"--profiles {','.join(names)}: {name} stands there twice")
+            raise UserError(f"--profiles {','.join(names)}: {name} is listed twice")
     return [
         ProfileRun(
             profile=settings.profile,

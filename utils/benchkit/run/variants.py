@@ -85,7 +85,7 @@ def resolve(
             raise UserError(f"{one.flag} {one.label}: two variants have this label; give each its own")
     running = [url for kind, _, _, url in specs if kind == "running"]
     if len(set(running)) < len(running):
-        raise UserError(f"{wanted[-1].flag} {running[-1]}: a gateway that runs cannot be held against itself")
+        raise UserError(f"{wanted[-1].flag} {running[-1]}: a running gateway cannot be compared with itself")
     paired = settings.config.paired
     ports = _free_ports(paired.first_port, len(wanted), is_free, "paired.first_port")
     servers = _free_ports(paired.first_server_port, settings.config.stack.servers, is_free, "paired.first_server_port")
