@@ -258,8 +258,12 @@ lock: ## Resolve pyproject.toml into the lock files again
 
 ##@ Quality
 
+LAYERS := lint test-unit test-shell test-e2e
+
 .PHONY: check
-check: check-setup lint test-unit test-shell test-e2e ## Run everything that CI checks: format, lint, tests
+check: check-setup ## Run everything that CI checks: format, lint, tests
+	@took=; for layer in $(LAYERS); do start=$$SECONDS; $(MAKE) --no-print-directory $$layer || exit 2; \
+	took="$$took $$layer $$((SECONDS - start)) s;"; echo "$$layer: $$((SECONDS - start)) s"; done; echo "all green:$$took"
 
 .PHONY: check-setup
 check-setup:
