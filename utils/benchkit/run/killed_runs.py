@@ -26,15 +26,15 @@ from benchkit.run.profile_sweep import DOCUMENT, stop_sweep
 from benchkit.store import load, save, write_text
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*_\d{4}-\d{2}-\d{2}-\d{6}")
-"""How the toolkit names the directories below the results: KIND_YYYY-MM-DD-HHMMSS."""
 """Names of run directories: KIND_YYYY-MM-DD-HHMMSS."""
+
 _STAMP = len("YYYY-MM-DD-HHMMSS")
 _LITTER = ".*.tmp"
-"""What a writer leaves that was ended in the middle of a write."""
 """Temporary files left behind by an interrupted write."""
+
 _TEMPORARY = re.compile(r"perf_test\.(\d+)\.\w+")
-"""The temporary directory of a shell that leads a run, by its pid; see runner::make_tmp of utils/lib/runner.sh."""
 """A run shell's temporary directory; the group is the shell's pid. See runner::make_tmp in utils/lib/runner.sh."""
+
 _KILLED = "killed; what was measured is kept and marked"
 
 
