@@ -57,7 +57,7 @@ def test_a_good_gateway_passes_and_becomes_the_baseline(kit: Toolkit) -> None:
     ("fault", "warning"),
     [
         ("no-record", "it does not record them (DB_METRICS_RECORDING_ENABLED)"),
-        ("late-failures", "counts of earlier work arrived late"),
+        ("late-failures", "earlier executions were counted late"),
         ("reset", "fell during the run"),
     ],
 )

@@ -64,7 +64,7 @@ def test_status_knows_a_stack_that_is_no_more(tmp_path: Path) -> None:
     )
     result = run(tmp_path, "status")
     assert result.returncode == 2
-    assert "the supervisor is gone" in result.stderr
+    assert "the supervisor has ended" in result.stderr
     assert run(tmp_path, "down").returncode == 0
     assert not (directory / "stack.json").exists()
 
