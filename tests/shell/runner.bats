@@ -219,12 +219,16 @@ exec sleep 60
 END
   for signal in INT TERM HUP; do
     : >"$CALLS"
+    rm -f "$RUN/monitor.jsonl" # the runner waits until the monitor has written it
     # A shell's background processes ignore INT; env --default-signal gives it back.
     PERF_MONITOR=runs env --default-signal=INT "$ROOT/run-configurable.sh" >"$BATS_TEST_TMPDIR/said" 2>&1 3>&- &
     pid=$!
     until grep -q '^loading' "$CALLS"; do
       sleep 0.1
-      [ $((waited++)) -lt 200 ]
+      [ $((waited++)) -lt 200 ] || {
+        cat "$CALLS" "$BATS_TEST_TMPDIR/said"
+        return 1
+      }
     done
     kill -s "$signal" "$pid"
     code=0
