@@ -174,7 +174,8 @@ class RunSession:
         cases = self._chosen(plan_cases(settings, connection.routes, connection.catalogue))
         if all(case.skipped for case in cases):
             raise UserError(f"nothing can be measured here: {cases[0].id}: {cases[0].skipped}")
-        machine = describe_machine(versions(programs(settings)))
+        engines = programs(settings)
+        machine = describe_machine(versions(engines))
         self._counts = connection.still_counts(first, settings.config.performance.metrics_wait, say)
         plan = make_plan(settings, connection, cases, machine, run_id=self._dir.name, command=self._shell.command)
         plan = write_bodies(plan.model_copy(update={"is_cpu_profile": self.kind != ""}), self._dir)
@@ -182,7 +183,7 @@ class RunSession:
         driver = Driver(
             plan,
             self._dir,
-            programs=programs(settings),
+            programs=engines,
             token=connection.token,
             counters=ServerCounters(),
             gateway_answers=connection.answers,
